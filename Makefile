@@ -1,0 +1,37 @@
+# The one task runner. Everything happens in .venv, which the first target that needs it sets up.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: demo test lint bench docs clean
+.DEFAULT_GOAL := test
+
+$(READY): pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	touch $@
+
+demo: $(READY)  ## draw a sample clip, summarize it, say where the results are
+	mkdir -p demo
+	$(BIN)/python -m tests.media demo/vlog.mp4
+	$(BIN)/mmvatool summarize demo/vlog.mp4 --plot --overwrite
+	@echo "The results are in demo/: vlog.summary.mp4 (the summary), vlog.summary.json (the plan), vlog.summary.png (the curve)."
+
+test: $(READY)  ## the whole suite, with coverage
+	$(BIN)/python -m pytest -n 2 --cov --cov-report=term --cov-fail-under=90
+
+lint: $(READY)  ## ruff, mypy, import-linter
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(READY)  ## seconds of each stage beside a full ffmpeg decode
+	$(BIN)/python -m benchmarks.summarize
+
+docs: $(READY)  ## docs/cli.md from the commands themselves
+	$(BIN)/python -m tests.cli_reference docs/cli.md
+
+clean:
+	rm -rf $(VENV) demo

@@ -1,0 +1,17 @@
+"""Errors of the trainer. Every message names the file or value, what is wrong with it and what to do."""
+
+
+class TrainerError(Exception):
+    """Root of everything the trainer raises on purpose."""
+
+
+class CheckpointError(TrainerError):
+    """A checkpoint that is missing, is not one, is damaged, or is for other towers."""
+
+
+class WeightsError(TrainerError):
+    """A tower's pretrained weights are neither on this machine nor to be had from the hub."""
+
+
+class DeviceError(TrainerError):
+    """A device that was asked for by name and is not there."""
