@@ -216,7 +216,7 @@ def summarize(
         summary = replace(summary, output=target)
     summary = replace(summary, fallbacks=tuple(notes))
     if not dry_run:
-        _write(target.with_suffix(".json"), (json.dumps(summary.to_json(), indent=2, ensure_ascii=False) + "\n").encode())
+        _write(target.with_suffix(".json"), (json.dumps(summary.to_json(), indent=2) + "\n").encode())
         if plot:
             kept = summary.timeline.segments
             _write(target.with_suffix(".png"), report.curve_png(curve.times_s, curve.va[:, 1], kept, (info.start_s, info.end_s), path.name))
@@ -415,28 +415,26 @@ def _keep_best_run(pieces: list[ScoredShot], capacity: int, curve: Curve, info: 
     Among equals (a slot is of one arousal throughout) the one nearest around its sample.
     """
     edges = np.append(info.times_s, info.end_s)
-    nearest = np.abs(info.times_s[:, None] - curve.times_s[None]).argmin(1) if len(curve.times_s) * len(edges) < 1e7 else np.clip(
-        np.searchsorted((curve.times_s[1:] + curve.times_s[:-1]) / 2, info.times_s), 0, len(curve.times_s) - 1
-    )
-    integral = np.concatenate([[0.0], np.cumsum(curve.va[nearest, 1].astype(np.float64) * np.diff(edges))])
+    between = (curve.times_s[1:] + curve.times_s[:-1]) / 2
+    arousal = curve.va[np.searchsorted(between, info.times_s), 1].astype(np.float64)
+    integral = np.concatenate([[0.0], np.cumsum(arousal * np.diff(edges))])
     limit_s = float((capacity + TICK_TOLERANCE) / info.rate)
-    best: tuple[float, float, int, Segment] | None = None
+    runs: list[tuple[float, float, int, Segment]] = []
     for place, piece in enumerate(pieces):
-        if piece.fixed:
+        inside = np.flatnonzero((edges >= piece.segment.start_s) & (edges <= piece.segment.end_s))
+        firsts = inside[:-1]
+        lasts = np.minimum(np.searchsorted(edges, edges[firsts] + limit_s, side="right") - 1, inside[-1])
+        firsts, lasts = firsts[lasts > firsts], lasts[lasts > firsts]
+        if piece.fixed or not len(firsts):
             continue
-        inside = np.flatnonzero((edges >= piece.segment.start_s - 1e-9) & (edges <= piece.segment.end_s + 1e-9))
-        for first in inside[:-1]:
-            last = min(int(np.searchsorted(edges, edges[first] + limit_s, side="right")) - 1, int(inside[-1]))
-            if last <= first:
-                continue
-            run = Segment(float(edges[first]), float(edges[last]))
-            away_s = float(np.abs(curve.times_s - (run.start_s + run.end_s) / 2).min())
-            rank = (round(integral[last] - integral[first], 9), -away_s)
-            if best is None or rank > best[:2]:
-                best = (*rank, place, run)
-    if best is None:
+        middles = (edges[firsts] + edges[lasts]) / 2
+        away_s = np.abs(middles - curve.times_s[np.searchsorted(between, middles)])
+        value = np.round(integral[lasts] - integral[firsts], 9)
+        top = np.lexsort((away_s, -value))[0]
+        runs.append((value[top], -away_s[top], place, Segment(float(edges[firsts[top]]), float(edges[lasts[top]]))))
+    if not runs:
         raise PlanError(info.path, "no run of frames fits the budget: raise --ratio or --duration")
-    place, run = best[2], best[3]
+    _, _, place, run = max(runs, key=lambda found: found[:2])
     whole = pieces[place].segment
     parts = [(whole.start_s, run.start_s), (run.start_s, run.end_s), (run.end_s, whole.end_s)]
     cut = [replace(_score(Segment(a, b), curve), kept=(a, b) == (run.start_s, run.end_s)) for a, b in parts if a < b]

@@ -66,13 +66,13 @@ class DecordFrames:
         except ImportError as error:
             raise MediaError(info.path, "decord is not installed here") from error
         decord.logging.set_level(decord.logging.QUIET)
-        self._failures: tuple[type[Exception], ...] = (decord.DECORDError, RuntimeError, IndexError)
+        self._failures: tuple[type[Exception], ...] = (decord.DECORDError, RuntimeError, IndexError, UnicodeError)
         self._info = info
         try:
             self._reader = decord.VideoReader(str(info.path.absolute()), width=width, height=height)
             full = decord.VideoReader(str(info.path.absolute()))[0].shape
         except self._failures as error:
-            raise MediaError(info.path, f"decord cannot open it: {_first_line(error)}") from error
+            raise MediaError(info.path, "decord cannot open it") from error
         if len(self._reader) != info.packet_count or full != (info.video.height, info.video.width, 3):
             raise MediaError(info.path, "decord reads another stream or another number of frames")
 
@@ -81,7 +81,7 @@ class DecordFrames:
         try:
             return self._reader.get_batch([int(index) for index in indices]).asnumpy()
         except self._failures as error:
-            raise MediaError(self._info.path, f"decord cannot read it: {_first_line(error)}") from error
+            raise MediaError(self._info.path, "decord cannot decode all of it") from error
 
 
 class FFmpegFrames:
@@ -181,7 +181,3 @@ def _count_passed(thresholds: np.ndarray, low: int, high: int) -> str:
     middle = (low + high) // 2
     return f"if(lt(t,{thresholds[middle]:.6f}),{_count_passed(thresholds, low, middle)},{_count_passed(thresholds, middle + 1, high)})"
 
-
-def _first_line(error: BaseException) -> str:
-    """decord's messages come with a time, a source line and a stack trace."""
-    return str(error).strip().split("\n", 1)[0].rsplit("] ", 1)[-1].split(": ", 1)[-1][:160]

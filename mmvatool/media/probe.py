@@ -136,7 +136,7 @@ def probe(path: Path) -> MediaInfo:
     shown = np.flatnonzero(packets.shown)
     times_s = packets.times_s[shown] - origin_s
     last_s = packets.durations_s[shown[-1]]
-    end_s = float(times_s[-1]) + (last_s if last_s > 0 else float(1 / rate))
+    end_s = float(times_s[-1] + (last_s if last_s > 0 else float(1 / rate)))
     return MediaInfo(
         path=path,
         container=container,
