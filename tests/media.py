@@ -6,6 +6,7 @@ Scenes are calm or intense by the bundled model's own scores. Every frame carrie
 test can say which frame it is looking at.
 """
 
+import subprocess
 import sys
 import wave
 from collections.abc import Callable, Sequence
@@ -14,8 +15,6 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw
-
-import subprocess
 
 from mmvatool.media import ffmpeg
 
@@ -168,6 +167,11 @@ def encode(
     finally:
         wav.unlink(missing_ok=True)
     return path
+
+
+def run_ffmpeg(*arguments: object) -> None:
+    """Plain ffmpeg, for what a test does to a file before the product sees it."""
+    subprocess.run([ffmpeg.executable(), "-nostdin", "-v", "error", "-y", *map(str, arguments)], check=True, timeout=120)
 
 
 def draw_scenes(

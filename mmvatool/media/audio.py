@@ -52,7 +52,9 @@ def cut_samples(info: MediaInfo, bounds: list[tuple[int, int]], rate_hz: int, ch
         MediaError: the file has no sound, or it cannot be decoded.
     """
     stream = _audio(info)
-    node = ffmpeg.source(info.path)[str(stream.index)].filter("aresample", rate_hz, **{"async": 1, "first_pts": round(info.origin_s * rate_hz)})
+    # first_pts counts in samples of the source's rate, not of the one asked for.
+    clock = {"async": 1, "first_pts": round(info.origin_s * stream.rate_hz)}
+    node = ffmpeg.source(info.path)[str(stream.index)].filter("aresample", rate_hz, **clock)
     node = node.output("pipe:", format="s16le", acodec="pcm_s16le", ac=channels, ar=rate_hz)
     with ffmpeg.stream(node, info.path) as reader:
         held = np.empty((0, channels), np.int16)  # decoded samples that a stretch may still want

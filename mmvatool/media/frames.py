@@ -131,7 +131,7 @@ class FFmpegFrames:
         # Selecting before scaling: only what is wanted is scaled.
         node = node[str(self._info.video.index)].filter("select", rising)
         node = node.filter("scale", self._width, self._height, flags="bicubic").filter("format", "rgb24")
-        node = node.output("pipe:", format="rawvideo", fps_mode="passthrough", **{"frames:v": len(times_s)})
+        node = node.output("pipe:", format="rawvideo", fps_mode="passthrough", max_error_rate=1, **{"frames:v": len(times_s)})
         data = ffmpeg.run(node, self._info.path).stdout
         size = self._height * self._width * 3
         return np.frombuffer(data[: len(data) // size * size], np.uint8).reshape(-1, self._height, self._width, 3)

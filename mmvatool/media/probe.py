@@ -21,6 +21,7 @@ DEFAULT_RATE = Fraction(25)  # where nothing says: ffmpeg's own choice
 STANDARD_RATES = tuple(Fraction(rate) for rate in (*range(1, 61), 72, 90, 100, 120, 144, 240)) + tuple(
     Fraction(rate * 1000, 1001) for rate in (24, 30, 48, 60, 120, 240)
 )
+RAW_STREAMS = ("h264", "hevc", "vvc", "m4v", "mpegvideo", "obu", "av1")
 PICTURE_CONTAINERS = ("image2", "gif_pipe")
 _STREAM = re.compile(r"^  Stream #0:(\d+)(?:\[0x[0-9a-f]+\])?(?:\((\w+)\))?: (Video|Audio): (.*)$")
 _PICTURE = re.compile(r", (\w+)(?:\(([^)]*)\))?, (\d+)x(\d+)")
@@ -127,6 +128,8 @@ def probe(path: Path) -> MediaInfo:
         raise MediaError(path, f"{'has sound but no video stream' if sound else 'holds no video stream'}: give a video file")
     if container in PICTURE_CONTAINERS or container.endswith("_pipe"):
         raise MediaError(path, "is a picture, not a video: give a video file")
+    if container in RAW_STREAMS:
+        raise MediaError(path, f"is a raw {container} stream, whose frames carry no times: put it into a container first, as .mp4")
     chosen = next((entry for entry in videos if "(default)" in entry[3]), videos[0])
     audios = [entry for entry in described if entry[2] == "Audio"]
     heard = next((entry for entry in audios if "(default)" in entry[3]), audios[0] if audios else None)
@@ -160,7 +163,7 @@ def _describe(path: Path) -> tuple[str, float, list[_Entry], dict[str, str]]:
     try:
         output = ffmpeg.run(ffmpeg.source(path).output("pipe:", format="ffmetadata", map_metadata=0), path, log="info", limit_s=120)
     except ffmpeg.FFmpegError as error:
-        if "moov atom not found" in error.stderr:
+        if "moov atom not found" in error.stderr and _is_mp4(path):
             raise MediaError(path, "is truncated or was never finished (its index, the moov atom, is missing): copy or export it again") from error
         raise MediaError(path, f"is not a media file ({ffmpeg.last_words(error.stderr)}): give a video file") from error
     container = re.search(r"^Input #0, (\S+), from '", output.stderr, re.MULTILINE)
@@ -172,6 +175,12 @@ def _describe(path: Path) -> tuple[str, float, list[_Entry], dict[str, str]]:
             entries[-1] = (*entries[-1][:3], f"{entries[-1][3]}\n{line}")
     origin = re.search(r"^  Duration: .*, start: (-?[\d.]+)", output.stderr, re.MULTILINE)
     return container[1] if container else "unknown", float(origin[1]) if origin else 0.0, entries, _tags(output.stdout.decode(errors="replace"))
+
+
+def _is_mp4(path: Path) -> bool:
+    """ffmpeg takes any file named .mp4 for one; a real one begins with a box of one of these kinds."""
+    with path.open("rb") as file:
+        return file.read(8)[4:] in (b"ftyp", b"mdat", b"free", b"wide", b"skip", b"moov")
 
 
 def _tags(text: str) -> dict[str, str]:
@@ -267,8 +276,6 @@ def _packets(path: Path, index: int) -> _Packets:
         elif line.startswith("#sar 0: "):
             numerator, denominator = map(int, line.split(": ")[1].split("/"))
             aspect = Fraction(numerator, denominator) if numerator and denominator else Fraction(1)
-    if any(row[0] == NO_TIME for row in rows):
-        raise MediaError(path, "its frames carry no times (a raw stream): put it into a container first, ffmpeg -i NAME -c copy NAME.mp4")
     table = np.array(sorted(set(rows)), dtype=np.int64).reshape(-1, 3)
     shown = (table[:, 2] & DISCARD_FLAG) == 0
     if not shown.any():
