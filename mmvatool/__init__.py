@@ -11,7 +11,7 @@ from typing import Any
 
 __version__ = "0.1.0"
 
-_API = {"summarize": "mmvatool.summarize", "Settings": "mmvatool.summarize", "Summary": "mmvatool.summarize"}
+_API = {"summarize": "mmvatool.pipelines.summarize", "Summary": "mmvatool.pipelines.summarize", "Settings": "mmvatool.selection"}
 
 __all__ = ["Settings", "Summary", "__version__", "summarize"]
 
@@ -19,7 +19,4 @@ __all__ = ["Settings", "Summary", "__version__", "summarize"]
 def __getattr__(name: str) -> Any:
     if name not in _API:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module = import_module(_API[name])
-    # Bound here so that the function, not the submodule of the same name, is found from now on.
-    globals().update({entry: getattr(module, entry) for entry, home in _API.items() if home == _API[name]})
-    return globals()[name]
+    return getattr(import_module(_API[name]), name)

@@ -37,7 +37,7 @@ def _flux_db(window: np.ndarray) -> float:
     import torch
     import torchaudio
 
-    mel = torchaudio.transforms.MelSpectrogram(RATE_HZ, n_fft=512, hop_length=256, n_mels=40)
+    mel = torchaudio.transforms.MelSpectrogram(RATE_HZ, n_fft=512, hop_length=256, n_mels=40, pad_mode="constant")
     power = mel(torch.from_numpy(np.ascontiguousarray(window, dtype=np.float32)))
     decibels = (10 * torch.log10(power + 1e-10)).clamp_min(FLOOR_DB)
     rises = (decibels[:, 1:] - decibels[:, :-1]).clamp_min(0)

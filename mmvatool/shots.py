@@ -4,6 +4,7 @@ A *slot* is a stretch of SLOT_S seconds with one sample, the frame on screen at 
 sample k - 1 and sample k; the cut itself lies somewhere between these two frames.
 """
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -119,14 +120,14 @@ def shots(
     start_s = float(frame_times_s[0])
     cuts = [(change, refine(change)) for change in change_points(embeddings)]
     ends = [(0, start_s), *_drop_weak(cuts, steps, start_s, end_s, min_s), (len(embeddings), end_s)]
-    return [part for (first, from_s), (past, to_s) in zip(ends, ends[1:], strict=False) for part in split(first, past, from_s, to_s)]
+    return [part for (first, from_s), (past, to_s) in itertools.pairwise(ends) for part in split(first, past, from_s, to_s)]
 
 
 def uniform_shots(grid: Slots, frame_times_s: np.ndarray) -> list[Segment]:
     """Fixed shots, a slot each, their bounds moved to the nearest frame."""
     inner = [_nearest(frame_times_s, float(edge)) for edge in grid.edges_s[1:-1]]
     edges = [float(grid.edges_s[0]), *inner, float(grid.edges_s[-1])]
-    return [Segment(a, b) for a, b in zip(edges, edges[1:], strict=False) if a < b]
+    return [Segment(a, b) for a, b in itertools.pairwise(edges) if a < b]
 
 
 def _drop_weak(cuts: list[tuple[int, float]], steps: np.ndarray, start_s: float, end_s: float, min_s: float) -> list[tuple[int, float]]:

@@ -73,9 +73,7 @@ def rays(size: tuple[int, int], t: float) -> Frame:
     return np.where((np.sin(angle * 16) > 0)[..., None], np.uint8([255, 220, 0]), np.uint8([230, 20, 20]))
 
 
-SCENES: dict[str, Callable[[tuple[int, int], float], Frame]] = {
-    scene.__name__: scene for scene in (wall, meadow, sea, fireworks, rays)
-}
+SCENES: dict[str, Callable[[tuple[int, int], float], Frame]] = {scene.__name__: scene for scene in (wall, meadow, sea, fireworks, rays)}
 INTENSE = ("fireworks", "rays")
 
 

@@ -65,9 +65,13 @@ def read(model: str | Path) -> Checkpoint:
             metadata = dict(file.metadata() or {})
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a dict
     except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"{path}: not a readable safetensors checkpoint ({error}): it may be truncated or a pickle; get it again") from error
+        raise CheckpointError(
+            f"{path}: not a readable safetensors checkpoint ({error}): it may be truncated or a pickle; get it again"
+        ) from error
     if metadata.get("format") != FORMAT:
-        raise CheckpointError(f"{path}: format {metadata.get('format')!r}, expected {FORMAT!r}: not a checkpoint of this version of mmvatool")
+        raise CheckpointError(
+            f"{path}: format {metadata.get('format')!r}, expected {FORMAT!r}: not a checkpoint of this version of mmvatool"
+        )
     try:
         towers = json.loads(metadata["towers"])
         if "image" not in towers:
@@ -118,7 +122,7 @@ def save(path: Path, model: nn.Module, name: str, towers: Mapping[str, Mapping[s
     os.close(handle)
     try:
         save_file(tensors, temporary, metadata=metadata)
-        os.chmod(temporary, 0o644)  # mkstemp's 0600 would keep other users out
-        os.replace(temporary, path)
+        Path(temporary).chmod(0o644)  # mkstemp's 0600 would keep other users out
+        Path(temporary).replace(path)
     finally:
         Path(temporary).unlink(missing_ok=True)

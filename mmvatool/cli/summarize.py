@@ -17,7 +17,7 @@ from mmvatool.errors import MmvatoolError, OutputError
 from mmvatool.timeline import Segment
 
 if TYPE_CHECKING:
-    from mmvatool.summarize import Settings, Summary
+    from mmvatool.pipelines.summarize import Summary
     from trainer import Predictor
 
     Work = Callable[[Job, Callable[[str, int], AbstractContextManager[Callable[[int], None]]]], "Summary"]
@@ -110,8 +110,8 @@ def summarize(
     jobs = plan_jobs(files, output, ".summary.mp4")
     reporter = Reporter(0 if quiet else 2 if verbose else 1)
 
-    from mmvatool.summarize import DEFAULT_RATIO, Settings
-    from mmvatool.summarize import summarize as summarize_video
+    from mmvatool.selection import DEFAULT_RATIO, Settings
+    from mmvatool.pipelines.summarize import summarize as summarize_video
 
     settings = Settings(DEFAULT_RATIO if ratio is None else ratio, duration, by, shots, value, min_shot, max_shot, keep, drop)
     skipped = [job for job in jobs if skip_existing and not dry_run and job.target.exists()]

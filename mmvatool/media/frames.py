@@ -180,4 +180,3 @@ def _count_passed(thresholds: np.ndarray, low: int, high: int) -> str:
         return str(low)
     middle = (low + high) // 2
     return f"if(lt(t,{thresholds[middle]:.6f}),{_count_passed(thresholds, low, middle)},{_count_passed(thresholds, middle + 1, high)})"
-

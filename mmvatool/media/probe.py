@@ -164,7 +164,9 @@ def _describe(path: Path) -> tuple[str, float, list[_Entry], dict[str, str]]:
         output = ffmpeg.run(ffmpeg.source(path).output("pipe:", format="ffmetadata", map_metadata=0), path, log="info", limit_s=120)
     except ffmpeg.FFmpegError as error:
         if "moov atom not found" in error.stderr and _is_mp4(path):
-            raise MediaError(path, "is truncated or was never finished (its index, the moov atom, is missing): copy or export it again") from error
+            raise MediaError(
+                path, "is truncated or was never finished (its index, the moov atom, is missing): copy or export it again"
+            ) from error
         raise MediaError(path, f"is not a media file ({ffmpeg.last_words(error.stderr)}): give a video file") from error
     container = re.search(r"^Input #0, (\S+), from '", output.stderr, re.MULTILINE)
     entries: list[_Entry] = []
@@ -174,7 +176,12 @@ def _describe(path: Path) -> tuple[str, float, list[_Entry], dict[str, str]]:
         elif entries and line.startswith("    "):
             entries[-1] = (*entries[-1][:3], f"{entries[-1][3]}\n{line}")
     origin = re.search(r"^  Duration: .*, start: (-?[\d.]+)", output.stderr, re.MULTILINE)
-    return container[1] if container else "unknown", float(origin[1]) if origin else 0.0, entries, _tags(output.stdout.decode(errors="replace"))
+    return (
+        container[1] if container else "unknown",
+        float(origin[1]) if origin else 0.0,
+        entries,
+        _tags(output.stdout.decode(errors="replace")),
+    )
 
 
 def _is_mp4(path: Path) -> bool:

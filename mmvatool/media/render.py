@@ -6,10 +6,9 @@ given to its encoder restore the exact rate, the colour matrix and range, the pi
 decoded once and checked before it gets its name.
 """
 
-import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
@@ -47,7 +46,9 @@ CONTAINERS = {
     ".m4v": Container("libx264", "aac", AAC_RATES_HZ, (*_X264, "-movflags", "+faststart", "-f", "mp4")),
     ".mov": Container("libx264", "aac", AAC_RATES_HZ, (*_X264, "-movflags", "+faststart")),
     ".mkv": Container("libx264", "aac", AAC_RATES_HZ, _X264),
-    ".webm": Container("libvpx-vp9", "libopus", (48000,), ("-crf", "31", "-b:v", "0", "-row-mt", "1", "-cpu-used", "4", "-deadline", "good")),
+    ".webm": Container(
+        "libvpx-vp9", "libopus", (48000,), ("-crf", "31", "-b:v", "0", "-row-mt", "1", "-cpu-used", "4", "-deadline", "good")
+    ),
 }
 
 
@@ -76,7 +77,7 @@ def render(timeline: Timeline, info: MediaInfo, target: Path, on_frame: Callable
         _write_video(timeline, info, counts, container, picture, sound, on_frame)
         _check(picture, info, sum(counts), target)
         try:
-            os.replace(picture, target)
+            picture.replace(target)
         except OSError as error:
             raise OutputError(target, f"cannot be written ({error.strerror}): choose another place with -o") from error
     return _departures(info)
@@ -155,7 +156,7 @@ def _write_video(
         frames.close()
 
 
-def _decode(timeline: Timeline, info: MediaInfo, counts: list[int]) -> Iterator[np.ndarray]:
+def _decode(timeline: Timeline, info: MediaInfo, counts: list[int]) -> Generator[np.ndarray]:
     """Every frame to show, upright rgb24 (H, W, 3), at the nominal rate; one run of ffmpeg for each segment."""
     height, width = info.video.height, info.video.width
     size = height * width * 3
@@ -178,7 +179,9 @@ def _segment_node(segment: Segment, info: MediaInfo, count: int) -> object:
     node = node.filter("trim", start=f"{info.origin_s + segment.start_s - half_s:.6f}").filter("setpts", "PTS-STARTPTS")
     # Fills the place of a damaged frame, and makes a variable rate constant.
     node = node.filter("fps", fps=_ratio(info.rate), start_time=0)
-    node = node.filter("scale", **_conversion("in", info.video.color), flags="bicubic+accurate_rnd+full_chroma_int").filter("format", "rgb24")
+    node = node.filter("scale", **_conversion("in", info.video.color), flags="bicubic+accurate_rnd+full_chroma_int").filter(
+        "format", "rgb24"
+    )
     return node.output("pipe:", format="rawvideo", **{"frames:v": count})
 
 
@@ -243,7 +246,9 @@ def _write_sound(timeline: Timeline, info: MediaInfo, counts: list[int], target:
     for segment, first, past in zip(timeline.segments, edges, edges[1:], strict=False):
         start = round(segment.start_s * rate_hz)
         bounds.append((start, start + past - first))
-    pcm = FFMPEG_AudioWriter(str(target.absolute()), rate_hz, nbytes=2, nchannels=channels, codec="pcm_s16le", ffmpeg_params=["-rf64", "auto"])
+    pcm = FFMPEG_AudioWriter(
+        str(target.absolute()), rate_hz, nbytes=2, nchannels=channels, codec="pcm_s16le", ffmpeg_params=["-rf64", "auto"]
+    )
     with pcm as writer:
         for number, samples in enumerate(audio.cut_samples(info, bounds, rate_hz, channels)):
             writer.write_frames(_fade(samples, rate_hz, fade_in=number > 0, fade_out=number < len(bounds) - 1))

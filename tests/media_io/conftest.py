@@ -44,7 +44,14 @@ def _late_start(path: Path) -> Path:
 def _variable(path: Path) -> Path:
     """Every seventh frame is missing and the rest jitters, as phones record."""
     keep = "select='mod(n,7)',settb=1/90000,setpts='PTS+0.004*sin(N)/TB'"
-    return media.encode(path, _picture, COUNT, Fraction(30), None, ("-vf", keep, "-fps_mode", "vfr", "-enc_time_base", "1/90000", "-video_track_timescale", "90000", *X264))
+    return media.encode(
+        path,
+        _picture,
+        COUNT,
+        Fraction(30),
+        None,
+        ("-vf", keep, "-fps_mode", "vfr", "-enc_time_base", "1/90000", "-video_track_timescale", "90000", *X264),
+    )
 
 
 def _rotated(path: Path) -> Path:
@@ -66,7 +73,9 @@ KINDS: dict[str, Callable[[Path], Path]] = {
     "variable.mp4": _variable,
     "rotated.mp4": _rotated,
     "anamorphic.mp4": lambda path: _plain(path, "-vf", "setsar=4/3", *X264),
-    "odd.mp4": lambda path: media.encode(path, lambda n: _picture(n)[:91, :161], 40, Fraction(25), None, ("-c:v", "libx264", "-pix_fmt", "yuv444p")),
+    "odd.mp4": lambda path: media.encode(
+        path, lambda n: _picture(n)[:91, :161], 40, Fraction(25), None, ("-c:v", "libx264", "-pix_fmt", "yuv444p")
+    ),
     "tiny.mp4": lambda path: media.encode(path, lambda n: np.full((16, 2, 3), 6 * n, np.uint8), 30, Fraction(10), None, X264),
 }
 

@@ -79,14 +79,21 @@ def test_colour_tags(tmp_path):
     path = media.encode(tmp_path / "a.mp4", lambda n: np.full((32, 32, 3), 90, np.uint8), 5, Fraction(25), None, tags)
     color = probe(path).video.color
     assert (color.matrix, color.full_range, color.range_tagged) == ("bt709", True, True)
-    untagged = probe(media.encode(tmp_path / "b.mp4", lambda n: np.full((32, 32, 3), 90, np.uint8), 5, Fraction(25), None, X264)).video.color
+    untagged = probe(
+        media.encode(tmp_path / "b.mp4", lambda n: np.full((32, 32, 3), 90, np.uint8), 5, Fraction(25), None, X264)
+    ).video.color
     assert (untagged.matrix, untagged.full_range) == (None, False)
 
 
 def test_tags_with_special_characters(tmp_path):
     title = "a=b; c#d \\ 'e' [f]\nsecond line"
     path = media.encode(
-        tmp_path / "a.mp4", lambda n: np.zeros((32, 32, 3), np.uint8), 5, Fraction(25), None, (*X264, "-metadata", f"title={title}", "-metadata", "artist=Ünï")
+        tmp_path / "a.mp4",
+        lambda n: np.zeros((32, 32, 3), np.uint8),
+        5,
+        Fraction(25),
+        None,
+        (*X264, "-metadata", f"title={title}", "-metadata", "artist=Ünï"),
     )
     assert probe(path).tags == {"title": title, "artist": "Ünï"}
 

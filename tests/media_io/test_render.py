@@ -38,7 +38,9 @@ def _stamps(info: MediaInfo) -> list[int]:
 
 
 def _warnings(path: Path) -> str:
-    done = subprocess.run([ffmpeg.executable(), "-v", "warning", "-i", str(path), "-f", "null", "-"], capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        [ffmpeg.executable(), "-v", "warning", "-i", str(path), "-f", "null", "-"], capture_output=True, text=True, timeout=60
+    )
     return done.stderr + ("" if done.returncode == 0 else f"exit {done.returncode}")
 
 
@@ -47,7 +49,9 @@ def _planned_frames(timeline: Timeline, info: MediaInfo) -> list[int]:
     return [n for segment in timeline.segments for n, t in enumerate(info.times_s) if segment.start_s - 1e-6 <= t < segment.end_s - 1e-6]
 
 
-@pytest.mark.parametrize("name", ["plain.mp4", "plain.mkv", "vp9.webm", "hevc.mp4", "rotated.mp4", "anamorphic.mp4", "edit.mp4", "late.ts", "av1.mp4"])
+@pytest.mark.parametrize(
+    "name", ["plain.mp4", "plain.mkv", "vp9.webm", "hevc.mp4", "rotated.mp4", "anamorphic.mp4", "edit.mp4", "late.ts", "av1.mp4"]
+)
 def test_exactly_the_planned_frames_at_the_exact_rate(kinds, tmp_path, name):
     info, timeline, got, notes = _render(kinds(name), tmp_path / "out.mp4")
     planned = _planned_frames(timeline, info)
@@ -105,7 +109,11 @@ def test_variable_rate_becomes_constant_at_the_nominal_rate(kinds, tmp_path):
     ("tags", "matrix", "full"),
     [
         ((), None, False),
-        (("-vf", "scale=out_color_matrix=bt709", "-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709"), "bt709", False),
+        (
+            ("-vf", "scale=out_color_matrix=bt709", "-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709"),
+            "bt709",
+            False,
+        ),
         (("-vf", "scale=out_color_matrix=bt601", "-colorspace", "smpte170m"), "smpte170m", False),
         (("-vf", "scale=out_color_matrix=bt2020", "-colorspace", "bt2020nc"), "bt2020nc", False),
         (("-vf", "scale=out_range=full:out_color_matrix=bt709", "-color_range", "pc", "-colorspace", "bt709"), "bt709", True),
@@ -126,7 +134,7 @@ def test_colours_and_their_tags_are_the_sources(tmp_path, tags, matrix, full):
 def test_sound_stays_with_its_picture_up_to_the_last_cut(tmp_path, rate):
     path = media.draw_flashes(tmp_path / "in.mp4", 20, rate)
     spans = [(second - 0.31, second + 0.27) for second in range(1, 19)]
-    info, timeline, got, _ = _render(path, tmp_path / "out.mp4", spans)
+    _info, timeline, got, _ = _render(path, tmp_path / "out.mp4", spans)
     assert len(timeline.segments) == 18
     frames = FFmpegFrames(got).read(np.arange(len(got.times_s))).mean((1, 2, 3))
     flashes = got.times_s[frames > 200]
@@ -146,8 +154,15 @@ def _audio_seconds(path: Path) -> float:
 
 def test_joins_are_faded(tmp_path):
     tone = 0.8 * np.sin(2 * np.pi * 440 * np.arange(6 * media.RATE_HZ) / media.RATE_HZ)
-    path = media.encode(tmp_path / "in.mkv", lambda n: media.stamp(np.zeros((32, 64, 3), np.uint8), n), 150, Fraction(25), tone, (*X264, "-c:a", "pcm_s16le"))
-    _, timeline, got, _ = _render(path, tmp_path / "out.mp4", ((1, 2), (3, 4.5)))
+    path = media.encode(
+        tmp_path / "in.mkv",
+        lambda n: media.stamp(np.zeros((32, 64, 3), np.uint8), n),
+        150,
+        Fraction(25),
+        tone,
+        (*X264, "-c:a", "pcm_s16le"),
+    )
+    _, _timeline, got, _ = _render(path, tmp_path / "out.mp4", ((1, 2), (3, 4.5)))
     sound = next(cut_samples(got, [(0, round(2.5 * 48000))], 48000, 1))[:, 0].astype(float) / 32768
 
     def level(from_s: float, to_s: float) -> float:

@@ -1,6 +1,6 @@
 """MMVA (Choi, Kim & Kang 2025): a tower and a VA head for each modality. Here: the image half."""
 
-from typing import Protocol
+from typing import Protocol, cast
 
 import torch
 from torch import nn
@@ -65,7 +65,7 @@ class MMVA(nn.Module):
 
     def image(self, frames: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """VA (N, 2) in [0, 1] and embeddings (N, 512) of frames (N, 3, H, W) uint8 RGB."""
-        tower = self.towers["image"]
+        tower = cast(ImageTower, self.towers["image"])
         embeddings = tower.embed(tower.preprocess(frames))
         if embeddings.shape[1] != EMBEDDING_DIM:
             raise CheckpointError(
