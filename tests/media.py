@@ -169,7 +169,7 @@ def encode(
 
 def run_ffmpeg(*arguments: object) -> None:
     """Plain ffmpeg, for what a test does to a file before the product sees it."""
-    subprocess.run([ffmpeg.executable(), "-nostdin", "-v", "error", "-y", *map(str, arguments)], check=True, timeout=120)
+    subprocess.run([ffmpeg.executable(), "-nostdin", "-v", "error", "-y", *map(str, arguments)], check=True, timeout=300)
 
 
 def draw_scenes(

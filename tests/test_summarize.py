@@ -12,8 +12,8 @@ import mmvatool
 from mmvatool.errors import MediaError, MmvatoolError, OutputError, PlanError
 from mmvatool.media.frames import FFmpegFrames
 from mmvatool.media.probe import probe
-from mmvatool.selection import ScoredShot, Settings
 from mmvatool.pipelines.summarize import summarize
+from mmvatool.selection import ScoredShot, Settings
 from mmvatool.timeline import Segment
 from tests import media
 

@@ -110,8 +110,8 @@ def summarize(
     jobs = plan_jobs(files, output, ".summary.mp4")
     reporter = Reporter(0 if quiet else 2 if verbose else 1)
 
-    from mmvatool.selection import DEFAULT_RATIO, Settings
     from mmvatool.pipelines.summarize import summarize as summarize_video
+    from mmvatool.selection import DEFAULT_RATIO, Settings
 
     settings = Settings(DEFAULT_RATIO if ratio is None else ratio, duration, by, shots, value, min_shot, max_shot, keep, drop)
     skipped = [job for job in jobs if skip_existing and not dry_run and job.target.exists()]
@@ -184,7 +184,14 @@ def _tell(summary: "Summary", reporter: Reporter, seconds: float, *, table: bool
     length_s, whole_s = summary.timeline.duration_s, summary.info.duration_s
     where = "would be kept" if summary.output is None else f"-> {summary.output}"
     shots = f"{len(kept)} shot{'s' if len(kept) != 1 else ''}"
-    reporter.say(f"{summary.input}: {shots}, {clock(length_s)} of {clock(whole_s)} ({length_s / whole_s:.1%}) {where} in {seconds:.1f} s")
+    reporter.say(
+        f"{summary.input}: {shots}, {_length(length_s, whole_s)} of {_length(whole_s, whole_s)} ({length_s / whole_s:.1%}) {where} in {seconds:.1f} s"
+    )
+
+
+def _length(seconds: float, whole_s: float) -> str:
+    """m:ss, or tenths of a second for a video under a minute."""
+    return f"{seconds:.1f} s" if whole_s < 60 else clock(seconds)
 
 
 def _print_table(summary: "Summary") -> None:
@@ -197,8 +204,8 @@ def _print_table(summary: "Summary") -> None:
     table.add_column("kept")
     for shot in summary.shots:
         table.add_row(
-            f"{clock_exact(shot.segment.start_s)}",
-            f"{clock_exact(shot.segment.end_s)}",
+            f"{_clock_exact(shot.segment.start_s)}",
+            f"{_clock_exact(shot.segment.end_s)}",
             f"{shot.segment.length_s:.2f}",
             "-" if shot.valence is None else f"{shot.valence:.3f}",
             f"{shot.arousal:.3f}",
@@ -208,7 +215,7 @@ def _print_table(summary: "Summary") -> None:
     Console(markup=False, highlight=False).print(table)
 
 
-def clock_exact(seconds: float) -> str:
+def _clock_exact(seconds: float) -> str:
     """m:ss.ss."""
     hundredths = round(seconds * 100)
     return f"{hundredths // 6000}:{hundredths // 100 % 60:02d}.{hundredths % 100:02d}"

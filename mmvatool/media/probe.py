@@ -301,14 +301,16 @@ def _rate(packets: _Packets, stated: Fraction | None) -> tuple[Fraction, bool]:
     steps = steps[steps > 0]
     if not len(steps):
         return stated or DEFAULT_RATE, True
-    usual = steps[np.abs(steps - np.median(steps)) <= np.median(steps) / 4]
-    measured = 1 / (Fraction(float(usual.mean())) * packets.tick_s)
-    coarse = 1 < np.median(steps) < 100
-    if (steps == steps[0]).all() and not coarse:
-        return 1 / (int(steps[0]) * packets.tick_s), True
-    near = stated is not None and abs(stated / measured - 1) < Fraction(2, 100)
-    rate = stated if stated and near else _snap(measured, float(measured) / 100)
-    step = float(1 / (rate * packets.tick_s))
+    median = float(np.median(steps))
+    step, coarse = median, 1 < median < 100
+    if (steps == median).mean() > 0.9 and not coarse:
+        rate = 1 / (Fraction(median) * packets.tick_s)
+    else:
+        usual = steps[np.abs(steps - median) <= median / 4]
+        measured = 1 / (Fraction(float(usual.mean())) * packets.tick_s)
+        near = stated is not None and abs(stated / measured - 1) < Fraction(2, 100)
+        rate = stated if stated and near else _snap(measured, float(measured) / 100)
+        step = float(1 / (rate * packets.tick_s))
     ideal = ticks[0] + np.arange(len(ticks)) * step
     return rate, bool(np.abs(ticks - ideal).max() <= max(min(1.0, step / 2), step / 4))
 

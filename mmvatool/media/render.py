@@ -23,8 +23,9 @@ from mmvatool.media.probe import Color, MediaInfo
 from mmvatool.timeline import Segment, Timeline
 
 FADE_S = 0.010
-CRF = 20
-PRESET = "fast"
+# Visually lossless, and 2-3 times faster than x264's default preset for a somewhat larger file.
+CRF = 18
+PRESET = "veryfast"
 AAC_RATES_HZ = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
 # swscale's names for H.273 matrices; None: not tagged, read and written alike as swscale's default.
 MATRICES = {"bt709": "bt709", "smpte170m": "bt601", "bt470bg": "bt601", "fcc": "fcc", "smpte240m": "smpte240m", "bt2020nc": "bt2020"}

@@ -42,6 +42,15 @@ def test_variable_rate_has_a_nominal_rate_and_true_times(kinds):
     assert np.abs((info.times_s - info.times_s[0]) - (expected - expected[0])).max() < TIME_TOLERANCE_S
 
 
+def test_a_seam_in_a_recording_does_not_change_the_rate(tmp_path):
+    """Two recordings joined with a gap: the mean rate is lower, the nominal one is not."""
+    gap = "setpts='PTS+0.3*gte(N,30)/TB'"
+    params = ("-vf", f"settb=1/15360,{gap}", "-fps_mode", "vfr", "-enc_time_base", "1/15360", *X264)
+    info = probe(media.encode(tmp_path / "a.mp4", lambda n: np.full((32, 32, 3), n, np.uint8), 60, Fraction(30), None, params))
+    assert (info.rate, info.constant_rate) == (30, False)
+    assert info.duration_s == pytest.approx(2.3, abs=0.01)
+
+
 def test_rotation_gives_the_size_as_shown(kinds):
     video = probe(kinds("rotated.mp4")).video
     assert (video.width, video.height) == (320, 180)
