@@ -19,7 +19,9 @@ def _info(duration_s: float = 60.0, rate: Fraction = RATE, times_s: np.ndarray |
     times = np.arange(round(duration_s * rate)) / float(rate) if times_s is None else times_s
     end = float(times[-1] + 1 / rate)
     video = VideoStream(0, "h264", 320, 180, Fraction(1), 0.0, "yuv420p", Color(), None)
-    return MediaInfo(Path("made-up.mp4"), "mov", 0.0, video, AudioStream(1, "aac", 48000, 2, None), rate, True, times, end, len(times), {})
+    return MediaInfo(
+        Path("made-up.mp4"), "mov", 0.0, video, AudioStream(1, "aac", 48000, 2, None), rate, True, times, end, len(times), False, {}
+    )
 
 
 def _made_up(seed: int, count: int = 10, info: MediaInfo | None = None) -> tuple[list[Segment], Curve, MediaInfo]:

@@ -20,7 +20,7 @@ CHUNK = 256
 DECORD_CONTAINERS = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "avi")
 # In these ffmpeg seeks to a keyframe at or before the time asked for. Elsewhere it may land on any packet, or nowhere in a
 # raw stream: decode from the start.
-SEEKABLE_CONTAINERS = (*DECORD_CONTAINERS, "flv")
+SEEKABLE_CONTAINERS = DECORD_CONTAINERS
 
 
 class FrameSource(Protocol):
@@ -60,6 +60,8 @@ class DecordFrames:
             raise MediaError(info.path, f"decord misplaces frames in {info.container}")
         if len(info.times_s) != info.packet_count:
             raise MediaError(info.path, "decord does not follow the edit list")
+        if info.open_gop:
+            raise MediaError(info.path, "decord misplaces frames in open groups of pictures")
         width, height = frame_size(info)
         try:
             import decord

@@ -14,7 +14,7 @@ import numpy as np
 from mmvatool.errors import MediaError
 from mmvatool.media import ffmpeg
 
-DISCARD_FLAG = 0x4
+KEY_FLAG, DISCARD_FLAG = 0x1, 0x4
 NO_TIME = -(2**63)
 DEFAULT_RATE = Fraction(25)  # where nothing says: ffmpeg's own choice
 # Rates that cameras and editors use; a rate measured through a container's coarse clock is snapped to one of them.
@@ -84,6 +84,7 @@ class MediaInfo:
     times_s: np.ndarray
     end_s: float
     packet_count: int
+    open_gop: bool
     tags: dict[str, str]
 
     @property
@@ -151,6 +152,7 @@ def probe(path: Path) -> MediaInfo:
         times_s=times_s,
         end_s=end_s,
         packet_count=len(packets.times_s),
+        open_gop=packets.open_gop,
         tags=tags,
     )
 
@@ -259,6 +261,7 @@ class _Packets:
     tick_s: Fraction
     durations_s: np.ndarray
     shown: np.ndarray
+    open_gop: bool
     pixel_aspect: Fraction
 
     @property
@@ -268,16 +271,21 @@ class _Packets:
 
 def _packets(path: Path, index: int) -> _Packets:
     """Read the times and flags of every packet without decoding: ffmpeg's framecrc muxer prints them."""
-    node = ffmpeg.source(path).output("pipe:", map=f"0:{index}", c="copy", format="framecrc")
+    # +genpts: MPEG program streams give times to some frames only.
+    node = ffmpeg.source(path, fflags="+genpts").output("pipe:", map=f"0:{index}", c="copy", format="framecrc")
     text = ffmpeg.run(node, path).stdout.decode()
     tick, aspect = Fraction(1), Fraction(1)
     rows: list[tuple[int, int, int]] = []
+    key_time, open_gop = NO_TIME, False
     for line in text.splitlines():
         if not line.startswith("#"):
             fields = line.split(",")
-            flags = int(fields[-1].split("=")[1], 16) if "F=" in fields[-1] else 0
+            flags = next((int(field.split("=")[1], 16) for field in fields if "F=" in field), KEY_FLAG)
             decoded, presented = int(fields[1]), int(fields[2])
-            rows.append((decoded if presented == NO_TIME else presented, int(fields[3]), flags))
+            shown_at = decoded if presented == NO_TIME else presented
+            rows.append((shown_at, int(fields[3]), flags))
+            open_gop |= shown_at < key_time
+            key_time = shown_at if flags & KEY_FLAG else key_time
         elif line.startswith("#tb 0: "):
             tick = Fraction(line.split(": ")[1])
         elif line.startswith("#sar 0: "):
@@ -287,7 +295,7 @@ def _packets(path: Path, index: int) -> _Packets:
     shown = (table[:, 2] & DISCARD_FLAG) == 0
     if not shown.any():
         raise MediaError(path, "holds no video frame: it may be truncated, copy or export it again")
-    return _Packets(table[:, 0], tick, table[:, 1] * float(tick), shown, aspect)
+    return _Packets(table[:, 0], tick, table[:, 1] * float(tick), shown, open_gop, aspect)
 
 
 def _rate(packets: _Packets, stated: Fraction | None) -> tuple[Fraction, bool]:

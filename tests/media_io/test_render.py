@@ -50,7 +50,21 @@ def _planned_frames(timeline: Timeline, info: MediaInfo) -> list[int]:
 
 
 @pytest.mark.parametrize(
-    "name", ["plain.mp4", "plain.mkv", "vp9.webm", "hevc.mp4", "rotated.mp4", "anamorphic.mp4", "edit.mp4", "late.ts", "av1.mp4"]
+    "name",
+    [
+        "plain.mp4",
+        "plain.mkv",
+        "vp9.webm",
+        "hevc.mp4",
+        "rotated.mp4",
+        "anamorphic.mp4",
+        "edit.mp4",
+        "late.ts",
+        "av1.mp4",
+        "opengop.mp4",
+        "plain.flv",
+        "plain.mpg",
+    ],
 )
 def test_exactly_the_planned_frames_at_the_exact_rate(kinds, tmp_path, name):
     info, timeline, got, notes = _render(kinds(name), tmp_path / "out.mp4")
