@@ -151,7 +151,7 @@ def plan_jobs(files: list[Path], output: str | None, default_suffix: str, *, sev
     return [Job(file, target) for file, target in zip(files, targets, strict=True)]
 
 
-def _natural(path: Path) -> tuple[list[tuple[bool, int, str]], str]:
-    """clip2 before clip10; what differs in zeros or case alone by its spelling."""
-    parts = re.split(r"(\d+)", str(path))
-    return [(part.isdecimal(), int(part) if part.isdecimal() else 0, part.lower()) for part in parts], str(path)
+def _natural(path: Path) -> tuple[list[list[tuple[bool, int, str]]], str]:
+    """clip before clip2 before clip10, folder by folder; what differs in zeros or case alone by its spelling."""
+    pieces = [re.split(r"(\d+)", name) for name in (*path.parent.parts, path.stem)]
+    return [[(part.isdecimal(), int(part) if part.isdecimal() else 0, part.lower()) for part in parts] for parts in pieces], str(path)
