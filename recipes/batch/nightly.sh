@@ -33,9 +33,10 @@ trap 'rm -f -- "$results.part"' EXIT
 echo "== $(date '+%Y-%m-%d %H:%M:%S') start" >> nightly.log
 
 # What the tool says goes to the log and, so that cron mails it, to stderr.
-code=0
-mmvatool summarize --skip-existing --json -o ./ "$@" -- "$in" 2> >(tee -a nightly.log >&2) > "$results.part" || code=$?
-wait "$!" 2> /dev/null || true # until tee has written the last line
+set +e
+{ mmvatool summarize --skip-existing --json -o ./ "$@" -- "$in" > "$results.part"; } 2>&1 | tee -a nightly.log >&2
+code=${PIPESTATUS[0]}
+set -e
 
 if [ -s "$results.part" ]; then
     mv -- "$results.part" "$results"
