@@ -394,7 +394,7 @@ class TestSignals:
             assert time.monotonic() < until
             time.sleep(0.02)
         process.send_signal(number)
-        out, err = process.communicate(timeout=30)
+        out, err = process.communicate(timeout=60)
         assert process.returncode == code, err
         assert out == ""
         assert "Traceback" not in err
