@@ -74,9 +74,6 @@ def run(args: list[str]) -> int:
     except (MmvatoolError, TrainerError) as error:
         return _fail(error, EXIT_FAILED, args)
     except click.ClickException as error:
-        from mmvatool.cli.console import clean
-
-        error.message = clean(error.message)
         error.show()
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
