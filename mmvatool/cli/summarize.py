@@ -16,7 +16,7 @@ from mmvatool.errors import OutputError
 from mmvatool.timeline import Segment
 
 if TYPE_CHECKING:
-    from mmvatool.summarize import Summary
+    from mmvatool.pipelines.summarize import Summary
     from trainer import Predictor
 
 

@@ -36,7 +36,7 @@ class TestOutputs:
     def test_a_summary_and_its_plan(self, mmvatool, clip):
         code, out, err = mmvatool("summarize", clip.name)
         assert (code, out) == (0, "")
-        assert err.startswith("clip.mp4: 1 shot, 0:01 of 0:04 (15.0%) -> clip.summary.mp4 in ")
+        assert err.startswith("clip.mp4: 1 shot, 0.6 s of 4.0 s (15.0%) -> clip.summary.mp4 in ")
         assert err.count("\n") == 1
         assert in_folder(clip.parent) == {"clip.mp4", "clip.summary.mp4", "clip.summary.json"}
 
