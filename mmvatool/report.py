@@ -1,6 +1,7 @@
 """What people look at: the arousal curve with the kept parts shaded."""
 
 import io
+import warnings
 from collections.abc import Sequence
 
 import numpy as np
@@ -16,7 +17,7 @@ def curve_png(times_s: np.ndarray, arousal: np.ndarray, kept: Sequence[Segment],
         arousal: (N,) in [0, 1].
         kept: the parts to shade.
         span_s: start and end of the video.
-        title: shown as it is, above the plot.
+        title: shown as it is, above the plot; what cannot be printed is escaped.
 
     Returns:
         The PNG file.
@@ -36,11 +37,14 @@ def curve_png(times_s: np.ndarray, arousal: np.ndarray, kept: Sequence[Segment],
     axes.set_xlim(*span_s)
     axes.xaxis.set_major_formatter(FuncFormatter(lambda seconds, _: f"{int(seconds) // 60}:{int(seconds) % 60:02d}"))
     axes.set_ylabel("arousal")
-    axes.set_title(title, loc="left", fontsize=10, parse_math=False)
+    printable = "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in title)
+    axes.set_title(printable, loc="left", fontsize=10, parse_math=False)
     axes.grid(alpha=0.25)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
     figure.legend(loc="outside upper right", ncols=2, frameon=False, fontsize=9)
     data = io.BytesIO()
-    FigureCanvasAgg(figure).print_png(data)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")  # an emoji in a name is drawn as a box
+        FigureCanvasAgg(figure).print_png(data)
     return data.getvalue()

@@ -6,6 +6,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 some of several inputs failed, 13
 import os
 import signal
 import sys
+import traceback
 from importlib import import_module
 from types import FrameType
 
@@ -55,7 +56,10 @@ def cli() -> None:
 
 def main() -> None:
     """The console script."""
-    signal.signal(signal.SIGTERM, _terminated)
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)  # Windows has no SIGHUP
+        if number is not None and signal.getsignal(number) == signal.SIG_DFL:  # nohup's choice is kept
+            signal.signal(number, _terminated)
     sys.exit(run(sys.argv[1:]))
 
 
@@ -72,23 +76,25 @@ def run(args: list[str]) -> int:
     except click.ClickException as error:
         error.show()
         return error.exit_code
-    except click.Abort:
+    except (click.Abort, KeyboardInterrupt):
         click.echo("Interrupted: nothing half-written is left.", err=True)
         return EXIT_INTERRUPTED
     except BrokenPipeError:  # the reader of a pipe has had enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_FAILED
+    except Exception as error:  # a bug, or a machine in trouble
+        return _fail(error, EXIT_FAILED, args)
 
 
 def _fail(error: Exception, code: int, args: list[str]) -> int:
-    from mmvatool.cli.console import clean
+    from mmvatool.cli.console import clean, explain
 
     if "--debug" in args:
-        raise error
-    click.echo(f"Error: {clean(str(error))}", err=True)
+        traceback.print_exception(error)
+    click.echo(f"Error: {clean(explain(error))}", err=True)
     return code
 
 
 def _terminated(number: int, frame: FrameType | None) -> None:
-    """SIGTERM ends the program like an exception, so that temporary files go."""
+    """A signal to end does it like an exception, so that temporary files go."""
     raise SystemExit(128 + number)

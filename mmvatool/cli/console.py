@@ -2,15 +2,27 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from mmvatool.errors import MmvatoolError
+from trainer.errors import TrainerError
 
 
 def clean(text: str) -> str:
     """Text that is safe to print on one line: control characters and undecodable bytes of file names are escaped."""
     printable = "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
     return printable.encode(errors="backslashreplace").decode()
+
+
+def explain(error: Exception, path: Path | None = None) -> str:
+    """An error in a line: its own message if it was raised on purpose, else what it is and what to do."""
+    if isinstance(error, MmvatoolError | TrainerError):
+        return str(error)
+    what = error.strerror if isinstance(error, OSError) and error.strerror else f"{type(error).__name__}: {error}"
+    return f"{f'{path}: ' if path else ''}failed unexpectedly ({what}): --debug shows where; please report it if the machine is well"
 
 
 def clock(seconds: float) -> str:
@@ -25,7 +37,7 @@ class Reporter:
 
     def __init__(self, level: int) -> None:
         self.level = level
-        self._console = Console(stderr=True, markup=False, highlight=False, soft_wrap=True)
+        self._console = Console(stderr=True, markup=False, emoji=False, highlight=False, soft_wrap=True)
 
     def error(self, text: str) -> None:
         """Always shown."""

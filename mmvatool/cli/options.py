@@ -78,7 +78,14 @@ def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
             show_default=True,
             help="Where the model runs; auto takes a GPU if there is one.",
         ),
-        click.option("--model", default="compact", show_default=True, help="compact (bundled), or the path of a .safetensors checkpoint."),
+        click.option(
+            "--model",
+            type=click.Path(),
+            metavar="NAME|FILE",
+            default="compact",
+            show_default=True,
+            help="compact (bundled), or the path of a .safetensors checkpoint.",
+        ),
     ):
         command = option(command)
     return command

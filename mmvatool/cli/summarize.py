@@ -2,32 +2,30 @@
 
 import json
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from mmvatool.cli import EXIT_FAILED, EXIT_PARTLY
-from mmvatool.cli.console import Reporter, clean, clock
+from mmvatool.cli.console import Reporter, clean, clock, explain
 from mmvatool.cli.inputs import Job, find_videos, plan_jobs
 from mmvatool.cli.options import Time, TimeRange, model_options, output_options
-from mmvatool.errors import MmvatoolError, OutputError
+from mmvatool.errors import OutputError
 from mmvatool.timeline import Segment
 
 if TYPE_CHECKING:
     from mmvatool.pipelines.summarize import Summary
     from trainer import Predictor
 
-    Work = Callable[[Job, Callable[[str, int], AbstractContextManager[Callable[[int], None]]]], "Summary"]
-
 
 @click.command()
-@click.argument("inputs", nargs=-1, required=True, metavar="VIDEO|FOLDER...")
+@click.argument("inputs", nargs=-1, required=True, type=click.Path(), metavar="VIDEO|FOLDER...")
 @click.option(
     "-o",
     "--output",
+    type=click.Path(),  # a shell completes file names for this type
     metavar="FILE|FOLDER",
     help="Where to write. A folder if it ends in /, exists as one, or several videos are given; else a file, whose suffix chooses the "
     "container (.mp4 .m4v .mov .mkv .webm).  [default: NAME.summary.mp4 beside the video]",
@@ -107,7 +105,7 @@ def summarize(
     if overwrite and skip_existing:
         raise click.UsageError("--overwrite and --skip-existing contradict each other: give one")
     files, missing = find_videos(inputs)
-    jobs = plan_jobs(files, output, ".summary.mp4")
+    jobs = plan_jobs(files, output, ".summary.mp4", several=len(inputs) > 1)
     reporter = Reporter(0 if quiet else 2 if verbose else 1)
 
     from mmvatool.pipelines.summarize import summarize as summarize_video
@@ -119,13 +117,26 @@ def summarize(
         reporter.say(f"{job.input}: skipped, {job.target} exists")
     todo = [job for job in jobs if job not in skipped]
     results: list[Summary] = []
-    failures: list[tuple[Path, str]] = [(error.path, str(error)) for error in missing]
-    for error in missing:
-        reporter.error(str(error))
+    failures: list[tuple[Path, str]] = []
+
+    def failed(error: Exception, *jobs: Job) -> None:
+        """Tell of an error once, note it for each job, and go on."""
+        if debug:
+            traceback.print_exception(error)
+        reporter.error(explain(error, jobs[0].input))
+        failures.extend((job.input, explain(error, job.input)) for job in jobs)
+
+    for absent in missing:
+        failed(absent, Job(absent.path, absent.path))
+    predictor = None
     if todo:
-        if output is not None and not dry_run:
-            _make_folder(todo[0].target, Path(output))
-        predictor = _load(model, device, precision, batch_size)
+        try:
+            if output is not None and not dry_run:
+                _make_folder(todo[0].target, Path(output))
+            predictor = _load(model, device, precision, batch_size)
+        except Exception as error:
+            failed(error, *todo)
+    if predictor is not None:
         for job in todo:
             started = time.monotonic()
             try:
@@ -140,11 +151,8 @@ def summarize(
                         overwrite=overwrite,
                         progress=progress,
                     )
-            except MmvatoolError as error:
-                if debug:
-                    raise
-                reporter.error(str(error))
-                failures.append((job.input, str(error)))
+            except Exception as error:  # whatever it is, the other files go on
+                failed(error, job)
                 continue
             results.append(summary)
             _tell(summary, reporter, time.monotonic() - started, table=dry_run and not as_json)
@@ -212,7 +220,7 @@ def _print_table(summary: "Summary") -> None:
             "kept" if shot.kept else "",
             style="bold" if shot.kept else "",
         )
-    Console(markup=False, highlight=False).print(table)
+    Console(markup=False, emoji=False, highlight=False).print(table)
 
 
 def _clock_exact(seconds: float) -> str:

@@ -3,6 +3,7 @@
 The binary is imageio-ffmpeg's (or the one IMAGEIO_FFMPEG_EXE names), the same that moviepy uses. It brings no ffprobe.
 """
 
+import os
 import re
 import subprocess
 import tempfile
@@ -47,7 +48,13 @@ def executable() -> str:
 
 def source(path: Path, **options: Any) -> Any:
     """An ffmpeg-python input node. The `file:` protocol keeps names like `-x.mp4` or `a:b.mp4` from meaning something else."""
-    return ffmpeg.input(f"file:{path.absolute()}", **options)
+    name = f"file:{path.absolute()}"
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        # ffmpeg-python hashes names as UTF-8, which a name with undecodable bytes is not: it gets the bytes themselves.
+        return ffmpeg.input(os.fsencode(name), **options)
+    return ffmpeg.input(name, **options)
 
 
 def run(node: Any, path: Path, *, log: str = "error", limit_s: float = RUN_LIMIT_S) -> Output:
