@@ -191,7 +191,7 @@ def _encoder_params(info: MediaInfo, container: Container) -> list[str]:
     conversion = ":".join(f"{key}={value}" for key, value in _conversion("out", color).items())
     aspect = video.pixel_aspect.limit_denominator(65535)
     filters = [
-        f"settb={1 / rate}" if rate.numerator != 1 else f"settb={rate.denominator}/1",
+        f"settb={rate.denominator}/{rate.numerator}",
         "setpts=N",
         f"fps={_ratio(rate)}",  # passes every frame; tells the encoder the exact rate, which moviepy rounds
         f"scale={conversion}:flags=bicubic+accurate_rnd+full_chroma_int",
@@ -203,11 +203,7 @@ def _encoder_params(info: MediaInfo, container: Container) -> list[str]:
     timescale = rate.numerator
     while timescale < 10_000:
         timescale *= 2
-    params = ["-vf", ",".join(filters), "-fps_mode", "passthrough", *container.params]
-    if picture_clock := container.video_codec == "libx264":
-        params += ["-video_track_timescale", str(timescale)]
-    # moviepy's own pixel format comes after these parameters; the filter's must win.
-    params += ["-map_metadata", "-1"] if not picture_clock else []
+    params = ["-vf", ",".join(filters), "-fps_mode", "passthrough", "-video_track_timescale", str(timescale), *container.params]
     for key, value in info.tags.items():
         params += ["-metadata", f"{key}={value}"]
     if video.language:
