@@ -180,9 +180,8 @@ def _segment_node(segment: Segment, info: MediaInfo, count: int) -> object:
     node = node.filter("trim", start=f"{info.origin_s + segment.start_s - half_s:.6f}").filter("setpts", "PTS-STARTPTS")
     # Fills the place of a damaged frame, and makes a variable rate constant.
     node = node.filter("fps", fps=_ratio(info.rate), start_time=0)
-    node = node.filter("scale", **_conversion("in", info.video.color), flags="bicubic+accurate_rnd+full_chroma_int").filter(
-        "format", "rgb24"
-    )
+    # Without accurate_rnd, which takes six times as long on this side and moves the mean by less than 1/255.
+    node = node.filter("scale", **_conversion("in", info.video.color), flags="bicubic+full_chroma_int").filter("format", "rgb24")
     return node.output("pipe:", format="rawvideo", **{"frames:v": count})
 
 
