@@ -1,6 +1,19 @@
-"""The MMVA model: build it, load it, predict valence and arousal with it. Knows nothing of the application."""
+"""The MMVA model: build it, train it, load it, predict valence and arousal with it. Knows nothing of the application."""
 
-from trainer.errors import CheckpointError, DeviceError, TrainerError, WeightsError
-from trainer.predict import Predictor
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["CheckpointError", "DeviceError", "Predictor", "TrainerError", "WeightsError"]
+from trainer.errors import CheckpointError, DeviceError, RecipeError, TrainerError, WeightsError
+
+if TYPE_CHECKING:
+    from trainer.predict import Predictor
+
+__all__ = ["CheckpointError", "DeviceError", "Predictor", "RecipeError", "TrainerError", "WeightsError"]
+
+
+def __getattr__(name: str) -> Any:
+    # The errors, the recipes and the command line must not wait seconds for torch.
+    if name == "Predictor":
+        from trainer.predict import Predictor
+
+        return Predictor
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,11 +1,17 @@
-"""The compact image tower: small enough to ship in the wheel and to run on a CPU.
+"""The compact towers: small enough to ship in the wheel, to run on a CPU and to be trained from scratch.
 
-An EfficientNetV2-style network (Tan & Le 2021) of 1.8 M parameters on torchvision's own blocks: fused MBConv in the
-first two stages, MBConv with squeeze-and-excitation after that, 0.59 GFLOPs for a 128 x 128 picture.
+Nothing in them is frozen: `encode` gives back the preprocessed input, which is what a cache saves them.
 """
 
+import math
+import re
+import zlib
+from collections.abc import Sequence
+
+import numpy as np
 import torch
 from torch import nn
+from torchaudio.transforms import MelSpectrogram
 from torchvision.models.efficientnet import EfficientNet, FusedMBConvConfig, MBConvConfig
 from torchvision.transforms.v2 import functional as F
 
@@ -17,12 +23,22 @@ IMAGENET_STD = [0.229, 0.224, 0.225]
 
 
 class CompactImageTower(nn.Module):
-    """RGB pictures to 512-d embeddings."""
+    """RGB pictures to 512-d embeddings.
 
-    input_px = INPUT_PX
+    An EfficientNetV2-style network (Tan & Le 2021) of 1.8 M parameters on torchvision's own blocks: fused MBConv in the
+    first two stages, MBConv with squeeze-and-excitation after that, 0.59 GFLOPs for a 128 x 128 picture.
 
-    def __init__(self) -> None:
+    Args:
+        input_px: side of the square a picture is squeezed to.
+    """
+
+    backbone = None
+    version = "compact-image/1"
+    feature_dtype = torch.float16
+
+    def __init__(self, input_px: int = INPUT_PX) -> None:
         super().__init__()
+        self.input_px = input_px
         # (expansion, kernel, stride, channels in, channels out, blocks)
         network = EfficientNet(
             [
@@ -46,11 +62,131 @@ class CompactImageTower(nn.Module):
             frames: (N, 3, H, W) uint8 RGB, any size.
 
         Returns:
-            (N, 3, 128, 128) float32.
+            (N, 3, input_px, input_px) float32.
         """
-        squeezed = F.resize(F.to_dtype(frames, torch.float32, scale=True), [INPUT_PX, INPUT_PX], antialias=True)
+        squeezed = F.resize(F.to_dtype(frames, torch.float32, scale=True), [self.input_px, self.input_px], antialias=True)
         return F.normalize(squeezed, IMAGENET_MEAN, IMAGENET_STD)
 
-    def embed(self, batch: torch.Tensor) -> torch.Tensor:
-        """Embed preprocessed pictures (N, 3, 128, 128) as (N, 512)."""
-        return self.pool(self.features(batch.contiguous(memory_format=torch.channels_last))).flatten(1)
+    def encode(self, batch: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Preprocessed pictures, N of (3, input_px, input_px), as one tensor on this tower's device."""
+        return _stack(batch, self)
+
+    def reduce(self, features: torch.Tensor) -> torch.Tensor:
+        """(N, 3, input_px, input_px) to (N, 512)."""
+        return self.pool(self.features(_floats(features, self).contiguous(memory_format=torch.channels_last))).flatten(1)
+
+    def embed(self, batch: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Preprocessed pictures (N, 3, input_px, input_px) to (N, 512)."""
+        return self.reduce(self.encode(batch))
+
+
+class CompactMusicTower(nn.Module):
+    """Sound of up to 10 s to 512-d embeddings: a convolution over its log-mel spectrogram, .6 M parameters.
+
+    The frequency axis is kept until the last convolution, so that pitch counts; time is pooled to mean and deviation.
+    """
+
+    sample_rate_hz = 24000
+    window_s = 10.0
+    backbone = None
+    version = "compact-music/1"
+    feature_dtype = torch.float16
+    _MELS = 64
+    _CHANNELS = (24, 48, 96, 128)
+
+    def __init__(self) -> None:
+        super().__init__()
+        # 1024 samples of window and 480 of hop are 43 and 20 ms.
+        self._mel = [MelSpectrogram(self.sample_rate_hz, n_fft=1024, hop_length=480, f_min=30, f_max=11000, n_mels=self._MELS)]
+        layers: list[nn.Module] = []
+        inputs = 1
+        for channels in self._CHANNELS:
+            # Group norm: a batch's statistics would differ from process to process.
+            layers += [nn.Conv2d(inputs, channels, 3, 2, 1, bias=False), nn.GroupNorm(8, channels), nn.GELU()]
+            inputs = channels
+        self.convolutions = nn.Sequential(*layers)
+        self.mix = nn.Sequential(nn.Conv1d(inputs * self._MELS // 2 ** len(self._CHANNELS), 256, 1), nn.GELU())
+        self.project = nn.Linear(2 * 256, EMBEDDING_DIM)
+
+    def preprocess(self, windows: Sequence[np.ndarray]) -> torch.Tensor:
+        """Log-mel spectrograms of windows repeated to fill 10 s (shorter ones would show their length, not their mood).
+
+        Args:
+            windows: float32 (n_i,) mono at 24 kHz, each in [-1, 1], n_i at least 1.
+
+        Returns:
+            (N, 64, 501) float32, roughly in [-2, 2].
+        """
+        samples = round(self.window_s * self.sample_rate_hz)
+        filled = [np.tile(window, math.ceil(samples / len(window)))[:samples] for window in windows]
+        mel = self._mel[0](torch.from_numpy(np.stack(filled).astype(np.float32)))
+        return torch.log10(mel + 1e-6) / 3 + 0.5
+
+    def encode(self, batch: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Spectrograms, N of (64, T), as one tensor on this tower's device."""
+        return _stack(batch, self)
+
+    def reduce(self, features: torch.Tensor) -> torch.Tensor:
+        """(N, 64, T) to (N, 512)."""
+        hidden = self.mix(self.convolutions(_floats(features, self)[:, None]).flatten(1, 2))
+        return self.project(torch.cat([hidden.mean(2), hidden.float().std(2).to(hidden.dtype)], 1))
+
+    def embed(self, batch: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Spectrograms to (N, 512)."""
+        return self.reduce(self.encode(batch))
+
+
+class CompactTextTower(nn.Module):
+    """Captions to 512-d embeddings: the mean vector of their hashed words and word pairs, then two layers; 2 M parameters."""
+
+    backbone = None
+    version = "compact-text/1"
+    feature_dtype = torch.int16
+    _BUCKETS = 16384
+    _GRAMS = 192  # a caption of 96 words; what is longer is cut
+    _WIDTH = 96
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.vectors = nn.Embedding(self._BUCKETS, self._WIDTH, padding_idx=0)
+        nn.init.normal_(self.vectors.weight, std=0.3)
+        with torch.no_grad():
+            self.vectors.weight[0] = 0
+        self.layers = nn.Sequential(nn.Linear(self._WIDTH, 256), nn.GELU(), nn.LayerNorm(256), nn.Linear(256, EMBEDDING_DIM))
+
+    def preprocess(self, captions: Sequence[str]) -> torch.Tensor:
+        """Bucket numbers of the words and word pairs of each caption, 0 where there are none left.
+
+        Returns:
+            (N, 192) int16.
+        """
+        rows = np.zeros((len(captions), self._GRAMS), np.int16)
+        for row, caption in zip(rows, captions, strict=True):
+            words = re.findall(r"\w+", caption.casefold())
+            pairs = [f"{a} {b}" for a, b in zip(words, words[1:], strict=False)]
+            # crc32 is the same on every machine and in every run, which Python's own hash is not.
+            grams = [zlib.crc32(gram.encode("utf-8", "replace")) % (self._BUCKETS - 1) + 1 for gram in [*words[:96], *pairs[:96]]]
+            row[: len(grams)] = grams
+        return torch.from_numpy(rows)
+
+    def encode(self, batch: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Bucket numbers, N of (192,), as one tensor on this tower's device."""
+        return _stack(batch, self)
+
+    def reduce(self, features: torch.Tensor) -> torch.Tensor:
+        """(N, 192) to (N, 512)."""
+        ids = features.to(self.vectors.weight.device).long()
+        count = (ids > 0).sum(1, keepdim=True).clamp(min=1)
+        return self.layers(self.vectors(ids).sum(1) / count)
+
+    def embed(self, batch: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Bucket numbers to (N, 512)."""
+        return self.reduce(self.encode(batch))
+
+
+def _stack(batch: Sequence[torch.Tensor], tower: nn.Module) -> torch.Tensor:
+    return (batch if isinstance(batch, torch.Tensor) else torch.stack(list(batch))).to(next(tower.parameters()).device)
+
+
+def _floats(features: torch.Tensor, tower: nn.Module) -> torch.Tensor:
+    return features.to(next(tower.parameters()).device).float()
