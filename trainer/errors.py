@@ -15,3 +15,7 @@ class WeightsError(TrainerError):
 
 class DeviceError(TrainerError):
     """A device that was asked for by name and is not there."""
+
+
+class DataError(TrainerError):
+    """A data file that is missing, unreadable or holds what no training can use."""
