@@ -2,12 +2,12 @@
 
 from typing import TYPE_CHECKING, Any
 
-from trainer.errors import CheckpointError, DeviceError, RecipeError, TrainerError, WeightsError
+from trainer.errors import CheckpointError, DataError, DeviceError, RecipeError, TrainerError, WeightsError
 
 if TYPE_CHECKING:
     from trainer.predict import Predictor
 
-__all__ = ["CheckpointError", "DeviceError", "Predictor", "RecipeError", "TrainerError", "WeightsError"]
+__all__ = ["CheckpointError", "DataError", "DeviceError", "Predictor", "RecipeError", "TrainerError", "WeightsError"]
 
 
 def __getattr__(name: str) -> Any:
