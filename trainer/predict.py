@@ -127,9 +127,7 @@ class Predictor:
     def music(self, windows: np.ndarray | Sequence[np.ndarray], *, embeddings: Literal[False] = False) -> np.ndarray: ...
     @overload
     def music(self, windows: np.ndarray | Sequence[np.ndarray], *, embeddings: Literal[True]) -> tuple[np.ndarray, np.ndarray]: ...
-    def music(
-        self, windows: np.ndarray | Sequence[np.ndarray], *, embeddings: bool = False
-    ) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
+    def music(self, windows: np.ndarray | Sequence[np.ndarray], *, embeddings: bool = False) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
         """VA of sound.
 
         Args:
@@ -151,7 +149,9 @@ class Predictor:
                 raise ValueError(f"window {index} must be (n,) floats, all finite, not {window.shape} {window.dtype}")
             length_s = len(window) / self.sample_rate_hz
             if not MIN_WINDOW_S <= length_s <= self.window_s:
-                raise ValueError(f"window {index} has {length_s:.2f} s: must be {MIN_WINDOW_S:g} to {self.window_s:g} s at {self.sample_rate_hz} Hz")
+                raise ValueError(
+                    f"window {index} has {length_s:.2f} s: must be {MIN_WINDOW_S:g} to {self.window_s:g} s at {self.sample_rate_hz} Hz"
+                )
         va, vectors = self._predict("music", len(windows), lambda part: windows[part])
         return (va, vectors) if embeddings else va
 

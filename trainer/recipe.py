@@ -1,10 +1,10 @@
 """Recipes: one TOML file a training run, checked in full before any data is read.
 
-    name = "mmva"
-    [towers.image]  name, and the settings of that tower (`trainer.model.towers.TOWERS`)
-    [towers.music]
-    [towers.text]
-    [model] [data] [pairs] [train]  as the dataclasses below; what is left out keeps its default
+name = "mmva"
+[towers.image]  name, and the settings of that tower (`trainer.model.towers.TOWERS`)
+[towers.music]
+[towers.text]
+[model] [data] [pairs] [train]  as the dataclasses below; what is left out keeps its default
 """
 
 import dataclasses

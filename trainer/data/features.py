@@ -17,7 +17,6 @@ from trainer.data.manifest import ClipRow, ImageRow, Manifest, picture_of, sound
 from trainer.distributed import Processes
 from trainer.errors import DataError
 from trainer.model.mmva import MMVA
-from trainer.model.pretrained import fingerprint
 from trainer.model.towers import TowerSpec
 
 SHARD_ITEMS = 256
@@ -56,7 +55,9 @@ def prepare(tower: nn.Module, modality: str, row: Row) -> torch.Tensor:
 def encode(tower: nn.Module, batch: Sequence[torch.Tensor]) -> torch.Tensor:
     """Features of a preprocessed batch, in the dtype they are cached in, on the CPU."""
     with torch.no_grad():  # inference mode's tensors could not be trained on
-        return torch.cat([tower.encode(batch[at : at + ENCODE_BATCH]).to(tower.feature_dtype).cpu() for at in range(0, len(batch), ENCODE_BATCH)])
+        return torch.cat(
+            [tower.encode(batch[at : at + ENCODE_BATCH]).to(tower.feature_dtype).cpu() for at in range(0, len(batch), ENCODE_BATCH)]
+        )
 
 
 class LiveFeatures:
@@ -90,6 +91,7 @@ class BadRows:
 def build_cache(
     model: MMVA,
     towers: dict[str, TowerSpec],
+    weights: dict[str, str],
     manifest: Manifest,
     folder: Path,
     *,
@@ -103,6 +105,7 @@ def build_cache(
     Args:
         model: whose towers' backbones are used.
         towers: their specs, part of the cache's key.
+        weights: fingerprints of their backbones, by modality; another part of it.
         manifest: all rows of all splits.
         folder: of the cache.
         pool: threads that read files.
@@ -123,7 +126,7 @@ def build_cache(
         tower = model.towers[modality]
         if modality in model.finetuned:
             continue
-        caches[modality] = FeatureCache(folder, modality, tower_key(tower, towers[modality]))
+        caches[modality] = FeatureCache(folder, modality, tower_key(tower, towers[modality], weights.get(modality, "")))
         rows = rows_of(manifest, modality)
         keys[modality] = _row_keys(rows, modality, folder, processes)
         found = _fill(caches[modality], keys[modality], tower, modality, rows, pool, processes, skip_bad, told)
@@ -155,10 +158,10 @@ def bad_rows(model: MMVA, manifest: Manifest, pool: Executor, processes: Process
     return bad
 
 
-def tower_key(tower: nn.Module, spec: TowerSpec) -> str:
+def tower_key(tower: nn.Module, spec: TowerSpec, weights: str) -> str:
     """What decides the features besides the content: tower, version, settings and the backbone's weights."""
     settings = {key: value for key, value in spec.items() if key not in ("source", "pretrained")}
-    return json.dumps([tower.version, settings, fingerprint(tower.backbone) if tower.backbone is not None else ""], sort_keys=True)
+    return json.dumps([tower.version, settings, weights], sort_keys=True)
 
 
 def _row_keys(rows: Sequence[Row], modality: str, folder: Path, processes: Processes) -> list[str]:

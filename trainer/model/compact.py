@@ -73,7 +73,7 @@ class CompactImageTower(nn.Module):
 
     def reduce(self, features: torch.Tensor) -> torch.Tensor:
         """(N, 3, input_px, input_px) to (N, 512)."""
-        return self.pool(self.features(_floats(features, self).contiguous(memory_format=torch.channels_last))).flatten(1)
+        return self.pool(self.features(features.float().contiguous(memory_format=torch.channels_last))).flatten(1)
 
     def embed(self, batch: Sequence[torch.Tensor]) -> torch.Tensor:
         """Preprocessed pictures (N, 3, input_px, input_px) to (N, 512)."""
@@ -128,7 +128,7 @@ class CompactMusicTower(nn.Module):
 
     def reduce(self, features: torch.Tensor) -> torch.Tensor:
         """(N, 64, T) to (N, 512)."""
-        hidden = self.mix(self.convolutions(_floats(features, self)[:, None]).flatten(1, 2))
+        hidden = self.mix(self.convolutions(features.float()[:, None]).flatten(1, 2))
         return self.project(torch.cat([hidden.mean(2), hidden.float().std(2).to(hidden.dtype)], 1))
 
     def embed(self, batch: Sequence[torch.Tensor]) -> torch.Tensor:
@@ -175,7 +175,7 @@ class CompactTextTower(nn.Module):
 
     def reduce(self, features: torch.Tensor) -> torch.Tensor:
         """(N, 192) to (N, 512)."""
-        ids = features.to(self.vectors.weight.device).long()
+        ids = features.long()
         count = (ids > 0).sum(1, keepdim=True).clamp(min=1)
         return self.layers(self.vectors(ids).sum(1) / count)
 
@@ -186,7 +186,3 @@ class CompactTextTower(nn.Module):
 
 def _stack(batch: Sequence[torch.Tensor], tower: nn.Module) -> torch.Tensor:
     return (batch if isinstance(batch, torch.Tensor) else torch.stack(list(batch))).to(next(tower.parameters()).device)
-
-
-def _floats(features: torch.Tensor, tower: nn.Module) -> torch.Tensor:
-    return features.to(next(tower.parameters()).device).float()

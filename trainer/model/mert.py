@@ -87,8 +87,12 @@ def _load(source: str) -> HubertModel:
     settings = json.loads(config_path.read_text("utf-8"))
     for key, value in _HUBERT_LIKE.items():
         if settings.get(key, value) != value:
-            raise WeightsError(f"{config_path}: {key} is {settings[key]!r}: only {value!r} runs in the HuBERT architecture; use MERT-v1-95M")
-    config = HubertConfig.from_dict({key: value for key, value in settings.items() if key not in ("model_type", "auto_map", "architectures")})
+            raise WeightsError(
+                f"{config_path}: {key} is {settings[key]!r}: only {value!r} runs in the HuBERT architecture; use MERT-v1-95M"
+            )
+    config = HubertConfig.from_dict(
+        {key: value for key, value in settings.items() if key not in ("model_type", "auto_map", "architectures")}
+    )
     # Training masks time steps at random and drops whole layers; neither belongs into a feature.
     config.apply_spec_augment, config.layerdrop = False, 0.0
     weights_path = find_file(source, ("model.safetensors", "pytorch_model.bin"), HOW_TO_GET)
@@ -108,5 +112,9 @@ def _fill(model: nn.Module, tensors: dict[str, torch.Tensor], path: Path) -> Non
     except RuntimeError as error:
         raise refuse(path, str(error), HOW_TO_GET) from error
     if result.missing_keys or result.unexpected_keys:
-        raise refuse(path, f"{len(result.missing_keys)} tensors missing {result.missing_keys[:3]}, "
-                     f"{len(result.unexpected_keys)} left over {result.unexpected_keys[:3]}", HOW_TO_GET)
+        raise refuse(
+            path,
+            f"{len(result.missing_keys)} tensors missing {result.missing_keys[:3]}, "
+            f"{len(result.unexpected_keys)} left over {result.unexpected_keys[:3]}",
+            HOW_TO_GET,
+        )

@@ -111,18 +111,19 @@ class MMVA(nn.Module):
     def train(self, mode: bool = True) -> "MMVA":
         """As for any module; frozen backbones stay in eval mode."""
         super().train(mode)
-        for modality, tower in self.towers.items():
-            if tower.backbone is not None and modality not in self.finetuned:
-                tower.backbone.eval()
+        for modality in self.frozen_modalities():
+            self.towers[modality].backbone.eval()
         return self
+
+    def frozen_modalities(self) -> tuple[str, ...]:
+        """Modalities whose tower has a backbone that is not fine-tuned."""
+        return tuple(
+            modality for modality in self.modalities if self.towers[modality].backbone is not None and modality not in self.finetuned
+        )
 
     def frozen_prefixes(self) -> tuple[str, ...]:
         """How the names of the tensors begin that a checkpoint leaves out: those of frozen backbones."""
-        return tuple(
-            f"towers.{modality}.backbone."
-            for modality, tower in self.towers.items()
-            if tower.backbone is not None and modality not in self.finetuned
-        )
+        return tuple(f"towers.{modality}.backbone." for modality in self.frozen_modalities())
 
     def forward(self, inputs: Mapping[str, Any]) -> Output:
         """Predict a training batch.
@@ -130,15 +131,19 @@ class MMVA(nn.Module):
         Args:
             inputs: modality -> features, or for a fine-tuned tower its preprocessed batch.
         """
-        embeddings = {
-            modality: tower.embed(inputs[modality]) if modality in self.finetuned else tower.reduce(inputs[modality])
-            for modality, tower in self.towers.items()
-        }
+        embeddings = {modality: self.embed(modality, inputs[modality]) for modality in self.modalities}
         va = {modality: self.heads[modality](embedding) for modality, embedding in embeddings.items()}
-        similarity = None
-        if self.similarity is not None:
-            similarity = self.similarity(torch.cat([embeddings[modality] for modality in MODALITIES], 1)).squeeze(1)
-        return Output(va, embeddings, similarity)
+        return Output(va, embeddings, self.similarity_of(embeddings) if self.similarity is not None else None)
+
+    def embed(self, modality: str, inputs: Any) -> torch.Tensor:
+        """Embeddings (N, 512) of features on this model's device, or of a fine-tuned tower's preprocessed batch."""
+        tower = self.towers[modality]
+        return tower.embed(inputs) if modality in self.finetuned else tower.reduce(inputs)
+
+    def similarity_of(self, embeddings: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """The predicted matching score (N,) of N images, clips and captions, by their embeddings (N, 512)."""
+        assert self.similarity is not None
+        return self.similarity(torch.cat([embeddings[modality] for modality in MODALITIES], 1)).squeeze(1)
 
     def predict(self, modality: str, raw: Any) -> tuple[torch.Tensor, torch.Tensor]:
         """VA (N, 2) in [0, 1] and embeddings (N, 512) of frames (N, 3, H, W) uint8, of N sounds or of N captions."""
@@ -163,4 +168,6 @@ def check_modalities(there: Collection[str], wanted: Collection[str], what: str)
     """CheckpointError when a checkpoint lacks a tower that is asked for."""
     missing = [modality for modality in wanted if modality not in there]
     if missing:
-        raise CheckpointError(f"{what}: has no {missing[0]} tower, only {', '.join(there)}: use a checkpoint that was trained on {missing[0]}")
+        raise CheckpointError(
+            f"{what}: has no {missing[0]} tower, only {', '.join(there)}: use a checkpoint that was trained on {missing[0]}"
+        )

@@ -43,7 +43,9 @@ class RobertaTextTower(nn.Module):
                     path, add_pooling_layer=False, output_loading_info=True, dtype=torch.float32
                 )
         except (OSError, ValueError, RuntimeError) as error:
-            raise WeightsError(f"RoBERTa weights of {source!r} could not be had ({first_line(error)}): connect to the model hub once, or {HOW_TO_GET}") from error
+            raise WeightsError(
+                f"RoBERTa weights of {source!r} could not be had ({first_line(error)}): connect to the model hub once, or {HOW_TO_GET}"
+            ) from error
         if report["missing_keys"] or report["mismatched_keys"]:
             wrong = [*report["missing_keys"], *report["mismatched_keys"]]
             raise refuse(source, f"{len(wrong)} tensors missing or of another shape {wrong[:3]}", HOW_TO_GET)

@@ -33,5 +33,7 @@ TOWERS: dict[str, dict[str, dict[str, Setting]]] = {
 }
 # Towers with a pretrained backbone: frozen unless a recipe fine-tunes it, and then left out of checkpoints.
 PRETRAINED = ("clip", "mert", "roberta")
+# Of the pretrained weights, for checkpoints that hold them because they were fine-tuned.
+LICENCES = {"clip": "MIT (OpenAI CLIP)", "mert": "CC BY-NC 4.0 (MERT-v1)", "roberta": "MIT (RoBERTa)"}
 
 TowerSpec = dict[str, str | int]
