@@ -18,19 +18,15 @@ _THERE = click.Path(path_type=Path, file_okay=False, exists=True)
 @click.option("--data", type=_THERE, help="Folder with image_va.csv and music_va.csv, and images/ and music/ beside them.")
 @click.option("--out", type=_FOLDER, help="Folder for the run; made if it is not there.")
 @click.option("--resume", type=_THERE, help="Go on with the run in this folder, after a kill or a power cut, to the same result.")
-@click.option(
-    "--set", "changes", multiple=True, metavar="KEY=VALUE", help="Change a key of the recipe, such as train.epochs=20; may be repeated."
-)
+@click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="Change a key, such as train.epochs=20; may be repeated.")
 @click.option("--images", type=_THERE, help="Where the pictures are, if not in DATA/images.")
 @click.option("--music", type=_THERE, help="Where the clips are, if not in DATA/music.")
 @click.option("--cache", type=_FOLDER, help="Folder of the feature cache, which runs can share; default: DATA/features.")
 @click.option("--skip-bad", is_flag=True, help="Leave bad rows out, list them and count them at the end.")
 @click.option("--strict-data", is_flag=True, help="Refuse ids that come twice with differing labels, instead of averaging them.")
 @click.option("--device", type=click.Choice(DEVICES), default="auto", show_default=True, help="Where to compute.")
-@click.option(
-    "--precision", type=click.Choice(PRECISIONS), help="Same as --set train.precision=...; auto is bf16 autocast on a GPU, else float32."
-)
-@click.option("--batch-size", type=click.IntRange(1), help="Same as --set train.batch_size=...; of all processes together.")
+@click.option("--precision", type=click.Choice(PRECISIONS), help="The recipe's train.precision; auto: bf16 on a GPU, else float32.")
+@click.option("--batch-size", type=click.IntRange(1), help="The recipe's train.batch_size: of all processes together.")
 @click.option("--workers", type=click.IntRange(1, 256), default=4, show_default=True, help="Threads that read files.")
 def train(
     recipe: str,

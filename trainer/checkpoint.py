@@ -143,8 +143,9 @@ def build(checkpoint: Checkpoint, modalities: Collection[str] | None = None, sou
             f"{len(result.unexpected_keys)} left over {result.unexpected_keys[:3]}; get the checkpoint again"
         )
     trained_on = json.loads(checkpoint.notes.get("backbones", "{}"))
-    for modality, tower in model.towers.items():
-        if f"towers.{modality}.backbone." in own and trained_on.get(modality, (there := fingerprint(tower.backbone))) != there:
+    for modality in model.frozen_modalities():
+        left_out = f"towers.{modality}.backbone." in own and modality in trained_on
+        if left_out and trained_on[modality] != fingerprint(model.tower(modality).backbone):
             raise CheckpointError(
                 f"{checkpoint.path}: was trained on other weights of its {modality} tower than {towers[modality].get('source')!r} holds: "
                 "give it the weights it was trained on"
@@ -177,7 +178,7 @@ def write(path: Path, tensors: Mapping[str, torch.Tensor], metadata: Mapping[str
     os.close(handle)
     try:
         save_file({key: value.detach().cpu().contiguous() for key, value in tensors.items()}, temporary, metadata=dict(metadata))
-        os.chmod(temporary, 0o644)  # mkstemp's 0600 would keep other users out
-        os.replace(temporary, path)
+        Path(temporary).chmod(0o644)  # mkstemp's 0600 would keep other users out
+        Path(temporary).replace(path)
     finally:
         Path(temporary).unlink(missing_ok=True)

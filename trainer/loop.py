@@ -231,9 +231,8 @@ def _finish(run: Session, progress: Progress, report: Report) -> Result:
     if not run.processes.first:
         return Result(path, va.Evaluation({}, None), run.manifest.skipped, run.manifest.merged)
     best = checkpoint.read(path)
-    run.model.load_state_dict(
-        {key: value.float() if value.is_floating_point() else value for key, value in best.tensors.items()}, strict=False
-    )
+    tensors = {key: value.float() if value.is_floating_point() else value for key, value in best.tensors.items()}
+    run.model.load_state_dict(tensors, strict=False)
     found = va.evaluate(run.model, run.features["test"], run.parts["test"], run.sigma, run.device)
     metrics = {**json.loads(best.notes["metrics"]), "test": found.to_json()}
     _save_checkpoint(run, BEST, metrics)

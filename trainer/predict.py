@@ -149,9 +149,8 @@ class Predictor:
                 raise ValueError(f"window {index} must be (n,) floats, all finite, not {window.shape} {window.dtype}")
             length_s = len(window) / self.sample_rate_hz
             if not MIN_WINDOW_S <= length_s <= self.window_s:
-                raise ValueError(
-                    f"window {index} has {length_s:.2f} s: must be {MIN_WINDOW_S:g} to {self.window_s:g} s at {self.sample_rate_hz} Hz"
-                )
+                limits = f"{MIN_WINDOW_S:g} to {self.window_s:g} s"
+                raise ValueError(f"window {index} has {length_s:.2f} s at {self.sample_rate_hz} Hz: must be {limits}")
         va, vectors = self._predict("music", len(windows), lambda part: windows[part])
         return (va, vectors) if embeddings else va
 

@@ -190,10 +190,10 @@ def _checked(value: Any, rule: Setting, what: str) -> Any:
         return tuple(_checked(item, Setting(str if rule.choices else float, rule.low, rule.high, rule.choices), what) for item in value)
     if rule.kind is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
-    if type(value) is not rule.kind or (rule.kind is float and not math.isfinite(value)):
-        raise RecipeError(f"{what}: {value!r}: must be {_KINDS[rule.kind]}{_allowed(rule)}")
-    outside = (rule.low is not None and value < rule.low) or (rule.high is not None and value > rule.high)
-    if outside or (rule.choices and value not in rule.choices):
+    right = type(value) is rule.kind and not (isinstance(value, float) and not math.isfinite(value))
+    if right and isinstance(value, (int, float)):
+        right = (rule.low is None or value >= rule.low) and (rule.high is None or value <= rule.high)
+    if not right or (rule.choices and value not in rule.choices):
         raise RecipeError(f"{what}: {value!r}: must be {_KINDS[rule.kind]}{_allowed(rule)}")
     return value
 

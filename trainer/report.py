@@ -56,11 +56,11 @@ class Report:
         if not self._silent:
             self._bar.console.print(message, markup=False, highlight=False, soft_wrap=True)
 
-    def step(self, what: str, done: int, total: int, note: str = "") -> None:
+    def step(self, what: str, done: int, total: int) -> None:
         """Move the bar of `what` to `done` of `total`."""
         if what not in self._tasks:
-            self._tasks[what] = self._bar.add_task(what, total=total, note="")
-        self._bar.update(self._tasks[what], completed=done, total=total, note=note)
+            self._tasks[what] = self._bar.add_task(what, total=total)
+        self._bar.update(self._tasks[what], completed=done, total=total)
 
     def epoch(self, row: Mapping[str, float | int | str]) -> None:
         """One row of the metrics; on a stderr that is no terminal, one line too."""

@@ -15,7 +15,7 @@ from torch.optim import AdamW
 
 from trainer.affect import mean_distance
 from trainer.data import manifest as manifests
-from trainer.data.features import Features, bad_rows, build_cache, reading_pool, sources
+from trainer.data.features import BadRows, Features, bad_rows, build_cache, reading_pool, rows_of, sources
 from trainer.data.manifest import Manifest
 from trainer.data.pairing import Pairing, training_pairs
 from trainer.data.split import split
@@ -129,7 +129,7 @@ def prepare(job: Job, processes: Processes, device: torch.device, told: Callable
         model = nn.SyncBatchNorm.convert_sync_batchnorm(model)  # gloo has none: there every process has its own statistics
     model.to(device).eval()
 
-    weights = {modality: fingerprint(model.towers[modality].backbone) for modality in model.frozen_modalities()}
+    weights = {modality: fingerprint(model.tower(modality).backbone) for modality in model.frozen_modalities()}
     pool = reading_pool(job.workers)
     if recipe.data.cache:
         folder = job.cache or job.data / "features"
@@ -138,13 +138,12 @@ def prepare(job: Job, processes: Processes, device: torch.device, told: Callable
             model, recipe.towers, weights, manifest, folder, pool=pool, processes=processes, skip_bad=job.skip_bad, told=told
         )
         keys_of = {
-            modality: {row.id: key for row, key in zip(manifest.images if modality == "image" else manifest.clips, found, strict=True)}
-            for modality, found in keys.items()
+            modality: {row.id: key for row, key in zip(rows_of(manifest, modality), found, strict=True)} for modality, found in keys.items()
         }
     else:
         caches, keys_of = {}, {}
-        bad = bad_rows(model, manifest, pool, processes, told) if job.skip_bad else None
-    if bad is not None and (bad.images or bad.clips):
+        bad = bad_rows(model, manifest, pool, processes, told) if job.skip_bad else BadRows({}, {})
+    if bad.images or bad.clips:
         manifest = manifest.without(bad.images, bad.clips)
 
     parts = split(manifest, recipe.data.split, recipe.data.fractions, recipe.data.split_seed)
@@ -202,18 +201,8 @@ def recall(out: Path, recipe: Recipe, *, device: str, workers: int) -> Job:
         kept = json.loads((out / RUN_FILE).read_text("utf-8"))
     except (OSError, json.JSONDecodeError) as error:
         raise RecipeError(f"{out}: holds no run to resume ({RUN_FILE}: {error}): name a folder that --out wrote") from error
-    places = {key: Path(kept[key]) if kept[key] else None for key in ("images", "music", "cache")}
-    return Job(
-        recipe,
-        Path(kept["data"]),
-        out,
-        **places,
-        resume=True,
-        device=device,
-        skip_bad=kept["skip_bad"],
-        strict=kept["strict"],
-        workers=workers,
-    )
+    images, music, cache = (Path(kept[key]) if kept[key] else None for key in ("images", "music", "cache"))
+    return Job(recipe, Path(kept["data"]), out, images, music, cache, True, device, kept["skip_bad"], kept["strict"], workers)
 
 
 def _seed(recipe: Recipe, device: torch.device) -> None:

@@ -121,7 +121,7 @@ class FeatureCache:
         os.close(handle)
         try:
             save_file({"features": features.cpu().contiguous()}, temporary, metadata={"items": json.dumps(list(keys))})
-            os.replace(temporary, self.folder / f"{keys[0]}.safetensors")
+            Path(temporary).replace(self.folder / f"{keys[0]}.safetensors")
         finally:
             Path(temporary).unlink(missing_ok=True)
 

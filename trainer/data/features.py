@@ -10,7 +10,6 @@ from typing import Any, TypeVar
 
 import numpy as np
 import torch
-from torch import nn
 
 from trainer.data.cache import CachedFeatures, ContentKeys, FeatureCache, text_key
 from trainer.data.manifest import ClipRow, ImageRow, Manifest, picture_of, sound_of
@@ -35,7 +34,7 @@ def rows_of(manifest: Manifest, modality: str) -> Sequence[Row]:
     return manifest.images if modality == "image" else manifest.clips
 
 
-def prepare(tower: nn.Module, modality: str, row: Row) -> torch.Tensor:
+def prepare(tower: Any, modality: str, row: Row) -> torch.Tensor:
     """One row, read and preprocessed.
 
     Raises:
@@ -52,7 +51,7 @@ def prepare(tower: nn.Module, modality: str, row: Row) -> torch.Tensor:
     raise TypeError(f"{modality} of {row}")
 
 
-def encode(tower: nn.Module, batch: Sequence[torch.Tensor]) -> torch.Tensor:
+def encode(tower: Any, batch: Sequence[torch.Tensor]) -> torch.Tensor:
     """Features of a preprocessed batch, in the dtype they are cached in, on the CPU."""
     with torch.no_grad():  # inference mode's tensors could not be trained on
         return torch.cat(
@@ -71,7 +70,7 @@ class LiveFeatures:
         encoded: False gives preprocessed batches, for a tower that is fine-tuned.
     """
 
-    def __init__(self, tower: nn.Module, modality: str, rows: Sequence[Row], pool: Executor, *, encoded: bool) -> None:
+    def __init__(self, tower: Any, modality: str, rows: Sequence[Row], pool: Executor, *, encoded: bool) -> None:
         self._tower, self._modality, self._rows, self._pool, self._encoded = tower, modality, rows, pool, encoded
 
     def __call__(self, indices: np.ndarray) -> Any:
@@ -123,7 +122,7 @@ def build_cache(
     keys: dict[str, list[str]] = {}
     bad = BadRows({}, {})
     for modality in model.modalities:
-        tower = model.towers[modality]
+        tower = model.tower(modality)
         if modality in model.finetuned:
             continue
         caches[modality] = FeatureCache(folder, modality, tower_key(tower, towers[modality], weights.get(modality, "")))
@@ -145,7 +144,7 @@ def bad_rows(model: MMVA, manifest: Manifest, pool: Executor, processes: Process
 
         def read(index: int, modality: str = modality, rows: Sequence[Row] = rows) -> str | None:
             try:
-                prepare(model.towers[modality], modality, rows[index])
+                prepare(model.tower(modality), modality, rows[index])
             except DataError as error:
                 return str(error)
             return None
@@ -158,7 +157,7 @@ def bad_rows(model: MMVA, manifest: Manifest, pool: Executor, processes: Process
     return bad
 
 
-def tower_key(tower: nn.Module, spec: TowerSpec, weights: str) -> str:
+def tower_key(tower: Any, spec: TowerSpec, weights: str) -> str:
     """What decides the features besides the content: tower, version, settings and the backbone's weights."""
     settings = {key: value for key, value in spec.items() if key not in ("source", "pretrained")}
     return json.dumps([tower.version, settings, weights], sort_keys=True)
@@ -176,7 +175,7 @@ def _row_keys(rows: Sequence[Row], modality: str, folder: Path, processes: Proce
 def _fill(
     cache: FeatureCache,
     keys: list[str],
-    tower: nn.Module,
+    tower: Any,
     modality: str,
     rows: Sequence[Row],
     pool: Executor,
@@ -242,7 +241,7 @@ def sources(
             made[modality] = CachedFeatures(caches[modality], [keys_of[modality][row.id] for row in rows])
         else:
             encoded = modality not in model.finetuned
-            made[modality] = LiveFeatures(model.towers[modality], modality, rows, pool, encoded=encoded)
+            made[modality] = LiveFeatures(model.tower(modality), modality, rows, pool, encoded=encoded)
     return made
 
 

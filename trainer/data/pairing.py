@@ -36,6 +36,7 @@ class RandomPairing:
         self.steps = -(-max(len(train.images), len(train.clips)) // batch)
 
     def __call__(self, step: int) -> tuple[np.ndarray, np.ndarray]:
+        """Pairs and scores of a step, as `Pairing`."""
         pairs = random_pairs(len(self._image_va), len(self._clip_va), self._batch, self._seed, step)
         return pairs, matching_score(self._image_va[pairs[:, 0]], self._clip_va[pairs[:, 1]], self._sigma)
 
@@ -49,6 +50,7 @@ class FixedPairing:
         self.steps = -(-len(pairs) // batch)
 
     def __call__(self, step: int) -> tuple[np.ndarray, np.ndarray]:
+        """Pairs and scores of a step, as `Pairing`."""
         epoch, place = divmod(step, self.steps)
         if self._order[0] != epoch:
             self._order = (epoch, np.random.default_rng([self._seed, epoch]).permutation(len(self._pairs)))

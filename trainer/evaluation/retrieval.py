@@ -89,7 +89,6 @@ def table(name: str, found: Retrieval, rows: tuple[PaperRow, ...]) -> str:
     width = max(len(name), *(len(row.name) for row in rows))
     lines = [f"{'':<{width}}    R@1    R@5   R@10  mAP@10   ({found.pairs} pairs; the paper: {PAIRS})"]
     own = PaperRow(name, (found.recall_1, found.recall_5, found.recall_10, found.map_10))
-    lines += [
-        f"{row.name:<{width}} " + " ".join("     -" if value is None else f"{value:6.2f}" for value in row.values) for row in (own, *rows)
-    ]
+    for row in (own, *rows):
+        lines.append(f"{row.name:<{width}} " + " ".join("     -" if value is None else f"{value:6.2f}" for value in row.values))
     return "\n".join(lines)

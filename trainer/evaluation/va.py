@@ -1,7 +1,7 @@
 """VA prediction and similarity against the labels of a split: the columns of the paper's Table 1, with r and CCC beside."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -30,6 +30,10 @@ class Agreement:
     r: float
     ccc: float
 
+    def to_json(self) -> dict[str, float | None]:
+        """The fields, NaN as None."""
+        return {key: None if np.isnan(value) else value for key, value in asdict(self).items()}
+
 
 @dataclass(frozen=True)
 class Evaluation:
@@ -47,10 +51,7 @@ class Evaluation:
         """`{"image": {"valence": {"mse", "mae", "r", "ccc"}, "arousal": ...}, ..., "similarity": {"mse", "mae"}}`."""
         result: dict[str, Any] = {}
         for modality, axes in self.va.items():
-            result[modality] = {
-                axis: {key: _or_null(getattr(found, key)) for key in ("mse", "mae", "r", "ccc")}
-                for axis, found in zip(AXES, axes, strict=True)
-            }
+            result[modality] = {axis: found.to_json() for axis, found in zip(AXES, axes, strict=True)}
         if self.similarity is not None:
             result["similarity"] = {"mse": self.similarity.mse, "mae": self.similarity.mae}
         return result
@@ -62,8 +63,15 @@ class Evaluation:
 
     def table1(self) -> tuple[float | None, ...]:
         """The 14 numbers of the paper's Table 1, None where this model has none."""
-        pairs = [self.similarity, *(found for modality in MODALITIES for found in self.va.get(modality, (None, None)))]
-        return tuple(value for found in pairs for value in ((found.mse, found.mae) if found is not None else (None, None)))
+        return tuple(value for found in self._columns() for value in ((found.mse, found.mae) if found is not None else (None, None)))
+
+    def agreements(self) -> tuple[float | None, ...]:
+        """r and CCC in the order of Table 1, None where this model has none and for the similarity."""
+        columns = [None, *self._columns()[1:]]
+        return tuple(value for found in columns for value in ((found.r, found.ccc) if found is not None else (None, None)))
+
+    def _columns(self) -> list[Agreement | None]:
+        return [self.similarity, *(found for modality in MODALITIES for found in self.va.get(modality, (None, None)))]
 
 
 def agreement(predicted: np.ndarray, labels: np.ndarray) -> Agreement:
@@ -132,19 +140,9 @@ def table(name: str, found: Evaluation, rows: tuple[PaperRow, ...]) -> str:
         "",
         " " * width + " |       r     CCC" * len(heads),
     ]
-    flat = [
-        value
-        for modality in MODALITIES
-        for axis in found.va.get(modality, (None, None))
-        for value in ((axis.r, axis.ccc) if axis else (None, None))
-    ]
-    return "\n".join([*lines, _line(name, width, (None, None, *flat))])
+    return "\n".join([*lines, _line(name, width, found.agreements())])
 
 
 def _line(name: str, width: int, values: tuple[float | None, ...]) -> str:
     cells = ["      -" if value is None or value != value else f"{value:7.4f}" for value in values]
     return f"{name:<{width}}" + "".join(f" | {cells[at]} {cells[at + 1]}" for at in range(0, len(cells), 2))
-
-
-def _or_null(value: float) -> float | None:
-    return None if np.isnan(value) else value

@@ -87,9 +87,7 @@ def _load(source: str) -> HubertModel:
     settings = json.loads(config_path.read_text("utf-8"))
     for key, value in _HUBERT_LIKE.items():
         if settings.get(key, value) != value:
-            raise WeightsError(
-                f"{config_path}: {key} is {settings[key]!r}: only {value!r} runs in the HuBERT architecture; use MERT-v1-95M"
-            )
+            raise WeightsError(f"{config_path}: {key} is {settings[key]!r}, HuBERT's classes run {value!r} only: use MERT-v1-95M")
     config = HubertConfig.from_dict(
         {key: value for key, value in settings.items() if key not in ("model_type", "auto_map", "architectures")}
     )

@@ -112,13 +112,17 @@ class MMVA(nn.Module):
         """As for any module; frozen backbones stay in eval mode."""
         super().train(mode)
         for modality in self.frozen_modalities():
-            self.towers[modality].backbone.eval()
+            self.tower(modality).backbone.eval()
         return self
+
+    def tower(self, modality: str) -> Any:
+        """The tower of a modality: a module and a `Tower`."""
+        return self.towers[modality]
 
     def frozen_modalities(self) -> tuple[str, ...]:
         """Modalities whose tower has a backbone that is not fine-tuned."""
         return tuple(
-            modality for modality in self.modalities if self.towers[modality].backbone is not None and modality not in self.finetuned
+            modality for modality in self.modalities if self.tower(modality).backbone is not None and modality not in self.finetuned
         )
 
     def frozen_prefixes(self) -> tuple[str, ...]:
@@ -137,7 +141,7 @@ class MMVA(nn.Module):
 
     def embed(self, modality: str, inputs: Any) -> torch.Tensor:
         """Embeddings (N, 512) of features on this model's device, or of a fine-tuned tower's preprocessed batch."""
-        tower = self.towers[modality]
+        tower = self.tower(modality)
         return tower.embed(inputs) if modality in self.finetuned else tower.reduce(inputs)
 
     def similarity_of(self, embeddings: Mapping[str, torch.Tensor]) -> torch.Tensor:
@@ -147,7 +151,7 @@ class MMVA(nn.Module):
 
     def predict(self, modality: str, raw: Any) -> tuple[torch.Tensor, torch.Tensor]:
         """VA (N, 2) in [0, 1] and embeddings (N, 512) of frames (N, 3, H, W) uint8, of N sounds or of N captions."""
-        tower = self.towers[modality]
+        tower = self.tower(modality)
         embeddings = tower.embed(tower.preprocess(raw))
         if embeddings.shape[1] != EMBEDDING_DIM:
             raise CheckpointError(
@@ -168,6 +172,4 @@ def check_modalities(there: Collection[str], wanted: Collection[str], what: str)
     """CheckpointError when a checkpoint lacks a tower that is asked for."""
     missing = [modality for modality in wanted if modality not in there]
     if missing:
-        raise CheckpointError(
-            f"{what}: has no {missing[0]} tower, only {', '.join(there)}: use a checkpoint that was trained on {missing[0]}"
-        )
+        raise CheckpointError(f"{what}: has no {missing[0]} tower, only {', '.join(there)}: use one that was trained on {missing[0]}")

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -39,18 +40,16 @@ class RobertaTextTower(nn.Module):
         try:
             with _quiet():
                 self._tokenizer = AutoTokenizer.from_pretrained(path)
-                self.backbone, report = RobertaModel.from_pretrained(
-                    path, add_pooling_layer=False, output_loading_info=True, dtype=torch.float32
-                )
+                loaded: Any = RobertaModel.from_pretrained(path, add_pooling_layer=False, output_loading_info=True, dtype=torch.float32)
+                self.backbone, report = loaded
         except (OSError, ValueError, RuntimeError) as error:
             raise WeightsError(
-                f"RoBERTa weights of {source!r} could not be had ({first_line(error)}): connect to the model hub once, or {HOW_TO_GET}"
+                f"weights of {source!r} could not be had ({first_line(error)}): connect to the model hub once, or {HOW_TO_GET}"
             ) from error
         if report["missing_keys"] or report["mismatched_keys"]:
             wrong = [*report["missing_keys"], *report["mismatched_keys"]]
             raise refuse(source, f"{len(wrong)} tensors missing or of another shape {wrong[:3]}", HOW_TO_GET)
-        self.backbone.eval()
-        config = self.backbone.config
+        config = loaded[0].eval().config
         self.reduction = HiddenStateReduction(config.num_hidden_layers + 1, config.hidden_size)
 
     def preprocess(self, captions: Sequence[str]) -> list[torch.Tensor]:

@@ -23,7 +23,7 @@ TOWERS: dict[str, dict[str, dict[str, Setting]]] = {
         "clip": {"source": Setting(str), "pretrained": Setting(str)},
     },
     "music": {
-        "compact": {},
+        "compact": {"window_s": Setting(float, 1, 60)},
         "mert": {"source": Setting(str), "pool": Setting(str, choices=POOLS)},
     },
     "text": {
@@ -36,4 +36,4 @@ PRETRAINED = ("clip", "mert", "roberta")
 # Of the pretrained weights, for checkpoints that hold them because they were fine-tuned.
 LICENCES = {"clip": "MIT (OpenAI CLIP)", "mert": "CC BY-NC 4.0 (MERT-v1)", "roberta": "MIT (RoBERTa)"}
 
-TowerSpec = dict[str, str | int]
+TowerSpec = dict[str, str | int | float]
