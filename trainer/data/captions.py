@@ -20,10 +20,10 @@ The recipe's table:
 
 import hashlib
 import json
+import os
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -115,6 +115,7 @@ class Cache:
     """
 
     def __init__(self, file: Path) -> None:
+        self.file = file
         self.known: dict[str, str] = {}
         content = file.read_bytes() if file.is_file() else b""
         whole = content[: content.rfind(b"\n") + 1]
@@ -124,25 +125,21 @@ class Cache:
                 self.known[entry["key"]] = entry["text"]
             except (ValueError, KeyError, TypeError) as error:
                 raise DataError(f"{file} line {number}: not one of the captions kept here; delete the file to start anew") from error
-        file.parent.mkdir(parents=True, exist_ok=True)
-        self._file = file.open("r+b" if file.is_file() else "xb")
-        self._file.truncate(len(whole))
-        self._file.seek(len(whole))
+        if whole != content:
+            os.truncate(file, len(whole))
 
     def fill(self, keys: Sequence[str], make: Callable[[list[int]], Iterator[str]], progress: Progress) -> list[str]:
         """The text of each key; `make` is asked for those not known, by index, each key once."""
         first = {key: index for index, key in reversed(list(enumerate(keys))) if key not in self.known}
         wanted = sorted(first.values())
-        texts = make(wanted) if wanted else iter(())
-        for index, text in progress(zip(wanted, texts, strict=True), len(wanted)):
-            self.known[keys[index]] = text
-            self._file.write(json.dumps({"key": keys[index], "text": text}).encode() + b"\n")
-            self._file.flush()
+        if wanted:
+            self.file.parent.mkdir(parents=True, exist_ok=True)
+            with self.file.open("ab", buffering=0) as lines:
+                for index, text in progress(zip(wanted, make(wanted), strict=True), len(wanted)):
+                    self.known[keys[index]] = text
+                    if not text_fault(text):  # a broken one is asked for again
+                        lines.write(json.dumps({"key": keys[index], "text": text}).encode() + b"\n")
         return [self.known[key] for key in keys]
-
-    def close(self) -> None:
-        """Close the file."""
-        self._file.close()
 
 
 def make(
@@ -171,25 +168,25 @@ def make(
         DeviceError: the device is not there.
     """
     problems: list[str] = []
-    with closing(Cache(cache_file)) as cache:
-        if recipe.captioner == "csv":
-            file = Path(recipe.csv).expanduser()
-            known = read_captions(file, problems)
-            texts = {name: known[name] for name, _ in clips if name in known}
-            problems += [f"{file}: no sound caption for clip {name}; add one" for name, _ in clips if name not in known]
-        else:
-            made = _caption(clips, recipe, cache, device, progress)
-            texts = {}
-            for (name, path), text in zip(clips, made, strict=True):
-                if fault := text_fault(text):
-                    problems.append(f"{path}: its caption {text[:40]!a} {fault.split(';')[0]}; leave the clip out or use another captioner")
-                else:
-                    texts[name] = " ".join(text.split())
-        for refinement in recipe.refine:
-            if refinement == "rule":
-                texts = {name: refine.by_rule(text) for name, text in texts.items()}
+    cache = Cache(cache_file)
+    if recipe.captioner == "csv":
+        file = Path(recipe.csv).expanduser()
+        known = read_captions(file, problems)
+        texts = {name: known[name] for name, _ in clips if known.get(name)}
+        problems += [f"{file}: no caption for clip {name}; add one" for name, _ in clips if name not in known]
+    else:
+        made = _caption(clips, recipe, cache, device, progress)
+        texts = {}
+        for (name, path), text in zip(clips, made, strict=True):
+            if fault := text_fault(text):
+                problems.append(f"{path}: its caption {text[:40]!a} {fault.split(';')[0]}; leave the clip out or use another captioner")
             else:
-                texts = dict(zip(texts, _rewrite(list(texts.values()), recipe, cache, device, progress), strict=True))
+                texts[name] = " ".join(text.split())
+    for refinement in recipe.refine:
+        if refinement == "rule":
+            texts = {name: refine.by_rule(text) for name, text in texts.items()}
+        else:
+            texts = dict(zip(texts, _rewrite(list(texts.values()), recipe, cache, device, progress), strict=True))
     return texts, problems
 
 
@@ -247,9 +244,7 @@ def run_command(command: Sequence[str], paths: Sequence[Path]) -> Iterator[str]:
         try:
             process = subprocess.Popen(list(command), stdin=inputs, stdout=subprocess.PIPE, stderr=errors)
         except OSError as error:
-            raise DataError(
-                f"{command[0]}: the captioner cannot be started ({error.strerror}); check captions.command in the recipe"
-            ) from error
+            raise DataError(f"{command[0]}: the captioner cannot be started ({error.strerror}); check captions.command") from error
         done = 0
         with process:
             try:

@@ -141,7 +141,7 @@ def windows(seconds: Seconds, duration_s: float) -> list[Window]:
 
 def find_sounds(folder: Path) -> dict[str, Path]:
     """Track -> sound file, for every sound file under the folder, by name without suffix."""
-    sounds = {}
+    sounds: dict[str, Path] = {}
     for parent, folders, names in os.walk(folder):
         folders.sort()
         for name in sorted(names):

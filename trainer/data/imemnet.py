@@ -76,6 +76,7 @@ def build(
         raise DataError(f"{deam_dir}: no such folder; name the folder that DEAM was unpacked to")
     problems: list[str] = []
     images = [row for source, file in (ratings or {}).items() for row in _read_ratings(source, Path(file), scale, problems)]
+    _raise_or_skip(problems, skip_bad)
     clips = _cut_all(deam_dir, out / "music", problems, skip_bad, progress)
     labels = to_unit(np.array([clip.ratings for clip in clips]), "deam", scale)
 
@@ -129,11 +130,12 @@ def _read_ratings(source: str, file: Path, scale: str, problems: list[str]) -> l
     rated: dict[str, list[tuple[float, float]]] = defaultdict(list)
     for row in read_rows(file, ("valence", "arousal"), problems):
         try:
-            rated[row.id].append((row.number_in("valence", low, high, cure), row.number_in("arousal", low, high, cure)))
+            va = row.number_in("valence", low, high, cure), row.number_in("arousal", low, high, cure)
+            rated[row.id].append(va)
         except DataError as error:
             problems.append(str(error))
     if not rated:
-        raise DataError(f"{file}: not one usable row{', the first bad one: ' + problems[-1] if problems else ''}; mend the file")
+        raise DataError(f"{problems[-1] if problems else f'{file}: not one row'}; no usable row is left in {file.name}")
     labels = to_unit(np.array([np.mean(values, axis=0) for values in rated.values()]), source, scale)
     return [[name, *va] for name, va in zip(rated, labels.tolist(), strict=True)]
 

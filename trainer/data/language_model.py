@@ -1,6 +1,7 @@
 """Refine captions with a causal language model on this machine, through transformers."""
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -26,7 +27,8 @@ class LocalModel:
         try:
             self.tokenizer = AutoTokenizer.from_pretrained(source, padding_side="left", trust_remote_code=False)
             dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
-            self.model = AutoModelForCausalLM.from_pretrained(source, dtype=dtype, trust_remote_code=False).to(device).eval()
+            model: Any = AutoModelForCausalLM.from_pretrained(source, dtype=dtype, trust_remote_code=False)
+            self.model = model.to(device).eval()
         except (OSError, ValueError, ImportError) as error:
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
             raise WeightsError(
@@ -42,9 +44,8 @@ class LocalModel:
         """Refined captions, in order."""
         for start in range(0, len(captions), self.batch_size):
             part = captions[start : start + self.batch_size]
-            inputs = self.tokenizer([completion_prompt(caption) for caption in part], return_tensors="pt", padding=True).to(
-                self.model.device
-            )
+            prompts = [completion_prompt(caption) for caption in part]
+            inputs = self.tokenizer(prompts, return_tensors="pt", padding=True).to(self.model.device)
             inputs.pop("token_type_ids", None)
             made = self.model.generate(
                 **inputs, max_new_tokens=self.max_new_tokens, do_sample=False, pad_token_id=self.tokenizer.pad_token_id

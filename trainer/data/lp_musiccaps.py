@@ -4,9 +4,11 @@ Rebuilt on transformers' own BART; module names are those of the published check
 `pretrain.pth`), so that their tensors load as they are.
 """
 
+import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 import torchaudio
@@ -24,6 +26,8 @@ INPUT_S = 10
 HOP = RATE_HZ // 100
 N_FFT = 1024
 BEAMS, MIN_TOKENS, MAX_TOKENS = 5, 2, 128
+BART_HABITS = ("no_repeat_ngram_size", "early_stopping", "forced_bos_token_id", "forced_eos_token_id")
+"""How facebook/bart-base generates, from its config.json: transformers 5 no longer reads these from there."""
 
 
 class _MelEncoder(nn.Module):
@@ -42,6 +46,8 @@ class _MelEncoder(nn.Module):
 
 class _AudioEncoder(nn.Module):
     """Sound (N, 160000) to the (N, positions, width) that BART's encoder reads in place of word embeddings."""
+
+    positional_embedding: torch.Tensor
 
     def __init__(self, n_mels: int, width: int, strided: int) -> None:
         super().__init__()
@@ -76,20 +82,27 @@ class LPMusicCaps(nn.Module):
 
     def __init__(self, config: BartConfig, n_mels: int = 128, strided: int = 5) -> None:
         super().__init__()
-        self.bart = BartForConditionalGeneration(config)
-        self.audio_encoder = _AudioEncoder(n_mels, config.d_model, strided)
+        self.bart: Any = BartForConditionalGeneration(config)
+        self.audio_encoder = _AudioEncoder(n_mels, int(config.d_model or 0), strided)
 
     @torch.inference_mode()
-    def generate(self, sounds: torch.Tensor) -> torch.Tensor:
-        """Token ids (N, at most 128) of captions for sounds (N, 160000), by beam search."""
+    def generate(self, sounds: torch.Tensor, **habits: Any) -> torch.Tensor:
+        """Token ids (N, at most 128) of captions for sounds (N, 160000), by beam search.
+
+        Args:
+            sounds: float32 at 16 kHz.
+            habits: further settings of transformers' `generate`.
+        """
         hidden = self.bart.model.encoder(inputs_embeds=self.audio_encoder(sounds)).last_hidden_state
-        return self.bart.generate(
+        tokens: torch.Tensor = self.bart.generate(
             encoder_outputs=BaseModelOutput(last_hidden_state=hidden),
             attention_mask=torch.ones(hidden.shape[:2], dtype=torch.long, device=hidden.device),
             num_beams=BEAMS,
             min_length=MIN_TOKENS,
             max_length=MAX_TOKENS,
+            **habits,
         )
+        return tokens
 
 
 class Captioner:
@@ -110,6 +123,8 @@ class Captioner:
         try:
             self.tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
             config = BartConfig.from_pretrained(folder)
+            written = json.loads((folder / "config.json").read_text())
+            self.habits = {name: written[name] for name in BART_HABITS if name in written}
         except (OSError, ValueError) as error:
             raise WeightsError(
                 f"{folder}: BART's configuration or tokenizer could not be read; copy config.json and the tokenizer files "
@@ -138,7 +153,7 @@ class Captioner:
             for row, path in zip(sounds, part, strict=True):
                 sound = torch.from_numpy(read_sound(path, RATE_HZ, INPUT_S))[: RATE_HZ * INPUT_S]
                 row[: len(sound)] = sound
-            tokens = self.model.generate(sounds.to(self.device))
+            tokens = self.model.generate(sounds.to(self.device), **self.habits)
             yield from self.tokenizer.batch_decode(tokens, skip_special_tokens=True)
 
 
@@ -157,9 +172,9 @@ def checkpoint_of(folder: Path) -> Path:
 
 def _read_tensors(path: Path) -> Mapping[str, torch.Tensor]:
     try:
-        loaded = load_file(path) if path.suffix == ".safetensors" else torch.load(path, map_location="cpu", weights_only=True)
+        loaded: Any = load_file(path) if path.suffix == ".safetensors" else torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch.load raises whatever its unpickler meets
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
         raise WeightsError(f"{path}: not a readable checkpoint ({reason}); get it again") from error
-    tensors = loaded.get("state_dict", loaded)
+    tensors: Mapping[str, torch.Tensor] = loaded.get("state_dict", loaded)
     return {name.removeprefix("module."): tensor for name, tensor in tensors.items()}

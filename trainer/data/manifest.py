@@ -160,6 +160,8 @@ def load(
             if captions is not None and row.id not in captions:
                 raise DataError(f"{row.where}: {caption_csv} has no caption for it; add one")
             caption = captions[row.id] if captions is not None else row.text("caption")
+            if not caption:  # the caption CSV's row is among the problems already
+                continue
             track = row.cells.get("track", "").strip() or track_of(row.id)
             clips.append(ClipRow(row.id, track, sounds.find(row), _va(row), caption, row.number))
         except DataError as error:

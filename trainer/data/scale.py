@@ -27,16 +27,11 @@ def to_unit(ratings: np.ndarray, source: str, scale: str = "minmax") -> np.ndarr
     """
     low, high = NOMINAL[source]
     if not ((ratings >= low) & (ratings <= high)).all():
-        raise DataError(
-            f"{source}: a rating of {_outlier(ratings, low, high):g} is outside its scale of {low:g} to {high:g}; mend the ratings"
-        )
+        outlier = ratings[~((ratings >= low) & (ratings <= high))][0]
+        raise DataError(f"{source}: a rating of {outlier:g} is outside its scale of {low:g} to {high:g}; mend the ratings")
     if scale == "nominal":
         return (ratings - low) / (high - low)
     lowest, highest = ratings.min(axis=0), ratings.max(axis=0)
     if (lowest == highest).any():
         raise DataError(f"{source}: all ratings are the same, so minmax cannot spread them; use --scale nominal")
     return (ratings - lowest) / (highest - lowest)
-
-
-def _outlier(ratings: np.ndarray, low: float, high: float) -> float:
-    return float(ratings[~((ratings >= low) & (ratings <= high))][0])

@@ -70,7 +70,7 @@ def text_fault(text: str) -> str:
 
 
 def read_captions(file: Path, problems: list[str]) -> dict[str, str]:
-    """Captions by id from a CSV of ids and a `caption` column; broken ones join the problems.
+    """Captions by id from a CSV of ids and a `caption` column; a broken one joins the problems and is "".
 
     Raises:
         DataError: as `read_rows`.
@@ -80,6 +80,7 @@ def read_captions(file: Path, problems: list[str]) -> dict[str, str]:
         try:
             captions[row.id] = row.text("caption")
         except DataError as error:
+            captions[row.id] = ""
             problems.append(str(error))
     return captions
 
