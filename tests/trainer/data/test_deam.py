@@ -1,5 +1,6 @@
 import csv
 import json
+import sys
 import wave
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +14,7 @@ from tests.trainer import synthetic
 from trainer.data import deam, imemnet, manifest
 from trainer.data.deam import windows
 from trainer.data.scale import to_unit
-from trainer.errors import DataError
+from trainer.errors import DataError, RecipeError
 
 RATE_HZ = 8000
 ANNOTATIONS = "DEAM_Annotations/annotations/annotations averaged per song/dynamic (per second annotations)"
@@ -213,3 +214,34 @@ def test_the_command_says_what_is_missing(deam_dir: Path, tmp_path: Path) -> Non
     result = CliRunner().invoke(dataset, [*arguments, "--recipe", str(captions)])
     assert result.exit_code == 2
     assert "--captions and --recipe: give one of them" in result.stderr
+
+
+def test_the_command_captions_by_a_recipe_and_goes_on(deam_dir: Path, tmp_path: Path) -> None:
+    captioner = tmp_path / "captioner.py"
+    captioner.write_text(
+        "import sys\nfor line in sys.stdin:\n    path = line.rstrip()\n"
+        f"    open({str(tmp_path / 'asked')!r}, 'a').write(path + '\\n')\n"
+        "    print(path, 'The low quality recording features a tone.', sep='\\t')\n"
+    )
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text(f"name = 'any'\n[captions]\ncaptioner = 'command'\ncommand = [{sys.executable!r}, {str(captioner)!r}]\n")
+    arguments = ["imemnet-c", "--deam", str(deam_dir), "--out", str(tmp_path / "out"), "--recipe", str(recipe), "--overwrite"]
+    for _ in range(2):
+        assert CliRunner().invoke(dataset, arguments, catch_exceptions=False).exit_code == 0
+    with (tmp_path / "out/music_va.csv").open(newline="") as file:
+        assert {row["caption"] for row in csv.DictReader(file)} == {"The recording features a tone."}
+    assert len((tmp_path / "asked").read_text().splitlines()) == 16
+    for text, message in (
+        ("[captions]\ncaptioner = 'x'\n", "recipe.toml: captions.captioner: 'x'; allowed are lp-musiccaps, command, csv"),
+        ("[captions\n", "recipe.toml: not TOML"),
+        ("name = 'any'\n", r"recipe.toml: no \[captions\] table"),
+    ):
+        recipe.write_text(text)
+        with pytest.raises(RecipeError, match=message):
+            CliRunner().invoke(dataset, arguments, catch_exceptions=False)
+
+
+def test_help_names_every_source_and_an_example() -> None:
+    text = CliRunner().invoke(dataset, ["imemnet-c", "--help"]).stdout
+    for word in ("--deam", "--iaps", "--naps", "--emotic", "--scale", "--captions", "--recipe", "Example:"):
+        assert word in text
