@@ -77,7 +77,11 @@ def build(
     problems: list[str] = []
     images = [row for source, file in (ratings or {}).items() for row in _read_ratings(source, Path(file), scale, problems)]
     _raise_or_skip(problems, skip_bad)
-    clips = _cut_all(deam_dir, out / "music", problems, skip_bad, progress)
+    try:
+        (out / "music").mkdir(parents=True, exist_ok=True)
+        clips = _cut_all(deam_dir, out / "music", problems, skip_bad, progress)
+    except OSError as error:
+        raise DataError(f"{out}: cannot be written ({error.strerror}); make room, or name another folder with --out") from error
     labels = to_unit(np.array([clip.ratings for clip in clips]), "deam", scale)
 
     header = ["", "clip_id", "valence", "arousal"]
@@ -100,7 +104,6 @@ def _cut_all(folder: Path, music: Path, problems: list[str], skip_bad: bool, pro
     annotations, sounds = deam.read_annotations(folder), deam.find_sounds(folder)
     problems += deam.missing_sounds(annotations, sounds, folder)
     _raise_or_skip(problems, skip_bad)
-    music.mkdir(parents=True, exist_ok=True)
 
     def cut(track: str) -> tuple[list[deam.Clip], list[str]]:
         try:

@@ -1,4 +1,5 @@
 import csv
+import errno
 import json
 import sys
 import wave
@@ -163,6 +164,19 @@ def test_bad_annotations(deam_dir: Path, tmp_path: Path) -> None:
         imemnet.build(deam_dir, tmp_path / "out")
     with pytest.raises(DataError, match="nowhere: no such folder"):
         imemnet.build(tmp_path / "nowhere", tmp_path / "out")
+
+
+def test_a_folder_that_cannot_be_written(deam_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DataError, match=r"file: cannot be written \(Not a directory\); make room"):
+        imemnet.build(deam_dir, tmp_path / "file")
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(deam, "_write_wav", full)
+    with pytest.raises(DataError, match=r"out: cannot be written \(No space left on device\)"):
+        imemnet.build(deam_dir, tmp_path / "out", skip_bad=True)
 
 
 def test_labels_before_second_15_do_not_count(deam_dir: Path) -> None:
