@@ -17,7 +17,7 @@ from typing import TypeVar
 import numpy as np
 
 from trainer.data.files import read_picture, read_sound
-from trainer.data.table import Row, read_rows
+from trainer.data.table import Row, read_captions, read_rows
 from trainer.errors import DataError
 
 IMAGE_CSV, MUSIC_CSV = "image_va.csv", "music_va.csv"
@@ -141,7 +141,7 @@ def load(
     if not folder.is_dir():
         raise DataError(f"{folder}: no such data folder; it must hold {IMAGE_CSV} and {MUSIC_CSV}, images/ and music/")
     problems: list[str] = []
-    captions = _captions(Path(caption_csv), problems) if caption_csv else None
+    captions = read_captions(Path(caption_csv), problems) if caption_csv else None
 
     images: list[ImageRow] = []
     pictures = _Folder(Path(images_dir or folder / "images"), IMAGE_SUFFIXES)
@@ -160,6 +160,8 @@ def load(
             if captions is not None and row.id not in captions:
                 raise DataError(f"{row.where}: {caption_csv} has no caption for it; add one")
             caption = captions[row.id] if captions is not None else row.text("caption")
+            if not caption:  # the caption CSV's row is among the problems already
+                continue
             track = row.cells.get("track", "").strip() or track_of(row.id)
             clips.append(ClipRow(row.id, track, sounds.find(row), _va(row), caption, row.number))
         except DataError as error:
@@ -244,16 +246,6 @@ class _Folder:
 
 def _va(row: Row) -> tuple[float, float]:
     return row.number_in("valence", 0.0, 1.0, _LABEL_CURE), row.number_in("arousal", 0.0, 1.0, _LABEL_CURE)
-
-
-def _captions(file: Path, problems: list[str]) -> dict[str, str]:
-    captions = {}
-    for row in read_rows(file, ("caption",), problems):
-        try:
-            captions[row.id] = row.text("caption")
-        except DataError as error:
-            problems.append(str(error))
-    return captions
 
 
 def _merge(rows: list[AnyRow], file: Path, merged: list[str]) -> tuple[AnyRow, ...]:

@@ -89,15 +89,15 @@ def sample_zhao2020(image_va: np.ndarray, clip_va: np.ndarray, sigma: float, see
     if not len(image_va) or not len(clip_va) or not (sigma > 0 and math.isfinite(sigma)):
         raise DataError(f"pairs need images, clips and a sigma above 0, not {len(image_va)}, {len(clip_va)} and {sigma}")
     rng = np.random.default_rng(seed)
-    pairs, scores = [], []
-    for clip, va in enumerate(clip_va):
-        distance = np.hypot(*(image_va.astype(np.float64) - va).T)
-        chosen = _fifty(distance, rng)
+    valence, arousal = np.ascontiguousarray(image_va.T, np.float32)
+    pairs = []
+    for clip, va in enumerate(np.asarray(clip_va, np.float32)):
+        chosen = _fifty((valence - va[0]) ** 2 + (arousal - va[1]) ** 2, rng)
         pairs.append(np.stack([chosen, np.full(len(chosen), clip)], axis=1))
-        scores.append(np.exp(-distance[chosen] / sigma))
-    all_pairs, all_scores = np.concatenate(pairs), np.concatenate(scores)
-    kept = np.sort(rng.choice(len(all_pairs), max(1, round(KEPT * len(all_pairs))), replace=False))
-    return all_pairs[kept].astype(np.int64), all_scores[kept].astype(np.float32)
+    candidates = np.concatenate(pairs)
+    kept = candidates[np.sort(rng.choice(len(candidates), max(1, round(KEPT * len(candidates))), replace=False))]
+    distance = np.linalg.norm(np.asarray(image_va, np.float64)[kept[:, 0]] - clip_va[kept[:, 1]], axis=1)
+    return kept.astype(np.int64), np.exp(-distance / sigma).astype(np.float32)
 
 
 def _fifty(distance: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -55,13 +55,34 @@ class Row:
         Raises:
             DataError: empty, not UTF-8, or with replacement or control characters where letters were.
         """
-        text = self.cells[column].strip()
-        if not text:
-            raise DataError(f"{self.where}: the {column} is empty; fill it in")
-        broken = [char for char in text if "\ud800" <= char <= "\udfff" or char == "\ufffd" or (char < " " and char not in "\t\r\n")]
-        if broken:
-            raise DataError(f"{self.where}: the {column} has broken Unicode ({broken[0]!a}); save the file as UTF-8 or mend the text")
-        return " ".join(text.split())
+        text = " ".join(self.cells[column].split())
+        if fault := text_fault(text):
+            raise DataError(f"{self.where}: the {column} {fault}")
+        return text
+
+
+def text_fault(text: str) -> str:
+    """What is wrong with a text and the cure: it is empty, or it has signs of a wrong encoding; "" if it is sound."""
+    if not text.strip():
+        return "is empty; fill it in"
+    broken = [char for char in text if "\ud800" <= char <= "\udfff" or char == "\ufffd" or (char < " " and char not in "\t\r\n")]
+    return f"has broken Unicode ({broken[0]!a}); save the file as UTF-8 or mend the text" if broken else ""
+
+
+def read_captions(file: Path, problems: list[str]) -> dict[str, str]:
+    """Captions by id from a CSV of ids and a `caption` column; a broken one joins the problems and is "".
+
+    Raises:
+        DataError: as `read_rows`.
+    """
+    captions = {}
+    for row in read_rows(file, ("caption",), problems):
+        try:
+            captions[row.id] = row.text("caption")
+        except DataError as error:
+            captions[row.id] = ""
+            problems.append(str(error))
+    return captions
 
 
 def read_rows(file: Path, needed: tuple[str, ...], skipped: list[str]) -> Iterator[Row]:

@@ -1,4 +1,5 @@
 import subprocess
+import wave
 from pathlib import Path
 
 import imageio_ffmpeg
@@ -7,6 +8,7 @@ import pytest
 from PIL import Image
 
 from tests.trainer import synthetic
+from trainer.data import files
 from trainer.data.files import read_picture, read_sound
 from trainer.errors import DataError
 
@@ -92,6 +94,23 @@ def test_sound_is_decoded_resampled_and_cut(tmp_path: Path) -> None:
     assert len(half) == 16_000
     np.testing.assert_allclose(half[100:-100], tone(1.0, 16_000)[100:-100], atol=5e-3)
     np.testing.assert_allclose(read_sound(path, 24_000, max_s=0.25), tone(0.25), atol=1e-4)
+
+
+def test_plain_wav_is_read_without_ffmpeg_and_alike(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "stereo.wav"
+    with wave.open(str(path), "wb") as file:
+        file.setparams((2, 2, 24_000, 0, "NONE", ""))
+        file.writeframes(np.random.default_rng(0).integers(-32768, 32768, (5000, 2)).astype("<i2").tobytes())
+    for cut_s in (None, 0.1, 9.0):
+        fast = read_sound(path, 24_000, cut_s)
+        with monkeypatch.context() as patch:
+            patch.setattr(files, "_plain_wav", lambda *_: None)
+            np.testing.assert_allclose(fast, read_sound(path, 24_000, cut_s), atol=1e-6)
+    path.write_bytes(path.read_bytes()[:-1001])  # truncated in the middle of a sample: what is there counts
+    assert len(read_sound(path, 24_000)) == 4749
+    path.write_bytes(path.read_bytes()[:-3])
+    monkeypatch.setattr(files.imageio_ffmpeg, "get_ffmpeg_exe", lambda: pytest.fail("ffmpeg is not needed"))
+    assert len(read_sound(path, 24_000)) == 4749
 
 
 def test_stereo_is_mixed_to_mono_within_range(tmp_path: Path) -> None:
