@@ -211,9 +211,9 @@ def _end_of_epoch(run: Session, progress: Progress, means: torch.Tensor, report:
     row = dict(zip(("train_image", "train_music", "train_text", "train_similarity"), losses, strict=True))
     lr = learning_rate(run.base_lrs[0], progress.step - 1, run.recipe.train.epochs * run.pairing.steps)
     report.epoch({
-        "epoch": epoch, "step": progress.step, "lr": f"{lr:.4g}", "train_loss": f"{sum(losses):.6f}",
-        **{key: f"{value:.6f}" for key, value in row.items()},
-        "val_loss": "" if val_loss is None else f"{val_loss:.6f}", "best": "*" if progress.best_epoch == epoch else "",
+        "epoch": epoch, "step": progress.step, "lr": f"{lr:.4g}", "train_loss": f"{sum(losses):.8f}",
+        **{key: f"{value:.8f}" for key, value in row.items()},
+        "val_loss": "" if val_loss is None else f"{val_loss:.8f}", "best": "*" if progress.best_epoch == epoch else "",
     })  # fmt: skip
     return progress
 

@@ -7,11 +7,9 @@ import numpy as np
 import torch
 
 from trainer.data.features import Features
-from trainer.data.manifest import Manifest
-from trainer.errors import CheckpointError
 from trainer.evaluation.paper import PaperRow
-from trainer.evaluation.va import embed_part
-from trainer.model.mmva import MMVA
+from trainer.evaluation.va import embed_rows
+from trainer.model.mmva import MMVA, check_modalities
 
 PAIRS = 1000
 
@@ -35,32 +33,27 @@ class Retrieval:
         return asdict(self)
 
 
-def choose(part: Manifest, pairs: int = PAIRS, seed: int = 0) -> Manifest:
-    """At most `pairs` clips of a split, drawn at random."""
-    if len(part.clips) <= pairs:
-        return part
-    return part.subset((), np.random.default_rng(seed).choice(len(part.clips), pairs, replace=False).tolist())
+def choose(clips: int, pairs: int = PAIRS, seed: int = 0) -> np.ndarray:
+    """Indices of at most `pairs` of `clips` clips, drawn at random."""
+    return np.sort(np.random.default_rng(seed).permutation(clips)[:pairs])
 
 
-def evaluate(model: MMVA, features: Mapping[str, Features], part: Manifest, device: torch.device) -> Retrieval:
-    """Rank the clips of a split for every caption by the distance of their predicted VA (Eq. 1 has the same order).
+def evaluate(model: MMVA, features: Mapping[str, Features], chosen: np.ndarray, device: torch.device) -> Retrieval:
+    """Rank clips for each of their captions by the distance of predicted VA (Eq. 1 has the same order).
 
     Args:
         model: on `device`; it is put in eval mode.
-        features: of the split, with "music" and "text".
-        part: the split.
+        features: of a split, with "music" and "text".
+        chosen: indices of the clips in the split.
         device: where to compute.
 
     Raises:
         CheckpointError: the model lacks the music or the text tower.
     """
-    if not {"music", "text"} <= set(model.modalities):
-        raise CheckpointError(
-            f"retrieval needs a music and a text tower, the model has {', '.join(model.modalities)}: use another checkpoint"
-        )
+    check_modalities(model.modalities, ("music", "text"), "retrieval")
     with torch.inference_mode():
         model.eval()
-        music, text = (embed_part(model, modality, features[modality], len(part.clips), device)[1] for modality in ("music", "text"))
+        music, text = (embed_rows(model, modality, features[modality], chosen, device)[1] for modality in ("music", "text"))
     return recalls(ranks(text, music))
 
 

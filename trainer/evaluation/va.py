@@ -103,7 +103,9 @@ def evaluate(
     embeddings, va = {}, {}
     with torch.inference_mode():
         for modality in model.eval().modalities:
-            embeddings[modality], predicted = embed_part(model, modality, features[modality], len(rows_of(part, modality)), device)
+            embeddings[modality], predicted = embed_rows(
+                model, modality, features[modality], np.arange(len(rows_of(part, modality))), device
+            )
             labels = part.image_va() if modality == "image" else part.clip_va()
             va[modality] = (agreement(predicted[:, 0], labels[:, 0]), agreement(predicted[:, 1], labels[:, 1]))
         similarity = None
@@ -118,11 +120,11 @@ def evaluate(
     return Evaluation(va, similarity)
 
 
-def embed_part(model: MMVA, modality: str, features: Features, count: int, device: torch.device) -> tuple[torch.Tensor, np.ndarray]:
-    """Embeddings (count, 512) on `device` and predicted VA float32 (count, 2) of all rows of a split."""
+def embed_rows(model: MMVA, modality: str, features: Features, rows: np.ndarray, device: torch.device) -> tuple[torch.Tensor, np.ndarray]:
+    """Embeddings (n, 512) on `device` and predicted VA float32 (n, 2) of n rows of a split."""
     embedded, predicted = [], []
-    for at in range(0, count, BATCH):
-        inputs = features(np.arange(at, min(at + BATCH, count)))
+    for at in range(0, len(rows), BATCH):
+        inputs = features(rows[at : at + BATCH])
         embedded.append(model.embed(modality, inputs.to(device) if isinstance(inputs, torch.Tensor) else inputs))
         predicted.append(model.heads[modality](embedded[-1]).float().cpu())
     return torch.cat(embedded), torch.cat(predicted).numpy()
