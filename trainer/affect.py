@@ -1,11 +1,8 @@
 """Valence and arousal (VA) as numbers: the matching score of two VA and the sigma it is scaled with. numpy only."""
 
-import os
-from concurrent.futures import ThreadPoolExecutor
-
 import numpy as np
 
-_ROWS, _COLUMNS = 32, 4096  # one block of float32 distances is 512 KiB: it stays in a core's cache
+_ROWS, _COLUMNS = 8, 4096  # a block of squares is 256 KiB: it stays in a core's cache
 
 
 def matching_score(va_a: np.ndarray, va_b: np.ndarray, sigma: float) -> np.ndarray:
@@ -31,9 +28,9 @@ def matching_score(va_a: np.ndarray, va_b: np.ndarray, sigma: float) -> np.ndarr
 def mean_distance(va_a: np.ndarray, va_b: np.ndarray) -> float:
     """Eq. 1's sigma: the mean Euclidean distance over all pairs of two sets of VA, without their a x b matrix.
 
-    Exact: every pair is visited, in blocks of 32 x 4096 that are summed and forgotten. Memory is the two label arrays
-    and two blocks (1 MB) a thread. Distances are float32, the sum of blocks float64: off by less than 1e-7 for labels in
-    [0, 1]. 25,000 x 24,000 labels took 1.4 s on one core.
+    Exact: every pair is visited, in blocks of 8 x 4096 whose memory is used again and again. That and the two label
+    arrays is all it needs: about 1 MB for 25,000 x 24,000 labels, which took .9 s on one core. Distances are float32,
+    the sum of blocks float64: off by less than 1e-7 for labels in [0, 1].
 
     Args:
         va_a: (a, 2), a at least 1.
@@ -48,20 +45,18 @@ def mean_distance(va_a: np.ndarray, va_b: np.ndarray) -> float:
     for va in (va_a, va_b):
         if va.ndim != 2 or va.shape[1] != 2 or not len(va):
             raise ValueError(f"VA of shape {va.shape}: sigma needs (N, 2) with N at least 1 on both sides")
-    a = np.asarray(va_a, np.float32)
-    b = np.ascontiguousarray(np.asarray(va_b, np.float32).T)
-
-    def block_sum(start: int) -> float:
-        rows, total = a[start : start + _ROWS], 0.0
-        for column in range(0, b.shape[1], _COLUMNS):
-            part = b[:, column : column + _COLUMNS]
-            squares = rows[:, :1] - part[0]
-            other = rows[:, 1:] - part[1]
-            squares *= squares
-            other *= other
-            squares += other
-            total += float(np.sqrt(squares, out=squares).sum())
-        return total
-
-    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:  # numpy lets go of the interpreter lock
-        return sum(pool.map(block_sum, range(0, len(a), _ROWS))) / (len(a) * b.shape[1])
+    a = np.asarray(va_a, np.float32).T
+    b = np.asarray(va_b, np.float32).T
+    block, ones = np.empty((2, _ROWS, _COLUMNS), np.float32), np.ones(_COLUMNS, np.float32)
+    total = 0.0
+    for column in range(0, b.shape[1], _COLUMNS):
+        part = np.ascontiguousarray(b[:, None, column : column + _COLUMNS])
+        for row in range(0, a.shape[1], _ROWS):
+            rows = a[:, row : row + _ROWS, None]
+            squares = block[:, : rows.shape[1], : part.shape[2]]
+            np.subtract(part, rows, out=squares)
+            np.multiply(squares, squares, out=squares)
+            distance = np.add(squares[0], squares[1], out=squares[0])
+            np.sqrt(distance, out=distance)
+            total += float((distance @ ones[: part.shape[2]]).sum(dtype=np.float64))
+    return total / (a.shape[1] * b.shape[1])
