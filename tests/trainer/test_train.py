@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from tests.trainer import synthetic, tiny
-from trainer import Predictor, loop, session
+from trainer import Predictor, loop, session, state
 from trainer import recipe as recipes
 from trainer.errors import CheckpointError, DataError, RecipeError, TrainerError
 from trainer.loop import BEST, LAST, Result, train
@@ -23,7 +23,7 @@ from trainer.session import Job
 
 # Small pictures and windows: what is to be learned is in their colour, pitch and pulse.
 QUICK = ("towers.image.input_px=32", "towers.music.window_s=1.0")
-TRACE = (*QUICK, "model.dropout=0.0", "train.freeze_batch_norm=true", "train.batch_size=19", "train.epochs=3")
+TRACE = (*QUICK, "model.dropout=0.0", "train.freeze_batch_norm=true", "train.batch_size=19", "train.epochs=3", "train.lr=1e-4")
 
 
 def job(data: Path, out: Path, *changes: str, recipe: str = "compact", resume: bool = False) -> Job:
@@ -36,8 +36,8 @@ def losses(out: Path, column: str = "train_loss") -> list[float]:
 
 
 def test_compact_learns_the_synthetic_data(tmp_path: Path) -> None:
-    data = synthetic.draw(tmp_path / "data", images=320, tracks=160, clips_a_track=2, clip_s=2.0, image_px=32)
-    result = train(job(data, tmp_path / "run", "towers.image.input_px=32", "towers.music.window_s=2.0", "train.epochs=24"))
+    data = synthetic.draw(tmp_path / "data", images=320, tracks=320, clips_a_track=1, clip_s=2.0, image_px=32)
+    result = train(job(data, tmp_path / "run", "towers.image.input_px=32", "towers.music.window_s=2.0", "train.epochs=12"))
     for modality, axes in result.evaluation.va.items():
         for axis, found in zip(("valence", "arousal"), axes, strict=True):
             assert found.r > 0.9, f"{modality} {axis}"
@@ -45,12 +45,8 @@ def test_compact_learns_the_synthetic_data(tmp_path: Path) -> None:
     assert result.evaluation.similarity.mse < 0.02
 
     predictor = Predictor.load(result.checkpoint, device="cpu")
-    assert predictor.text(
-        ["A desperate piece with a frantic beat.", "The song is motionless and the melody sounds blissful."]
-    ).round().tolist() == [
-        [0, 1],
-        [1, 0],
-    ]
+    va = predictor.text(["A desperate piece with a frantic beat.", "The song is motionless and the melody sounds blissful."])
+    assert va.round().tolist() == [[0, 1], [1, 0]]
     assert predictor.sigma == pytest.approx(0.52, abs=0.05)
 
 
@@ -69,7 +65,7 @@ def traced(small: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_three_steps_have_the_losses_they_always_had(traced: Path) -> None:
-    assert losses(traced) == pytest.approx([0, 0, 0], abs=2e-4)
+    assert losses(traced) == pytest.approx([0.62955, 0.36725, 0.43125], abs=2e-4)
 
 
 def test_two_processes_have_the_losses_of_one(small: Path, traced: Path, tmp_path: Path) -> None:
@@ -88,7 +84,7 @@ def final(out: Path) -> tuple[object, list[float]]:
     return json.loads((out / "best.json").read_text()), losses(out) + losses(out, "val_loss")
 
 
-RESUMED = (*QUICK, "train.batch_size=4", "train.epochs=5", "train.save_every_s=0.0")
+RESUMED = (*QUICK, "train.batch_size=4", "train.epochs=8", "train.save_every_s=0.0")
 
 
 def _train_in_child(data: Path, out: Path, resume: bool) -> None:
@@ -97,24 +93,33 @@ def _train_in_child(data: Path, out: Path, resume: bool) -> None:
 
 
 def test_killed_at_ten_random_moments_and_resumed_it_ends_the_same(small: Path, tmp_path: Path) -> None:
-    start = time.monotonic()
     train(job(small, tmp_path / "whole", *RESUMED))
-    whole_s = time.monotonic() - start
     children = multiprocessing.get_context("forkserver")
     children.set_forkserver_preload(["tests.trainer.test_train"])
     rng, kills, out = random.Random(0), 0, tmp_path / "broken"
-    for _ in range(60):
+    while kills < 10:
         child = children.Process(target=_train_in_child, args=(small, out, (out / session.RUN_FILE).exists()))
         child.start()
-        child.join(None if kills == 10 else rng.uniform(0.3, 1.0) * whole_s * 0.5)
-        if child.exitcode == 0:
-            break
+        _wait_for_saves(out / state.NAME, rng.randrange(4), child)
+        time.sleep(rng.uniform(0, 0.1))
         child.kill()
         child.join()
+        assert child.exitcode != 0, f"over after {kills} kills"
         kills += 1
-    assert child.exitcode == 0
-    assert kills >= 3, "the training was over before it could be killed"
+    _train_in_child(small, out, resume=True)
     assert final(out) == final(tmp_path / "whole")
+
+
+def _wait_for_saves(file: Path, saves: int, child: multiprocessing.process.BaseProcess) -> None:
+    """Return when the child has saved its state so many times (0: at some moment before it first does)."""
+    seen: set[int] = set()
+    before = file.stat().st_mtime_ns if file.exists() else 0
+    while child.is_alive() and len(seen) < saves:
+        now = file.stat().st_mtime_ns if file.exists() else 0
+        seen |= {now} - {before}
+        time.sleep(0.002)
+    if not saves:
+        time.sleep(0.4)
 
 
 @pytest.mark.parametrize("recipe", ["mmva", "mmva-no-random-matching", "mmva-no-similarity"])
@@ -124,7 +129,7 @@ def test_the_paper_s_recipes_train_on_tiny_towers(small: Path, tmp_path: Path, r
     images = [line.split(",")[1] for line in (small / "image_va.csv").read_text().splitlines()[1:]]
     pairs = [f"{clip} {image} 0.5" for clip, image in zip(clips, images, strict=True)]
     (tmp_path / "data" / "train_matching.txt").write_text("\n".join(pairs) + "\n")
-    result = train(job(tmp_path / "data", tmp_path / "run", *tiny_towers(tmp_path), "train.epochs=6", recipe=recipe))
+    result = train(job(tmp_path / "data", tmp_path / "run", *tiny_towers(tmp_path), "train.epochs=20", recipe=recipe))
     curve = losses(tmp_path / "run")
     assert curve[-1] < 0.8 * curve[0]
     assert (result.evaluation.similarity is None) == (recipe == "mmva-no-similarity")
@@ -132,19 +137,23 @@ def test_the_paper_s_recipes_train_on_tiny_towers(small: Path, tmp_path: Path, r
 
 
 def test_fine_tuning_lowers_the_loss_and_keeps_the_tower(small: Path, tmp_path: Path) -> None:
-    changes = (*tiny_towers(tmp_path), 'train.finetune=["image", "music", "text"]', "train.epochs=3", "train.backbone_lr=1e-3")
+    changes = (*tiny_towers(tmp_path), 'train.finetune=["image", "music", "text"]', "train.epochs=8", "train.backbone_lr=1e-4")
     result = train(job(small, tmp_path / "run", *changes, recipe="mmva"))
     curve = losses(tmp_path / "run")
     assert curve[-1] < 0.8 * curve[0]
     before = torch.load(tmp_path / "mert" / "pytorch_model.bin", weights_only=True)["encoder.layers.0.attention.q_proj.weight"]
     after = loop.checkpoint.read(result.checkpoint).tensors["towers.music.backbone.encoder.layers.0.attention.q_proj.weight"]
-    assert (before - after.float()).abs().max() > 1e-3
+    assert (before - after.float()).abs().max() > 1e-4
     assert json.loads(loop.checkpoint.read(result.checkpoint).notes["licences"])["music"].startswith("CC BY-NC")
 
 
 def tiny_towers(folder: Path) -> tuple[str, ...]:
     sources = {"image": tiny.clip(folder / "clip"), "music": tiny.mert(folder / "mert"), "text": tiny.roberta(folder / "roberta")}
-    return (*(f"towers.{modality}.source={source}" for modality, source in sources.items()), "towers.text.max_tokens=32", "train.lr=2e-3")
+    return (
+        *(f"towers.{modality}.source={source}" for modality, source in sources.items()),
+        "towers.text.max_tokens=32",
+        "train.batch_size=8",
+    )
 
 
 def test_cache_on_and_off_give_the_same_losses(small: Path, traced: Path, tmp_path: Path) -> None:
@@ -171,13 +180,13 @@ def test_a_run_is_not_overwritten_and_resumes_only_as_itself(small: Path, traced
     with pytest.raises(CheckpointError, match="already holds a run: go on with it"):
         train(job(small, traced, *TRACE))
     shutil.copytree(traced, tmp_path / "run")
-    with pytest.raises(RecipeError, match=r"train.lr was 0.001, now it is 0.1: a resumed run may change train.epochs"):
+    with pytest.raises(RecipeError, match=r"train.lr was 0.0001, now it is 0.1: a resumed run may change train.epochs"):
         train(job(small, tmp_path / "run", *TRACE, "train.lr=0.1", resume=True))
     other = synthetic.draw(tmp_path / "other", images=24, tracks=8, clips_a_track=3, clip_s=0.5, image_px=16, seed=1)
     with pytest.raises(DataError, match="not the data this run began with"):
         train(job(other, tmp_path / "run", *TRACE, resume=True))
-    state = tmp_path / "run" / "state.safetensors"
-    state.write_bytes(state.read_bytes()[:-100])
+    kept = tmp_path / "run" / state.NAME
+    kept.write_bytes(kept.read_bytes()[:-100])
     with pytest.raises(CheckpointError, match="not a readable training state"):
         train(job(small, tmp_path / "run", *TRACE, resume=True))
 
@@ -206,5 +215,5 @@ def test_bad_rows_stop_it_or_are_left_out(small: Path, tmp_path: Path) -> None:
 
 
 def test_more_processes_than_rows_are_refused(small: Path, tmp_path: Path) -> None:
-    with pytest.raises(RecipeError, match="train.batch_size: 1: must be at least the number of processes, 2"):
+    with pytest.raises(RecipeError, match=r"train.batch_size: 1: must be at least the number of processes, 2"):
         session.prepare(job(small, tmp_path, "train.batch_size=1"), loop.distributed.Processes(0, 2), torch.device("cpu"), lambda *_: None)
