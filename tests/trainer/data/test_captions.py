@@ -302,6 +302,12 @@ def test_local_model_refines_in_batches_whatever_the_padding(tmp_path: Path) -> 
     alone = list(LocalModel(str(tmp_path), CPU, 12, 1).refine(source))
     assert batched == alone
     assert all(batched)
+    (tmp_path / "c.csv").write_text("id,caption\n" + "".join(f"{at},{text}\n" for at, text in enumerate(source)))
+    recipe = CaptionRecipe(
+        csv=str(tmp_path / "c.csv"), refine=("llm",), llm=captions.LlmRecipe(model=str(tmp_path), max_new_tokens=12), batch_size=2
+    )
+    clips = [(str(at), tmp_path) for at in range(4)]
+    assert make(clips, recipe, tmp_path / "cache.jsonl", device="cpu") == ({str(at): text for at, text in enumerate(batched)}, [])
     with pytest.raises(WeightsError, match=r"language model '.*gone' could not be loaded .*captions.llm.model"):
         LocalModel(str(tmp_path / "gone"), CPU, 12, 1)
 
