@@ -193,9 +193,11 @@ def test_broken_captions_are_listed_and_asked_for_again(clips: list[tuple[str, P
 
 
 def test_a_cache_that_is_something_else(clips: list[tuple[str, Path]], tmp_path: Path) -> None:
-    (tmp_path / "cache.jsonl").write_text("once upon a time\n")
-    with pytest.raises(DataError, match=r"cache.jsonl line 1: not one of the captions kept here; delete the file"):
-        make(clips, CaptionRecipe(csv="x.csv"), tmp_path / "cache.jsonl")
+    for text in ("once upon a time\n", "once upon a time", '{"key": "a", "text": "b"}\nonce'):
+        (tmp_path / "cache.jsonl").write_text(text)
+        with pytest.raises(DataError, match=r"cache.jsonl line [12]: not one of the captions kept here; delete the file"):
+            make(clips, CaptionRecipe(csv="x.csv"), tmp_path / "cache.jsonl")
+        assert (tmp_path / "cache.jsonl").read_text() == text
 
 
 # LP-MusicCaps: the real classes, tiny
