@@ -35,6 +35,8 @@ from trainer.errors import DataError, RecipeError
 CAPTIONERS = {"lp-musiccaps": "weights", "command": "command", "csv": "csv"}
 """Captioner -> the setting it needs."""
 
+_LINE_START = b'{"key": "'
+
 REFINEMENTS = ("rule", "llm")
 Progress = Callable[[Iterable[Any], int], Iterable[Any]]
 
@@ -118,15 +120,17 @@ class Cache:
         self.file = file
         self.known: dict[str, str] = {}
         content = file.read_bytes() if file.is_file() else b""
-        whole = content[: content.rfind(b"\n") + 1]
-        for number, line in enumerate(whole.splitlines(), 1):
+        *lines, torn = content.split(b"\n")
+        if torn and not (torn.startswith(_LINE_START) or _LINE_START.startswith(torn)):
+            lines.append(torn)
+        for number, line in enumerate(lines, 1):
             try:
                 entry = json.loads(line)
                 self.known[entry["key"]] = entry["text"]
             except (ValueError, KeyError, TypeError) as error:
                 raise DataError(f"{file} line {number}: not one of the captions kept here; delete the file to start anew") from error
-        if whole != content:
-            os.truncate(file, len(whole))
+        if torn:
+            os.truncate(file, len(content) - len(torn))
 
     def fill(self, keys: Sequence[str], make: Callable[[list[int]], Iterator[str]], progress: Progress) -> list[str]:
         """The text of each key; `make` is asked for those not known, by index, each key once."""

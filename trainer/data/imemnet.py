@@ -80,23 +80,22 @@ def build(
     try:
         (out / "music").mkdir(parents=True, exist_ok=True)
         clips = _cut_all(deam_dir, out / "music", problems, skip_bad, progress)
+        labels = to_unit(np.array([clip.ratings for clip in clips]), "deam", scale)
+        header = ["", "clip_id", "valence", "arousal"]
+        rows: list[list[object]] = [[clip.id, *va] for clip, va in zip(clips, labels.tolist(), strict=True)]
+        if captions is not None:
+            texts, missing = captions(clips)
+            problems += missing
+            rows = [[*row, texts[str(row[0])]] for row in rows if row[0] in texts]
+            header.append("caption")
+        _raise_or_skip(problems, skip_bad)
+        if not rows:
+            raise DataError(f"{deam_dir}: not one clip is left; the first bad one: {problems[0]}")
+        _write(out / MUSIC_CSV, header, rows)
+        if ratings:
+            _write(out / IMAGE_CSV, ["", "img", "valence", "arousal"], images)
     except OSError as error:
         raise DataError(f"{out}: cannot be written ({error.strerror}); make room, or name another folder with --out") from error
-    labels = to_unit(np.array([clip.ratings for clip in clips]), "deam", scale)
-
-    header = ["", "clip_id", "valence", "arousal"]
-    rows: list[list[object]] = [[clip.id, *va] for clip, va in zip(clips, labels.tolist(), strict=True)]
-    if captions is not None:
-        texts, missing = captions(clips)
-        problems += missing
-        rows = [[*row, texts[str(row[0])]] for row in rows if row[0] in texts]
-        header.append("caption")
-    _raise_or_skip(problems, skip_bad)
-    if not rows:
-        raise DataError(f"{deam_dir}: not one clip is left; the first bad one: {problems[0]}")
-    _write(out / MUSIC_CSV, header, rows)
-    if ratings:
-        _write(out / IMAGE_CSV, ["", "img", "valence", "arousal"], images)
     return Built(len(rows), len(images), tuple(problems))
 
 

@@ -9,7 +9,7 @@ import json
 import os
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
@@ -20,6 +20,7 @@ from trainer.data.files import read_picture, read_sound
 from trainer.data.table import Row, read_captions, read_rows
 from trainer.errors import DataError
 
+MODALITIES = ("image", "music", "text")
 IMAGE_CSV, MUSIC_CSV = "image_va.csv", "music_va.csv"
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 MUSIC_SUFFIXES = (".wav", ".flac", ".mp3", ".ogg", ".m4a")
@@ -117,6 +118,7 @@ def load(
     skip_bad: bool = False,
     strict: bool = False,
     caption_csv: str | Path | None = None,
+    modalities: Collection[str] = MODALITIES,
 ) -> Manifest:
     """Read and check the two CSVs of a data folder.
 
@@ -130,9 +132,11 @@ def load(
         skip_bad: leave bad rows out and list them in `skipped`, instead of raising on the first.
         strict: raise on an id that comes twice with differing labels, instead of averaging.
         caption_csv: a CSV with ids and a `caption` column, whose captions replace those of `music_va.csv`.
+        modalities: what the model takes of "image", "music" and "text"; what it does not take need not be there.
 
     Returns:
-        The manifest: every label in [0, 1], every file there and not empty, every caption sound text.
+        The manifest: every label in [0, 1], every file there and not empty, every caption sound text. Without "image" it has no
+        images, without "music" and "text" no clips, without "text" no captions.
 
     Raises:
         DataError: a CSV or folder is missing or has the wrong header, a row is bad, or no row is left.
@@ -142,35 +146,14 @@ def load(
         raise DataError(f"{folder}: no such data folder; it must hold {IMAGE_CSV} and {MUSIC_CSV}, images/ and music/")
     problems: list[str] = []
     captions = read_captions(Path(caption_csv), problems) if caption_csv else None
-
-    images: list[ImageRow] = []
-    pictures = _Folder(Path(images_dir or folder / "images"), IMAGE_SUFFIXES)
-    for row in read_rows(folder / IMAGE_CSV, ("valence", "arousal"), problems):
-        try:
-            images.append(ImageRow(row.id, pictures.find(row), _va(row), row.number))
-        except DataError as error:
-            problems.append(str(error))
-
-    clips: list[ClipRow] = []
-    sounds = _Folder(Path(music_dir or folder / "music"), MUSIC_SUFFIXES)
-    for row in read_rows(
-        folder / MUSIC_CSV, ("valence", "arousal") if captions is not None else ("valence", "arousal", "caption"), problems
-    ):
-        try:
-            if captions is not None and row.id not in captions:
-                raise DataError(f"{row.where}: {caption_csv} has no caption for it; add one")
-            caption = captions[row.id] if captions is not None else row.text("caption")
-            if not caption:  # the caption CSV's row is among the problems already
-                continue
-            track = row.cells.get("track", "").strip() or track_of(row.id)
-            clips.append(ClipRow(row.id, track, sounds.find(row), _va(row), caption, row.number))
-        except DataError as error:
-            problems.append(str(error))
+    images = _images(folder, Path(images_dir or folder / "images"), problems) if "image" in modalities else []
+    music = Path(music_dir or folder / "music")
+    clips = _clips(folder, music, captions, modalities, problems) if {"music", "text"} & set(modalities) else []
 
     if problems and not skip_bad:
         raise DataError(f"{problems[0]}{_and_more(problems)}; --skip-bad leaves bad rows out and lists them")
-    for name, count in ((IMAGE_CSV, len(images)), (MUSIC_CSV, len(clips))):
-        if not count:
+    for name, rows, wanted in ((IMAGE_CSV, images, {"image"}), (MUSIC_CSV, clips, {"music", "text"})):
+        if not rows and wanted & set(modalities):
             bad = next((f", the first bad one: {line}" for line in problems if name in line), "")
             raise DataError(f"{folder / name}: not one usable row{bad}; mend the file")
     merged: list[str] = []
@@ -179,6 +162,36 @@ def load(
     if merged and strict:
         raise DataError(f"{merged[0]}{_and_more(merged)}; keep one row of each id, or leave out --strict-data to average them")
     return Manifest(kept_images, kept_clips, tuple(problems), tuple(merged), _fingerprint(kept_images, kept_clips))
+
+
+def _images(folder: Path, pictures: Path, problems: list[str]) -> list[ImageRow]:
+    found, images = _Folder(pictures, IMAGE_SUFFIXES), []
+    for row in read_rows(folder / IMAGE_CSV, ("valence", "arousal"), problems):
+        try:
+            images.append(ImageRow(row.id, found.find(row), _va(row), row.number))
+        except DataError as error:
+            problems.append(str(error))
+    return images
+
+
+def _clips(folder: Path, music: Path, captions: dict[str, str] | None, modalities: Collection[str], problems: list[str]) -> list[ClipRow]:
+    found = _Folder(music, MUSIC_SUFFIXES) if "music" in modalities else None
+    in_manifest = "text" in modalities and captions is None
+    clips = []
+    for row in read_rows(folder / MUSIC_CSV, ("valence", "arousal", *(["caption"] if in_manifest else [])), problems):
+        try:
+            caption = row.text("caption") if in_manifest else ""
+            if captions is not None:
+                if row.id not in captions:
+                    raise DataError(f"{row.where}: the CSV of captions has none for it; add one")
+                if not (caption := captions[row.id]):  # that row is among the problems already
+                    continue
+            path = found.find(row) if found else music / row.id
+            track = row.cells.get("track", "").strip() or track_of(row.id)
+            clips.append(ClipRow(row.id, track, path, _va(row), caption, row.number))
+        except DataError as error:
+            problems.append(str(error))
+    return clips
 
 
 def track_of(clip_id: str) -> str:

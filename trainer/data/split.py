@@ -24,7 +24,7 @@ def split(manifest: Manifest, how: str = "track", fractions: Sequence[float] = (
         seed: of the draw; the order of the rows does not matter.
 
     Returns:
-        "train", "val" and "test", none of them without images or clips.
+        "train", "val" and "test", none of them without images, or clips, where there are any.
 
     Raises:
         DataError: another `how`, impossible fractions, or fewer images or tracks than parts.
@@ -50,6 +50,8 @@ def _assign(groups: Sequence[str | Path], fractions: Sequence[float], rng: np.ra
     members: dict[str, list[int]] = defaultdict(list)
     for index, group in enumerate(groups):
         members[str(group)].append(index)
+    if not members:
+        return [[] for _ in fractions]
     if len(members) < len(fractions):
         raise DataError(f"{len(members)} {what} cannot be split into {len(fractions)} parts: at least {len(fractions)} are needed")
     names = sorted(members)

@@ -1,5 +1,6 @@
 import csv
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 
 from tests.trainer import synthetic
 from trainer.data import manifest
+from trainer.data.split import split
 from trainer.errors import DataError
 
 
@@ -62,7 +64,7 @@ def test_captions_of_another_csv_replace_those_of_the_manifest(folder: Path, tmp
     captions.write_text("id,caption\n" + "".join(f'{name},"Piece {name}, refined"\n' for name in ids))
     assert [row.caption for row in manifest.load(folder, caption_csv=captions).clips] == [f"Piece {name}, refined" for name in ids]
     captions.write_text("id,caption\n1-9,only one\n")
-    with pytest.raises(DataError, match=r"music_va.csv row 3 \(id '1-10'\): .*captions.csv has no caption for it"):
+    with pytest.raises(DataError, match=r"music_va.csv row 3 \(id '1-10'\): the CSV of captions has none for it"):
         manifest.load(folder, caption_csv=captions)
 
 
@@ -158,6 +160,27 @@ def test_missing_folders_and_files(folder: Path, tmp_path: Path) -> None:
     (folder / "music_va.csv").unlink()
     with pytest.raises(DataError, match=r"music_va.csv: no such file; "):
         manifest.load(folder)
+
+
+def test_what_the_model_does_not_take_need_not_be_there(folder: Path) -> None:
+    whole = manifest.load(folder)
+    shutil.rmtree(folder / "music")
+    words = manifest.load(folder, modalities=("image", "text"))
+    assert [row.caption for row in words.clips] == [row.caption for row in whole.clips]
+    (folder / "image_va.csv").unlink()
+    assert manifest.load(folder, modalities=("text",)).images == ()
+    with pytest.raises(DataError, match=r"music: no such folder"):
+        manifest.load(folder, modalities=("music",))
+    (folder / "image_va.csv").write_text("file,valence,arousal\nim0001,.5,.5\nim0002,.5,.5\nim0003,.5,.5\n")
+    (folder / "music_va.csv").unlink()
+    pictures = manifest.load(folder, modalities=("image",))
+    assert (len(pictures.images), pictures.clips, pictures.clip_va().shape) == (3, (), (0, 2))
+    assert [len(part.images) for part in split(pictures).values()] == [1, 1, 1]
+
+
+def test_clips_without_captions_for_a_model_without_words(folder: Path) -> None:
+    (folder / "music_va.csv").write_text("file,valence,arousal\n1-9,.5,.5\n")
+    assert manifest.load(folder, modalities=("image", "music")).clips[0].caption == ""
 
 
 def test_duplicates_with_differing_labels_are_listed_and_averaged(folder: Path) -> None:
