@@ -1,14 +1,17 @@
-"""The MMVA model: build it, load it, predict valence and arousal with it. Knows nothing of the application."""
+"""The MMVA model: build it, train it, load it, predict valence and arousal with it. Knows nothing of the application."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from trainer.errors import CheckpointError, DeviceError, TrainerError, WeightsError
+from trainer.errors import CheckpointError, DataError, DeviceError, RecipeError, TrainerError, WeightsError
 
-__all__ = ["CheckpointError", "DeviceError", "Predictor", "TrainerError", "WeightsError"]
+if TYPE_CHECKING:
+    from trainer.predict import Predictor
+
+__all__ = ["CheckpointError", "DataError", "DeviceError", "Predictor", "RecipeError", "TrainerError", "WeightsError"]
 
 
 def __getattr__(name: str) -> Any:
-    """`Predictor`, imported when first used: it brings torch, which errors and --help must not wait for."""
+    # The errors, the recipes and the command line must not wait seconds for torch.
     if name == "Predictor":
         from trainer.predict import Predictor
 

@@ -4,24 +4,28 @@ Metadata (all values are strings, as safetensors has it):
     format    "mmvatool.checkpoint/1"
     name      short name, shown with every result
     towers    JSON: modality -> {"name": tower, ...its settings}
-    others    free JSON notes for readers: label scale, data, recipe, metrics, licences
-Tensors are named as in `MMVA.state_dict()`. A tower that brings its own pretrained weights may be left out.
+    sigma     Eq. 1's sigma of the training split; without it there is a distance but no matching score
+    backbones JSON: modality -> fingerprint of the pretrained weights that the heads were trained on
+    others    free JSON notes for readers: label scale, data, recipe, metrics, libraries, licences
+Tensors are named as in `MMVA.state_dict()`. The backbone of a tower that brings its own pretrained weights may be left out.
 """
 
 import json
+import math
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import nn
 
 from trainer.errors import CheckpointError
-from trainer.model.mmva import MMVA
+from trainer.model.mmva import MMVA, check_modalities
+from trainer.model.pretrained import fingerprint
+from trainer.model.towers import MODALITIES, TowerSpec
 
 FORMAT = "mmvatool.checkpoint/1"
 WEIGHTS_DIR = Path(__file__).parent / "weights"
@@ -34,9 +38,26 @@ class Checkpoint:
 
     path: Path
     name: str
-    towers: dict[str, dict[str, str]]
+    towers: dict[str, TowerSpec]
     tensors: dict[str, torch.Tensor]
     notes: dict[str, str]
+
+    @property
+    def sigma(self) -> float | None:
+        """Eq. 1's sigma of the training split, or None: then there is no matching score.
+
+        Raises:
+            CheckpointError: the note is not a number above 0.
+        """
+        if "sigma" not in self.notes:
+            return None
+        try:
+            sigma = float(self.notes["sigma"])
+        except ValueError:
+            sigma = math.nan
+        if not (math.isfinite(sigma) and sigma > 0):
+            raise CheckpointError(f"{self.path}: its sigma is {self.notes['sigma']!r}, not a number above 0; get the checkpoint again")
+        return sigma
 
 
 def resolve(model: str | Path) -> Path:
@@ -74,40 +95,66 @@ def read(model: str | Path) -> Checkpoint:
         )
     try:
         towers = json.loads(metadata["towers"])
-        if "image" not in towers:
-            raise CheckpointError(f"{path}: names no image tower, only {sorted(towers)}: use a checkpoint that was trained on images")
-    except (KeyError, TypeError, json.JSONDecodeError) as error:
+        if not towers or not all(modality in MODALITIES and isinstance(spec, dict) for modality, spec in towers.items()):
+            raise TypeError(towers)
+    except (KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
         raise CheckpointError(f"{path}: its metadata does not say which towers it needs ('towers'); get the checkpoint again") from error
     notes = {key: value for key, value in metadata.items() if key not in ("format", "name", "towers")}
     return Checkpoint(path, metadata.get("name") or path.stem, towers, tensors, notes)
 
 
-def build(checkpoint: Checkpoint) -> MMVA:
+def build(checkpoint: Checkpoint, modalities: Collection[str] | None = None, sources: Mapping[str, str] | None = None) -> MMVA:
     """The model of a checkpoint, weights loaded, float32, in eval mode.
 
+    Args:
+        checkpoint: as read.
+        modalities: which towers to build; None for all. The similarity head comes with all three.
+        sources: modality -> folder or hub name of a tower's pretrained weights, instead of where they were in training.
+
     Raises:
-        CheckpointError: tensors missing, left over or of the wrong shape.
+        CheckpointError: a tower that it does not have; tensors missing, left over or of the wrong shape; other pretrained
+            weights than those it was trained on.
         WeightsError: a tower's own pretrained weights are not to be had.
     """
-    model = MMVA(checkpoint.towers["image"])
-    tensors = {key: value.float() if value.is_floating_point() else value for key, value in checkpoint.tensors.items()}
-    # A frozen tower (CLIP) loads its own weights; its checkpoint then holds the heads alone.
-    own = {key for key in model.state_dict() if key.startswith("towers.") and checkpoint.towers["image"]["name"] != "compact"}
+    wanted = tuple(checkpoint.towers) if modalities is None else tuple(modalities)
+    check_modalities(checkpoint.towers, wanted, str(checkpoint.path))
+    towers = {modality: dict(checkpoint.towers[modality]) for modality in wanted}
+    for modality, source in (sources or {}).items():
+        if modality in towers and "source" in towers[modality]:
+            towers[modality]["source"] = source
+    similarity = set(wanted) == set(MODALITIES) and any(key.startswith("similarity.") for key in checkpoint.tensors)
+    model = MMVA(towers, similarity=similarity)
+    others = tuple(f"{part}.{modality}." for part in ("towers", "heads") for modality in checkpoint.towers if modality not in wanted)
+    tensors = {
+        key: value.float() if value.is_floating_point() else value
+        for key, value in checkpoint.tensors.items()
+        if not key.startswith(others) and (similarity or not key.startswith("similarity."))
+    }
+    # A frozen backbone loads its own weights; its checkpoint then holds what is learned on top of it alone.
+    own = tuple(prefix for prefix in model.frozen_prefixes() if not any(key.startswith(prefix) for key in tensors))
     try:
         result = model.load_state_dict(tensors, strict=False)
     except RuntimeError as error:
         raise CheckpointError(f"{checkpoint.path}: its tensors do not fit its towers: {error}") from error
-    missing = [key for key in result.missing_keys if key not in own and not key.endswith("num_batches_tracked")]
+    missing = [key for key in result.missing_keys if not key.startswith(own or ("\0",)) and not key.endswith("num_batches_tracked")]
     if missing or result.unexpected_keys:
         raise CheckpointError(
             f"{checkpoint.path}: does not fit its towers: {len(missing)} tensors missing {missing[:3]}, "
             f"{len(result.unexpected_keys)} left over {result.unexpected_keys[:3]}; get the checkpoint again"
         )
+    trained_on = json.loads(checkpoint.notes.get("backbones", "{}"))
+    for modality in model.frozen_modalities():
+        left_out = f"towers.{modality}.backbone." in own and modality in trained_on
+        if left_out and trained_on[modality] != fingerprint(model.tower(modality).backbone):
+            raise CheckpointError(
+                f"{checkpoint.path}: was trained on other weights of its {modality} tower than {towers[modality].get('source')!r} holds: "
+                "give it the weights it was trained on"
+            )
     return model.eval()
 
 
-def save(path: Path, model: nn.Module, name: str, towers: Mapping[str, Mapping[str, str]], notes: Mapping[str, str] | None = None) -> None:
-    """Write a checkpoint under a temporary name and rename it; tensors keep their dtype.
+def save(path: Path, model: MMVA, name: str, towers: Mapping[str, TowerSpec], notes: Mapping[str, str] | None = None) -> None:
+    """Write a checkpoint under a temporary name and rename it; floats are stored as float16, frozen backbones left out.
 
     Args:
         path: the target; its folder must exist.
@@ -116,12 +163,21 @@ def save(path: Path, model: nn.Module, name: str, towers: Mapping[str, Mapping[s
         towers: modality -> {"name": tower, ...its settings}.
         notes: further metadata for readers.
     """
-    tensors = {key: value.contiguous() for key, value in model.state_dict().items() if not key.endswith("num_batches_tracked")}
-    metadata = {**(notes or {}), "format": FORMAT, "name": name, "towers": json.dumps(towers)}
+    frozen = model.frozen_prefixes() or ("\0",)
+    tensors = {
+        key: value.half() if value.is_floating_point() else value
+        for key, value in model.state_dict().items()
+        if not key.endswith("num_batches_tracked") and not key.startswith(frozen)
+    }
+    write(path, tensors, {**(notes or {}), "format": FORMAT, "name": name, "towers": json.dumps(towers)})
+
+
+def write(path: Path, tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str]) -> None:
+    """Write a safetensors file under a temporary name and rename it, so that `path` is always whole."""
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".mmvatool-", suffix=".safetensors")
     os.close(handle)
     try:
-        save_file(tensors, temporary, metadata=metadata)
+        save_file({key: value.detach().cpu().contiguous() for key, value in tensors.items()}, temporary, metadata=dict(metadata))
         Path(temporary).chmod(0o644)  # mkstemp's 0600 would keep other users out
         Path(temporary).replace(path)
     finally:

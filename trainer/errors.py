@@ -15,3 +15,11 @@ class WeightsError(TrainerError):
 
 class DeviceError(TrainerError):
     """A device that was asked for by name and is not there."""
+
+
+class RecipeError(TrainerError):
+    """A recipe with an unknown key, a wrong type or an impossible value."""
+
+
+class DataError(TrainerError):
+    """A data file that is missing, unreadable or holds what no training can use."""

@@ -1,18 +1,21 @@
 """Predict valence and arousal with a checkpoint: the one door through which the application uses the model."""
 
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Literal, overload
+from typing import Any, Literal, overload
 
 import numpy as np
 import torch
 
 from trainer import checkpoint
 from trainer.errors import DeviceError
-from trainer.model.mmva import MMVA
+from trainer.model.heads import EMBEDDING_DIM
+from trainer.model.mmva import MMVA, check_modalities
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 PRECISIONS = ("float32", "bf16")
 DEFAULT_BATCH_SIZE = 32
+MIN_WINDOW_S = 0.1
 
 
 def pick_device(name: str) -> torch.device:
@@ -34,20 +37,39 @@ def pick_device(name: str) -> torch.device:
 class Predictor:
     """A loaded model that predicts VA in batches; always in eval mode, without gradients.
 
-    Build one with `Predictor.load`. The same frames give the same numbers whatever the batch size is (to float
+    Build one with `Predictor.load`. The same input gives the same numbers whatever the batch size is (to float
     rounding).
+
+    Attributes:
+        name: of the model, to be shown with every result.
+        modalities: which of "image", "music" and "text" it can predict.
+        sigma: Eq. 1's sigma of the data it was trained on; None: it has a distance but no matching score.
+        sample_rate_hz: of the windows that `music` takes; None without a music tower.
+        window_s: their greatest length; None without a music tower.
     """
 
-    def __init__(self, model: MMVA, name: str, device: torch.device, precision: str, batch_size: int) -> None:
+    def __init__(self, model: MMVA, name: str, device: torch.device, precision: str, batch_size: int, sigma: float | None = None) -> None:
         self.name = name
         self.device = device
         self.precision = precision
         self.batch_size = batch_size
+        self.sigma = sigma
+        self.modalities = model.modalities
         self._model = model.eval().to(device)
+        music: Any = model.towers["music"] if "music" in self.modalities else None
+        self.sample_rate_hz: int | None = music.sample_rate_hz if music else None
+        self.window_s: float | None = music.window_s if music else None
 
     @classmethod
     def load(
-        cls, model: str | Path = "compact", *, device: str = "auto", precision: str = "float32", batch_size: int = DEFAULT_BATCH_SIZE
+        cls,
+        model: str | Path = "compact",
+        *,
+        device: str = "auto",
+        precision: str = "float32",
+        batch_size: int = DEFAULT_BATCH_SIZE,
+        modalities: Collection[str] | None = None,
+        sources: Mapping[str, str] | None = None,
     ) -> "Predictor":
         """Load a bundled model by name or a checkpoint by path.
 
@@ -56,10 +78,12 @@ class Predictor:
             device: "auto", "cpu", "cuda" or "mps".
             precision: "float32", or "bf16" (autocast: faster on a GPU; its error of about .002 is as large as the whole
                 arousal spread of a talking head).
-            batch_size: frames in one forward pass, at least 1.
+            batch_size: rows in one forward pass, at least 1.
+            modalities: which towers to load; None for all that the checkpoint has.
+            sources: modality -> folder or hub name of a tower's pretrained weights, instead of where they were in training.
 
         Raises:
-            CheckpointError: no such model, or a file that is not a sound checkpoint.
+            CheckpointError: no such model, a file that is not a sound checkpoint, or one without such a tower.
             WeightsError: the checkpoint names a tower whose weights are not to be had.
             DeviceError: the device is not there.
             ValueError: another precision or batch size.
@@ -70,7 +94,7 @@ class Predictor:
             raise ValueError(f"batch size {batch_size}: must be at least 1")
         where = pick_device(device)
         loaded = checkpoint.read(model)
-        return cls(checkpoint.build(loaded), loaded.name, where, precision, batch_size)
+        return cls(checkpoint.build(loaded, modalities, sources), loaded.name, where, precision, batch_size, loaded.sigma)
 
     @overload
     def image(self, frames: np.ndarray, *, embeddings: Literal[False] = False) -> np.ndarray: ...
@@ -88,17 +112,80 @@ class Predictor:
 
         Raises:
             ValueError: another shape or dtype.
+            CheckpointError: the model has no image tower.
         """
         if frames.ndim != 4 or frames.shape[3] != 3 or frames.dtype != np.uint8:
             raise ValueError(f"frames must be (N, H, W, 3) uint8, not {frames.shape} {frames.dtype}")
-        va = np.empty((len(frames), 2), np.float32)
-        vectors = np.empty((len(frames), 512), np.float32)
+
+        def raw(part: slice) -> torch.Tensor:
+            return torch.from_numpy(np.ascontiguousarray(frames[part])).to(self.device).permute(0, 3, 1, 2)
+
+        va, vectors = self._predict("image", len(frames), raw)
+        return (va, vectors) if embeddings else va
+
+    @overload
+    def music(self, windows: np.ndarray | Sequence[np.ndarray], *, embeddings: Literal[False] = False) -> np.ndarray: ...
+    @overload
+    def music(self, windows: np.ndarray | Sequence[np.ndarray], *, embeddings: Literal[True]) -> tuple[np.ndarray, np.ndarray]: ...
+    def music(self, windows: np.ndarray | Sequence[np.ndarray], *, embeddings: bool = False) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
+        """VA of sound.
+
+        Args:
+            windows: float32 (N, n), or N of (n_i,): mono at `sample_rate_hz`, in [-1, 1], .1 to `window_s` seconds; N may be 0.
+            embeddings: also return the tower's embeddings.
+
+        Returns:
+            float32 (N, 2): valence, arousal, each in [0, 1]; with `embeddings`, that and float32 (N, 512).
+
+        Raises:
+            ValueError: another shape, dtype or length, or a sample that is not finite.
+            CheckpointError: the model has no music tower.
+        """
+        check_modalities(self.modalities, ("music",), self.name)
+        assert self.sample_rate_hz is not None
+        assert self.window_s is not None
+        for index, window in enumerate(windows):
+            if window.ndim != 1 or not np.issubdtype(window.dtype, np.floating) or not np.isfinite(window).all():
+                raise ValueError(f"window {index} must be (n,) floats, all finite, not {window.shape} {window.dtype}")
+            length_s = len(window) / self.sample_rate_hz
+            if not MIN_WINDOW_S <= length_s <= self.window_s:
+                limits = f"{MIN_WINDOW_S:g} to {self.window_s:g} s"
+                raise ValueError(f"window {index} has {length_s:.2f} s at {self.sample_rate_hz} Hz: must be {limits}")
+        va, vectors = self._predict("music", len(windows), lambda part: windows[part])
+        return (va, vectors) if embeddings else va
+
+    @overload
+    def text(self, captions: Sequence[str], *, embeddings: Literal[False] = False) -> np.ndarray: ...
+    @overload
+    def text(self, captions: Sequence[str], *, embeddings: Literal[True]) -> tuple[np.ndarray, np.ndarray]: ...
+    def text(self, captions: Sequence[str], *, embeddings: bool = False) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
+        """VA of words.
+
+        Args:
+            captions: N texts; N may be 0.
+            embeddings: also return the tower's embeddings.
+
+        Returns:
+            float32 (N, 2): valence, arousal, each in [0, 1]; with `embeddings`, that and float32 (N, 512).
+
+        Raises:
+            ValueError: one text instead of a sequence of them.
+            CheckpointError: the model has no text tower.
+        """
+        if isinstance(captions, str):
+            raise ValueError("captions must be a sequence of texts, not one text")
+        va, vectors = self._predict("text", len(captions), lambda part: captions[part])
+        return (va, vectors) if embeddings else va
+
+    def _predict(self, modality: str, count: int, raw: Callable[[slice], Any]) -> tuple[np.ndarray, np.ndarray]:
+        check_modalities(self.modalities, (modality,), self.name)
+        va = np.empty((count, 2), np.float32)
+        vectors = np.empty((count, EMBEDDING_DIM), np.float32)
         with torch.inference_mode():
-            for start in range(0, len(frames), self.batch_size):
+            for start in range(0, count, self.batch_size):
                 part = slice(start, start + self.batch_size)
-                batch = torch.from_numpy(np.ascontiguousarray(frames[part])).to(self.device).permute(0, 3, 1, 2)
                 with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
-                    predicted, embedded = self._model.image(batch)
+                    predicted, embedded = self._model.predict(modality, raw(part))
                 va[part] = predicted.float().cpu().numpy()
                 vectors[part] = embedded.float().cpu().numpy()
-        return (va, vectors) if embeddings else va
+        return va, vectors

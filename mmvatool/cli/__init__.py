@@ -18,7 +18,10 @@ from trainer.errors import TrainerError
 
 COMMANDS = {
     "completion": "mmvatool.cli.completion",
+    "dataset": "mmvatool.cli.dataset",
+    "evaluate": "mmvatool.cli.evaluate",
     "summarize": "mmvatool.cli.summarize",
+    "train": "mmvatool.cli.train",
 }
 EXIT_FAILED, EXIT_USAGE, EXIT_PARTLY, EXIT_INTERRUPTED = 1, 2, 3, 130
 

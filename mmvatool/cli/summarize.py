@@ -171,7 +171,7 @@ def summarize(
 def _load(model: str, device: str, precision: str, batch_size: int) -> "Predictor":
     from trainer import Predictor
 
-    return Predictor.load(model, device=device, precision=precision, batch_size=batch_size)
+    return Predictor.load(model, device=device, precision=precision, batch_size=batch_size, modalities=("image",))
 
 
 def _make_folder(target: Path, output: Path) -> None:

@@ -52,14 +52,14 @@ def test_the_size_of_a_picture_hardly_matters(predictor: Predictor):
 
 def test_eval_mode_without_gradients(predictor: Predictor, frames: np.ndarray, monkeypatch: pytest.MonkeyPatch):
     seen: list[tuple[bool, bool, bool]] = []
-    image = type(predictor._model).image
+    predict = type(predictor._model).predict
 
-    def watched(model: torch.nn.Module, batch: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        va, embedded = image(model, batch)
+    def watched(model: torch.nn.Module, modality: str, batch: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        va, embedded = predict(model, modality, batch)
         seen.append((any(part.training for part in model.modules()), torch.is_grad_enabled(), va.requires_grad or embedded.requires_grad))
         return va, embedded
 
-    monkeypatch.setattr(type(predictor._model), "image", watched)
+    monkeypatch.setattr(type(predictor._model), "predict", watched)
     before = predictor.image(frames[:4])
     assert seen == [(False, False, False)]
     # Dropout or batch statistics would show as noise, or as a change of the weights.

@@ -1,7 +1,7 @@
 """The paper's image tower: CLIP ViT-B/32 (Radford et al. 2021) through open_clip."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as F
 
 from trainer.errors import WeightsError
+from trainer.model.pretrained import first_line
 
 
 class ClipImageTower(nn.Module):
@@ -25,6 +26,9 @@ class ClipImageTower(nn.Module):
         WeightsError: the weights are neither in the folder nor in the hub's cache nor to be had from the hub.
     """
 
+    version = "clip/1"
+    feature_dtype = torch.float32
+
     def __init__(self, source: str = "ViT-B-32", pretrained: str = "openai") -> None:
         super().__init__()
         try:
@@ -35,14 +39,14 @@ class ClipImageTower(nn.Module):
                     model = open_clip.create_model(source, pretrained=pretrained, require_pretrained=True)
         except (OSError, RuntimeError, ValueError) as error:
             raise WeightsError(
-                f"CLIP weights for {source!r} could not be loaded ({_first_line(error)}): connect to the model hub once, or "
+                f"CLIP weights for {source!r} could not be loaded ({first_line(error)}): connect to the model hub once, or "
                 "name a folder that holds open_clip_config.json and open_clip_model.safetensors as the tower's source"
             ) from error
         config = open_clip.get_model_preprocess_cfg(model)
         size = config["size"]
         self.input_px: int = size if isinstance(size, int) else size[0]
         self._mean, self._std = list(config["mean"]), list(config["std"])
-        self.visual: nn.Module = model.visual
+        self.backbone: nn.Module | None = model.visual.eval()
 
     def preprocess(self, frames: torch.Tensor) -> torch.Tensor:
         """CLIP's own preprocessing: shorter side to the input size (bicubic), centre crop, normalise.
@@ -57,9 +61,19 @@ class ClipImageTower(nn.Module):
         scaled = F.resize(scaled, [self.input_px], interpolation=InterpolationMode.BICUBIC, antialias=True)
         return F.normalize(F.center_crop(scaled.clamp(0, 1), [self.input_px]), self._mean, self._std)
 
-    def embed(self, batch: torch.Tensor) -> torch.Tensor:
-        """Embed preprocessed pictures (N, 3, input_px, input_px) as (N, 512)."""
-        return self.visual(batch)
+    def encode(self, batch: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Preprocessed pictures, N of (3, input_px, input_px), to (N, 512)."""
+        assert self.backbone is not None
+        pictures = batch if isinstance(batch, torch.Tensor) else torch.stack(list(batch))
+        return self.backbone(pictures.to(next(self.backbone.parameters()).device))
+
+    def reduce(self, features: torch.Tensor) -> torch.Tensor:
+        """CLIP's embedding is used as it is: nothing is learned on top of it but the heads."""
+        return features
+
+    def embed(self, batch: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Preprocessed pictures to (N, 512)."""
+        return self.encode(batch)
 
 
 @contextmanager
@@ -71,7 +85,3 @@ def _silence() -> Iterator[None]:
         yield
     finally:
         logging.disable(before)
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().split("\n", 1)[0] or type(error).__name__

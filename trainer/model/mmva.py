@@ -1,75 +1,175 @@
-"""MMVA (Choi, Kim & Kang 2025): a tower and a VA head for each modality. Here: the image half."""
+"""MMVA (Choi, Kim & Kang 2025): a tower and a VA head for each modality, and a similarity head over all three."""
 
-from typing import Protocol, cast
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import torch
 from torch import nn
+from torchvision.ops import StochasticDepth
 
 from trainer.errors import CheckpointError
-from trainer.model.heads import EMBEDDING_DIM, va_head
+from trainer.model.heads import DROPOUT, EMBEDDING_DIM, similarity_head, va_head
+from trainer.model.towers import MODALITIES, TOWERS, TowerSpec
 
-IMAGE_TOWERS = ("compact", "clip")
 
+class Tower(Protocol):
+    """What every tower does: `embed(preprocess(raw))`, in two halves of which the first can be cached."""
 
-class ImageTower(Protocol):
-    """What every image tower does."""
+    backbone: nn.Module | None  # the pretrained part, frozen unless fine-tuned; None: all of the tower is learned
+    version: str  # changes whenever `preprocess` or `encode` gives other numbers: the cache's key
+    feature_dtype: torch.dtype  # in which features are stored
 
-    input_px: int
-
-    def preprocess(self, frames: torch.Tensor) -> torch.Tensor:
-        """(N, 3, H, W) uint8 RGB of any size to what `embed` takes."""
+    def preprocess(self, raw: Any) -> Sequence[torch.Tensor]:
+        """Frames (N, 3, H, W) uint8, or N sounds, or N captions to what `encode` takes."""
         ...
 
-    def embed(self, batch: torch.Tensor) -> torch.Tensor:
-        """A preprocessed batch to (N, 512) embeddings."""
+    def encode(self, batch: Sequence[torch.Tensor]) -> torch.Tensor:
+        """What the backbone makes of a preprocessed batch: features (N, ...)."""
+        ...
+
+    def reduce(self, features: torch.Tensor) -> torch.Tensor:
+        """Features to (N, 512) embeddings, with what is learned on top of the backbone."""
+        ...
+
+    def embed(self, batch: Sequence[torch.Tensor]) -> torch.Tensor:
+        """A preprocessed batch to (N, 512) embeddings: `reduce(encode(batch))`."""
         ...
 
 
-def build_image_tower(spec: dict[str, str]) -> nn.Module:
-    """Build the image tower that a checkpoint names.
+def build_tower(modality: str, spec: TowerSpec) -> nn.Module:
+    """Build the tower that a recipe or a checkpoint names.
 
     Args:
-        spec: `{"name": "compact"}`, or `{"name": "clip", "source": model name or folder, "pretrained": tag}`.
+        modality: "image", "music" or "text".
+        spec: its "name" and its settings, as `trainer.model.towers.TOWERS` lists them.
 
     Raises:
         CheckpointError: no tower of that name, or a setting it does not have.
         WeightsError: the tower's pretrained weights are not to be had.
     """
     name = spec.get("name")
-    settings = {key: value for key, value in spec.items() if key != "name"}
-    # Imported here: open_clip brings timm and transformers, which the compact model must not wait for.
-    match name:
-        case "compact":
-            from trainer.model.compact import CompactImageTower as Tower
-        case "clip":
-            from trainer.model.clip import ClipImageTower as Tower  # type: ignore[assignment]
+    settings: dict[str, Any] = {key: value for key, value in spec.items() if key != "name"}
+    if name not in TOWERS[modality]:
+        raise CheckpointError(f"unknown {modality} tower {name!r}: allowed are {', '.join(TOWERS[modality])}")
+    # Imported here: open_clip brings timm, the others transformers, which the compact model must not wait for.
+    Kind: Any
+    match modality, name:
+        case "image", "clip":
+            from trainer.model.clip import ClipImageTower as Kind
+        case "music", "mert":
+            from trainer.model.mert import MertMusicTower as Kind
+        case "text", "roberta":
+            from trainer.model.roberta import RobertaTextTower as Kind
         case _:
-            raise CheckpointError(f"unknown image tower {name!r}: allowed are {', '.join(IMAGE_TOWERS)}")
+            from trainer.model import compact
+
+            Kind = {"image": compact.CompactImageTower, "music": compact.CompactMusicTower, "text": compact.CompactTextTower}[modality]
     try:
-        return Tower(**settings)
+        return Kind(**settings)
     except TypeError as error:
-        raise CheckpointError(f"image tower {name!r} does not take these settings: {settings}") from error
+        raise CheckpointError(f"{modality} tower {name!r} does not take these settings: {settings}") from error
+
+
+@dataclass(frozen=True)
+class Output:
+    """What the model says of a batch: VA (n, 2) and embeddings (n, 512) by modality, similarity (n,) if it has that head."""
+
+    va: dict[str, torch.Tensor]
+    embeddings: dict[str, torch.Tensor]
+    similarity: torch.Tensor | None
 
 
 class MMVA(nn.Module):
-    """The image tower with its VA head.
+    """Towers and heads.
 
     Args:
-        image_spec: as for `build_image_tower`.
+        towers: modality -> spec, as for `build_tower`; at least one.
+        similarity: whether it has the similarity head, for which all three towers are needed.
+        dropout: of the heads, in [0, 1); 0 also turns off the compact image tower's stochastic depth.
     """
 
-    def __init__(self, image_spec: dict[str, str]) -> None:
+    def __init__(self, towers: Mapping[str, TowerSpec], *, similarity: bool = False, dropout: float = DROPOUT) -> None:
         super().__init__()
-        self.towers = nn.ModuleDict({"image": build_image_tower(image_spec)})
-        self.heads = nn.ModuleDict({"image": va_head()})
+        self.modalities = tuple(modality for modality in MODALITIES if modality in towers)
+        self.towers = nn.ModuleDict({modality: build_tower(modality, towers[modality]) for modality in self.modalities})
+        self.heads = nn.ModuleDict({modality: va_head(dropout) for modality in self.modalities})
+        self.similarity = similarity_head(dropout) if similarity else None
+        self.finetuned: frozenset[str] = frozenset()
+        if dropout == 0:
+            for module in self.modules():
+                if isinstance(module, StochasticDepth):
+                    module.p = 0.0
 
-    def image(self, frames: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """VA (N, 2) in [0, 1] and embeddings (N, 512) of frames (N, 3, H, W) uint8 RGB."""
-        tower = cast(ImageTower, self.towers["image"])
-        embeddings = tower.embed(tower.preprocess(frames))
+    def freeze(self, finetuned: Iterable[str] = ()) -> None:
+        """Freeze the pretrained backbones of all towers but those of the modalities in `finetuned`."""
+        self.finetuned = frozenset(finetuned)
+        for modality, tower in self.towers.items():
+            if tower.backbone is not None:
+                tower.backbone.requires_grad_(modality in self.finetuned)
+
+    def train(self, mode: bool = True) -> "MMVA":
+        """As for any module; frozen backbones stay in eval mode."""
+        super().train(mode)
+        for modality in self.frozen_modalities():
+            self.tower(modality).backbone.eval()
+        return self
+
+    def tower(self, modality: str) -> Any:
+        """The tower of a modality: a module and a `Tower`."""
+        return self.towers[modality]
+
+    def frozen_modalities(self) -> tuple[str, ...]:
+        """Modalities whose tower has a backbone that is not fine-tuned."""
+        return tuple(
+            modality for modality in self.modalities if self.tower(modality).backbone is not None and modality not in self.finetuned
+        )
+
+    def frozen_prefixes(self) -> tuple[str, ...]:
+        """How the names of the tensors begin that a checkpoint leaves out: those of frozen backbones."""
+        return tuple(f"towers.{modality}.backbone." for modality in self.frozen_modalities())
+
+    def forward(self, inputs: Mapping[str, Any]) -> Output:
+        """Predict a training batch.
+
+        Args:
+            inputs: modality -> features, or for a fine-tuned tower its preprocessed batch.
+        """
+        embeddings = {modality: self.embed(modality, inputs[modality]) for modality in self.modalities}
+        va = {modality: self.heads[modality](embedding) for modality, embedding in embeddings.items()}
+        return Output(va, embeddings, self.similarity_of(embeddings) if self.similarity is not None else None)
+
+    def embed(self, modality: str, inputs: Any) -> torch.Tensor:
+        """Embeddings (N, 512) of features on this model's device, or of a fine-tuned tower's preprocessed batch."""
+        tower = self.tower(modality)
+        return tower.embed(inputs) if modality in self.finetuned else tower.reduce(inputs)
+
+    def similarity_of(self, embeddings: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """The predicted matching score (N,) of N images, clips and captions, by their embeddings (N, 512)."""
+        assert self.similarity is not None
+        return self.similarity(torch.cat([embeddings[modality] for modality in MODALITIES], 1)).squeeze(1)
+
+    def predict(self, modality: str, raw: Any) -> tuple[torch.Tensor, torch.Tensor]:
+        """VA (N, 2) in [0, 1] and embeddings (N, 512) of frames (N, 3, H, W) uint8, of N sounds or of N captions."""
+        tower = self.tower(modality)
+        embeddings = tower.embed(tower.preprocess(raw))
         if embeddings.shape[1] != EMBEDDING_DIM:
             raise CheckpointError(
-                f"the image tower gives {embeddings.shape[1]}-d embeddings, the VA head takes {EMBEDDING_DIM}: "
+                f"the {modality} tower gives {embeddings.shape[1]}-d embeddings, the VA head takes {EMBEDDING_DIM}: "
                 "use a tower with 512-d embeddings, such as ViT-B-32"
             )
-        return self.heads["image"](embeddings), embeddings
+        return self.heads[modality](embeddings), embeddings
+
+
+def freeze_batch_norm(model: nn.Module) -> None:
+    """Put every batch norm in eval mode, so that a row's result does not depend on the rest of its batch."""
+    for module in model.modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            module.eval()
+
+
+def check_modalities(there: Collection[str], wanted: Collection[str], what: str) -> None:
+    """CheckpointError when a checkpoint lacks a tower that is asked for."""
+    missing = [modality for modality in wanted if modality not in there]
+    if missing:
+        raise CheckpointError(f"{what}: has no {missing[0]} tower, only {', '.join(there)}: use one that was trained on {missing[0]}")

@@ -1,0 +1,157 @@
+"""`mmvatool dataset`."""
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from trainer.data.captions import CaptionRecipe
+    from trainer.data.imemnet import Captioner
+
+    Bar = Callable[[Iterable[Any], int], Iterable[Any]]
+
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+@click.group()
+def dataset() -> None:
+    """Build data sets to train on."""
+
+
+@dataset.command("imemnet-c")
+@click.option(
+    "--deam",
+    "deam_dir",
+    required=True,
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="DEAM as unpacked: its dynamic annotations (valence.csv, arousal.csv) and its sound files, anywhere below.",
+)
+@click.option(
+    "--out",
+    default="imemnet-c",
+    show_default=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    help="The data folder. All of DEAM takes about 13 GB: clips overlap.",
+)
+@click.option("--iaps", type=_FILE, help="IAPS ratings as a CSV: id, valence, arousal (1 to 9).")
+@click.option("--naps", type=_FILE, help="NAPS ratings as a CSV: id, valence, arousal (1 to 9).")
+@click.option("--emotic", type=_FILE, help="EMOTIC ratings as a CSV: id, valence, arousal (1 to 10); several rows of an id are averaged.")
+@click.option(
+    "--scale",
+    type=click.Choice(["minmax", "nominal"]),
+    default="minmax",
+    show_default=True,
+    help="How ratings become labels in 0..1. minmax: each source's lowest is 0 and its highest 1, as in the published labels; nominal: the "
+    "ends of its scale are (DEAM -1..1, IAPS and NAPS 1..9, EMOTIC 1..10).",
+)
+@click.option("--captions", type=_FILE, help="Captions as a CSV: id, caption. They are taken as they are.")
+@click.option(
+    "--recipe", type=_FILE, help="Instead of --captions: a TOML file whose [captions] table says how captions are made and refined."
+)
+@click.option(
+    "--device",
+    type=click.Choice(["auto", "cpu", "cuda", "mps"]),
+    default="auto",
+    show_default=True,
+    help="Where a captioner or language model of the recipe runs.",
+)
+@click.option("--skip-bad", is_flag=True, help="Leave bad tracks, clips and rows out and list them, instead of stopping at the first.")
+@click.option("--overwrite", is_flag=True, help="Replace music_va.csv and image_va.csv if they are there.")
+@click.option("-q", "--quiet", is_flag=True, help="Print errors only (and data asked for with --json).")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout.")
+def imemnet_c(
+    deam_dir: Path,
+    out: Path,
+    iaps: Path | None,
+    naps: Path | None,
+    emotic: Path | None,
+    scale: str,
+    captions: Path | None,
+    recipe: Path | None,
+    device: str,
+    skip_bad: bool,
+    overwrite: bool,
+    quiet: bool,
+    as_json: bool,
+) -> None:
+    """Build IMEMNet-C's data folder from DEAM and the ratings of its pictures.
+
+    Cuts DEAM into 2-second clips with their per-second labels (which start at second 15), joins up to five consecutive clips
+    to at most 10 seconds, labels each with the mean over its seconds, maps every source to 0..1, and writes music_va.csv,
+    music/ and, if a source of pictures is given, image_va.csv. Captions that were made are kept in captions.jsonl, so that a run
+    that broke off goes on there.
+
+    \b
+    Example:
+      mmvatool dataset imemnet-c --deam ~/DEAM --out ~/imemnet-c --captions captions.csv
+    """
+    if captions and recipe:
+        raise click.UsageError("--captions and --recipe: give one of them")
+    from rich.console import Console
+
+    from trainer.data import imemnet
+
+    console = Console(stderr=True, markup=False, highlight=False, soft_wrap=True, quiet=quiet)
+    plan = _read_recipe(recipe) if recipe else None
+    bar = _bar(console)
+    built = imemnet.build(
+        deam_dir,
+        out,
+        ratings={name: file for name, file in (("iaps", iaps), ("naps", naps), ("emotic", emotic)) if file},
+        scale=scale,
+        captions=_captioner(captions, plan, out / "captions.jsonl", device, bar),
+        skip_bad=skip_bad,
+        overwrite=overwrite,
+        progress=bar,
+    )
+    for line in built.skipped:
+        console.print(f"Skipped: {line}")
+    if built.skipped:
+        console.print(f"Skipped {len(built.skipped)} in all.")
+    console.print(f"{out}: {built.clips} clips" + (f", {built.images} images." if built.images else "."))
+    if not built.images:
+        console.print("image_va.csv is not written: give --iaps, --naps or --emotic, or put the published file there.")
+    if not captions and not recipe:
+        console.print("The clips have no captions: give --captions or --recipe.")
+    if as_json:
+        click.echo(json.dumps({"folder": str(out), "clips": built.clips, "images": built.images, "skipped": built.skipped}))
+
+
+def _read_recipe(file: Path) -> "CaptionRecipe":
+    import tomllib
+
+    from trainer.data.captions import parse
+    from trainer.errors import RecipeError
+
+    try:
+        table = tomllib.loads(file.read_text(encoding="utf-8")).get("captions")
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise RecipeError(f"{file}: not TOML ({error}); mend the file") from error
+    if not isinstance(table, dict):
+        raise RecipeError(f"{file}: no [captions] table; it must say how captions are made")
+    try:
+        return parse(table)
+    except RecipeError as error:
+        raise RecipeError(f"{file}: {error}") from error
+
+
+def _captioner(csv: Path | None, plan: "CaptionRecipe | None", cache: Path, device: str, bar: "Bar") -> "Captioner | None":
+    from trainer.data.captions import CaptionRecipe, make
+
+    recipe = CaptionRecipe(csv=str(csv), refine=()) if csv else plan
+    if recipe is None:
+        return None
+    return lambda clips: make([(clip.id, clip.path) for clip in clips], recipe, cache, device=device, progress=bar)
+
+
+def _bar(console: Any) -> "Bar":
+    """A progress bar on a terminal; nothing elsewhere."""
+    from rich.progress import track
+
+    def wrapped(items: Iterable[Any], total: int) -> Iterator[Any]:
+        return iter(track(items, total=total, console=console, transient=True, description="", disable=not console.is_terminal))
+
+    return wrapped

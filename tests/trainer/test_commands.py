@@ -1,0 +1,111 @@
+"""`mmvatool train`, `python -m trainer` and `mmvatool evaluate`."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from mmvatool.cli.evaluate import evaluate
+from mmvatool.cli.train import train
+from trainer.errors import TrainerError
+
+QUICK = ["--set", "towers.image.input_px=32", "--set", "towers.music.window_s=1.0", "--set", "train.epochs=2", "--device", "cpu"]
+
+
+def run(command: click.Command, *arguments: str) -> tuple[int, str, str]:
+    result = CliRunner().invoke(command, [str(argument) for argument in arguments])
+    if isinstance(result.exception, TrainerError):
+        raise result.exception
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    return result.exit_code, result.stdout, result.stderr
+
+
+@pytest.fixture(scope="module")
+def trained(small: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("commands") / "run"
+    code, stdout, stderr = run(train, "compact", "--data", small, "--out", out, *QUICK, "--batch-size", "8", "--precision", "float32")
+    assert code == 0
+    assert stdout.splitlines()[2].startswith("compact ")
+    assert "MMVA (paper)" in stdout
+    assert "epoch 2: training loss" in stderr
+    return out
+
+
+def test_resume_needs_nothing_but_the_folder(trained: Path) -> None:
+    code, stdout, stderr = run(
+        train, "compact", *QUICK, "--batch-size", "8", "--precision", "float32", "--resume", trained, "--set", "train.epochs=3"
+    )
+    assert code == 0
+    assert "epoch 3: training loss" in stderr
+    assert "epoch 2" not in stderr
+    assert "MMVA (paper)" in stdout
+
+
+def test_what_is_missing_or_too_much_is_a_usage_error(small: Path, trained: Path) -> None:
+    for arguments, message in (
+        (("compact",), "give --data and --out, or --resume"),
+        (("compact", "--resume", trained, "--data", small), "--resume knows the run's data and folder"),
+        (("compact", "--data", "/nowhere", "--out", "x"), "Directory '/nowhere' does not exist"),
+    ):
+        code, _, stderr = run(train, *arguments)
+        assert code == 2
+        assert message in stderr
+    with pytest.raises(TrainerError, match="no recipe 'vgg': give compact"):
+        run(train, "vgg", "--data", small, "--out", "x")
+    with pytest.raises(TrainerError, match="holds no run to resume"):
+        run(train, "compact", "--resume", small)
+
+
+def test_python_m_trainer_says_what_is_wrong_in_one_line(small: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "trainer", "compact", "--data", str(small), "--out", str(tmp_path), "--set", "train.epochs=0"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert done.stderr.startswith("error: ")
+    assert "train.epochs: 0: must be a whole number" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_evaluate_va_prints_and_keeps_what_training_found(small: Path, trained: Path) -> None:
+    code, stdout, stderr = run(evaluate, "va", trained / "best.safetensors", "--data", small, "--device", "cpu", "--json")
+    assert code == 0
+    assert stderr == ""
+    document = json.loads(stdout)
+    assert set(document) == {"image", "music", "text", "similarity"}
+    expected = json.loads((trained / "best.json").read_text())
+    assert document["similarity"] == pytest.approx(expected["similarity"], abs=1e-5)
+    for modality in ("image", "music", "text"):
+        assert document[modality]["valence"] == pytest.approx(expected[modality]["valence"], abs=1e-3)
+    assert json.loads((trained / "best.va-test.json").read_text()) == document
+
+    _, stdout, stderr = run(evaluate, "va", trained / "best.safetensors", "--data", small, "--part", "all", "--device", "cpu")
+    assert "MMVA (paper)" in stdout
+    assert "may have been trained on" in stderr
+
+
+def test_evaluate_the_bundled_model_on_pictures(small: Path) -> None:
+    code, stdout, _ = run(evaluate, "va", "compact", "--data", small, "--device", "cpu", "--json")
+    assert code == 0
+    assert set(json.loads(stdout)) == {"image"}
+    with pytest.raises(TrainerError, match="retrieval: has no music tower"):
+        run(evaluate, "retrieval", "compact", "--data", small, "--device", "cpu")
+
+
+def test_evaluate_retrieval(small: Path, trained: Path) -> None:
+    arguments = ("retrieval", trained / "best.safetensors", "--data", small, "--part", "all", "--pairs", "20", "--device", "cpu")
+    code, stdout, _ = run(evaluate, *arguments, "--json")
+    assert code == 0
+    found = json.loads(stdout)
+    assert found["pairs"] == 20
+    assert 0 <= found["recall_1"] <= found["recall_5"] <= found["recall_10"] <= 100
+    assert "Contrastive-BERT (paper)  10.20" in run(evaluate, *arguments)[1]
+
+
+def test_weights_of_a_tower_are_named_by_modality(small: Path, trained: Path) -> None:
+    code, _, stderr = run(evaluate, "va", trained / "best.safetensors", "--data", small, "--weights", "video=/x")
+    assert code == 2
+    assert "'video=/x': must be image=, music= or text= and a folder or hub name" in stderr

@@ -1,0 +1,188 @@
+import json
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from tests.trainer import tiny
+from trainer.errors import CheckpointError, RecipeError, WeightsError
+from trainer.model.compact import CompactImageTower, CompactMusicTower, CompactTextTower
+from trainer.model.mert import MertMusicTower
+from trainer.model.mmva import build_tower
+from trainer.model.roberta import RobertaTextTower
+
+
+@pytest.fixture(scope="module")
+def mert(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny.mert(tmp_path_factory.mktemp("mert"))
+
+
+@pytest.fixture(scope="module")
+def roberta(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny.roberta(tmp_path_factory.mktemp("roberta"))
+
+
+def test_mert_loads_every_tensor_of_the_published_form(mert: Path) -> None:
+    tower = MertMusicTower(str(mert))
+    published = torch.load(mert / "pytorch_model.bin", weights_only=True)
+    own = tower.backbone.state_dict()
+    weight_v = "encoder.pos_conv_embed.conv.weight_v"
+    assert torch.equal(own["encoder.pos_conv_embed.conv.parametrizations.weight.original1"], published[weight_v])
+    assert all(torch.equal(own[key], value) for key, value in published.items() if key in own)
+    assert len(own) == len(published)
+
+
+def test_mert_gives_one_vector_a_hidden_state(mert: Path) -> None:
+    first, mean = MertMusicTower(str(mert)), MertMusicTower(str(mert), pool="mean")
+    batch = first.preprocess(tiny.waves(24000))
+    with torch.no_grad():
+        states = first.backbone(batch[0][None], output_hidden_states=True).hidden_states
+        assert first.encode(batch).shape == (1, tiny.LAYERS + 1, tiny.WIDTH)
+        torch.testing.assert_close(first.encode(batch)[0], torch.stack([state[0, 0] for state in states]))
+        torch.testing.assert_close(mean.encode(batch)[0], torch.stack([state[0].mean(0) for state in states]))
+        assert first.embed(batch).shape == (1, 512)
+
+
+def test_mert_does_not_mix_windows_of_a_batch(mert: Path) -> None:
+    tower = MertMusicTower(str(mert))
+    windows = tiny.waves(24000, 12000, 24000, 6000)
+    with torch.no_grad():
+        together = tower.embed(tower.preprocess(windows))
+        alone = torch.cat([tower.embed(tower.preprocess([window])) for window in windows])
+    torch.testing.assert_close(together, alone, atol=1e-5, rtol=0)
+
+
+def test_mert_normalises_its_input(mert: Path) -> None:
+    loud = MertMusicTower(str(mert)).preprocess([0.3 + 0.01 * tiny.waves(24000)[0]])[0]
+    assert loud.mean().item() == pytest.approx(0, abs=1e-4)
+    assert loud.std().item() == pytest.approx(1, abs=0.01)
+
+
+@pytest.mark.parametrize("damage", ["missing", "left over", "shape", "truncated", "code"])
+def test_mert_refuses_weights_that_do_not_fill_it(tmp_path: Path, damage: str) -> None:
+    folder = tiny.mert(tmp_path / "mert")
+    file = folder / "pytorch_model.bin"
+    weights = torch.load(file, weights_only=True)
+    key = "encoder.pos_conv_embed.conv.weight_g"
+    match damage:
+        case "missing":
+            del weights[key]
+        case "left over":
+            weights["encoder.pos_conv_embed.conv.weight_h"] = weights[key]
+        case "shape":
+            weights[key] = weights[key][..., :-1]
+    torch.save(weights, file)
+    if damage == "truncated":
+        file.write_bytes(file.read_bytes()[:1000])
+    if damage == "code":
+        file.write_bytes(pickle.dumps({"weights": Path("/tmp")}))
+    with pytest.raises(WeightsError) as caught:
+        MertMusicTower(str(folder))
+    assert str(file) in str(caught.value)
+    assert "\n" not in str(caught.value).split("(", 1)[0]
+
+
+def test_mert_refuses_what_is_not_hubert(tmp_path: Path) -> None:
+    folder = tiny.mert(tmp_path / "mert")
+    settings = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(settings | {"deepnorm": True}))
+    with pytest.raises(WeightsError, match="deepnorm is True, HuBERT's classes run False only"):
+        MertMusicTower(str(folder))
+
+
+def test_weights_that_are_nowhere_say_how_to_get_them(tmp_path: Path) -> None:
+    for build, source in ((MertMusicTower, "m-a-p/MERT-v1-95M"), (RobertaTextTower, "FacebookAI/roberta-base")):
+        with pytest.raises(WeightsError, match=rf"weights of '{source}' could not be had .*connect to the model hub once, or name"):
+            build(source)
+    with pytest.raises(WeightsError, match=r"holds no config.json: name a folder that holds config.json and pytorch_model.bin"):
+        MertMusicTower(str(tmp_path))
+    with pytest.raises(WeightsError, match="no folder /nowhere/mert: name a folder"):
+        MertMusicTower("/nowhere/mert")
+    with pytest.raises(RecipeError, match="pool 'max': allowed are first, mean"):
+        MertMusicTower(str(tmp_path), pool="max")
+
+
+def test_roberta_gives_one_vector_a_hidden_state(roberta: Path) -> None:
+    first, mean = RobertaTextTower(str(roberta), max_tokens=64), RobertaTextTower(str(roberta), pool="mean", max_tokens=64)
+    batch = first.preprocess(["a calm song"])
+    with torch.no_grad():
+        states = first.backbone(batch[0][None], output_hidden_states=True).hidden_states
+        torch.testing.assert_close(first.encode(batch)[0], torch.stack([state[0, 0] for state in states]))
+        torch.testing.assert_close(mean.encode(batch)[0], torch.stack([state[0].mean(0) for state in states]))
+
+
+@pytest.mark.parametrize("pool", ["first", "mean"])
+def test_roberta_does_not_mix_captions_of_a_batch(roberta: Path, pool: str) -> None:
+    tower = RobertaTextTower(str(roberta), pool=pool, max_tokens=64)
+    captions = ["calm", "A blissful tune, played at a frantic pace, features a synthesizer. " * 3, ""]
+    with torch.no_grad():
+        together = tower.embed(tower.preprocess(captions))
+        alone = torch.cat([tower.embed(tower.preprocess([caption])) for caption in captions])
+    torch.testing.assert_close(together, alone, atol=1e-5, rtol=0)
+
+
+def test_roberta_cuts_long_captions_and_refuses_missing_tensors(roberta: Path, tmp_path: Path) -> None:
+    assert len(RobertaTextTower(str(roberta), max_tokens=16).preprocess(["frantic " * 500])[0]) == 16
+    folder = tiny.roberta(tmp_path / "roberta")
+    weights = load_file(folder / "model.safetensors")
+    del weights["roberta.encoder.layer.1.output.dense.weight"]
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(WeightsError, match=r"1 tensors missing or of another shape \['encoder.layer.1.output.dense.weight'\]"):
+        RobertaTextTower(str(folder))
+
+
+def test_clip_from_a_folder(tmp_path: Path) -> None:
+    tower = build_tower("image", {"name": "clip", "source": str(tiny.clip(tmp_path / "clip"))})
+    pictures = tower.preprocess(torch.randint(0, 256, (2, 3, 50, 40), dtype=torch.uint8))
+    assert pictures.shape == (2, 3, 32, 32)
+    assert tower.embed(list(pictures)).shape == (2, 512)
+    with pytest.raises(WeightsError, match=r"name a folder that holds open_clip_config.json"):
+        build_tower("image", {"name": "clip", "source": str(tmp_path)})
+
+
+def test_compact_music_hears_neither_length_nor_batch() -> None:
+    tower = CompactMusicTower(window_s=2.0).eval()
+    second = tiny.waves(24000)[0]
+    assert tower.preprocess([second]).shape == (1, 64, 51)
+    torch.testing.assert_close(tower.preprocess([second]), tower.preprocess([np.tile(second, 2)]))
+    windows = tiny.waves(24000, 30000, 96000)
+    with torch.no_grad():
+        together = tower.embed(tower.preprocess(windows))
+        alone = torch.cat([tower.embed(tower.preprocess([window])) for window in windows])
+    torch.testing.assert_close(together, alone, atol=1e-5, rtol=0)
+    assert together.shape == (3, 512)
+
+
+@pytest.mark.parametrize("pulses_hz", [1.0, 2.5, 6.0])
+def test_compact_music_sees_the_rate_of_a_pulse(pulses_hz: float) -> None:
+    tower = CompactMusicTower(window_s=10.0)
+    time_s = np.arange(240_000) / 24000
+    sound = (np.sin(2 * np.pi * 440 * time_s) * (0.55 + 0.45 * np.sin(2 * np.pi * pulses_hz * time_s))).astype(np.float32)
+    strength = tower._pulse(tower.preprocess([sound])).reshape(4, 24).sum(0)
+    found_hz = tower._rates_hz[strength.argmax()].item()
+    assert found_hz == pytest.approx(pulses_hz, rel=0.08)  # rates are 15% apart
+
+
+def test_compact_text_takes_any_text() -> None:
+    tower = CompactTextTower().eval()
+    captions = ["", "Calm, CALM song", "calm calm song", "\ud800 broken", "frantic " * 500, "静かな歌"]
+    ids = tower.preprocess(captions)
+    assert ids.shape == (6, 192)
+    assert torch.equal(ids[1], ids[2])
+    assert not ids[0].any()
+    assert ids.max() < 16384
+    assert tower.embed(ids).isfinite().all()
+
+
+def test_compact_image_takes_another_size() -> None:
+    assert CompactImageTower(input_px=64).preprocess(torch.zeros(1, 3, 10, 20, dtype=torch.uint8)).shape == (1, 3, 64, 64)
+
+
+def test_unknown_towers_and_settings_are_refused() -> None:
+    with pytest.raises(CheckpointError, match="unknown music tower 'clip': allowed are compact, mert"):
+        build_tower("music", {"name": "clip"})
+    with pytest.raises(CheckpointError, match="does not take these settings"):
+        build_tower("text", {"name": "compact", "pool": "first"})

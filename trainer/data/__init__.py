@@ -1,0 +1,1 @@
+"""What the model learns from: files, manifests, splits, pairs, and how IMEMNet-C is made from its sources."""

@@ -1,0 +1,250 @@
+"""The features of a manifest's rows, from the cache or straight from the files."""
+
+import json
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+
+from trainer.data.cache import CachedFeatures, ContentKeys, FeatureCache, text_key
+from trainer.data.manifest import ClipRow, ImageRow, Manifest, picture_of, sound_of
+from trainer.distributed import Processes
+from trainer.errors import DataError
+from trainer.model.mmva import MMVA
+from trainer.model.towers import TowerSpec
+
+SHARD_ITEMS = 256
+ENCODE_BATCH = 32
+
+Row = ImageRow | ClipRow
+# Indices of rows to their features (or, for a fine-tuned tower, to its preprocessed batch).
+Features = Callable[[np.ndarray], Any]
+Told = Callable[[str, int, int], None]
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+def rows_of(manifest: Manifest, modality: str) -> Sequence[Row]:
+    """The rows a tower reads: images, or clips for both their sound and their caption."""
+    return manifest.images if modality == "image" else manifest.clips
+
+
+def prepare(tower: Any, modality: str, row: Row) -> torch.Tensor:
+    """One row, read and preprocessed.
+
+    Raises:
+        DataError: its file is missing, damaged or silent; the message names file and row.
+    """
+    match modality, row:
+        case "image", ImageRow():
+            picture = torch.from_numpy(picture_of(row).copy()).permute(2, 0, 1)[None]
+            return tower.preprocess(picture)[0]
+        case "music", ClipRow():
+            return tower.preprocess([sound_of(row, tower.sample_rate_hz, tower.window_s)])[0]
+        case _, ClipRow():
+            return tower.preprocess([row.caption])[0]
+    raise TypeError(f"{modality} of {row}")
+
+
+def encode(tower: Any, batch: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Features of a preprocessed batch, in the dtype they are cached in, on the CPU."""
+    with torch.no_grad():  # inference mode's tensors could not be trained on
+        return torch.cat(
+            [tower.encode(batch[at : at + ENCODE_BATCH]).to(tower.feature_dtype).cpu() for at in range(0, len(batch), ENCODE_BATCH)]
+        )
+
+
+class LiveFeatures:
+    """Features computed from the files whenever they are asked for.
+
+    Args:
+        tower: of the modality.
+        modality: "image", "music" or "text".
+        rows: of a split.
+        pool: threads that read files.
+        encoded: False gives preprocessed batches, for a tower that is fine-tuned.
+    """
+
+    def __init__(self, tower: Any, modality: str, rows: Sequence[Row], pool: Executor, *, encoded: bool) -> None:
+        self._tower, self._modality, self._rows, self._pool, self._encoded = tower, modality, rows, pool, encoded
+
+    def __call__(self, indices: np.ndarray) -> Any:
+        """Features (len(indices), ...), or that many preprocessed inputs."""
+        batch = list(self._pool.map(lambda index: prepare(self._tower, self._modality, self._rows[index]), indices))
+        return encode(self._tower, batch) if self._encoded else batch
+
+
+@dataclass(frozen=True)
+class BadRows:
+    """Rows that turned out bad when read: index -> what is wrong."""
+
+    images: dict[int, str]
+    clips: dict[int, str]
+
+
+def build_cache(
+    model: MMVA,
+    towers: dict[str, TowerSpec],
+    weights: dict[str, str],
+    manifest: Manifest,
+    folder: Path,
+    *,
+    pool: Executor,
+    processes: Processes,
+    skip_bad: bool = False,
+    told: Told = lambda what, done, total: None,
+) -> tuple[dict[str, FeatureCache], dict[str, list[str]], BadRows]:
+    """Compute the features that the cache lacks, for every tower that is not fine-tuned; processes share the work.
+
+    Args:
+        model: whose towers' backbones are used.
+        towers: their specs, part of the cache's key.
+        weights: fingerprints of their backbones, by modality; another part of it.
+        manifest: all rows of all splits.
+        folder: of the cache.
+        pool: threads that read files.
+        processes: that train together.
+        skip_bad: go on after a bad row.
+        told: is told what is done: modality, rows done, rows to do.
+
+    Returns:
+        The caches and the rows' keys by modality, and the bad rows (empty unless `skip_bad`).
+
+    Raises:
+        DataError: a bad row, or a cache that cannot be read or written.
+    """
+    caches: dict[str, FeatureCache] = {}
+    keys: dict[str, list[str]] = {}
+    bad = BadRows({}, {})
+    for modality in model.modalities:
+        tower = model.tower(modality)
+        if modality in model.finetuned:
+            continue
+        caches[modality] = FeatureCache(folder, modality, tower_key(tower, towers[modality], weights.get(modality, "")))
+        rows = rows_of(manifest, modality)
+        keys[modality] = _row_keys(rows, modality, folder, processes)
+        found = _fill(caches[modality], keys[modality], tower, modality, rows, pool, processes, skip_bad, told)
+        (bad.images if modality == "image" else bad.clips).update(found)
+    return caches, keys, bad
+
+
+def bad_rows(model: MMVA, manifest: Manifest, pool: Executor, processes: Processes, told: Told = lambda what, done, total: None) -> BadRows:
+    """Read every row once and say which cannot be read; for `skip_bad` where nothing is cached."""
+    bad = BadRows({}, {})
+    for modality in model.modalities:
+        rows = rows_of(manifest, modality)
+        own = range(processes.rank, len(rows), processes.count)
+        shards = [own[at : at + SHARD_ITEMS] for at in range(0, len(own), SHARD_ITEMS)]
+        found: dict[int, str] = {}
+
+        def read(index: int, modality: str = modality, rows: Sequence[Row] = rows) -> str | None:
+            try:
+                prepare(model.tower(modality), modality, rows[index])
+            except DataError as error:
+                return str(error)
+            return None
+
+        for number, (indices, lines) in enumerate(zip(shards, ahead(pool, read, shards), strict=True)):
+            found.update({index: line for index, line in zip(indices, lines, strict=True) if line})
+            told(modality, number + 1, len(shards))
+        for part in processes.gather(found):
+            (bad.images if modality == "image" else bad.clips).update(part)
+    return bad
+
+
+def tower_key(tower: Any, spec: TowerSpec, weights: str) -> str:
+    """What decides the features besides the content: tower, version, settings and the backbone's weights."""
+    settings = {key: value for key, value in spec.items() if key not in ("source", "pretrained")}
+    return json.dumps([tower.version, settings, weights], sort_keys=True)
+
+
+def _row_keys(rows: Sequence[Row], modality: str, folder: Path, processes: Processes) -> list[str]:
+    if modality == "text":
+        return [text_key(row.caption) for row in rows if isinstance(row, ClipRow)]
+    # Every process hashes its share and remembers it where the others find it.
+    ContentKeys(folder, processes.rank).keys([row.path for row in rows[processes.rank :: processes.count]])
+    processes.wait()
+    return ContentKeys(folder, processes.rank).keys([row.path for row in rows])
+
+
+def _fill(
+    cache: FeatureCache,
+    keys: list[str],
+    tower: Any,
+    modality: str,
+    rows: Sequence[Row],
+    pool: Executor,
+    processes: Processes,
+    skip_bad: bool,
+    told: Told,
+) -> dict[int, str]:
+    todo = cache.missing(keys)
+    processes.wait()  # nobody adds before everybody has seen what is missing
+    own = todo[processes.rank :: processes.count]
+    shards = [own[at : at + SHARD_ITEMS] for at in range(0, len(own), SHARD_ITEMS)]
+    bad: dict[int, str] = {}
+
+    def read(index: int) -> torch.Tensor | DataError:
+        try:
+            return prepare(tower, modality, rows[index])
+        except DataError as error:
+            if not skip_bad:
+                raise
+            return error
+
+    done = 0
+    for indices, prepared in zip(shards, ahead(pool, read, shards), strict=True):
+        bad.update({index: str(item) for index, item in zip(indices, prepared, strict=True) if isinstance(item, DataError)})
+        good = [(keys[index], item) for index, item in zip(indices, prepared, strict=True) if isinstance(item, torch.Tensor)]
+        if good:
+            cache.add([key for key, _ in good], encode(tower, [item for _, item in good]))
+        done += len(indices)
+        told(modality, done, len(own))
+    bad = {index: line for part in processes.gather(bad) for index, line in part.items()}  # also waits for all
+    cache.refresh()
+    by_key = {keys[index]: line for index, line in bad.items()}
+    return {index: by_key[key] for index, key in enumerate(keys) if key in by_key}
+
+
+def ahead(pool: Executor, function: Callable[[T], R], batches: Iterable[Sequence[T]], depth: int = 2) -> Iterator[list[R]]:
+    """`[function(item) for item in batch]` for every batch, computed by the pool `depth` batches ahead."""
+    waiting: deque[list[Future[R]]] = deque()
+    for batch in batches:
+        waiting.append([pool.submit(function, item) for item in batch])
+        if len(waiting) > depth:
+            yield [future.result() for future in waiting.popleft()]
+    while waiting:
+        yield [future.result() for future in waiting.popleft()]
+
+
+def sources(
+    model: MMVA, manifest: Manifest, caches: dict[str, FeatureCache], keys_of: dict[str, dict[str, str]], pool: Executor
+) -> dict[str, Features]:
+    """The features of a split, by modality: cached where there is a cache, else from the files.
+
+    Args:
+        model: whose towers are used.
+        manifest: of the split.
+        caches: by modality.
+        keys_of: modality -> row id -> its key in the cache.
+        pool: threads that read files.
+    """
+    made: dict[str, Features] = {}
+    for modality in model.modalities:
+        rows = rows_of(manifest, modality)
+        if modality in caches:
+            made[modality] = CachedFeatures(caches[modality], [keys_of[modality][row.id] for row in rows])
+        else:
+            encoded = modality not in model.finetuned
+            made[modality] = LiveFeatures(model.tower(modality), modality, rows, pool, encoded=encoded)
+    return made
+
+
+def reading_pool(workers: int) -> ThreadPoolExecutor:
+    """Threads that read files: decoding leaves Python's lock, and ffmpeg is a process of its own."""
+    return ThreadPoolExecutor(workers, thread_name_prefix="read")

@@ -1,0 +1,122 @@
+"""Read one picture or one sound from a file."""
+
+import re
+import subprocess
+import wave
+from pathlib import Path
+
+import imageio_ffmpeg
+import numpy as np
+from PIL import Image, ImageOps
+
+from trainer.errors import DataError
+
+DECODE_LIMIT_S = 600
+"""A decode that takes longer is taken for hung: ffmpeg decodes an hour of music in well under a minute."""
+
+_ADDRESS = re.compile(r"\[\S+ @ 0x[0-9a-f]+\]")
+
+
+def read_picture(path: str | Path) -> np.ndarray:
+    """Read a picture upright and in RGB.
+
+    EXIF orientation is honoured, transparency lies over white, CMYK, palettes, grey and 16-bit grey are converted; of an
+    animation the first frame counts.
+
+    Args:
+        path: any file Pillow reads.
+
+    Returns:
+        uint8 (H, W, 3).
+
+    Raises:
+        DataError: no such file, not a picture, truncated, or too large to be meant.
+    """
+    try:
+        with Image.open(path) as opened:
+            upright = ImageOps.exif_transpose(opened)
+            return np.asarray(_over_white(upright))
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: no such picture; check the path") from error
+    except Image.UnidentifiedImageError as error:
+        raise DataError(f"{path}: not a picture that can be read; convert it to JPEG or PNG") from error
+    except Image.DecompressionBombError as error:
+        raise DataError(f"{path}: has over {2 * (Image.MAX_IMAGE_PIXELS or 0) // 10**6} million pixels; scale it down") from error
+    except (OSError, ValueError, SyntaxError, TypeError, EOFError) as error:  # what Pillow's plugins raise on damaged files
+        raise DataError(f"{path}: damaged picture ({_one_line(error)}); get the file again") from error
+
+
+def _over_white(picture: Image.Image) -> Image.Image:
+    if picture.mode.startswith("I;16") or picture.mode in ("I", "F"):
+        grey = np.asarray(picture, np.float64)
+        # "I" is how some Pillow versions open 16-bit PNGs; a float picture is taken as 0..1 unless it is brighter.
+        white = 65535.0 if picture.mode != "F" else (1.0 if grey.max(initial=0.0) <= 1.0 else 255.0)
+        return Image.fromarray(np.clip(np.nan_to_num(grey) * (255.0 / white) + 0.5, 0, 255).astype(np.uint8)).convert("RGB")
+    if "transparency" in picture.info or picture.mode in ("RGBA", "LA", "PA", "La", "RGBa"):
+        rgba = picture.convert("RGBA")
+        white_paper = Image.new("RGBA", rgba.size, "white")
+        return Image.alpha_composite(white_paper, rgba).convert("RGB")
+    return picture.convert("RGB")
+
+
+def read_sound(path: str | Path, rate_hz: int, max_s: float | None = None) -> np.ndarray:
+    """Decode the first audio stream of a file to mono.
+
+    Args:
+        path: any file ffmpeg reads.
+        rate_hz: sample rate of the result.
+        max_s: decode at most so many seconds; None for all.
+
+    Returns:
+        float32 (n,) in [-1, 1], n > 0.
+
+    Raises:
+        DataError: no such file, no audio in it, not decodable, or not a single sample.
+    """
+    if not Path(path).is_file():
+        raise DataError(f"{path}: no such sound file; check the path")
+    if (plain := _plain_wav(path, rate_hz, max_s)) is not None:
+        return plain
+    # "file:" keeps a name such as "concat:a" from being read as a protocol; the whitelist keeps playlists off the network.
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-nostdin", "-v", "error", "-protocol_whitelist", "file"]
+    # Without rematrix_maxval, ffmpeg mixes stereo to float as .71 (left + right), which clips loud music.
+    command += ["-i", f"file:{path}", "-map", "0:a:0", "-af", "aresample=rematrix_maxval=1", "-ac", "1", "-ar", str(rate_hz)]
+    command += ["-t", f"{max_s:.6f}"] if max_s is not None else []
+    command += ["-f", "f32le", "pipe:1"]
+    try:
+        done = subprocess.run(command, capture_output=True, timeout=DECODE_LIMIT_S, check=False, stdin=subprocess.DEVNULL)
+    except subprocess.TimeoutExpired as error:
+        raise DataError(f"{path}: ffmpeg did not finish decoding within {DECODE_LIMIT_S} s; convert it to WAV") from error
+    message = _one_line(done.stderr.decode(errors="replace"))
+    if done.returncode and not done.stdout:
+        if "matches no streams" in message:
+            raise DataError(f"{path}: has no audio; use a sound file")
+        raise DataError(f"{path}: not a sound that can be decoded ({message}); convert it to WAV or get it again")
+    sound = np.frombuffer(done.stdout[: len(done.stdout) // 4 * 4], "<f4")
+    if not len(sound):
+        raise DataError(f"{path}: zero-length sound; get the file again or leave it out")
+    return np.clip(np.nan_to_num(sound), -1.0, 1.0)
+
+
+def _plain_wav(path: str | Path, rate_hz: int, max_s: float | None) -> np.ndarray | None:
+    """The sound of a 16-bit PCM WAV that has the rate already; None for every other file, which ffmpeg decodes.
+
+    Measured on 10-second clips: 0.7 ms against the 49 ms of starting ffmpeg. IMEMNet-C has 26,000 of them.
+    """
+    try:
+        with wave.open(str(path), "rb") as file:
+            if file.getframerate() != rate_hz or file.getsampwidth() != 2 or file.getcomptype() != "NONE":
+                return None
+            limit = file.getnframes() if max_s is None else round(max_s * rate_hz)
+            samples = np.frombuffer(file.readframes(limit), "<i2")
+            channels = file.getnchannels()
+    except (wave.Error, EOFError, OSError, ValueError, RuntimeError):  # the last from damaged chunks
+        return None
+    whole = samples[: len(samples) // channels * channels].reshape(-1, channels)
+    return whole.mean(axis=1, dtype=np.float32) / np.float32(32768) if len(whole) else None
+
+
+def _one_line(message: object) -> str:
+    """The first line of a message that says something, without ffmpeg's addresses."""
+    lines = [_ADDRESS.sub("", line).strip() for line in str(message).splitlines() if line.strip()]
+    return (lines[0] if lines else type(message).__name__)[:200]

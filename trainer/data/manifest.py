@@ -1,0 +1,288 @@
+"""The manifest of a data folder: which picture and which clip has which valence and arousal.
+
+The folder is laid out as IMEMNet-C is published: `image_va.csv` and `music_va.csv`, with `images/` and `music/` beside them.
+Labels, captions and the presence of every file are checked here; what is inside a file when it is first read.
+"""
+
+import hashlib
+import json
+import os
+import re
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+
+from trainer.data.files import read_picture, read_sound
+from trainer.data.table import Row, read_captions, read_rows
+from trainer.errors import DataError
+
+MODALITIES = ("image", "music", "text")
+IMAGE_CSV, MUSIC_CSV = "image_va.csv", "music_va.csv"
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
+MUSIC_SUFFIXES = (".wav", ".flac", ".mp3", ".ogg", ".m4a")
+SILENCE_PEAK = 1e-4
+"""A clip that never passes this amplitude (-80 dBFS) is silent."""
+
+_LABEL_CURE = "map the labels to 0..1 or delete the row"
+_CLIP_OF_TRACK = re.compile(r"(.+)-\d+")
+
+
+@dataclass(frozen=True)
+class ImageRow:
+    """One labelled picture.
+
+    Attributes:
+        id: as in the CSV.
+        path: the picture.
+        va: valence, arousal, each in [0, 1].
+        row: row in the CSV, the header being row 1.
+    """
+
+    id: str
+    path: Path
+    va: tuple[float, float]
+    row: int
+
+
+@dataclass(frozen=True)
+class ClipRow:
+    """One labelled clip with its caption.
+
+    Attributes:
+        id: as in the CSV.
+        track: the recording it was cut from; clips of one track may overlap.
+        path: the sound file.
+        va: valence, arousal, each in [0, 1].
+        caption: what the clip sounds like, in words.
+        row: row in the CSV, the header being row 1.
+    """
+
+    id: str
+    track: str
+    path: Path
+    va: tuple[float, float]
+    caption: str
+    row: int
+
+
+AnyRow = TypeVar("AnyRow", ImageRow, ClipRow)
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The rows that can be trained on.
+
+    Attributes:
+        images: in the CSV's order, one for each id.
+        clips: likewise.
+        skipped: one line for each bad row that was left out.
+        merged: one line for each id that came with differing labels and was averaged.
+        fingerprint: SHA-256 over ids, labels and captions.
+    """
+
+    images: tuple[ImageRow, ...]
+    clips: tuple[ClipRow, ...]
+    skipped: tuple[str, ...]
+    merged: tuple[str, ...]
+    fingerprint: str
+
+    def image_va(self) -> np.ndarray:
+        """Labels of the images, float32 (len(images), 2)."""
+        return np.array([row.va for row in self.images], np.float32).reshape(-1, 2)
+
+    def clip_va(self) -> np.ndarray:
+        """Labels of the clips, float32 (len(clips), 2)."""
+        return np.array([row.va for row in self.clips], np.float32).reshape(-1, 2)
+
+    def subset(self, images: Iterable[int], clips: Iterable[int]) -> "Manifest":
+        """The rows of these indices alone, in their order here, with a fingerprint of their own."""
+        kept_images = tuple(self.images[index] for index in sorted(images))
+        kept_clips = tuple(self.clips[index] for index in sorted(clips))
+        return replace(self, images=kept_images, clips=kept_clips, fingerprint=_fingerprint(kept_images, kept_clips))
+
+    def without(self, images: Mapping[int, str], clips: Mapping[int, str]) -> "Manifest":
+        """Leave out rows that turned out bad when read (index -> what is wrong); what is wrong joins `skipped`."""
+        kept = self.subset(set(range(len(self.images))) - images.keys(), set(range(len(self.clips))) - clips.keys())
+        return replace(kept, skipped=(*self.skipped, *images.values(), *clips.values()))
+
+
+def load(
+    folder: str | Path,
+    *,
+    images_dir: str | Path | None = None,
+    music_dir: str | Path | None = None,
+    skip_bad: bool = False,
+    strict: bool = False,
+    caption_csv: str | Path | None = None,
+    modalities: Collection[str] = MODALITIES,
+) -> Manifest:
+    """Read and check the two CSVs of a data folder.
+
+    Columns are found by name (valence, arousal, caption; `track` may be there too), the id by position, see
+    `table.read_rows`. An id is a file name with or without its suffix, relative to the images or music folder, or a path.
+
+    Args:
+        folder: holds `image_va.csv` and `music_va.csv`.
+        images_dir: where the pictures are, if not in `folder/images`.
+        music_dir: where the clips are, if not in `folder/music`.
+        skip_bad: leave bad rows out and list them in `skipped`, instead of raising on the first.
+        strict: raise on an id that comes twice with differing labels, instead of averaging.
+        caption_csv: a CSV with ids and a `caption` column, whose captions replace those of `music_va.csv`.
+        modalities: what the model takes of "image", "music" and "text"; what it does not take need not be there.
+
+    Returns:
+        The manifest: every label in [0, 1], every file there and not empty, every caption sound text. Without "image" it has no
+        images, without "music" and "text" no clips, without "text" no captions.
+
+    Raises:
+        DataError: a CSV or folder is missing or has the wrong header, a row is bad, or no row is left.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise DataError(f"{folder}: no such data folder; it must hold {IMAGE_CSV} and {MUSIC_CSV}, images/ and music/")
+    problems: list[str] = []
+    captions = read_captions(Path(caption_csv), problems) if caption_csv else None
+    images = _images(folder, Path(images_dir or folder / "images"), problems) if "image" in modalities else []
+    music = Path(music_dir or folder / "music")
+    clips = _clips(folder, music, captions, modalities, problems) if {"music", "text"} & set(modalities) else []
+
+    if problems and not skip_bad:
+        raise DataError(f"{problems[0]}{_and_more(problems)}; --skip-bad leaves bad rows out and lists them")
+    for name, rows, wanted in ((IMAGE_CSV, images, {"image"}), (MUSIC_CSV, clips, {"music", "text"})):
+        if not rows and wanted & set(modalities):
+            bad = next((f", the first bad one: {line}" for line in problems if name in line), "")
+            raise DataError(f"{folder / name}: not one usable row{bad}; mend the file")
+    merged: list[str] = []
+    kept_images = _merge(images, folder / IMAGE_CSV, merged)
+    kept_clips = _merge(clips, folder / MUSIC_CSV, merged)
+    if merged and strict:
+        raise DataError(f"{merged[0]}{_and_more(merged)}; keep one row of each id, or leave out --strict-data to average them")
+    return Manifest(kept_images, kept_clips, tuple(problems), tuple(merged), _fingerprint(kept_images, kept_clips))
+
+
+def _images(folder: Path, pictures: Path, problems: list[str]) -> list[ImageRow]:
+    found, images = _Folder(pictures, IMAGE_SUFFIXES), []
+    for row in read_rows(folder / IMAGE_CSV, ("valence", "arousal"), problems):
+        try:
+            images.append(ImageRow(row.id, found.find(row), _va(row), row.number))
+        except DataError as error:
+            problems.append(str(error))
+    return images
+
+
+def _clips(folder: Path, music: Path, captions: dict[str, str] | None, modalities: Collection[str], problems: list[str]) -> list[ClipRow]:
+    found = _Folder(music, MUSIC_SUFFIXES) if "music" in modalities else None
+    in_manifest = "text" in modalities and captions is None
+    clips = []
+    for row in read_rows(folder / MUSIC_CSV, ("valence", "arousal", *(["caption"] if in_manifest else [])), problems):
+        try:
+            caption = row.text("caption") if in_manifest else ""
+            if captions is not None:
+                if row.id not in captions:
+                    raise DataError(f"{row.where}: the CSV of captions has none for it; add one")
+                if not (caption := captions[row.id]):  # that row is among the problems already
+                    continue
+            path = found.find(row) if found else music / row.id
+            track = row.cells.get("track", "").strip() or track_of(row.id)
+            clips.append(ClipRow(row.id, track, path, _va(row), caption, row.number))
+        except DataError as error:
+            problems.append(str(error))
+    return clips
+
+
+def track_of(clip_id: str) -> str:
+    """The track of a clip: "725" of "725-16", as IMEMNet names its clips; an id of another form is its own track."""
+    match = _CLIP_OF_TRACK.fullmatch(clip_id)
+    return match[1] if match else clip_id
+
+
+def picture_of(row: ImageRow) -> np.ndarray:
+    """The picture of a row, uint8 (H, W, 3) RGB.
+
+    Raises:
+        DataError: as `read_picture`, with the row.
+    """
+    try:
+        return read_picture(row.path)
+    except DataError as error:
+        raise DataError(f"{IMAGE_CSV} row {row.row} (id {row.id!r}): {error}, or leave the row out") from error
+
+
+def sound_of(row: ClipRow, rate_hz: int, max_s: float | None = None) -> np.ndarray:
+    """The sound of a row, float32 (n,) mono in [-1, 1].
+
+    Raises:
+        DataError: as `read_sound`, with the row; or the clip is silent.
+    """
+    try:
+        sound = read_sound(row.path, rate_hz, max_s)
+        if np.abs(sound).max() < SILENCE_PEAK:
+            raise DataError(f"{row.path}: silent ({len(sound) / rate_hz:.1f} s below {SILENCE_PEAK:g}); get the file again")
+    except DataError as error:
+        raise DataError(f"{MUSIC_CSV} row {row.row} (id {row.id!r}): {error}, or leave the row out") from error
+    return sound
+
+
+class _Folder:
+    """Finds files by id in one listing of the folder: 25,000 probes on a network disk take minutes, a listing a second."""
+
+    def __init__(self, folder: Path, suffixes: tuple[str, ...]) -> None:
+        self.folder, self.suffixes = folder, suffixes
+        try:
+            with os.scandir(folder) as entries:
+                self.sizes = {entry.name: entry.stat().st_size for entry in entries if entry.is_file()}
+        except OSError as error:
+            raise DataError(f"{folder}: no such folder ({error.strerror}); put the files there or name their folder") from error
+
+    def find(self, row: Row) -> Path:
+        """The file of a row: its id as it is, or with one of the suffixes in either case.
+
+        Raises:
+            DataError: not there, or empty.
+        """
+        names = [row.id, *(row.id + form for suffix in self.suffixes for form in (suffix, suffix.upper()))]
+        for name in names:
+            size = self.sizes.get(name)
+            if size is None and "/" in name and (self.folder / name).is_file():
+                size = (self.folder / name).stat().st_size
+            if size == 0:
+                raise DataError(f"{row.where}: {self.folder / name} has zero length; get the file again or delete the row")
+            if size is not None:
+                return self.folder / name
+        wanted = " or ".join((self.suffixes[0], self.suffixes[0].upper()))
+        raise DataError(f"{row.where}: no file {self.folder / row.id}{wanted}; put it there or delete the row")
+
+
+def _va(row: Row) -> tuple[float, float]:
+    return row.number_in("valence", 0.0, 1.0, _LABEL_CURE), row.number_in("arousal", 0.0, 1.0, _LABEL_CURE)
+
+
+def _merge(rows: list[AnyRow], file: Path, merged: list[str]) -> tuple[AnyRow, ...]:
+    """One row for each id, at the place of its first; differing labels are averaged and listed, the first caption stays."""
+    by_id: dict[str, list[AnyRow]] = defaultdict(list)
+    for row in rows:
+        by_id[row.id].append(row)
+    kept = []
+    for same in by_id.values():
+        if len({row.va for row in same}) == 1:
+            kept.append(same[0])
+            continue
+        valence, arousal = (sum(row.va[axis] for row in same) / len(same) for axis in (0, 1))
+        labels = ", ".join(f"({row.va[0]:.3f}, {row.va[1]:.3f})" for row in same)
+        numbers = ", ".join(str(row.row) for row in same)
+        merged.append(f"{file} rows {numbers}: id {same[0].id!r} has differing labels {labels}, mean ({valence:.3f}, {arousal:.3f})")
+        kept.append(replace(same[0], va=(valence, arousal)))
+    return tuple(kept)
+
+
+def _fingerprint(images: tuple[ImageRow, ...], clips: tuple[ClipRow, ...]) -> str:
+    content = [[(row.id, row.va) for row in images], [(row.id, row.track, row.va, row.caption) for row in clips]]
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+
+
+def _and_more(lines: list[str]) -> str:
+    return f" (and {len(lines) - 1} more such)" if len(lines) > 1 else ""

@@ -1,0 +1,68 @@
+"""Split a manifest into train, val and test."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from trainer.data.manifest import Manifest
+from trainer.errors import DataError
+
+PARTS = ("train", "val", "test")
+HOW = ("track", "clip")
+
+
+def split(manifest: Manifest, how: str = "track", fractions: Sequence[float] = (0.8, 0.05, 0.15), seed: int = 0) -> dict[str, Manifest]:
+    """Split by image and by track, so that no picture and no recording is in two parts.
+
+    Args:
+        manifest: what to split.
+        how: "track", or "clip" for a random split of the clips. Clips of one track overlap by up to 8 seconds, so that
+            "clip" leaks most of the test set into training: scores from it say how well the model remembers.
+        fractions: of train, val and test; each above 0, summing to 1.
+        seed: of the draw; the order of the rows does not matter.
+
+    Returns:
+        "train", "val" and "test", none of them without images, or clips, where there are any.
+
+    Raises:
+        DataError: another `how`, impossible fractions, or fewer images or tracks than parts.
+    """
+    if how not in HOW:
+        raise DataError(f"split {how!r}: allowed are {', '.join(HOW)}")
+    if len(fractions) != len(PARTS) or not all(part > 0 for part in fractions) or abs(sum(fractions) - 1) > 1e-6:
+        raise DataError(f"split fractions {tuple(fractions)}: give three above 0 (train, val, test) that sum to 1")
+    # Two ids may name one file (with and without its suffix): the file decides.
+    images = _assign([row.path for row in manifest.images], fractions, np.random.default_rng([seed, 0]), "images")
+    clips = _assign(
+        [row.track if how == "track" else row.path for row in manifest.clips], fractions, np.random.default_rng([seed, 1]), f"{how}s"
+    )
+    return {part: manifest.subset(images[at], clips[at]) for at, part in enumerate(PARTS)}
+
+
+def _assign(groups: Sequence[str | Path], fractions: Sequence[float], rng: np.random.Generator, what: str) -> list[list[int]]:
+    """Indices of the rows of each part; rows of one group stay together.
+
+    Groups come in random order and go where most rows are still missing, so that a part's share of rows is right to
+    about one group even where groups differ in size (DEAM: 13 clips of an excerpt, up to 300 of a full song).
+    """
+    members: dict[str, list[int]] = defaultdict(list)
+    for index, group in enumerate(groups):
+        members[str(group)].append(index)
+    if not members:
+        return [[] for _ in fractions]
+    if len(members) < len(fractions):
+        raise DataError(f"{len(members)} {what} cannot be split into {len(fractions)} parts: at least {len(fractions)} are needed")
+    names = sorted(members)
+    order = [names[at] for at in rng.permutation(len(names))]
+    parts: list[list[str]] = [[] for _ in fractions]
+    missing = np.array(fractions) * len(groups)
+    for group in order:
+        at = int(missing.argmax())
+        parts[at].append(group)
+        missing[at] -= len(members[group])
+    for part in parts:
+        if not part:  # too few groups for a small fraction: it gets one of the largest part
+            part.append(max(parts, key=len).pop())
+    return [[index for group in part for index in members[group]] for part in parts]

@@ -1,0 +1,44 @@
+"""The paper's own figures (Choi, Kim & Kang 2025, Tables 1, 2, 3 and 5), to be printed beside ours."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from trainer.recipe import Recipe
+
+_FILE = Path(__file__).with_name("paper.json")
+
+
+@dataclass(frozen=True)
+class PaperRow:
+    """One row of a table; None where the paper has no figure."""
+
+    name: str
+    values: tuple[float | None, ...]
+
+
+def ablation(recipe: Recipe | None) -> str | None:
+    """What the paper calls the ablation that a recipe trains, if it is one."""
+    if recipe is None:
+        return None
+    if recipe.pairs.matching != "random":
+        return "No Random Matching"
+    return None if recipe.model.similarity else "No Similarity Predictor"
+
+
+def va_rows(recipe: Recipe | None = None) -> tuple[PaperRow, ...]:
+    """Table 1, and for an ablation its row of Table 3 before it."""
+    return _rows("table1", "table3", ablation(recipe))
+
+
+def retrieval_rows(recipe: Recipe | None = None) -> tuple[PaperRow, ...]:
+    """Table 2, and for an ablation its row of Table 5 before it."""
+    return _rows("table2", "table5", ablation(recipe))
+
+
+def _rows(main: str, ablations: str, name: str | None) -> tuple[PaperRow, ...]:
+    tables = json.loads(_FILE.read_text("utf-8"))
+    rows = [PaperRow(f"{key} (paper)", tuple(values)) for key, values in tables[main]["rows"].items()]
+    if name is not None:
+        rows.insert(0, PaperRow(f"{name} (paper)", tuple(tables[ablations]["rows"][name])))
+    return tuple(rows)

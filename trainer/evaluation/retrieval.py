@@ -1,0 +1,87 @@
+"""Text-to-music retrieval (Table 2 of the paper): a caption finds its clip by the VA that the model predicts of both."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import torch
+
+from trainer.data.features import Features
+from trainer.evaluation.paper import PaperRow
+from trainer.evaluation.va import embed_rows
+from trainer.model.mmva import MMVA, check_modalities
+
+PAIRS = 1000
+
+
+@dataclass(frozen=True)
+class Retrieval:
+    """Percent of captions whose clip is among the 1, 5, 10 found first, and mean average precision at 10, in percent.
+
+    Attributes:
+        pairs: how many clips there were to choose from.
+    """
+
+    pairs: int
+    recall_1: float
+    recall_5: float
+    recall_10: float
+    map_10: float
+
+    def to_json(self) -> dict[str, float]:
+        """The fields, as they are."""
+        return asdict(self)
+
+
+def choose(clips: int, pairs: int = PAIRS, seed: int = 0) -> np.ndarray:
+    """Indices of at most `pairs` of `clips` clips, drawn at random."""
+    return np.sort(np.random.default_rng(seed).permutation(clips)[:pairs])
+
+
+def evaluate(model: MMVA, features: Mapping[str, Features], chosen: np.ndarray, device: torch.device) -> Retrieval:
+    """Rank clips for each of their captions by the distance of predicted VA (Eq. 1 has the same order).
+
+    Args:
+        model: on `device`; it is put in eval mode.
+        features: of a split, with "music" and "text".
+        chosen: indices of the clips in the split.
+        device: where to compute.
+
+    Raises:
+        CheckpointError: the model lacks the music or the text tower.
+    """
+    check_modalities(model.modalities, ("music", "text"), "retrieval")
+    with torch.inference_mode():
+        model.eval()
+        music, text = (embed_rows(model, modality, features[modality], chosen, device)[1] for modality in ("music", "text"))
+    return recalls(ranks(text, music))
+
+
+def ranks(queries: np.ndarray, clips: np.ndarray) -> np.ndarray:
+    """At which place, from 1, query i finds clip i: VA (N, 2) each; clips at the same distance count as found before it.
+
+    Memory is O(N): one query at a time.
+    """
+    clips = clips.astype(np.float64)
+    places = np.empty(len(queries), np.int64)
+    for index, query in enumerate(queries.astype(np.float64)):
+        distance = np.hypot(*(clips - query).T)
+        places[index] = np.count_nonzero(distance <= distance[index])
+    return places
+
+
+def recalls(places: np.ndarray) -> Retrieval:
+    """The figures of places (N,) from 1; with one clip to find, average precision is one over its place."""
+    within = {k: float((places <= k).mean() * 100) for k in (1, 5, 10)}
+    precision = np.where(places <= 10, 1 / places, 0)
+    return Retrieval(len(places), within[1], within[5], within[10], float(precision.mean() * 100))
+
+
+def table(name: str, found: Retrieval, rows: tuple[PaperRow, ...]) -> str:
+    """The evaluation as text, beside rows of the paper."""
+    width = max(len(name), *(len(row.name) for row in rows))
+    lines = [f"{'':<{width}}    R@1    R@5   R@10  mAP@10   ({found.pairs} pairs; the paper: {PAIRS})"]
+    own = PaperRow(name, (found.recall_1, found.recall_5, found.recall_10, found.map_10))
+    for row in (own, *rows):
+        lines.append(f"{row.name:<{width}} " + " ".join("     -" if value is None else f"{value:6.2f}" for value in row.values))
+    return "\n".join(lines)

@@ -1,0 +1,265 @@
+"""Train MMVA: AdamW, cosine annealing, random matching; the same losses on one process or many, killed or not.
+
+Order, pairs, dropout and learning rate of a step follow from the seed and the step's number alone.
+"""
+
+import importlib.metadata
+import json
+import math
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from trainer import checkpoint, distributed, session, state
+from trainer import recipe as recipes
+from trainer.errors import CheckpointError, DataError, TrainerError
+from trainer.evaluation import va
+from trainer.losses import similarity_loss, va_loss
+from trainer.model.towers import LICENCES, MODALITIES
+from trainer.predict import pick_device
+from trainer.report import Report, plot
+from trainer.session import Job, Session
+from trainer.state import Progress, State
+
+LAST, BEST, EVALUATION = "last.safetensors", "best.safetensors", "best.json"
+_AHEAD = 2  # batches made while one is trained on
+
+
+@dataclass(frozen=True)
+class Result:
+    """A finished training.
+
+    Attributes:
+        checkpoint: the best one, by validation loss.
+        evaluation: of that one, on the test split.
+        skipped: one line for each bad row that was left out.
+        merged: one line for each id whose differing labels were averaged.
+    """
+
+    checkpoint: Path
+    evaluation: va.Evaluation
+    skipped: tuple[str, ...]
+    merged: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """This process's share of a step's global batch."""
+
+    inputs: dict[str, Any]
+    labels: dict[str, torch.Tensor]
+    scores: torch.Tensor
+
+
+def train(job: Job) -> Result:
+    """Train from the beginning, or go on with a run that was interrupted, then evaluate the best checkpoint.
+
+    Writes into `job.out`: best.safetensors and last.safetensors (checkpoints), best.json (evaluation of the test split),
+    metrics.csv, losses.png, state.safetensors (to resume from), run.json.
+
+    Raises:
+        TrainerError: whatever is wrong with recipe, data, weights, device or the run's folder, in one line.
+    """
+    _check_folder(job)
+    processes, device = distributed.start(pick_device(job.device))
+    try:
+        kept = state.load(job.out / state.NAME) if job.resume and (job.out / state.NAME).exists() else None
+        if kept is not None:
+            session.check_resumable(job.recipe, recipes.from_json(kept.recipe), kept.path)
+        progress = kept.progress if kept is not None else Progress()
+        if processes.first:
+            job.out.mkdir(parents=True, exist_ok=True)
+            session.remember(job)
+        report = Report(job.out, silent=not processes.first)
+        try:
+            run = session.prepare(job, processes, device, report.step)
+            try:
+                if kept is not None:
+                    _go_on(run, kept)
+                report.begin(progress.step // run.pairing.steps)
+                progress = _epochs(run, progress, report)
+                result = _finish(run, progress, report)
+            finally:
+                run.pool.shutdown(cancel_futures=True)
+        finally:
+            report.close()
+        if processes.first:
+            plot(job.out)
+        processes.wait()
+        return result
+    finally:
+        distributed.stop(processes)
+
+
+def _go_on(run: Session, kept: State) -> None:
+    if kept.data != run.manifest.fingerprint:
+        raise DataError(f"{run.job.data}: not the data this run began with: restore them, or start a new run with another --out")
+    kept.restore(run.model, run.optimizer)
+
+
+def _epochs(run: Session, progress: Progress, report: Report) -> Progress:
+    steps = run.pairing.steps
+    total = run.recipe.train.epochs * steps
+    model: nn.Module = run.model
+    if run.processes.count > 1:
+        devices = [run.device] if run.device.type == "cuda" else None
+        # A fine-tuned transformer has parameters that no gradient reaches, such as its mask embedding.
+        model = DistributedDataParallel(run.model, device_ids=devices, find_unused_parameters=bool(run.recipe.train.finetune))
+    sums = torch.tensor(progress.sums, device=run.device)
+    saved_s = time.monotonic()
+    run.training_mode()
+    for step, batch in batches(run, progress.step, total):
+        sums += train_step(run, model, batch, step, total)
+        progress = replace(progress, step=step + 1)
+        report.step("training", step + 1, total)
+        if progress.step % steps == 0:
+            progress = _end_of_epoch(run, progress, sums / steps, report)
+            sums.zero_()
+            run.training_mode()
+        if progress.step == total or time.monotonic() - saved_s >= run.recipe.train.save_every_s:
+            progress = replace(progress, sums=tuple(sums.tolist()))
+            _save(run, progress)
+            saved_s = time.monotonic()
+    return progress
+
+
+def train_step(run: Session, model: nn.Module, batch: Batch, step: int, total: int) -> torch.Tensor:
+    """One step of the optimizer.
+
+    Args:
+        run: the session.
+        model: its model, or that wrapped for several processes.
+        batch: this process's share.
+        step: its number, from 0.
+        total: how many there will be, for the learning rate.
+
+    Returns:
+        (4,) losses of the global batch: image, music, text, similarity; 0 for what the recipe has not.
+    """
+    for group, lr in zip(run.optimizer.param_groups, run.base_lrs, strict=True):
+        group["lr"] = learning_rate(lr, step, total)
+    torch.manual_seed(int(np.random.SeedSequence([run.recipe.train.seed, step, run.processes.rank]).generate_state(1)[0]))
+    size = run.recipe.train.batch_size
+    with run.autocast():
+        output = model(batch.inputs)
+        zero = torch.zeros((), device=run.device)
+        losses = [va_loss(output.va[modality], batch.labels[modality], size) if modality in output.va else zero for modality in MODALITIES]
+        losses.append(similarity_loss(output.similarity, batch.scores, size) if output.similarity is not None else zero)
+    loss = torch.stack(losses).sum()
+    run.optimizer.zero_grad(set_to_none=True)
+    (loss * run.processes.count).backward()  # DistributedDataParallel averages the gradients of shares that add up
+    parameters = [parameter for group in run.optimizer.param_groups for parameter in group["params"]]
+    nn.utils.clip_grad_norm_(parameters, run.recipe.train.clip_norm)
+    run.optimizer.step()
+    return run.processes.add(torch.stack(losses).detach())
+
+
+def learning_rate(base: float, step: int, total: int) -> float:
+    """Cosine annealing from `base` to 0 over `total` steps."""
+    return base * 0.5 * (1 + math.cos(math.pi * step / total))
+
+
+def batches(run: Session, first: int, total: int) -> Iterator[tuple[int, Batch]]:
+    """The steps from `first` on with this process's share of each, made ahead in a thread."""
+    with ThreadPoolExecutor(1, thread_name_prefix="batch") as maker:
+        waiting = [(step, maker.submit(make_batch, run, step)) for step in range(first, min(first + _AHEAD, total))]
+        try:
+            while waiting:
+                step, future = waiting.pop(0)
+                if step + _AHEAD < total:
+                    waiting.append((step + _AHEAD, maker.submit(make_batch, run, step + _AHEAD)))
+                yield step, future.result()
+        finally:
+            maker.shutdown(wait=False, cancel_futures=True)
+
+
+def make_batch(run: Session, step: int) -> Batch:
+    """This process's share of a step."""
+    pairs, scores = run.pairing(step)
+    share = run.processes.share(len(pairs))
+    pairs = pairs[share]
+    index = {"image": pairs[:, 0], "music": pairs[:, 1], "text": pairs[:, 1]}
+    inputs = {modality: run.features["train"][modality](index[modality]) for modality in run.model.modalities}
+    labels = {modality: run.train_va[modality][index[modality]] for modality in inputs}
+    return Batch(
+        {modality: value.to(run.device) if isinstance(value, torch.Tensor) else value for modality, value in inputs.items()},
+        {modality: value.to(run.device) for modality, value in labels.items()},
+        torch.from_numpy(scores[share]).to(run.device),
+    )
+
+
+def _end_of_epoch(run: Session, progress: Progress, means: torch.Tensor, report: Report) -> Progress:
+    epoch, losses = progress.step // run.pairing.steps, means.tolist()
+    if not all(math.isfinite(value) for value in losses):
+        raise TrainerError(f"epoch {epoch}: the loss is {sum(losses)}: lower train.lr and start again")
+    val_loss = None
+    due = epoch % run.recipe.train.validate_every == 0 or epoch == run.recipe.train.epochs
+    if due and run.processes.first:  # the others wait in their next step
+        found = va.evaluate(run.model, run.features["val"], run.parts["val"], run.sigma, run.device)
+        val_loss = found.loss()
+        if progress.best is None or val_loss < progress.best:
+            progress = replace(progress, best=val_loss, best_epoch=epoch)
+            _save_checkpoint(run, BEST, {"epoch": epoch, "val": found.to_json()})
+    row = dict(zip(("train_image", "train_music", "train_text", "train_similarity"), losses, strict=True))
+    lr = learning_rate(run.base_lrs[0], progress.step - 1, run.recipe.train.epochs * run.pairing.steps)
+    report.epoch({
+        "epoch": epoch, "step": progress.step, "lr": f"{lr:.4g}", "train_loss": f"{sum(losses):.8f}",
+        **{key: f"{value:.8f}" for key, value in row.items()},
+        "val_loss": "" if val_loss is None else f"{val_loss:.8f}", "best": "*" if progress.best_epoch == epoch else "",
+    })  # fmt: skip
+    return progress
+
+
+def _save(run: Session, progress: Progress) -> None:
+    if run.processes.first:
+        path = run.job.out / state.NAME
+        state.save(path, run.model, run.optimizer, progress, run.recipe.to_json(), run.manifest.fingerprint)
+        _save_checkpoint(run, LAST, {"epoch": progress.step // run.pairing.steps})
+
+
+def _finish(run: Session, progress: Progress, report: Report) -> Result:
+    """Evaluate the best checkpoint on the test split and write the figures into it and beside it."""
+    path = run.job.out / BEST
+    if not run.processes.first:
+        return Result(path, va.Evaluation({}, None), run.manifest.skipped, run.manifest.merged)
+    best = checkpoint.read(path)
+    tensors = {key: value.float() if value.is_floating_point() else value for key, value in best.tensors.items()}
+    run.model.load_state_dict(tensors, strict=False)
+    found = va.evaluate(run.model, run.features["test"], run.parts["test"], run.sigma, run.device)
+    metrics = {**json.loads(best.notes["metrics"]), "test": found.to_json()}
+    _save_checkpoint(run, BEST, metrics)
+    (run.job.out / EVALUATION).write_text(json.dumps(found.to_json(), indent=1) + "\n", "utf-8")
+    report.note(f"{path}: best of {run.recipe.train.epochs} epochs, after epoch {progress.best_epoch}")
+    return Result(path, found, run.manifest.skipped, run.manifest.merged)
+
+
+def _save_checkpoint(run: Session, name: str, metrics: dict[str, Any]) -> None:
+    pretrained = {modality: str(spec["name"]) for modality, spec in run.recipe.towers.items() if spec["name"] in LICENCES}
+    inside = {modality: LICENCES[tower] for modality, tower in pretrained.items() if modality in run.model.finetuned}
+    libraries = {library: importlib.metadata.version(library) for library in ("torch", "safetensors", "transformers", "open_clip_torch")}
+    notes = {
+        "label_scale": "valence, arousal in [0, 1], as in the data's CSVs",
+        "recipe": run.recipe.to_json(),
+        "data": run.manifest.fingerprint,
+        "sigma": repr(run.sigma),
+        "metrics": json.dumps(metrics),
+        "libraries": json.dumps(libraries),
+        "licences": json.dumps(inside),
+        "backbones": json.dumps(run.weights),
+    }
+    checkpoint.save(run.job.out / name, run.model, run.recipe.name, run.recipe.towers, notes)
+
+
+def _check_folder(job: Job) -> None:
+    if job.out.exists() and not job.out.is_dir():
+        raise CheckpointError(f"{job.out}: is a file: name a folder for the run")
+    if not job.resume and ((job.out / state.NAME).exists() or (job.out / BEST).exists()):
+        raise CheckpointError(f"{job.out}: already holds a run: go on with it (--resume {job.out}), or name another folder")

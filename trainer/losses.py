@@ -1,0 +1,23 @@
+"""The losses of MMVA (Choi, Kim & Kang 2025), Eq. 2-4.
+
+Each is a sum over the rows at hand divided by the size of the global batch, so that the losses of several processes,
+added up, are the loss of one process that holds the whole batch, however unequal the processes' shares are.
+"""
+
+import torch
+
+
+def va_loss(predicted: torch.Tensor, target: torch.Tensor, batch_size: int) -> torch.Tensor:
+    """Eq. 2: squared L2 distance of predicted and labelled VA, averaged over the batch.
+
+    Args:
+        predicted: (n, 2) valence, arousal.
+        target: (n, 2) labels.
+        batch_size: rows of the global batch; n when there is one process.
+    """
+    return (predicted.float() - target).square().sum() / batch_size
+
+
+def similarity_loss(predicted: torch.Tensor, score: torch.Tensor, batch_size: int) -> torch.Tensor:
+    """Eq. 3: squared error of the predicted similarity (n,) against the matching score (n,), averaged over the batch."""
+    return (predicted.float() - score).square().sum() / batch_size

@@ -1,0 +1,70 @@
+"""Find and read the files of pretrained weights: in a folder, in the hub's cache, or from the hub. Never a pickle's code."""
+
+import hashlib
+import pickle
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from huggingface_hub import hf_hub_download
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import nn
+
+from trainer.errors import WeightsError
+
+
+def find_file(source: str, names: Sequence[str], how_to_get: str) -> Path:
+    """The first of `names` that the folder or hub repository `source` holds.
+
+    Raises:
+        WeightsError: none of them is there; the message ends with `how_to_get`.
+    """
+    folder = Path(source).expanduser()
+    if folder.is_dir():
+        for name in names:
+            if (folder / name).is_file():
+                return folder / name
+        raise WeightsError(f"{folder}: holds no {' or '.join(names)}: {how_to_get}")
+    if source.count("/") > 1 or source.startswith((".", "/", "~")):  # not the form of a hub name
+        raise WeightsError(f"no folder {source}: {how_to_get}")
+    reason: Exception | None = None
+    for name in names:
+        try:
+            return Path(hf_hub_download(source, name))
+        except (OSError, ValueError, RuntimeError) as error:  # the hub's errors are one of these, offline or not
+            reason = error
+    raise WeightsError(f"weights of {source!r} could not be had ({first_line(reason)}): connect to the model hub once, or {how_to_get}")
+
+
+def read_tensors(path: Path) -> dict[str, torch.Tensor]:
+    """The tensors of a .safetensors file or of a torch pickle read with `weights_only=True`.
+
+    Raises:
+        WeightsError: damaged, or a pickle with anything but tensors in it.
+    """
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except (SafetensorError, pickle.UnpicklingError, OSError, RuntimeError, EOFError) as error:
+        raise WeightsError(f"{path}: not readable as weights ({first_line(error)}): it may be truncated; get it again") from error
+
+
+def refuse(path: Path | str, what: str, how_to_get: str) -> WeightsError:
+    """The error for weights that do not fill their architecture exactly."""
+    return WeightsError(f"{path}: does not fit the architecture ({what}): {how_to_get}")
+
+
+def first_line(error: BaseException | None) -> str:
+    """The first line of an error's message, or its type's name."""
+    return str(error).strip().split("\n", 1)[0] or type(error).__name__
+
+
+def fingerprint(module: nn.Module) -> str:
+    """32 hexadecimal digits that stand for all of a module's weights: names, shapes and bytes."""
+    digest = hashlib.blake2b(digest_size=16)
+    for key, tensor in sorted(module.state_dict().items()):
+        digest.update(f"{key} {tuple(tensor.shape)} {tensor.dtype}".encode())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()

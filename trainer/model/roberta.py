@@ -1,0 +1,89 @@
+"""The paper's caption tower: RoBERTa-base (Liu et al. 2019) through transformers."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import AutoTokenizer, RobertaModel
+from transformers.utils import logging
+
+from trainer.errors import WeightsError
+from trainer.model.pretrained import first_line, refuse
+from trainer.model.reduction import HiddenStateReduction, check_pool, pool_states
+
+HOW_TO_GET = "name a folder that holds config.json, model.safetensors and the tokenizer's files"
+
+
+class RobertaTextTower(nn.Module):
+    """Captions to embeddings.
+
+    Args:
+        source: a hub name such as "FacebookAI/roberta-base", or a folder.
+        pool: "first" (the paper: the vector of <s> of each hidden state) or "mean" over the caption's tokens.
+        max_tokens: longer captions are cut, at least 2.
+
+    Raises:
+        WeightsError: the weights or the tokenizer are not to be had, or tensors are missing.
+    """
+
+    version = "roberta/1"
+    feature_dtype = torch.float16
+
+    def __init__(self, source: str = "FacebookAI/roberta-base", pool: str = "first", max_tokens: int = 128) -> None:
+        super().__init__()
+        self._pool, self._max_tokens = check_pool(pool), max_tokens
+        path = str(Path(source).expanduser()) if Path(source).expanduser().is_dir() else source
+        self.backbone: nn.Module | None
+        try:
+            with _quiet():
+                self._tokenizer = AutoTokenizer.from_pretrained(path)
+                loaded: Any = RobertaModel.from_pretrained(path, add_pooling_layer=False, output_loading_info=True, dtype=torch.float32)
+                self.backbone, report = loaded
+        except (OSError, ValueError, RuntimeError) as error:
+            raise WeightsError(
+                f"weights of {source!r} could not be had ({first_line(error)}): connect to the model hub once, or {HOW_TO_GET}"
+            ) from error
+        if report["missing_keys"] or report["mismatched_keys"]:
+            wrong = [*report["missing_keys"], *report["mismatched_keys"]]
+            raise refuse(source, f"{len(wrong)} tensors missing or of another shape {wrong[:3]}", HOW_TO_GET)
+        config = loaded[0].eval().config
+        self.reduction = HiddenStateReduction(config.num_hidden_layers + 1, config.hidden_size)
+
+    def preprocess(self, captions: Sequence[str]) -> list[torch.Tensor]:
+        """Captions as token numbers, int64 (n_i,), the special tokens included."""
+        encoded = self._tokenizer(list(captions), truncation=True, max_length=self._max_tokens)
+        return [torch.tensor(ids) for ids in encoded["input_ids"]]
+
+    def encode(self, batch: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Token numbers to (N, layers, width)."""
+        assert self.backbone is not None
+        device = self.reduction.project.weight.device
+        ids = nn.utils.rnn.pad_sequence(list(batch), batch_first=True, padding_value=self._tokenizer.pad_token_id).to(device)
+        mask = torch.arange(ids.shape[1], device=device) < torch.tensor([len(x) for x in batch], device=device)[:, None]
+        states = self.backbone(ids, attention_mask=mask.long(), output_hidden_states=True).hidden_states
+        return pool_states(states, self._pool, mask)
+
+    def reduce(self, features: torch.Tensor) -> torch.Tensor:
+        """(N, layers, width) to (N, 512)."""
+        return self.reduction(features)
+
+    def embed(self, batch: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Token numbers to (N, 512)."""
+        return self.reduce(self.encode(batch))
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """transformers reports RoBERTa's unused language-model head in a table on stderr; the tower checks what matters."""
+    verbosity, progress = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if progress:
+            logging.enable_progress_bar()

@@ -1,0 +1,232 @@
+"""Everything a training needs, put together from a job: data, model, features, pairs, optimizer."""
+
+import json
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim import AdamW
+
+from trainer.affect import mean_distance
+from trainer.data import manifest as manifests
+from trainer.data.features import BadRows, Features, bad_rows, build_cache, reading_pool, rows_of, sources
+from trainer.data.manifest import Manifest
+from trainer.data.pairing import Pairing, training_pairs
+from trainer.data.split import split
+from trainer.distributed import Processes
+from trainer.errors import DataError, RecipeError
+from trainer.model.mmva import MMVA, freeze_batch_norm
+from trainer.model.pretrained import fingerprint
+from trainer.recipe import Recipe
+
+RUN_FILE = "run.json"
+# What a resumed run may change; everything else would make it another run.
+RESUMABLE = ("train.epochs", "train.validate_every", "train.save_every_s")
+
+
+@dataclass(frozen=True)
+class Job:
+    """A training to be done.
+
+    Attributes:
+        recipe: checked.
+        data: folder with the manifests.
+        out: the run's folder.
+        images, music: where pictures and clips are, if not beside the manifests.
+        cache: folder of the feature cache; None for `data/features`.
+        resume: go on with the run in `out`.
+        device: "auto", "cpu", "cuda" or "mps".
+        skip_bad: leave bad rows out.
+        strict: refuse ids that come twice with differing labels.
+        workers: threads that read files.
+    """
+
+    recipe: Recipe
+    data: Path
+    out: Path
+    images: Path | None = None
+    music: Path | None = None
+    cache: Path | None = None
+    resume: bool = False
+    device: str = "auto"
+    skip_bad: bool = False
+    strict: bool = False
+    workers: int = 4
+
+
+@dataclass(frozen=True)
+class Session:
+    """A job, ready to be trained.
+
+    Attributes:
+        parts: the manifest's splits: "train", "val", "test".
+        train_va: modality -> labels (n, 2) of the training split, on the CPU.
+        features: split -> modality -> its rows' features.
+        weights: modality -> fingerprint of its frozen backbone.
+    """
+
+    job: Job
+    processes: Processes
+    device: torch.device
+    model: MMVA
+    optimizer: AdamW
+    base_lrs: tuple[float, ...]
+    manifest: Manifest
+    parts: dict[str, Manifest]
+    train_va: dict[str, torch.Tensor]
+    features: dict[str, dict[str, Features]]
+    pairing: Pairing
+    sigma: float
+    weights: dict[str, str]
+    pool: ThreadPoolExecutor
+
+    @property
+    def recipe(self) -> Recipe:
+        """The job's recipe."""
+        return self.job.recipe
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        """The precision to compute in: bf16 autocast where the recipe says so, or on a GPU unless it says otherwise."""
+        precision = self.recipe.train.precision
+        enabled = precision == "bf16" or (precision == "auto" and self.device.type == "cuda")
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=enabled)
+
+    def training_mode(self) -> None:
+        """Put the model in training mode, batch norms frozen if the recipe says so."""
+        self.model.train()
+        if self.recipe.train.freeze_batch_norm:
+            freeze_batch_norm(self.model)
+
+
+def prepare(job: Job, processes: Processes, device: torch.device, told: Callable[[str, int, int], None]) -> Session:
+    """Read the data, build the model, fill the cache, split.
+
+    Args:
+        job: what is to be trained.
+        processes: that train together.
+        device: of this process.
+        told: is told how far the cache is: modality, done, total.
+
+    Raises:
+        DataError: bad data, or a training split that cannot be trained on.
+        WeightsError: a tower's weights are not to be had.
+        RecipeError: a batch smaller than the number of processes.
+    """
+    recipe = job.recipe
+    if recipe.train.batch_size < processes.count:
+        raise RecipeError(f"train.batch_size: {recipe.train.batch_size}: must be at least the number of processes, {processes.count}")
+    manifest = manifests.load(job.data, images_dir=job.images, music_dir=job.music, skip_bad=job.skip_bad, strict=job.strict)
+    _seed(recipe, device)
+    model = MMVA(recipe.towers, similarity=recipe.model.similarity, dropout=recipe.model.dropout)
+    model.freeze(recipe.train.finetune)
+    if processes.count > 1 and device.type == "cuda":
+        model = nn.SyncBatchNorm.convert_sync_batchnorm(model)  # gloo has none: there every process has its own statistics
+    model.to(device).eval()
+
+    weights = {modality: fingerprint(model.tower(modality).backbone) for modality in model.frozen_modalities()}
+    pool = reading_pool(job.workers)
+    if recipe.data.cache:
+        folder = job.cache or job.data / "features"
+        _make(folder)
+        caches, keys, bad = build_cache(
+            model, recipe.towers, weights, manifest, folder, pool=pool, processes=processes, skip_bad=job.skip_bad, told=told
+        )
+        keys_of = {
+            modality: {row.id: key for row, key in zip(rows_of(manifest, modality), found, strict=True)} for modality, found in keys.items()
+        }
+    else:
+        caches, keys_of = {}, {}
+        bad = bad_rows(model, manifest, pool, processes, told) if job.skip_bad else BadRows({}, {})
+    if bad.images or bad.clips:
+        manifest = manifest.without(bad.images, bad.clips)
+
+    parts = split(manifest, recipe.data.split, recipe.data.fractions, recipe.data.split_seed)
+    train = parts["train"]
+    sigma = mean_distance(train.image_va(), train.clip_va())
+    if sigma == 0:
+        raise DataError(f"{job.data}: all labels of the training split are the same: there is nothing to learn; check the CSVs")
+    pairing = training_pairs(recipe.pairs.matching, train, sigma, recipe.train.batch_size, recipe.train.seed, job.data)
+    features = {name: sources(model, part, caches, keys_of, pool) for name, part in parts.items()}
+    optimizer, base_lrs = _optimizer(model, recipe)
+    va = {modality: torch.from_numpy(train.image_va() if modality == "image" else train.clip_va()) for modality in model.modalities}
+    return Session(job, processes, device, model, optimizer, base_lrs, manifest, parts, va, features, pairing, sigma, weights, pool)
+
+
+def check_resumable(now: Recipe, before: Recipe, where: Path) -> None:
+    """RecipeError when a resumed run's recipe differs in anything that would make it another run."""
+    old, new = _flat(before), _flat(now)
+    for key in sorted({*old, *new}):
+        if old.get(key) != new.get(key) and key not in RESUMABLE:
+            raise RecipeError(
+                f"{where}: {key} was {old.get(key)!r}, now it is {new.get(key)!r}: a resumed run may change {', '.join(RESUMABLE)} only; "
+                "start a new one with another --out"
+            )
+
+
+def _flat(recipe: Recipe) -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+
+    def walk(value: Any, name: str) -> None:
+        if isinstance(value, dict):
+            for key, inner in value.items():
+                walk(inner, f"{name}.{key}" if name else key)
+        else:
+            flat[name] = value
+
+    walk(json.loads(recipe.to_json()), "")
+    return flat
+
+
+def remember(job: Job) -> None:
+    """Write where the run's data are, so that a resumed one need not be told again."""
+    places = {"data": job.data, "images": job.images, "music": job.music, "cache": job.cache}
+    told = {key: str(path.resolve()) if path is not None else None for key, path in places.items()}
+    text = json.dumps({**told, "skip_bad": job.skip_bad, "strict": job.strict}, indent=1)
+    (job.out / RUN_FILE).write_text(text + "\n", "utf-8")
+
+
+def recall(out: Path, recipe: Recipe, *, device: str, workers: int) -> Job:
+    """The job of a run that is to be resumed.
+
+    Raises:
+        RecipeError: the folder holds no run.
+    """
+    try:
+        kept = json.loads((out / RUN_FILE).read_text("utf-8"))
+    except (OSError, json.JSONDecodeError) as error:
+        raise RecipeError(f"{out}: holds no run to resume ({RUN_FILE}: {error}): name a folder that --out wrote") from error
+    images, music, cache = (Path(kept[key]) if kept[key] else None for key in ("images", "music", "cache"))
+    return Job(recipe, Path(kept["data"]), out, images, music, cache, True, device, kept["skip_bad"], kept["strict"], workers)
+
+
+def _seed(recipe: Recipe, device: torch.device) -> None:
+    torch.manual_seed(recipe.train.seed)
+    if recipe.train.deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.use_deterministic_algorithms(True)
+        torch.backends.cudnn.benchmark = False
+    elif device.type == "cuda":
+        torch.backends.cuda.matmul.allow_tf32 = True
+
+
+def _optimizer(model: MMVA, recipe: Recipe) -> tuple[AdamW, tuple[float, ...]]:
+    trained = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
+    backbones = [parameter for name, parameter in trained if ".backbone." in name]
+    others = [parameter for name, parameter in trained if ".backbone." not in name]
+    groups = [(others, recipe.train.lr), *([(backbones, recipe.train.backbone_lr)] if backbones else [])]
+    beta1, beta2 = recipe.train.betas
+    optimizer = AdamW([{"params": group, "lr": lr} for group, lr in groups], betas=(beta1, beta2), weight_decay=recipe.train.weight_decay)
+    return optimizer, tuple(lr for _, lr in groups)
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(f"{folder}: cannot be made ({error.strerror}): name a writable folder with --cache") from error

@@ -1,0 +1,111 @@
+"""What a killed training goes on from: `state.safetensors`, written whole or not at all, no pickle.
+
+Dropout's random numbers, pairs and learning rate follow from seed and step, so none of them is stored.
+"""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import nn
+from torch.optim import Optimizer
+
+from trainer import checkpoint
+from trainer.errors import CheckpointError
+from trainer.model.mmva import MMVA
+
+NAME = "state.safetensors"
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a training has come.
+
+    Attributes:
+        step: the next step, from 0.
+        sums: losses of the epoch's steps so far, added up: image, music, text, similarity.
+        best: lowest validation loss; None before the first validation.
+        best_epoch: the epoch it was reached after, from 1.
+    """
+
+    step: int = 0
+    sums: tuple[float, ...] = (0.0, 0.0, 0.0, 0.0)
+    best: float | None = None
+    best_epoch: int = 0
+
+
+def save(path: Path, model: MMVA, optimizer: Optimizer, progress: Progress, recipe: str, data: str) -> None:
+    """Write the state of a training.
+
+    Args:
+        path: the file.
+        model: all but its frozen backbones is stored, in full precision.
+        optimizer: of the model's parameters that are trained.
+        progress: how far it has come.
+        recipe: `Recipe.to_json()`.
+        data: the manifest's fingerprint.
+    """
+    frozen = model.frozen_prefixes() or ("\0",)
+    tensors = {f"model.{key}": value for key, value in model.state_dict().items() if not key.startswith(frozen)}
+    for name, parameter in _trained(model):
+        for key, value in optimizer.state.get(parameter, {}).items():
+            tensors[f"optimizer.{name}.{key}"] = torch.as_tensor(value)
+    checkpoint.write(path, tensors, {"progress": json.dumps(asdict(progress)), "recipe": recipe, "data": data})
+
+
+@dataclass(frozen=True)
+class State:
+    """A state as read."""
+
+    path: Path
+    progress: Progress
+    recipe: str
+    data: str
+    tensors: dict[str, torch.Tensor]
+
+    def restore(self, model: MMVA, optimizer: Optimizer) -> None:
+        """Put model and optimizer back where they were.
+
+        Raises:
+            CheckpointError: the state is of another model.
+        """
+        own = {key.removeprefix("model."): value for key, value in self.tensors.items() if key.startswith("model.")}
+        frozen = model.frozen_prefixes() or ("\0",)
+        try:
+            result = model.load_state_dict(own, strict=False)
+        except RuntimeError as error:
+            raise CheckpointError(f"{self.path}: is of another model ({error}): start a new run") from error
+        if result.unexpected_keys or any(not key.startswith(frozen) for key in result.missing_keys):
+            raise CheckpointError(f"{self.path}: is of another model: start a new run with another --out")
+        for name, parameter in _trained(model):
+            prefix = f"optimizer.{name}."
+            found = {key.removeprefix(prefix): value for key, value in self.tensors.items() if key.startswith(prefix)}
+            if found:
+                optimizer.state[parameter] = {
+                    key: value.clone() if key == "step" else value.clone().to(parameter.device) for key, value in found.items()
+                }
+
+
+def load(path: Path) -> State:
+    """Read a state.
+
+    Raises:
+        CheckpointError: there is none, or it is damaged.
+    """
+    if not path.is_file():
+        raise CheckpointError(f"{path.parent}: holds no {NAME}: there is nothing to resume; start the run without --resume")
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = dict(file.metadata() or {})
+            tensors = {key: file.get_tensor(key).clone() for key in file.keys()}  # noqa: SIM118 - not a dict
+        kept = json.loads(metadata["progress"])
+        progress = Progress(kept["step"], tuple(kept["sums"]), kept["best"], kept["best_epoch"])
+        return State(path, progress, metadata["recipe"], metadata["data"], tensors)
+    except (SafetensorError, OSError, KeyError, json.JSONDecodeError) as error:
+        raise CheckpointError(f"{path}: not a readable training state ({error}): delete the run's folder and start again") from error
+
+
+def _trained(model: nn.Module) -> list[tuple[str, nn.Parameter]]:
+    return [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
