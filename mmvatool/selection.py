@@ -129,6 +129,8 @@ def choose(found: list[Segment], curve: Curve, info: MediaInfo, settings: Settin
     values = np.array(
         [pieces[place].arousal * (pieces[place].segment.length_s if settings.value == "integral" else 1.0) for place in fitting]
     )
+    if not values.any():  # silence, by its sound: any of it is as good, and an empty summary is none
+        values = np.array([pieces[place].segment.length_s for place in fitting])
     chosen = knapsack.solve(values, np.array([ticks[place] for place in fitting], np.int64), capacity - forced)
     for place in np.array(fitting, np.int64)[chosen]:
         pieces[place] = replace(pieces[place], kept=True)
