@@ -10,6 +10,9 @@ from mmvatool.media.probe import AudioStream, MediaInfo
 from mmvatool.timeline import Segment
 
 BLOCK_SAMPLES = 1 << 16
+# How far sound may slip against its own timestamps before silence is filled in or a piece is dropped: under the 40 ms of
+# lip sync, over the jitter of coarse container clocks.
+MAX_SLIP_S = 0.030
 
 
 def read_windows(info: MediaInfo, windows: list[Segment], rate_hz: int) -> Iterator[np.ndarray]:
@@ -53,7 +56,8 @@ def cut_samples(info: MediaInfo, bounds: list[tuple[int, int]], rate_hz: int, ch
     """
     stream = _audio(info)
     # first_pts counts in samples of the source's rate, not of the one asked for.
-    clock = {"async": 1, "first_pts": round(info.origin_s * stream.rate_hz)}
+    # min_hard_comp: by itself, swresample lets up to 0.1 s of lost sound pass before it fills the gap.
+    clock = {"async": 1, "first_pts": round(info.origin_s * stream.rate_hz), "min_hard_comp": MAX_SLIP_S}
     node = ffmpeg.source(info.path)[str(stream.index)].filter("aresample", rate_hz, **clock)
     node = node.output("pipe:", format="s16le", acodec="pcm_s16le", ac=channels, ar=rate_hz)
     with ffmpeg.stream(node, info.path) as reader:
