@@ -23,7 +23,7 @@ STANDARD_RATES = tuple(Fraction(rate) for rate in (*range(1, 61), 72, 90, 100, 1
 )
 RAW_STREAMS = ("h264", "hevc", "vvc", "m4v", "mpegvideo", "obu", "av1")
 PICTURE_CONTAINERS = ("image2", "gif_pipe")
-_STREAM = re.compile(r"^  Stream #0:(\d+)(?:\[0x[0-9a-f]+\])?(?:\((\w+)\))?: (Video|Audio): (.*)$")
+_STREAM = re.compile(r"^  Stream #0:(\d+)(?:\[0x[0-9a-f]+\])?(?:\(([^()]+)\))?: (Video|Audio): (.*)$")
 _PICTURE = re.compile(r", (\w+)(?:\(([^)]*)\))?, (\d+)x(\d+)")
 _ROTATION = re.compile(r"rotation of (-?[\d.]+) degrees")
 _CHANNELS = {"mono": 1, "stereo": 2, "2.1": 3, "quad": 4, "4.0": 4, "5.0": 5, "5.1": 6, "6.1": 7, "7.1": 8}

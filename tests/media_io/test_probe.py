@@ -120,6 +120,14 @@ def test_several_streams_the_default_one_is_taken(tmp_path, kinds):
     assert (probe(path).video.index, probe(path).video.width) == (1, 320)
 
 
+def test_languages_with_a_region(tmp_path, kinds):
+    path = tmp_path / "region.mkv"
+    media.run_ffmpeg("-i", kinds("plain.mp4"), "-c", "copy", "-metadata:s:v", "language=en-US", "-metadata:s:a", "language=de-CH", path)
+    info = probe(path)
+    assert info.audio is not None
+    assert (info.video.language, info.audio.language) == ("en-US", "de-CH")
+
+
 def _refused(path: Path) -> str:
     with pytest.raises(MediaError) as caught:
         probe(path)
