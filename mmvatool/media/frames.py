@@ -129,7 +129,8 @@ class FFmpegFrames:
         thresholds = times_s + self._info.origin_s - half_s / 2
         # Counts the thresholds passed; a frame is selected when the count has risen since the last selected one.
         rising = f"st(1,{_count_passed(thresholds, 0, len(thresholds))});if(gt(ld(1),ld(0)),st(0,ld(1)),0)"
-        node = ffmpeg.source(self._info.path, **({"ss": f"{from_s:.6f}"} if from_s > 0 else {}))
+        # reinit_filter: where the picture size changes, a new graph would begin to count again.
+        node = ffmpeg.source(self._info.path, reinit_filter=0, **({"ss": f"{from_s:.6f}"} if from_s > 0 else {}))
         # Selecting before scaling: only what is wanted is scaled.
         node = node[str(self._info.video.index)].filter("select", rising)
         node = node.filter("scale", self._width, self._height, flags="bicubic").filter("format", "rgb24")

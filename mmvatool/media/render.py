@@ -26,6 +26,7 @@ FADE_S = 0.010
 # Visually lossless, and 2-3 times faster than x264's default preset for a somewhat larger file.
 CRF = 18
 PRESET = "veryfast"
+SCALER = "bicubic+accurate_rnd+full_chroma_int"
 AAC_RATES_HZ = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
 # swscale's names for H.273 matrices; None: not tagged, read and written alike as swscale's default.
 MATRICES = {"bt709": "bt709", "smpte170m": "bt601", "bt470bg": "bt601", "fcc": "fcc", "smpte240m": "smpte240m", "bt2020nc": "bt2020"}
@@ -174,15 +175,18 @@ def _decode(timeline: Timeline, info: MediaInfo, counts: list[int]) -> Generator
 
 
 def _segment_node(segment: Segment, info: MediaInfo, count: int) -> object:
-    half_s = float(1 / info.rate) / 2
+    quarter_s = float(1 / info.rate) / 4
     from_s = seek_point(info, segment.start_s)
-    node = ffmpeg.source(info.path, **({"ss": f"{from_s:.6f}"} if from_s > 0 else {}))[str(info.video.index)]
-    node = node.filter("trim", start=f"{info.origin_s + segment.start_s - half_s:.6f}").filter("setpts", "PTS-STARTPTS")
+    start_s = info.origin_s + segment.start_s
+    # reinit_filter: where the picture size changes, scale follows; a new graph would begin to count again.
+    node = ffmpeg.source(info.path, reinit_filter=0, **({"ss": f"{from_s:.6f}"} if from_s > 0 else {}))[str(info.video.index)]
+    # A quarter of a frame: trim rounds to the stream's clock, and AVI's ticks once a frame. Counted from the segment's
+    # start, not from the first frame that decodes: what follows a damaged start stays in its place.
+    node = node.filter("trim", start=f"{start_s - quarter_s:.6f}").filter("setpts", f"round(PTS-{start_s:.6f}/TB)")
     # Fills the place of a damaged frame, and makes a variable rate constant.
     node = node.filter("fps", fps=_ratio(info.rate), start_time=0)
-    node = node.filter("scale", **_conversion("in", info.video.color), flags="bicubic+accurate_rnd+full_chroma_int").filter(
-        "format", "rgb24"
-    )
+    node = node.filter("scale", info.video.width, info.video.height, **_conversion("in", info.video.color), flags=SCALER)
+    node = node.filter("format", "rgb24")
     return node.output("pipe:", format="rawvideo", **{"frames:v": count})
 
 
@@ -194,7 +198,7 @@ def _encoder_params(info: MediaInfo, container: Container) -> list[str]:
         f"settb={1 / rate}" if rate.numerator != 1 else f"settb={rate.denominator}/1",
         "setpts=N",
         f"fps={_ratio(rate)}",  # passes every frame; tells the encoder the exact rate, which moviepy rounds
-        f"scale={conversion}:flags=bicubic+accurate_rnd+full_chroma_int",
+        f"scale={conversion}:flags={SCALER}",
         f"format={'yuv444p' if _odd(info) else 'yuv420p'}",
         f"setparams=colorspace={color.matrix or 'unknown'}:color_primaries={color.primaries or 'unknown'}"
         f":color_trc={color.transfer or 'unknown'}:range={_range_tag(color)}",

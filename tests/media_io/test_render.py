@@ -102,6 +102,21 @@ def test_containers(kinds, tmp_path, suffix):
     assert _warnings(tmp_path / f"out{suffix}") == ""
 
 
+@pytest.mark.parametrize("name", ["resized.mkv", "resized.ts"])
+def test_a_picture_that_changes_its_size(kinds, tmp_path, name):
+    info, timeline, got, _ = _render(kinds(name), tmp_path / "out.mp4", ((0.5, 1.4), (2.6, 3.5), (4.0, 5.2)))
+    assert _stamps(info)[80:100] == list(range(80, 100))  # also where the frames are read for scoring
+    assert _stamps(got) == _planned_frames(timeline, info)
+    assert (got.video.width, got.video.height) == (info.video.width, info.video.height)
+
+
+def test_avi_is_cut_on_its_frames(tmp_path):
+    """Its clock ticks once a frame: a bound between two frames is rounded to one of them, at 30/s to the wrong one."""
+    path = media.draw_flashes(tmp_path / "in.avi", 6, Fraction(30), params=("-c:v", "mpeg4", "-q:v", "3"))
+    info, timeline, got, _ = _render(path, tmp_path / "out.mp4")
+    assert _stamps(got) == _planned_frames(timeline, info)
+
+
 def test_mp4_starts_with_its_index(kinds, tmp_path):
     _render(kinds("plain.mp4"), tmp_path / "out.mp4")
     data = (tmp_path / "out.mp4").read_bytes()
@@ -225,6 +240,22 @@ def test_damaged_place_inside_a_kept_part(kinds, tmp_path):
     path.write_bytes(data)
     info, timeline, got, _ = _render(path, tmp_path / "out.mp4", ((0.2, 5.0),))
     assert len(got.times_s) == round(timeline.duration_s * info.rate)
+
+
+def test_what_follows_a_damaged_start_of_a_kept_part_stays_in_its_place(tmp_path):
+    """Its first ten pictures are gone: the first that decodes stands for them, and no later one comes early."""
+    params = ("-c:v", "mjpeg", "-q:v", "3")
+    path = media.encode(tmp_path / "in.mkv", lambda n: media.stamp(np.zeros((64, 128, 3), np.uint8), n), 100, Fraction(25), None, params)
+    data = path.read_bytes()
+    starts = [at for at in range(len(data)) if data.startswith(b"\xff\xd8\xff", at)]
+    assert len(starts) == 100
+    damaged = bytearray(data)
+    for at in starts[50:60]:
+        past = data.index(b"\xff\xd9", at)
+        damaged[at:past] = bytes(past - at)
+    path.write_bytes(damaged)
+    _, _, got, _ = _render(path, tmp_path / "out.mp4", ((2.0, 3.0),))
+    assert _stamps(got) == [60] * 10 + list(range(60, 75))
 
 
 def test_progress_counts_every_frame(kinds, tmp_path):
