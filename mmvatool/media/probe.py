@@ -5,7 +5,7 @@ packets, never from frame / rate: phones record with a variable rate, and header
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 
@@ -14,6 +14,8 @@ import numpy as np
 from mmvatool.errors import MediaError
 from mmvatool.media import ffmpeg
 
+# Between two packets; a longer step of the clock makes ffmpeg's search for a time in MPEG streams miss.
+LONGEST_STEP_S = 10.0
 KEY_FLAG, DISCARD_FLAG = 0x1, 0x4
 NO_TIME = -(2**63)
 DEFAULT_RATE = Fraction(25)  # where nothing says: ffmpeg's own choice
@@ -72,6 +74,7 @@ class MediaInfo:
 
     `times_s` holds the time of every shown frame, float64 (N,), rising; `packet_count` also counts those that an edit
     list hides. `rate` is the nominal frame rate. `origin_s` is what the container's own clock shows at time 0.
+    `keys_s` holds the times of the key frames; it is empty where the clock jumps, so that nothing can be sought by it.
     """
 
     path: Path
@@ -86,6 +89,7 @@ class MediaInfo:
     packet_count: int
     open_gop: bool
     tags: dict[str, str]
+    keys_s: np.ndarray = field(default_factory=lambda: np.empty(0))
 
     @property
     def start_s(self) -> float:
@@ -154,6 +158,7 @@ def probe(path: Path) -> MediaInfo:
         packet_count=len(packets.times_s),
         open_gop=packets.open_gop,
         tags=tags,
+        keys_s=packets.keys_s - origin_s,
     )
 
 
@@ -263,6 +268,7 @@ class _Packets:
     shown: np.ndarray
     open_gop: bool
     pixel_aspect: Fraction
+    keys_s: np.ndarray
 
     @property
     def times_s(self) -> np.ndarray:
@@ -277,6 +283,7 @@ def _packets(path: Path, index: int) -> _Packets:
     tick, aspect = Fraction(1), Fraction(1)
     rows: list[tuple[int, int, int]] = []
     key_time, open_gop = NO_TIME, False
+    decoded_last, jumps = None, False
     for line in text.splitlines():
         if not line.startswith("#"):
             fields = line.split(",")
@@ -284,6 +291,8 @@ def _packets(path: Path, index: int) -> _Packets:
             decoded, presented = int(fields[1]), int(fields[2])
             shown_at = decoded if presented == NO_TIME else presented
             rows.append((shown_at, int(fields[3]), flags))
+            jumps |= decoded_last is not None and not 0 <= (decoded - decoded_last) * tick <= LONGEST_STEP_S
+            decoded_last = decoded
             open_gop |= shown_at < key_time
             key_time = shown_at if flags & KEY_FLAG else key_time
         elif line.startswith("#tb 0: "):
@@ -295,7 +304,8 @@ def _packets(path: Path, index: int) -> _Packets:
     shown = (table[:, 2] & DISCARD_FLAG) == 0
     if not shown.any():
         raise MediaError(path, "holds no video frame: it may be truncated, copy or export it again")
-    return _Packets(table[:, 0], tick, table[:, 1] * float(tick), shown, open_gop, aspect)
+    keys = table[:0, 0] if jumps else table[(table[:, 2] & KEY_FLAG) != 0, 0]
+    return _Packets(table[:, 0], tick, table[:, 1] * float(tick), shown, open_gop, aspect, keys * float(tick))
 
 
 def _rate(packets: _Packets, stated: Fraction | None) -> tuple[Fraction, bool]:
