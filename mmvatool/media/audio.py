@@ -15,6 +15,10 @@ BLOCK_SAMPLES = 1 << 16
 MAX_SLIP_S = 0.030
 
 
+class SilentError(MediaError):
+    """There is a stream of sound, of which nothing can be decoded."""
+
+
 def read_windows(info: MediaInfo, windows: list[Segment], rate_hz: int) -> Iterator[np.ndarray]:
     """Mono sound of windows of the timeline, silence where there is none.
 
@@ -52,7 +56,8 @@ def cut_samples(info: MediaInfo, bounds: list[tuple[int, int]], rate_hz: int, ch
         int16 (samples, channels) for each stretch, in order.
 
     Raises:
-        MediaError: the file has no sound, or it cannot be decoded.
+        MediaError: the file has no sound.
+        SilentError: not a sample of it can be decoded.
     """
     stream = _audio(info)
     # first_pts counts in samples of the source's rate, not of the one asked for.
@@ -72,7 +77,7 @@ def cut_samples(info: MediaInfo, bounds: list[tuple[int, int]], rate_hz: int, ch
                 drop = min(max(0, first - held_from), len(held))
                 held, held_from = np.concatenate([held[drop:], block]), held_from + drop
             if ended and held_from + len(held) == 0:
-                raise MediaError(info.path, f"its sound cannot be decoded ({ffmpeg.last_words(reader.errors())}): use --by image")
+                raise SilentError(info.path, f"its sound cannot be decoded ({ffmpeg.last_words(reader.errors())}): use --by image")
             stretch = np.zeros((past - first, channels), np.int16)
             there = held[max(0, first - held_from) : max(0, past - held_from)]
             offset = max(0, held_from - first)

@@ -282,6 +282,47 @@ def test_a_source_that_changes_under_the_render_leaves_nothing(kinds, tmp_path):
     assert [file.name for file in tmp_path.iterdir()] == ["in.mp4"]
 
 
+def test_sound_that_cannot_be_decoded_is_left_out_and_said(kinds, tmp_path):
+    path = tmp_path / "in.mkv"
+    media.run_ffmpeg("-i", kinds("plain.mkv"), "-c", "copy", "-bsf:a", "noise=drop=1", path)
+    info, timeline, got, notes = _render(path, tmp_path / "out.mp4")
+    assert info.audio is not None
+    assert got.audio is None
+    assert notes == ["its sound cannot be decoded: rendered without sound"]
+    assert _stamps(got) == _planned_frames(timeline, info)
+
+
+def test_metadata_too_long_for_a_command_line_is_left_out_and_said(kinds, tmp_path):
+    tags = tmp_path / "tags.txt"
+    tags.write_text(f";FFMETADATA1\ntitle=short\ncomment={'x' * 200_000}\n")
+    path = tmp_path / "in.mkv"
+    media.run_ffmpeg("-i", kinds("plain.mp4"), "-i", tags, "-map_metadata", 1, "-c", "copy", path)
+    _, _, got, notes = _render(path, tmp_path / "out.mp4", ((0.5, 0.8),))
+    assert got.tags == {"title": "short"}
+    assert "is too long" in notes[0]
+
+
+def test_a_frame_every_five_minutes(tmp_path):
+    path = media.draw_flashes(tmp_path / "in.mp4", 2400, Fraction(1, 300))
+    _, _, got, _ = _render(path, tmp_path / "out.mp4", ((300, 900), (1500, 2100)))
+    assert (got.rate, len(got.times_s), got.duration_s) == (Fraction(1, 300), 4, 1200)
+
+
+def test_a_disk_that_fills_up_under_the_sound_is_one_line(kinds, tmp_path, monkeypatch):
+    """As ENOSPC does: the encoder of the sound ends while it is being written to."""
+    from moviepy.audio.io.ffmpeg_audiowriter import FFMPEG_AudioWriter
+
+    def write_frames(self, samples):
+        raise OSError("MoviePy error: FFMPEG encountered an error: \n\n b'[wav @ 0x1] Error closing file: No space left on device\\n'")
+
+    monkeypatch.setattr(FFMPEG_AudioWriter, "write_frames", write_frames)
+    info = probe(kinds("plain.mp4"))
+    with pytest.raises(RenderError, match="No space left on device") as caught:
+        render.render(_cut(info), info, tmp_path / "out.mp4")
+    assert "\\n" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_the_check_refuses_what_was_not_planned(kinds, tmp_path, monkeypatch):
     """An encoder that fails, or drops frames, must not leave a file under the final name."""
     info = probe(kinds("plain.mp4"))
