@@ -188,7 +188,8 @@ def _keep_best_run(pieces: list[ScoredShot], capacity: int, curve: Curve, info: 
     limit_s = float((capacity + TICK_TOLERANCE) / info.rate)
     runs: list[tuple[float, float, int, Segment]] = []
     for place, piece in enumerate(pieces):
-        inside = np.flatnonzero((edges >= piece.segment.start_s) & (edges <= piece.segment.end_s))
+        first, past = np.searchsorted(edges, piece.segment.start_s), np.searchsorted(edges, piece.segment.end_s, side="right")
+        inside = np.arange(first, past)
         firsts = inside[:-1]
         lasts = np.minimum(np.searchsorted(edges, edges[firsts] + limit_s, side="right") - 1, inside[-1])
         firsts, lasts = firsts[lasts > firsts], lasts[lasts > firsts]
