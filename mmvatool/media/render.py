@@ -11,7 +11,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -208,6 +208,8 @@ def _segment_node(segment: Segment, info: MediaInfo, count: int) -> object:
 
 def _encoder_params(info: MediaInfo, container: Container) -> list[str]:
     rate, color, video = info.rate, info.video.color, info.video
+    if color.matrix == "gbr":  # a source of RGB: what is written is not, and a tag that says so shows green and magenta
+        color = replace(color, matrix="bt709", full_range=False, range_tagged=True)
     conversion = ":".join(f"{key}={value}" for key, value in _conversion("out", color).items())
     aspect = video.pixel_aspect.limit_denominator(65535)
     filters = [

@@ -159,6 +159,17 @@ def test_colours_and_their_tags_are_the_sources(tmp_path, tags, matrix, full):
     assert np.abs((before - after).mean((0, 1))).max() < 1.5  # no cast
 
 
+def test_a_source_of_rgb_is_not_tagged_as_rgb(tmp_path):
+    colours = np.random.default_rng(0).integers(0, 256, (6, 8, 3), dtype=np.uint8).repeat(20, 0).repeat(20, 1)
+    params = ("-c:v", "libx264rgb", "-qp", "4", "-pix_fmt", "rgb24")
+    path = media.encode(tmp_path / "in.mkv", lambda n: colours, 50, Fraction(25), None, params)
+    info, _, got, _ = _render(path, tmp_path / "out.mp4", ((0.4, 1.2),))
+    assert info.video.color.matrix == "gbr"
+    assert (got.video.color.matrix, got.video.color.full_range) == ("bt709", False)
+    before, after = FFmpegFrames(info).read([12])[0].astype(int), FFmpegFrames(got).read([2])[0]
+    assert np.abs(before - after).mean() < COLOUR_TOLERANCE / 2
+
+
 @pytest.mark.parametrize("rate", [Fraction(30000, 1001), Fraction(25)])
 def test_sound_stays_with_its_picture_up_to_the_last_cut(tmp_path, rate):
     path = media.draw_flashes(tmp_path / "in.mp4", 20, rate)
