@@ -129,6 +129,8 @@ def choose(found: list[Segment], curve: Curve, info: MediaInfo, settings: Settin
     values = np.array(
         [pieces[place].arousal * (pieces[place].segment.length_s if settings.value == "integral" else 1.0) for place in fitting]
     )
+    if not values.any():  # silence, by its sound: any of it is as good, and an empty summary is none
+        values = np.array([pieces[place].segment.length_s for place in fitting])
     chosen = knapsack.solve(values, np.array([ticks[place] for place in fitting], np.int64), capacity - forced)
     for place in np.array(fitting, np.int64)[chosen]:
         pieces[place] = replace(pieces[place], kept=True)
@@ -186,7 +188,8 @@ def _keep_best_run(pieces: list[ScoredShot], capacity: int, curve: Curve, info: 
     limit_s = float((capacity + TICK_TOLERANCE) / info.rate)
     runs: list[tuple[float, float, int, Segment]] = []
     for place, piece in enumerate(pieces):
-        inside = np.flatnonzero((edges >= piece.segment.start_s) & (edges <= piece.segment.end_s))
+        first, past = np.searchsorted(edges, piece.segment.start_s), np.searchsorted(edges, piece.segment.end_s, side="right")
+        inside = np.arange(first, past)
         firsts = inside[:-1]
         lasts = np.minimum(np.searchsorted(edges, edges[firsts] + limit_s, side="right") - 1, inside[-1])
         firsts, lasts = firsts[lasts > firsts], lasts[lasts > firsts]

@@ -85,7 +85,8 @@ def shots(
     """Shots that cover the video: change points, refined to frames, each shot within min_s..max_s.
 
     A shot shorter than min_s loses the weaker of its two cuts; one longer than max_s is split at its largest inner
-    change if that stands out, else evenly. Each shot holds at least one sample.
+    change if that stands out, else evenly. Each shot holds at least one sample. A single frame is never cut, however long
+    it stands.
 
     Args:
         embeddings: (N, D), one a sample.
@@ -113,6 +114,8 @@ def shots(
             parts = np.ceil((to_s - from_s) / max_s - EPSILON_S)
             # A frame between two samples, so that each part keeps one.
             between = (frame_times_s > sample_times_s[first]) & (frame_times_s <= sample_times_s[past - 1])
+            if not between.any():  # one frame that stands for longer than the maximum, as in a recorded slide
+                return [Segment(from_s, to_s)]
             cut_s = _nearest(frame_times_s[between], from_s + (to_s - from_s) / parts)
             change = int(np.searchsorted(sample_times_s, cut_s))
         return [*split(first, change, from_s, cut_s), *split(change, past, cut_s, to_s)]

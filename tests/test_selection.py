@@ -1,5 +1,6 @@
 """The choice by itself, on made-up curves."""
 
+from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise, product
 from pathlib import Path
@@ -124,6 +125,13 @@ def test_where_no_shot_fits_the_best_run_is_kept():
     assert [shot.segment.start_s for shot in chosen] == [0.0, whole[1].start_s, run.start_s, run.end_s]
     (run,) = _kept(choose(whole, curve, info, Settings(duration_s=1.0, drop=(Segment(5.9, 8.1),))))
     assert run.overlap_s(Segment(4, 5.9)) == pytest.approx(run.length_s, abs=0.04)
+
+
+def test_silence_has_a_summary_too():
+    """Where nothing is worth anything, as much as fits is kept, not nothing."""
+    found, curve, info = _made_up(3)
+    chosen = choose(found, replace(curve, va=np.zeros_like(curve.va)), info, Settings(ratio=0.3))
+    assert 0.2 * info.duration_s < sum(part.length_s for part in _kept(chosen)) <= 0.3 * info.duration_s
 
 
 @pytest.mark.parametrize(

@@ -129,3 +129,13 @@ def test_uniform_shots_are_slots_on_frames():
     for shot in found[:-1]:
         assert shot.length_s == pytest.approx(2, abs=0.034)
         assert np.isclose(frames, shot.end_s).any()
+
+
+def test_a_frame_that_stands_longer_than_the_longest_shot_is_not_cut():
+    """A recorded slide: 30 s on screen, many samples of one frame."""
+    frames = np.array([0.0, 30.0, 31.0])
+    samples = frames[np.searchsorted(frames, slots(0, 36).centres_s, side="right") - 1]
+    embeddings = np.where((samples < 30)[:, None], [[1.0, 0.0]], [[0.0, 1.0]])
+    found = shots(embeddings, samples, frames, 36.0, lambda change: 30.0, 1.0, 4.0)
+    assert (found[0].start_s, found[0].end_s) == (0.0, 30.0)
+    assert found[-1].end_s == 36.0

@@ -10,6 +10,13 @@ from mmvatool.media.probe import AudioStream, MediaInfo
 from mmvatool.timeline import Segment
 
 BLOCK_SAMPLES = 1 << 16
+# How far sound may slip against its own timestamps before silence is filled in or a piece is dropped: under the 40 ms of
+# lip sync, over the jitter of coarse container clocks.
+MAX_SLIP_S = 0.030
+
+
+class SilentError(MediaError):
+    """There is a stream of sound, of which nothing can be decoded."""
 
 
 def read_windows(info: MediaInfo, windows: list[Segment], rate_hz: int) -> Iterator[np.ndarray]:
@@ -49,11 +56,13 @@ def cut_samples(info: MediaInfo, bounds: list[tuple[int, int]], rate_hz: int, ch
         int16 (samples, channels) for each stretch, in order.
 
     Raises:
-        MediaError: the file has no sound, or it cannot be decoded.
+        MediaError: the file has no sound.
+        SilentError: not a sample of it can be decoded.
     """
     stream = _audio(info)
     # first_pts counts in samples of the source's rate, not of the one asked for.
-    clock = {"async": 1, "first_pts": round(info.origin_s * stream.rate_hz)}
+    # min_hard_comp: by itself, swresample lets up to 0.1 s of lost sound pass before it fills the gap.
+    clock = {"async": 1, "first_pts": round(info.origin_s * stream.rate_hz), "min_hard_comp": MAX_SLIP_S}
     node = ffmpeg.source(info.path)[str(stream.index)].filter("aresample", rate_hz, **clock)
     node = node.output("pipe:", format="s16le", acodec="pcm_s16le", ac=channels, ar=rate_hz)
     with ffmpeg.stream(node, info.path) as reader:
@@ -68,7 +77,7 @@ def cut_samples(info: MediaInfo, bounds: list[tuple[int, int]], rate_hz: int, ch
                 drop = min(max(0, first - held_from), len(held))
                 held, held_from = np.concatenate([held[drop:], block]), held_from + drop
             if ended and held_from + len(held) == 0:
-                raise MediaError(info.path, f"its sound cannot be decoded ({ffmpeg.last_words(reader.errors())}): use --by image")
+                raise SilentError(info.path, f"its sound cannot be decoded ({ffmpeg.last_words(reader.errors())}): use --by image")
             stretch = np.zeros((past - first, channels), np.int16)
             there = held[max(0, first - held_from) : max(0, past - held_from)]
             offset = max(0, held_from - first)

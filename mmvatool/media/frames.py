@@ -18,9 +18,12 @@ SHORT_SIDE_PX = 256
 CHUNK = 256
 # Containers in which decord was seen to find the right frame; in MPEG-TS it is off by a group of pictures.
 DECORD_CONTAINERS = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "avi")
-# In these ffmpeg seeks to a keyframe at or before the time asked for. Elsewhere it may land on any packet, or nowhere in a
-# raw stream: decode from the start.
+# In these ffmpeg seeks to a keyframe at or before the time asked for.
 SEEKABLE_CONTAINERS = DECORD_CONTAINERS
+# In these it lands on any packet whose decoding time is at or before it: aim well before a keyframe. Elsewhere it may land
+# anywhere: decode from the start.
+ROUGHLY_SEEKABLE_CONTAINERS = ("mpegts", "mpeg", "flv")
+SEEK_MARGIN_S = 1.0
 
 
 class FrameSource(Protocol):
@@ -129,7 +132,8 @@ class FFmpegFrames:
         thresholds = times_s + self._info.origin_s - half_s / 2
         # Counts the thresholds passed; a frame is selected when the count has risen since the last selected one.
         rising = f"st(1,{_count_passed(thresholds, 0, len(thresholds))});if(gt(ld(1),ld(0)),st(0,ld(1)),0)"
-        node = ffmpeg.source(self._info.path, **({"ss": f"{from_s:.6f}"} if from_s > 0 else {}))
+        # reinit_filter: where the picture size changes, a new graph would begin to count again.
+        node = ffmpeg.source(self._info.path, reinit_filter=0, **({"ss": f"{from_s:.6f}"} if from_s > 0 else {}))
         # Selecting before scaling: only what is wanted is scaled.
         node = node[str(self._info.video.index)].filter("select", rising)
         node = node.filter("scale", self._width, self._height, flags="bicubic").filter("format", "rgb24")
@@ -173,7 +177,13 @@ class Frames:
 
 def seek_point(info: MediaInfo, time_s: float) -> float:
     """Where to seek, in seconds, so that the frame at `time_s` and no earlier keyframe than needed is decoded."""
-    return max(0.0, time_s - float(1 / info.rate) / 2) if info.container in SEEKABLE_CONTAINERS else 0.0
+    if info.container in SEEKABLE_CONTAINERS:
+        return max(0.0, time_s - float(1 / info.rate) / 2)
+    if info.container in ROUGHLY_SEEKABLE_CONTAINERS:
+        # The keyframe before the last: in an open group of pictures the last alone is not enough.
+        place = int(np.searchsorted(info.keys_s, time_s, side="right")) - 2
+        return max(0.0, float(info.keys_s[place]) - SEEK_MARGIN_S) if place >= 0 else 0.0
+    return 0.0
 
 
 def _count_passed(thresholds: np.ndarray, low: int, high: int) -> str:

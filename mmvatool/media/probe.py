@@ -5,7 +5,7 @@ packets, never from frame / rate: phones record with a variable rate, and header
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 
@@ -14,6 +14,8 @@ import numpy as np
 from mmvatool.errors import MediaError
 from mmvatool.media import ffmpeg
 
+# Between two packets; a longer step of the clock makes ffmpeg's search for a time in MPEG streams miss.
+LONGEST_STEP_S = 10.0
 KEY_FLAG, DISCARD_FLAG = 0x1, 0x4
 NO_TIME = -(2**63)
 DEFAULT_RATE = Fraction(25)  # where nothing says: ffmpeg's own choice
@@ -23,10 +25,10 @@ STANDARD_RATES = tuple(Fraction(rate) for rate in (*range(1, 61), 72, 90, 100, 1
 )
 RAW_STREAMS = ("h264", "hevc", "vvc", "m4v", "mpegvideo", "obu", "av1")
 PICTURE_CONTAINERS = ("image2", "gif_pipe")
-_STREAM = re.compile(r"^  Stream #0:(\d+)(?:\[0x[0-9a-f]+\])?(?:\((\w+)\))?: (Video|Audio): (.*)$")
+_STREAM = re.compile(r"^  Stream #0:(\d+)(?:\[0x[0-9a-f]+\])?(?:\(([^()]+)\))?: (Video|Audio): (.*)$")
 _PICTURE = re.compile(r", (\w+)(?:\(([^)]*)\))?, (\d+)x(\d+)")
 _ROTATION = re.compile(r"rotation of (-?[\d.]+) degrees")
-_CHANNELS = {"mono": 1, "stereo": 2, "2.1": 3, "quad": 4, "4.0": 4, "5.0": 5, "5.1": 6, "6.1": 7, "7.1": 8}
+_CHANNELS = {"mono": 1, "stereo": 2, "downmix": 2, "quad": 4, "hexagonal": 6, "octagonal": 8, "cube": 8, "hexadecagonal": 16}
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,7 @@ class MediaInfo:
 
     `times_s` holds the time of every shown frame, float64 (N,), rising; `packet_count` also counts those that an edit
     list hides. `rate` is the nominal frame rate. `origin_s` is what the container's own clock shows at time 0.
+    `keys_s` holds the times of the key frames; it is empty where the clock jumps, so that nothing can be sought by it.
     """
 
     path: Path
@@ -86,6 +89,7 @@ class MediaInfo:
     packet_count: int
     open_gop: bool
     tags: dict[str, str]
+    keys_s: np.ndarray = field(default_factory=lambda: np.empty(0))
 
     @property
     def start_s(self) -> float:
@@ -104,8 +108,10 @@ class MediaInfo:
 
     def snap(self, time_s: float) -> float:
         """The frame boundary (a frame's start, or the end of the last) nearest to a time."""
-        edges = np.append(self.times_s, self.end_s)
-        return float(edges[np.abs(edges - time_s).argmin()])
+        after = int(np.searchsorted(self.times_s, time_s))
+        later = float(self.times_s[after]) if after < len(self.times_s) else self.end_s
+        sooner = float(self.times_s[max(0, after - 1)])
+        return sooner if time_s - sooner <= later - time_s else later
 
 
 def probe(path: Path) -> MediaInfo:
@@ -154,6 +160,7 @@ def probe(path: Path) -> MediaInfo:
         packet_count=len(packets.times_s),
         open_gop=packets.open_gop,
         tags=tags,
+        keys_s=packets.keys_s - origin_s,
     )
 
 
@@ -249,7 +256,8 @@ def _audio_stream(entry: _Entry) -> AudioStream:
     rate = re.search(r"(\d+) Hz, ([^,\n]+)", text)
     layout = rate[2].strip() if rate else "stereo"
     counted = re.match(r"(\d+) channels", layout)
-    channels = int(counted[1]) if counted else _CHANNELS.get(layout.split("(")[0], 2)
+    surround = re.match(r"(\d+)\.(\d+)(?:\.(\d+))?", layout)  # 5.1, 7.1.4: all of them count
+    channels = int(counted[1]) if counted else sum(int(part or 0) for part in surround.groups()) if surround else _CHANNELS.get(layout, 2)
     return AudioStream(index, text.split(" ", 1)[0].rstrip(","), int(rate[1]) if rate else 48000, channels, language)
 
 
@@ -263,6 +271,7 @@ class _Packets:
     shown: np.ndarray
     open_gop: bool
     pixel_aspect: Fraction
+    keys_s: np.ndarray
 
     @property
     def times_s(self) -> np.ndarray:
@@ -277,6 +286,7 @@ def _packets(path: Path, index: int) -> _Packets:
     tick, aspect = Fraction(1), Fraction(1)
     rows: list[tuple[int, int, int]] = []
     key_time, open_gop = NO_TIME, False
+    decoded_last, jumps = None, False
     for line in text.splitlines():
         if not line.startswith("#"):
             fields = line.split(",")
@@ -284,6 +294,8 @@ def _packets(path: Path, index: int) -> _Packets:
             decoded, presented = int(fields[1]), int(fields[2])
             shown_at = decoded if presented == NO_TIME else presented
             rows.append((shown_at, int(fields[3]), flags))
+            jumps |= decoded_last is not None and not 0 <= (decoded - decoded_last) * tick <= LONGEST_STEP_S
+            decoded_last = decoded
             open_gop |= shown_at < key_time
             key_time = shown_at if flags & KEY_FLAG else key_time
         elif line.startswith("#tb 0: "):
@@ -295,7 +307,8 @@ def _packets(path: Path, index: int) -> _Packets:
     shown = (table[:, 2] & DISCARD_FLAG) == 0
     if not shown.any():
         raise MediaError(path, "holds no video frame: it may be truncated, copy or export it again")
-    return _Packets(table[:, 0], tick, table[:, 1] * float(tick), shown, open_gop, aspect)
+    keys = table[:0, 0] if jumps else table[(table[:, 2] & KEY_FLAG) != 0, 0]
+    return _Packets(table[:, 0], tick, table[:, 1] * float(tick), shown, open_gop, aspect, keys * float(tick))
 
 
 def _rate(packets: _Packets, stated: Fraction | None) -> tuple[Fraction, bool]:

@@ -6,11 +6,12 @@ given to its encoder restore the exact rate, the colour matrix and range, the pi
 decoded once and checked before it gets its name.
 """
 
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -26,6 +27,8 @@ FADE_S = 0.010
 # Visually lossless, and 2-3 times faster than x264's default preset for a somewhat larger file.
 CRF = 18
 PRESET = "veryfast"
+# Linux takes arguments of up to 128 KiB, Windows command lines of 32,767 characters.
+LONGEST_TAG_BYTES = 16_384
 AAC_RATES_HZ = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
 # swscale's names for H.273 matrices; None: not tagged, read and written alike as swscale's default.
 MATRICES = {"bt709": "bt709", "smpte170m": "bt601", "bt470bg": "bt601", "fcc": "fcc", "smpte240m": "smpte240m", "bt2020nc": "bt2020"}
@@ -74,14 +77,20 @@ def render(timeline: Timeline, info: MediaInfo, target: Path, on_frame: Callable
     counts = [max(1, round(segment.length_s * info.rate)) for segment in timeline.segments]
     with _workspace(target) as folder:
         picture = folder / f"summary{target.suffix.lower()}"
-        sound = _write_sound(timeline, info, counts, folder / "sound.wav", container) if info.audio else None
+        notes = _departures(info)
+        sound = None
+        if info.audio:
+            try:
+                sound = _write_sound(timeline, info, counts, folder / "sound.wav", container)
+            except audio.SilentError:
+                notes.append("its sound cannot be decoded: rendered without sound")
         _write_video(timeline, info, counts, container, picture, sound, on_frame)
-        _check(picture, info, sum(counts), target)
+        _check(picture, info, sum(counts), sound is not None, target)
         try:
             picture.replace(target)
         except OSError as error:
             raise OutputError(target, f"cannot be written ({error.strerror}): choose another place with -o") from error
-    return _departures(info)
+    return notes
 
 
 def _departures(info: MediaInfo) -> list[str]:
@@ -92,7 +101,13 @@ def _departures(info: MediaInfo) -> list[str]:
         notes.append(f"variable frame rate: rendered at a constant {info.rate} frames a second")
     if any(depth in info.video.pixel_format for depth in ("10", "12", "16")):
         notes.append(f"{info.video.pixel_format} source: rendered with 8 bits a channel")
+    notes += [f"the metadata {key[:40]} is too long for ffmpeg and was left out" for key in info.tags.keys() - _passed(info.tags).keys()]
     return notes
+
+
+def _passed(tags: dict[str, str]) -> dict[str, str]:
+    """The tags short enough for a command line."""
+    return {key: value for key, value in tags.items() if len(os.fsencode(key + value)) < LONGEST_TAG_BYTES}
 
 
 def _odd(info: MediaInfo) -> bool:
@@ -124,6 +139,8 @@ def _write_video(
     from moviepy import VideoClip
 
     total = sum(counts)
+    # It writes two decimals, which are 0.00 for a frame every 300 s. The encoder's parameters say the true rate.
+    moviepy_rate = max(info.rate, Fraction(1))
     frames = _decode(timeline, info, counts)
     shown = next(frames)
     place = 0
@@ -131,17 +148,17 @@ def _write_video(
     def frame_at(time_s: float) -> np.ndarray:
         """moviepy asks in order, the first frame twice."""
         nonlocal shown, place
-        while place < round(time_s * info.rate):
+        while place < round(time_s * moviepy_rate):
             shown, place = next(frames), place + 1
             on_frame(place + 1)
         return shown
 
     # Half a frame longer: moviepy rounds the number of frames down.
-    clip = VideoClip(frame_function=frame_at, duration=float((total + Fraction(1, 2)) / info.rate))
+    clip = VideoClip(frame_function=frame_at, duration=float((total + Fraction(1, 2)) / moviepy_rate))
     try:
         clip.write_videofile(
             str(picture.absolute()),
-            fps=float(info.rate),
+            fps=float(moviepy_rate),
             codec=container.video_codec,
             preset=PRESET,
             audio=str(sound.absolute()) if sound else False,
@@ -150,8 +167,7 @@ def _write_video(
             ffmpeg_params=_encoder_params(info, container),
         )
     except OSError as error:
-        message = str(error).split("\n\n", 2)[-1]
-        raise RenderError(info.path, f"the encoder failed ({ffmpeg.last_words(message)}): is the disk full?") from error
+        raise _encoder_failed(info, error) from error
     finally:
         clip.close()
         frames.close()
@@ -174,19 +190,26 @@ def _decode(timeline: Timeline, info: MediaInfo, counts: list[int]) -> Generator
 
 
 def _segment_node(segment: Segment, info: MediaInfo, count: int) -> object:
-    half_s = float(1 / info.rate) / 2
+    quarter_s = float(1 / info.rate) / 4
     from_s = seek_point(info, segment.start_s)
-    node = ffmpeg.source(info.path, **({"ss": f"{from_s:.6f}"} if from_s > 0 else {}))[str(info.video.index)]
-    node = node.filter("trim", start=f"{info.origin_s + segment.start_s - half_s:.6f}").filter("setpts", "PTS-STARTPTS")
+    start_s = info.origin_s + segment.start_s
+    # reinit_filter: where the picture size changes, scale follows; a new graph would begin to count again.
+    node = ffmpeg.source(info.path, reinit_filter=0, **({"ss": f"{from_s:.6f}"} if from_s > 0 else {}))[str(info.video.index)]
+    # A quarter of a frame: trim rounds to the stream's clock, and AVI's ticks once a frame. Counted from the segment's
+    # start, not from the first frame that decodes: what follows a damaged start stays in its place.
+    node = node.filter("trim", start=f"{start_s - quarter_s:.6f}").filter("setpts", f"round(PTS-{start_s:.6f}/TB)")
     # Fills the place of a damaged frame, and makes a variable rate constant.
     node = node.filter("fps", fps=_ratio(info.rate), start_time=0)
     # Without accurate_rnd, which takes six times as long on this side and moves the mean by less than 1/255.
-    node = node.filter("scale", **_conversion("in", info.video.color), flags="bicubic+full_chroma_int").filter("format", "rgb24")
+    size = (info.video.width, info.video.height)
+    node = node.filter("scale", *size, **_conversion("in", info.video.color), flags="bicubic+full_chroma_int").filter("format", "rgb24")
     return node.output("pipe:", format="rawvideo", **{"frames:v": count})
 
 
 def _encoder_params(info: MediaInfo, container: Container) -> list[str]:
     rate, color, video = info.rate, info.video.color, info.video
+    if color.matrix == "gbr":  # a source of RGB: what is written is not, and a tag that says so shows green and magenta
+        color = replace(color, matrix="bt709", full_range=False, range_tagged=True)
     conversion = ":".join(f"{key}={value}" for key, value in _conversion("out", color).items())
     aspect = video.pixel_aspect.limit_denominator(65535)
     filters = [
@@ -203,7 +226,7 @@ def _encoder_params(info: MediaInfo, container: Container) -> list[str]:
     while timescale < 10_000:
         timescale *= 2
     params = ["-vf", ",".join(filters), "-fps_mode", "passthrough", "-video_track_timescale", str(timescale), *container.params]
-    for key, value in info.tags.items():
+    for key, value in _passed(info.tags).items():
         params += ["-metadata", f"{key}={value}"]
     if video.language:
         params += ["-metadata:s:v:0", f"language={video.language}"]
@@ -242,13 +265,22 @@ def _write_sound(timeline: Timeline, info: MediaInfo, counts: list[int], target:
     for segment, first, past in zip(timeline.segments, edges, edges[1:], strict=False):
         start = round(segment.start_s * rate_hz)
         bounds.append((start, start + past - first))
-    pcm = FFMPEG_AudioWriter(
-        str(target.absolute()), rate_hz, nbytes=2, nchannels=channels, codec="pcm_s16le", ffmpeg_params=["-rf64", "auto"]
-    )
-    with pcm as writer:
-        for number, samples in enumerate(audio.cut_samples(info, bounds, rate_hz, channels)):
-            writer.write_frames(_fade(samples, rate_hz, fade_in=number > 0, fade_out=number < len(bounds) - 1))
+    try:
+        pcm = FFMPEG_AudioWriter(
+            str(target.absolute()), rate_hz, nbytes=2, nchannels=channels, codec="pcm_s16le", ffmpeg_params=["-rf64", "auto"]
+        )
+        with pcm as writer:
+            for number, samples in enumerate(audio.cut_samples(info, bounds, rate_hz, channels)):
+                writer.write_frames(_fade(samples, rate_hz, fade_in=number > 0, fade_out=number < len(bounds) - 1))
+    except OSError as error:
+        raise _encoder_failed(info, error) from error
     return target
+
+
+def _encoder_failed(info: MediaInfo, error: OSError) -> RenderError:
+    """What moviepy raises, in one line: its message holds all that ffmpeg said, in parts of it as the repr of bytes."""
+    message = str(error).split("\n\n", 2)[-1].replace("\\n", "\n").removesuffix("'")
+    return RenderError(info.path, f"the encoder failed ({ffmpeg.last_words(message)}): is the disk full?")
 
 
 def _fade(samples: np.ndarray, rate_hz: int, *, fade_in: bool, fade_out: bool) -> np.ndarray:
@@ -263,7 +295,7 @@ def _fade(samples: np.ndarray, rate_hz: int, *, fade_in: bool, fade_out: bool) -
     return faded
 
 
-def _check(picture: Path, info: MediaInfo, frames: int, target: Path) -> None:
+def _check(picture: Path, info: MediaInfo, frames: int, with_sound: bool, target: Path) -> None:
     """Decode what was written; refuse it unless it has the planned frames, size and streams."""
     if not picture.is_file():
         raise RenderError(target, "the encoder wrote nothing: is the disk full?")
@@ -276,7 +308,7 @@ def _check(picture: Path, info: MediaInfo, frames: int, target: Path) -> None:
     got = sum(line.startswith("0,") for line in lines)
     size = f"#dimensions 0: {info.video.width}x{info.video.height}"
     sounding = any(line.startswith("#media_type 1: audio") for line in lines)
-    if got != frames or size not in lines or sounding != (info.audio is not None) or decoded.stderr:
+    if got != frames or size not in lines or sounding != with_sound or decoded.stderr:
         raise RenderError(
             target,
             f"the rendered file failed its check ({got} of {frames} frames, sound: {sounding}, {ffmpeg.last_words(decoded.stderr)}): "

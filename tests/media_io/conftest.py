@@ -41,6 +41,17 @@ def _late_start(path: Path) -> Path:
     return path
 
 
+def _resized(path: Path) -> Path:
+    """The picture doubles its size after 3 seconds, as calls and streams do."""
+    small, large = path.with_name("small.ts"), path.with_name("large.ts")
+    media.encode(small, _picture, 90, Fraction(30), None, X264)
+    media.encode(large, lambda n: _picture(n + 90), 90, Fraction(30), None, ("-vf", "scale=2*iw:2*ih", *X264))
+    joined = path.with_name("joined.txt")
+    joined.write_text(f"file {small}\nfile {large}\n")
+    media.run_ffmpeg("-f", "concat", "-safe", 0, "-i", joined, "-c", "copy", path)
+    return path
+
+
 def _variable(path: Path) -> Path:
     """Every seventh frame is missing and the rest jitters, as phones record."""
     keep = "select='mod(n,7)',settb=1/90000,setpts='PTS+0.004*sin(N)/TB'"
@@ -73,6 +84,8 @@ KINDS: dict[str, Callable[[Path], Path]] = {
     "plain.mpg": lambda path: _plain(path, "-c:v", "mpeg2video", "-q:v", "3", "-bf", "2", "-c:a", "mp2"),
     "edit.mp4": _edit_list,
     "late.ts": _late_start,
+    "resized.mkv": _resized,
+    "resized.ts": _resized,
     "variable.mp4": _variable,
     "rotated.mp4": _rotated,
     "anamorphic.mp4": lambda path: _plain(path, "-vf", "setsar=4/3", *X264),

@@ -1,11 +1,13 @@
 """One contract for both decoders: the same files, the same questions, the same frames."""
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 
 from mmvatool.errors import MediaError
 from mmvatool.media import frames as module
-from mmvatool.media.frames import DecordFrames, FFmpegFrames, Frames, frame_size
+from mmvatool.media.frames import DecordFrames, FFmpegFrames, Frames, frame_size, seek_point
 from mmvatool.media.probe import probe
 from tests import media
 from tests.media_io.conftest import KINDS
@@ -111,3 +113,31 @@ def test_nothing_to_decode_is_an_error(kinds, tmp_path):
     path.write_bytes(data)
     with pytest.raises(MediaError, match=r"damaged|no video frame"):
         Frames(probe(path)).read([0, 5])
+
+
+@pytest.mark.parametrize("suffix", ["ts", "flv"])
+def test_late_frames_of_streams_are_sought_not_decoded_from_the_start(tmp_path, suffix):
+    """An hour of MPEG-TS decoded from its start for every cut would take longer than to watch it."""
+    params = ("-c:v", "libx264", "-preset", "veryfast", "-bf", "2", "-g", "25", "-pix_fmt", "yuv420p")
+    path = media.encode(
+        tmp_path / f"in.{suffix}", lambda n: media.stamp(np.zeros((32, 128, 3), np.uint8), n), 500, Fraction(25), None, params
+    )
+    info = probe(path)
+    assert seek_point(info, 15.0) > 10
+    for start in range(0, 490, 70):
+        got = FFmpegFrames(info).read([start, start + 1, start + 9])
+        assert [media.read_stamp(frame) for frame in got] == [start, start + 1, start + 9]
+
+
+def test_a_clock_that_jumps_is_not_sought_by(tmp_path):
+    short = tmp_path / "short.ts"
+    media.encode(
+        short, lambda n: media.stamp(np.zeros((32, 128, 3), np.uint8), n), 100, Fraction(25), None, ("-c:v", "libx264", "-g", "10")
+    )
+    media.run_ffmpeg("-i", short, "-c", "copy", "-output_ts_offset", 3600, tmp_path / "later.ts")
+    path = tmp_path / "joined.ts"
+    path.write_bytes(short.read_bytes() + (tmp_path / "later.ts").read_bytes())
+    info = probe(path)
+    assert len(info.times_s) == 200
+    assert seek_point(info, info.end_s) == 0
+    assert [media.read_stamp(frame) for frame in FFmpegFrames(info).read([90, 110, 190])] == [90, 10, 90]

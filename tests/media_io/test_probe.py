@@ -120,6 +120,14 @@ def test_several_streams_the_default_one_is_taken(tmp_path, kinds):
     assert (probe(path).video.index, probe(path).video.width) == (1, 320)
 
 
+def test_languages_with_a_region(tmp_path, kinds):
+    path = tmp_path / "region.mkv"
+    media.run_ffmpeg("-i", kinds("plain.mp4"), "-c", "copy", "-metadata:s:v", "language=en-US", "-metadata:s:a", "language=de-CH", path)
+    info = probe(path)
+    assert info.audio is not None
+    assert (info.video.language, info.audio.language) == ("en-US", "de-CH")
+
+
 def _refused(path: Path) -> str:
     with pytest.raises(MediaError) as caught:
         probe(path)
@@ -144,3 +152,10 @@ def test_bad_files_are_named_with_the_cure(tmp_path, kinds, song):
     assert "has sound but no video" in _refused(song)
     assert "is a picture" in _refused(picture)
     assert "container" in _refused(raw)
+
+
+def test_snapping_goes_to_the_nearest_frame_boundary(kinds):
+    info = probe(kinds("plain.mp4"))
+    edges = np.append(info.times_s, info.end_s)
+    for time_s in np.random.default_rng(0).uniform(-1, info.end_s + 1, 200):
+        assert abs(info.snap(time_s) - time_s) == pytest.approx(np.abs(edges - time_s).min(), abs=1e-12)

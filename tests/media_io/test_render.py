@@ -102,6 +102,21 @@ def test_containers(kinds, tmp_path, suffix):
     assert _warnings(tmp_path / f"out{suffix}") == ""
 
 
+@pytest.mark.parametrize("name", ["resized.mkv", "resized.ts"])
+def test_a_picture_that_changes_its_size(kinds, tmp_path, name):
+    info, timeline, got, _ = _render(kinds(name), tmp_path / "out.mp4", ((0.5, 1.4), (2.6, 3.5), (4.0, 5.2)))
+    assert _stamps(info)[80:100] == list(range(80, 100))  # also where the frames are read for scoring
+    assert _stamps(got) == _planned_frames(timeline, info)
+    assert (got.video.width, got.video.height) == (info.video.width, info.video.height)
+
+
+def test_avi_is_cut_on_its_frames(tmp_path):
+    """Its clock ticks once a frame: a bound between two frames is rounded to one of them, at 30/s to the wrong one."""
+    path = media.draw_flashes(tmp_path / "in.avi", 6, Fraction(30), params=("-c:v", "mpeg4", "-q:v", "3"))
+    info, timeline, got, _ = _render(path, tmp_path / "out.mp4")
+    assert _stamps(got) == _planned_frames(timeline, info)
+
+
 def test_mp4_starts_with_its_index(kinds, tmp_path):
     _render(kinds("plain.mp4"), tmp_path / "out.mp4")
     data = (tmp_path / "out.mp4").read_bytes()
@@ -142,6 +157,17 @@ def test_colours_and_their_tags_are_the_sources(tmp_path, tags, matrix, full):
     before, after = FFmpegFrames(info).read([12])[0].astype(int), FFmpegFrames(got).read([2])[0]
     assert np.abs(before - after).mean() < COLOUR_TOLERANCE / 2
     assert np.abs((before - after).mean((0, 1))).max() < 1.5  # no cast
+
+
+def test_a_source_of_rgb_is_not_tagged_as_rgb(tmp_path):
+    colours = np.random.default_rng(0).integers(0, 256, (6, 8, 3), dtype=np.uint8).repeat(20, 0).repeat(20, 1)
+    params = ("-c:v", "libx264rgb", "-qp", "4", "-pix_fmt", "rgb24")
+    path = media.encode(tmp_path / "in.mkv", lambda n: colours, 50, Fraction(25), None, params)
+    info, _, got, _ = _render(path, tmp_path / "out.mp4", ((0.4, 1.2),))
+    assert info.video.color.matrix == "gbr"
+    assert (got.video.color.matrix, got.video.color.full_range) == ("bt709", False)
+    before, after = FFmpegFrames(info).read([12])[0].astype(int), FFmpegFrames(got).read([2])[0]
+    assert np.abs(before - after).mean() < COLOUR_TOLERANCE / 2
 
 
 @pytest.mark.parametrize("rate", [Fraction(30000, 1001), Fraction(25)])
@@ -227,6 +253,22 @@ def test_damaged_place_inside_a_kept_part(kinds, tmp_path):
     assert len(got.times_s) == round(timeline.duration_s * info.rate)
 
 
+def test_what_follows_a_damaged_start_of_a_kept_part_stays_in_its_place(tmp_path):
+    """Its first ten pictures are gone: the first that decodes stands for them, and no later one comes early."""
+    params = ("-c:v", "mjpeg", "-q:v", "3")
+    path = media.encode(tmp_path / "in.mkv", lambda n: media.stamp(np.zeros((64, 128, 3), np.uint8), n), 100, Fraction(25), None, params)
+    data = path.read_bytes()
+    starts = [at for at in range(len(data)) if data.startswith(b"\xff\xd8\xff", at)]
+    assert len(starts) == 100
+    damaged = bytearray(data)
+    for at in starts[50:60]:
+        past = data.index(b"\xff\xd9", at)
+        damaged[at:past] = bytes(past - at)
+    path.write_bytes(damaged)
+    _, _, got, _ = _render(path, tmp_path / "out.mp4", ((2.0, 3.0),))
+    assert _stamps(got) == [60] * 10 + list(range(60, 75))
+
+
 def test_progress_counts_every_frame(kinds, tmp_path):
     info = probe(kinds("plain.mp4"))
     timeline, seen = _cut(info), []
@@ -249,6 +291,47 @@ def test_a_source_that_changes_under_the_render_leaves_nothing(kinds, tmp_path):
     with pytest.raises(MediaError, match="cannot be decoded"):
         render.render(_cut(info), info, tmp_path / "out.mp4")
     assert [file.name for file in tmp_path.iterdir()] == ["in.mp4"]
+
+
+def test_sound_that_cannot_be_decoded_is_left_out_and_said(kinds, tmp_path):
+    path = tmp_path / "in.mkv"
+    media.run_ffmpeg("-i", kinds("plain.mkv"), "-c", "copy", "-bsf:a", "noise=drop=1", path)
+    info, timeline, got, notes = _render(path, tmp_path / "out.mp4")
+    assert info.audio is not None
+    assert got.audio is None
+    assert notes == ["its sound cannot be decoded: rendered without sound"]
+    assert _stamps(got) == _planned_frames(timeline, info)
+
+
+def test_metadata_too_long_for_a_command_line_is_left_out_and_said(kinds, tmp_path):
+    tags = tmp_path / "tags.txt"
+    tags.write_text(f";FFMETADATA1\ntitle=short\ncomment={'x' * 200_000}\n")
+    path = tmp_path / "in.mkv"
+    media.run_ffmpeg("-i", kinds("plain.mp4"), "-i", tags, "-map_metadata", 1, "-c", "copy", path)
+    _, _, got, notes = _render(path, tmp_path / "out.mp4", ((0.5, 0.8),))
+    assert got.tags == {"title": "short"}
+    assert "is too long" in notes[0]
+
+
+def test_a_frame_every_five_minutes(tmp_path):
+    path = media.draw_flashes(tmp_path / "in.mp4", 2400, Fraction(1, 300))
+    _, _, got, _ = _render(path, tmp_path / "out.mp4", ((300, 900), (1500, 2100)))
+    assert (got.rate, len(got.times_s), got.duration_s) == (Fraction(1, 300), 4, 1200)
+
+
+def test_a_disk_that_fills_up_under_the_sound_is_one_line(kinds, tmp_path, monkeypatch):
+    """As ENOSPC does: the encoder of the sound ends while it is being written to."""
+    from moviepy.audio.io.ffmpeg_audiowriter import FFMPEG_AudioWriter
+
+    def write_frames(self, samples):
+        raise OSError("MoviePy error: FFMPEG encountered an error: \n\n b'[wav @ 0x1] Error closing file: No space left on device\\n'")
+
+    monkeypatch.setattr(FFMPEG_AudioWriter, "write_frames", write_frames)
+    info = probe(kinds("plain.mp4"))
+    with pytest.raises(RenderError, match="No space left on device") as caught:
+        render.render(_cut(info), info, tmp_path / "out.mp4")
+    assert "\\n" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_check_refuses_what_was_not_planned(kinds, tmp_path, monkeypatch):
