@@ -166,6 +166,17 @@ def test_zhao_pairs_and_a_split_by_clip(small: Path, tmp_path: Path) -> None:
     assert isinstance(result, Result)
 
 
+def test_pictures_alone_can_be_trained_on(tmp_path: Path) -> None:
+    data = synthetic.draw(tmp_path / "data", images=24, tracks=3, clips_a_track=1, clip_s=0.2, image_px=16)
+    shutil.rmtree(data / "music")
+    (data / "music_va.csv").unlink()
+    recipe = tmp_path / "pictures.toml"
+    recipe.write_text('[towers.image]\nname = "compact"\ninput_px = 32\n[model]\nsimilarity = false\n[train]\nepochs = 1\nbatch_size = 8\n')
+    result = train(job(data, tmp_path / "run", recipe=str(recipe)))
+    assert set(result.evaluation.va) == {"image"}
+    assert loop.checkpoint.read(result.checkpoint).sigma is None
+
+
 def test_what_a_run_leaves_behind(traced: Path) -> None:
     names = {path.name for path in traced.iterdir()}
     assert {BEST, LAST, "best.json", "metrics.csv", "losses.png", "state.safetensors", "run.json"} <= names
