@@ -255,7 +255,7 @@ def _save_checkpoint(run: Session, name: str, metrics: dict[str, Any]) -> None:
         "licences": json.dumps(inside),
         "backbones": json.dumps(run.weights),
     }
-    checkpoint.save(run.job.out / name, run.model, run.recipe.name, run.recipe.towers, notes)
+    checkpoint.save(run.job.out / name, run.model, run.recipe.name, run.recipe.towers, notes, torch.float16)
 
 
 def _check_folder(job: Job) -> None:

@@ -1,6 +1,8 @@
 """The paper's image tower: CLIP ViT-B/32 (Radford et al. 2021) through open_clip."""
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import open_clip
@@ -30,10 +32,11 @@ class ClipImageTower(nn.Module):
     def __init__(self, source: str = "ViT-B-32", pretrained: str = "openai") -> None:
         super().__init__()
         try:
-            if Path(source).is_dir():
-                model = open_clip.create_model(f"local-dir:{source}", require_pretrained=True)
-            else:
-                model = open_clip.create_model(source, pretrained=pretrained, require_pretrained=True)
+            with _silence():
+                if Path(source).is_dir():
+                    model = open_clip.create_model(f"local-dir:{source}", require_pretrained=True)
+                else:
+                    model = open_clip.create_model(source, pretrained=pretrained, require_pretrained=True)
         except (OSError, RuntimeError, ValueError) as error:
             raise WeightsError(
                 f"CLIP weights for {source!r} could not be loaded ({first_line(error)}): connect to the model hub once, or "
@@ -71,3 +74,14 @@ class ClipImageTower(nn.Module):
     def embed(self, batch: Sequence[torch.Tensor]) -> torch.Tensor:
         """Preprocessed pictures to (N, 512)."""
         return self.encode(batch)
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """open_clip and the hub log what they raise as well, on several lines of stderr; the error alone says it."""
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logging.disable(before)
