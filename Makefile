@@ -7,9 +7,10 @@ READY := $(VENV)/.ready
 .PHONY: demo test lint bench docs clean
 .DEFAULT_GOAL := test
 
+# Without pip inside: Debian's Python has no ensurepip unless python3-venv is installed, but its pip can serve another Python.
 $(READY): pyproject.toml
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	$(PYTHON) -m venv --without-pip $(VENV)
+	$(PYTHON) -m pip --python $(BIN)/python install --quiet --disable-pip-version-check --editable '.[dev]'
 	touch $@
 
 demo: $(READY)  ## draw a sample clip, summarize it, say where the results are

@@ -1,3 +1,22 @@
-"""mmvatool: valence and arousal of pictures, music and words, and videos cut by them."""
+"""mmvatool: valence and arousal of pictures, music and words, and videos cut by them.
+
+The Python API, imported when first used:
+
+    from mmvatool import Settings, summarize
+    summary = summarize("vlog.mp4", settings=Settings(ratio=0.2))
+"""
+
+from importlib import import_module
+from typing import Any
 
 __version__ = "0.1.0"
+
+_API = {"summarize": "mmvatool.pipelines.summarize", "Summary": "mmvatool.pipelines.summarize", "Settings": "mmvatool.selection"}
+
+__all__ = ["Settings", "Summary", "__version__", "summarize"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _API:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_API[name]), name)

@@ -1,0 +1,5 @@
+"""`python -m mmvatool`."""
+
+from mmvatool.cli import main
+
+main()

@@ -1,0 +1,103 @@
+"""The command line: parse, call one function, print. Commands are imported only when they are called.
+
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 some of several inputs failed, 130 interrupted.
+"""
+
+import os
+import signal
+import sys
+import traceback
+from importlib import import_module
+from types import FrameType
+
+import click
+
+from mmvatool import __version__
+from mmvatool.errors import MmvatoolError, SettingsError
+from trainer.errors import TrainerError
+
+COMMANDS = {
+    "completion": "mmvatool.cli.completion",
+    "dataset": "mmvatool.cli.dataset",
+    "evaluate": "mmvatool.cli.evaluate",
+    "summarize": "mmvatool.cli.summarize",
+    "train": "mmvatool.cli.train",
+}
+EXIT_FAILED, EXIT_USAGE, EXIT_PARTLY, EXIT_INTERRUPTED = 1, 2, 3, 130
+
+
+class LazyGroup(click.Group):
+    """A group whose commands live in modules of their own, under the command's name."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names of all commands."""
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import the command when it is called."""
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = getattr(import_module(COMMANDS[cmd_name]), cmd_name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands with their first lines."""
+        commands = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, command.get_short_help_str(90)) for name, command in commands if command])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="mmvatool")
+def cli() -> None:
+    """Feel what pictures, music and words feel like, and cut videos by it.
+
+    Exit codes: 0 done, 1 failed, 2 wrong usage, 3 some of several inputs failed, 130 interrupted. Data goes to stdout,
+    everything else to stderr.
+    """
+
+
+def main() -> None:
+    """The console script."""
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)  # Windows has no SIGHUP
+        if number is not None and signal.getsignal(number) == signal.SIG_DFL:  # nohup's choice is kept
+            signal.signal(number, _terminated)
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(args: list[str]) -> int:
+    """Run one command line and turn whatever it raises into one line on stderr and an exit code."""
+    try:
+        result = cli.main(args, prog_name="mmvatool", standalone_mode=False)
+        sys.stdout.flush()
+        return result if isinstance(result, int) else 0
+    except SettingsError as error:
+        return _fail(error, EXIT_USAGE, args)
+    except (MmvatoolError, TrainerError) as error:
+        return _fail(error, EXIT_FAILED, args)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("Interrupted: nothing half-written is left.", err=True)
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:  # the reader of a pipe has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_FAILED
+    except Exception as error:  # a bug, or a machine in trouble
+        return _fail(error, EXIT_FAILED, args)
+
+
+def _fail(error: Exception, code: int, args: list[str]) -> int:
+    from mmvatool.cli.console import clean, explain
+
+    if "--debug" in args:
+        traceback.print_exception(error)
+    click.echo(f"Error: {clean(explain(error))}", err=True)
+    return code
+
+
+def _terminated(number: int, frame: FrameType | None) -> None:
+    """A signal to end does it like an exception, so that temporary files go."""
+    raise SystemExit(128 + number)

@@ -1,0 +1,75 @@
+"""What people see: progress and messages on stderr, tables on stdout."""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from mmvatool.errors import MmvatoolError
+from trainer.errors import TrainerError
+
+
+def clean(text: str) -> str:
+    """Text that is safe to print on one line: control characters and undecodable bytes of file names are escaped."""
+    printable = "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+    return printable.encode(errors="backslashreplace").decode()
+
+
+def explain(error: Exception, path: Path | None = None) -> str:
+    """An error in a line: its own message if it was raised on purpose, else what it is and what to do."""
+    if isinstance(error, MmvatoolError | TrainerError):
+        return str(error)
+    what = error.strerror if isinstance(error, OSError) and error.strerror else f"{type(error).__name__}: {error}"
+    return f"{f'{path}: ' if path else ''}failed unexpectedly ({what}): --debug shows where; please report it if the machine is well"
+
+
+def clock(seconds: float) -> str:
+    """m:ss, or h:mm:ss."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+class Reporter:
+    """Messages by level: 0 quiet (errors only), 1 normal, 2 verbose."""
+
+    def __init__(self, level: int) -> None:
+        self.level = level
+        self._console = Console(stderr=True, markup=False, emoji=False, highlight=False, soft_wrap=True)
+
+    def error(self, text: str) -> None:
+        """Always shown."""
+        self._console.print(f"Error: {clean(text)}")
+
+    def say(self, text: str) -> None:
+        """Shown unless quiet."""
+        if self.level >= 1:
+            self._console.print(clean(text))
+
+    def detail(self, text: str) -> None:
+        """Shown with -v."""
+        if self.level >= 2:
+            self._console.print(clean(text))
+
+    @contextmanager
+    def progress(self) -> Iterator[Callable[[str, int], AbstractContextManager[Callable[[int], None]]]]:
+        """Bars with time left, on a terminal; each stage is a bar."""
+        bars = Progress(
+            TextColumn("{task.description:>10}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(compact=True),
+            console=self._console,
+            transient=True,
+            disable=self.level < 1 or not self._console.is_terminal,
+        )
+
+        @contextmanager
+        def stage(name: str, total: int) -> Iterator[Callable[[int], None]]:
+            task = bars.add_task(name, total=total)
+            yield lambda done: bars.update(task, completed=done)
+
+        with bars:
+            yield stage

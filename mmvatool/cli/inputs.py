@@ -1,0 +1,157 @@
+"""From the paths on a command line to jobs: which files are read, and where each result goes."""
+
+import glob
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from mmvatool.cli.console import clean
+from mmvatool.errors import FileError, MediaError
+
+VIDEO_SUFFIXES = frozenset(
+    f".{name}"
+    for name in (
+        "3gp",
+        "asf",
+        "avi",
+        "flv",
+        "m2ts",
+        "m4v",
+        "mkv",
+        "mov",
+        "mp4",
+        "mpeg",
+        "mpg",
+        "mts",
+        "mxf",
+        "ogv",
+        "ts",
+        "vob",
+        "webm",
+        "wmv",
+    )
+)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One input and its target."""
+
+    input: Path
+    target: Path
+
+
+def is_own_output(path: Path) -> bool:
+    """Whether a file looks like a summary that this tool wrote: `<name>.summary.<suffix>`."""
+    return bool(re.search(r"\.summary\.[^.]+$", path.name))
+
+
+def find_videos(given: tuple[str, ...]) -> tuple[list[Path], list[FileError]]:
+    """Files named, videos directly in folders, and matches of patterns (`**` goes into subfolders).
+
+    The tool's own outputs are left out, unless one is named alone; patterns pass over hidden files, as a shell's do.
+
+    Args:
+        given: paths as typed.
+
+    Returns:
+        The files in the order given (folders and patterns in natural order), each once; and an error for each path that
+        gave none.
+
+    Raises:
+        click.BadParameter: an empty name; a missing file, or a pattern without a match, given alone.
+    """
+    files: list[Path] = []
+    errors: list[FileError] = []
+    for text in given:
+        if not text:  # an empty variable in a script; Path("") would be the working folder
+            raise click.BadParameter("an empty name: name a video or a folder", param_hint="VIDEO|FOLDER")
+        path = Path(text)
+        try:
+            found = _look_up(text, path)
+        except _NotThereError as error:
+            if len(given) == 1:
+                raise click.BadParameter(clean(str(error)), param_hint="VIDEO|FOLDER") from error
+            errors.append(error)
+            continue
+        except OSError as error:
+            errors.append(MediaError(path, f"cannot be read ({error.strerror}): check its name and permissions"))
+            continue
+        named_alone = found == [path] and len(given) == 1
+        videos = [file for file in found if named_alone or not is_own_output(file)]
+        if not videos and found != [path]:
+            errors.append(MediaError(path, "holds no video (*.summary.* are this tool's own): name videos, or a folder with videos in it"))
+        files += videos
+    if not files and not errors:
+        errors.append(MediaError(Path(given[0]), "is a summary already, as all that was named: name one alone to summarize it again"))
+    once: dict[Path, Path] = {}
+    for file in files:
+        once.setdefault(_identity(file), file)
+    return list(once.values()), errors
+
+
+class _NotThereError(MediaError):
+    """A file that does not exist, or a pattern without a match."""
+
+
+def _look_up(text: str, path: Path) -> list[Path]:
+    """What one path gives: itself, the videos in a folder, or the matches of a pattern."""
+    if path.is_dir():
+        inside = (file for file in path.iterdir() if file.suffix.lower() in VIDEO_SUFFIXES and not file.name.startswith("."))
+        return sorted((file for file in inside if file.is_file()), key=_natural)
+    if path.exists():
+        return [path]
+    if not re.search(r"[*?[]", text):
+        raise _NotThereError(path, "no such file: check the name")
+    # Not Path.glob: it gives hidden files and refuses some patterns that every shell takes.
+    matches = [file for name in glob.glob(text, recursive=True) if (file := Path(name)).is_file()]  # noqa: PTH207
+    if not matches:
+        raise _NotThereError(path, "no file matches this pattern: check it")
+    return sorted(matches, key=_natural)
+
+
+def _identity(path: Path) -> Path:
+    """The same for all spellings of one name in one folder."""
+    return path.parent.resolve() / path.name
+
+
+def plan_jobs(files: list[Path], output: str | None, default_suffix: str, *, several: bool = False) -> list[Job]:
+    """Give each input its target.
+
+    `output` is a folder if it ends in a slash, exists as one, or there are several files; a file otherwise.
+
+    Args:
+        files: the inputs.
+        output: the -o option.
+        default_suffix: what stands behind the input's stem, ".summary.mp4".
+        several: whether several inputs were given, though not all of them may be there.
+
+    Raises:
+        click.UsageError: two inputs would write one file, or a file stands where the folder should be.
+    """
+    if output is None:
+        targets = [file.with_name(file.stem + default_suffix) for file in files]
+    else:
+        where = Path(output)
+        if not output:
+            raise click.UsageError("-o is empty: name a file or a folder")
+        if output.endswith(("/", "\\")) or where.is_dir() or several or len(files) > 1:
+            if where.exists() and not where.is_dir():
+                raise click.UsageError(f"-o {clean(output)}: is a file, but a folder is needed")
+            targets = [where / (file.stem + default_suffix) for file in files]
+        else:
+            targets = [where]
+    taken: dict[Path, Path] = {}
+    for file, target in zip(files, targets, strict=True):
+        other = taken.setdefault(_identity(target), file)
+        if other is not file:
+            raise click.UsageError(clean(f"{other} and {file} would both write {target}: run them apart, or rename one"))
+    return [Job(file, target) for file, target in zip(files, targets, strict=True)]
+
+
+def _natural(path: Path) -> tuple[list[list[tuple[bool, int, str]]], str]:
+    """clip before clip2 before clip10, folder by folder; what differs in zeros or case alone by its spelling."""
+    pieces = [re.split(r"(\d+)", name) for name in (*path.parent.parts, path.stem)]
+    return [[(part.isdecimal(), int(part) if part.isdecimal() else 0, part.lower()) for part in parts] for parts in pieces], str(path)

@@ -1,0 +1,103 @@
+"""Options and value types that several commands share."""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from mmvatool.timeline import Segment
+
+_UNITS_S = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
+
+
+def parse_time(text: str) -> float:
+    """Seconds of "90", "1.5s", "1m30s", "1:30" or "1:02:03.5".
+
+    Raises:
+        ValueError: anything else.
+    """
+    text = text.strip()
+    if re.fullmatch(r"\d+(:[0-5]?\d){0,2}(\.\d+)?", text) or re.fullmatch(r"\d*\.\d+", text):
+        seconds = 0.0
+        for part in text.split(":"):
+            seconds = seconds * 60 + float(part)
+        return seconds
+    parts = re.findall(r"(\d+(?:\.\d+)?)(ms|h|m|s)", text)
+    if not parts or "".join(number + unit for number, unit in parts) != text:
+        raise ValueError(f"{text!r} is not a time: write 90, 1.5s, 1m30s or 1:30")
+    return sum(float(number) * _UNITS_S[unit] for number, unit in parts)
+
+
+class Time(click.ParamType):
+    """A length or point of time."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Text to seconds."""
+        if isinstance(value, float):
+            return value
+        try:
+            return parse_time(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+class TimeRange(click.ParamType):
+    """START-END."""
+
+    name = "start-end"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Segment:
+        """Text to a segment."""
+        if isinstance(value, Segment):
+            return value
+        try:
+            start, end = value.split("-")
+            return Segment(parse_time(start), parse_time(end))
+        except ValueError:
+            self.fail(f"{value!r} is not a range of time: write 1:20-1:35, the end after the start", param, ctx)
+
+
+def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """--model, --device, --batch-size, --precision: how predictions are made."""
+    for option in (
+        click.option(
+            "--precision",
+            type=click.Choice(["float32", "bf16"]),
+            default="float32",
+            show_default=True,
+            help="Arithmetic of the model. bf16 is faster on a GPU; its rounding can change what is chosen.",
+        ),
+        click.option("--batch-size", type=click.IntRange(min=1), default=32, show_default=True, help="Frames scored at once."),
+        click.option(
+            "--device",
+            type=click.Choice(["auto", "cpu", "cuda", "mps"]),
+            default="auto",
+            show_default=True,
+            help="Where the model runs; auto takes a GPU if there is one.",
+        ),
+        click.option(
+            "--model",
+            type=click.Path(),
+            metavar="NAME|FILE",
+            default="compact",
+            show_default=True,
+            help="compact (bundled), or the path of a .safetensors checkpoint.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def output_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """--json, --quiet, -v, --debug: what is printed."""
+    for option in (
+        click.option("--debug", is_flag=True, help="Show the traceback of an error."),
+        click.option("-v", "--verbose", is_flag=True, help="Also say what was done otherwise, and why."),
+        click.option("-q", "--quiet", is_flag=True, help="Print errors only (and data asked for with --json or --dry-run)."),
+        click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout."),
+    ):
+        command = option(command)
+    return command

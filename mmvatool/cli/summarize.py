@@ -1,0 +1,229 @@
+"""`mmvatool summarize`."""
+
+import json
+import time
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from mmvatool.cli import EXIT_FAILED, EXIT_PARTLY
+from mmvatool.cli.console import Reporter, clean, clock, explain
+from mmvatool.cli.inputs import Job, find_videos, plan_jobs
+from mmvatool.cli.options import Time, TimeRange, model_options, output_options
+from mmvatool.errors import OutputError
+from mmvatool.timeline import Segment
+
+if TYPE_CHECKING:
+    from mmvatool.pipelines.summarize import Summary
+    from trainer import Predictor
+
+
+@click.command()
+@click.argument("inputs", nargs=-1, required=True, type=click.Path(), metavar="VIDEO|FOLDER...")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(),  # a shell completes file names for this type
+    metavar="FILE|FOLDER",
+    help="Where to write. A folder if it ends in /, exists as one, or several videos are given; else a file, whose suffix chooses the "
+    "container (.mp4 .m4v .mov .mkv .webm).  [default: NAME.summary.mp4 beside the video]",
+)
+@click.option("--ratio", type=float, help="Part of the video to keep at most, between 0 and 1.  [default: 0.15]")
+@click.option("--duration", type=Time(), help="Length to keep at most, instead of --ratio: 90, 1m30s, 1:30.")
+@click.option(
+    "--by",
+    type=click.Choice(["image", "music", "both"]),
+    default="image",
+    show_default=True,
+    help="Whose arousal counts: the pictures', the sound's (loudness and onsets, reported as 'energy'), or the mean of both ranks.",
+)
+@click.option(
+    "--shots",
+    type=click.Choice(["auto", "uniform"]),
+    default="auto",
+    show_default=True,
+    help="Where it may be cut: at change points of what the model sees, or every 2 seconds.",
+)
+@click.option(
+    "--value",
+    type=click.Choice(["integral", "mean"]),
+    default="integral",
+    show_default=True,
+    help="Worth of a shot: mean arousal x length, or the mean alone (TVSum's protocol; prefers short shots).",
+)
+@click.option("--keep", type=TimeRange(), multiple=True, help="Keep this stretch whatever it shows, e.g. 1:20-1:35. Repeatable.")
+@click.option("--drop", type=TimeRange(), multiple=True, help="Leave this stretch out, e.g. 0-10. Repeatable.")
+@click.option("--min-shot", type=Time(), default="1s", show_default=True, help="Shortest shot.")
+@click.option("--max-shot", type=Time(), default="15s", show_default=True, help="Longest shot, at least 4s.")
+@click.option("--plot", is_flag=True, help="Also write NAME.summary.png: the arousal curve with the kept parts shaded.")
+@click.option("--dry-run", is_flag=True, help="Choose only: print the shots, write nothing.")
+@click.option("--overwrite", is_flag=True, help="Replace outputs that exist.  [default: an error]")
+@click.option("--skip-existing", is_flag=True, help="Leave out videos whose summary exists.")
+@model_options
+@output_options
+def summarize(
+    inputs: tuple[str, ...],
+    output: str | None,
+    ratio: float | None,
+    duration: float | None,
+    by: str,
+    shots: str,
+    value: str,
+    keep: tuple[Segment, ...],
+    drop: tuple[Segment, ...],
+    min_shot: float,
+    max_shot: float,
+    plot: bool,
+    dry_run: bool,
+    overwrite: bool,
+    skip_existing: bool,
+    model: str,
+    device: str,
+    batch_size: int,
+    precision: str,
+    as_json: bool,
+    quiet: bool,
+    verbose: bool,
+    debug: bool,
+) -> int:
+    """Keep the most arousing part of videos, as finished videos.
+
+    Writes NAME.summary.mp4 and NAME.summary.json for each video. Folders give the videos directly in them; the tool's
+    own outputs (*.summary.*) are left out.
+
+    \b
+    Examples:
+      mmvatool summarize vlog.mp4
+      mmvatool summarize *.mp4 -o out/ --ratio 0.2 --json
+      mmvatool summarize talk.mkv --duration 1m30s --by music
+      mmvatool summarize vlog.mp4 --keep 1:20-1:35 --drop 0-10 --dry-run
+    """
+    if ratio is not None and duration is not None:
+        raise click.UsageError("--ratio and --duration say the same thing twice: give one")
+    if overwrite and skip_existing:
+        raise click.UsageError("--overwrite and --skip-existing contradict each other: give one")
+    files, missing = find_videos(inputs)
+    jobs = plan_jobs(files, output, ".summary.mp4", several=len(inputs) > 1)
+    reporter = Reporter(0 if quiet else 2 if verbose else 1)
+
+    from mmvatool.pipelines.summarize import summarize as summarize_video
+    from mmvatool.selection import DEFAULT_RATIO, Settings
+
+    settings = Settings(DEFAULT_RATIO if ratio is None else ratio, duration, by, shots, value, min_shot, max_shot, keep, drop)
+    skipped = [job for job in jobs if skip_existing and not dry_run and job.target.exists()]
+    for job in skipped:
+        reporter.say(f"{job.input}: skipped, {job.target} exists")
+    todo = [job for job in jobs if job not in skipped]
+    results: list[Summary] = []
+    failures: list[tuple[Path, str]] = []
+
+    def failed(error: Exception, *jobs: Job) -> None:
+        """Tell of an error once, note it for each job, and go on."""
+        if debug:
+            traceback.print_exception(error)
+        reporter.error(explain(error, jobs[0].input))
+        failures.extend((job.input, explain(error, job.input)) for job in jobs)
+
+    for absent in missing:
+        failed(absent, Job(absent.path, absent.path))
+    predictor = None
+    if todo:
+        try:
+            if output is not None and not dry_run:
+                _make_folder(todo[0].target, Path(output))
+            predictor = _load(model, device, precision, batch_size)
+        except Exception as error:
+            failed(error, *todo)
+    if predictor is not None:
+        for job in todo:
+            started = time.monotonic()
+            try:
+                with reporter.progress() as progress:
+                    summary = summarize_video(
+                        job.input,
+                        job.target,
+                        predictor=predictor,
+                        settings=settings,
+                        plot=plot,
+                        dry_run=dry_run,
+                        overwrite=overwrite,
+                        progress=progress,
+                    )
+            except Exception as error:  # whatever it is, the other files go on
+                failed(error, job)
+                continue
+            results.append(summary)
+            _tell(summary, reporter, time.monotonic() - started, table=dry_run and not as_json)
+    if as_json:
+        document = {
+            "results": [summary.to_json() for summary in results],
+            "skipped": [str(job.input) for job in skipped],
+            "failures": [{"input": str(path), "error": text} for path, text in failures],
+        }
+        click.echo(json.dumps(document, indent=2))
+    if not failures:
+        return 0
+    return EXIT_PARTLY if results or skipped else EXIT_FAILED
+
+
+def _load(model: str, device: str, precision: str, batch_size: int) -> "Predictor":
+    from trainer import Predictor
+
+    return Predictor.load(model, device=device, precision=precision, batch_size=batch_size)
+
+
+def _make_folder(target: Path, output: Path) -> None:
+    """Create the output folder that -o names; a file's folder must be there."""
+    if target != output:
+        try:
+            output.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(output, f"cannot be created ({error.strerror}): choose another folder with -o") from error
+
+
+def _tell(summary: "Summary", reporter: Reporter, seconds: float, *, table: bool) -> None:
+    if table:
+        _print_table(summary)
+    for note in summary.fallbacks:
+        reporter.detail(f"{summary.input}: {note}")
+    kept = [shot for shot in summary.shots if shot.kept]
+    length_s, whole_s = summary.timeline.duration_s, summary.info.duration_s
+    where = "would be kept" if summary.output is None else f"-> {summary.output}"
+    shots = f"{len(kept)} shot{'s' if len(kept) != 1 else ''}"
+    reporter.say(
+        f"{summary.input}: {shots}, {_length(length_s, whole_s)} of {_length(whole_s, whole_s)} ({length_s / whole_s:.1%}) {where} in {seconds:.1f} s"
+    )
+
+
+def _length(seconds: float, whole_s: float) -> str:
+    """m:ss, or tenths of a second for a video under a minute."""
+    return f"{seconds:.1f} s" if whole_s < 60 else clock(seconds)
+
+
+def _print_table(summary: "Summary") -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=clean(str(summary.input)), title_justify="left")
+    for name in ("start", "end", "length s", "valence", "arousal"):
+        table.add_column(name, justify="right")
+    table.add_column("kept")
+    for shot in summary.shots:
+        table.add_row(
+            f"{_clock_exact(shot.segment.start_s)}",
+            f"{_clock_exact(shot.segment.end_s)}",
+            f"{shot.segment.length_s:.2f}",
+            "-" if shot.valence is None else f"{shot.valence:.3f}",
+            f"{shot.arousal:.3f}",
+            "kept" if shot.kept else "",
+            style="bold" if shot.kept else "",
+        )
+    Console(markup=False, emoji=False, highlight=False).print(table)
+
+
+def _clock_exact(seconds: float) -> str:
+    """m:ss.ss."""
+    hundredths = round(seconds * 100)
+    return f"{hundredths // 6000}:{hundredths // 100 % 60:02d}.{hundredths % 100:02d}"

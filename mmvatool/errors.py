@@ -1,0 +1,44 @@
+"""Everything the application raises on purpose. Every message names the file, what was wrong and what to do.
+
+MmvatoolError
+├── SettingsError    a combination of options that cannot be (the command line reports it as a usage error)
+├── MediaError       an input that cannot be read as what it should be
+├── PlanError        a selection that cannot be made (a budget under one frame, kept ranges over the budget)
+├── OutputError      a target that exists or cannot be written
+└── RenderError      a rendering that failed or did not pass its check
+"""
+
+from pathlib import Path
+
+
+class MmvatoolError(Exception):
+    """Root of all."""
+
+
+class SettingsError(MmvatoolError):
+    """A combination of options that cannot be."""
+
+
+class FileError(MmvatoolError):
+    """Something about one file: `path: what was wrong: what to do`."""
+
+    def __init__(self, path: Path, problem: str) -> None:
+        super().__init__(f"{path}: {problem}")
+        self.path = path
+        self.problem = problem
+
+
+class MediaError(FileError):
+    """An input that cannot be read as what it should be."""
+
+
+class PlanError(FileError):
+    """A selection that cannot be made."""
+
+
+class OutputError(FileError):
+    """A target that exists or cannot be written."""
+
+
+class RenderError(FileError):
+    """A rendering that failed or did not pass its check."""

@@ -1,0 +1,44 @@
+"""Which shots to keep: the exact 0/1 knapsack, by dynamic programming over the capacity. Pure."""
+
+import numpy as np
+
+
+def solve(values: np.ndarray, weights: np.ndarray, capacity: int) -> np.ndarray:
+    """Choose items of the greatest total value whose total weight is within the capacity.
+
+    Exact (to float rounding of the sums) in O(N x capacity) time. The table of decisions is kept as bits: 5,400 items
+    and a capacity of 194,400 take 131 MB.
+
+    Args:
+        values: float (N,), each >= 0.
+        weights: int (N,), each >= 1, in the unit of the capacity.
+        capacity: total weight allowed, >= 0.
+
+    Returns:
+        bool (N,): which items are chosen.
+
+    Raises:
+        ValueError: lengths that differ, a negative or non-finite value, a weight under 1 or a negative capacity.
+    """
+    values, weights = np.asarray(values, np.float64), np.asarray(weights, np.int64)
+    if values.shape != weights.shape or values.ndim != 1:
+        raise ValueError(f"values {values.shape} and weights {weights.shape} must be of one length")
+    if not (np.isfinite(values).all() and (values >= 0).all() and (weights >= 1).all() and capacity >= 0):
+        raise ValueError("values must be finite and >= 0, weights >= 1, the capacity >= 0")
+    capacity = min(capacity, int(weights.sum()))
+    best = np.zeros(capacity + 1)
+    taken = []
+    for value, weight in zip(values, weights, strict=True):
+        better = np.zeros(capacity + 1, dtype=bool)
+        if weight <= capacity:
+            with_item = best[: capacity + 1 - weight] + value
+            better[weight:] = with_item > best[weight:]
+            best[weight:][better[weight:]] = with_item[better[weight:]]
+        taken.append(np.packbits(better))
+    chosen = np.zeros(len(values), dtype=bool)
+    left = capacity
+    for item in range(len(values) - 1, -1, -1):
+        if taken[item][left >> 3] >> (7 - (left & 7)) & 1:
+            chosen[item] = True
+            left -= int(weights[item])
+    return chosen

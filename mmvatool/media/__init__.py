@@ -1,0 +1,1 @@
+"""All that touches decord, ffmpeg and moviepy: probing, reading and rendering. Knows nothing of the model."""

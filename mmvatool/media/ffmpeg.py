@@ -1,0 +1,145 @@
+"""The one place that runs ffmpeg: commands composed with ffmpeg-python, run as argument lists with a time limit.
+
+The binary is imageio-ffmpeg's (or the one IMAGEIO_FFMPEG_EXE names), the same that moviepy uses. It brings no ffprobe.
+"""
+
+import os
+import re
+import subprocess
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import IO, Any
+
+import ffmpeg
+import imageio_ffmpeg
+
+from mmvatool.errors import MediaError
+
+RUN_LIMIT_S = 3600.0
+STALL_LIMIT_S = 120.0
+PIPE_BYTES = 1 << 20  # a frame of 1080p is 6 MB: fewer turns than with the usual 64 KiB
+
+
+class FFmpegError(MediaError):
+    """ffmpeg failed; `stderr` is all that it said."""
+
+    def __init__(self, path: Path, stderr: str) -> None:
+        super().__init__(path, f"ffmpeg failed: {last_words(stderr)}")
+        self.stderr = stderr
+
+
+@dataclass(frozen=True)
+class Output:
+    """What a finished ffmpeg said."""
+
+    stdout: bytes
+    stderr: str
+
+
+@cache
+def executable() -> str:
+    """Path of the ffmpeg binary."""
+    return str(imageio_ffmpeg.get_ffmpeg_exe())
+
+
+def source(path: Path, **options: Any) -> Any:
+    """An ffmpeg-python input node. The `file:` protocol keeps names like `-x.mp4` or `a:b.mp4` from meaning something else."""
+    name = f"file:{path.absolute()}"
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        # ffmpeg-python hashes names as UTF-8, which a name with undecodable bytes is not: it gets the bytes themselves.
+        return ffmpeg.input(os.fsencode(name), **options)
+    return ffmpeg.input(name, **options)
+
+
+def run(node: Any, path: Path, *, log: str = "error", limit_s: float = RUN_LIMIT_S) -> Output:
+    """Run a composed command to its end.
+
+    Args:
+        node: an ffmpeg-python output node; data goes to `pipe:`.
+        path: the file an error should name.
+        log: ffmpeg's log level.
+        limit_s: seconds after which it is killed.
+
+    Raises:
+        FFmpegError: ffmpeg failed; the message ends with its own last words.
+        MediaError: it ran past the limit.
+    """
+    try:
+        done = subprocess.run(_command(node, log), stdin=subprocess.DEVNULL, capture_output=True, timeout=limit_s)
+    except subprocess.TimeoutExpired as error:
+        raise MediaError(path, f"ffmpeg did not finish within {limit_s:.0f} s: the file may be damaged") from error
+    stderr = done.stderr.decode(errors="replace")
+    if done.returncode:
+        raise FFmpegError(path, stderr)
+    return Output(done.stdout, stderr)
+
+
+@contextmanager
+def stream(node: Any, path: Path) -> Iterator["Reader"]:
+    """Run a composed command and read its stdout while it works; leaving the block ends it.
+
+    Raises:
+        MediaError: no data for STALL_LIMIT_S seconds (raised by the read).
+    """
+    with tempfile.TemporaryFile() as errors:
+        process = subprocess.Popen(
+            _command(node, "error"), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, pipesize=PIPE_BYTES
+        )
+        assert process.stdout is not None
+        try:
+            yield Reader(process, process.stdout, errors, path)
+        finally:
+            process.kill()
+            process.stdout.close()
+            process.wait()
+
+
+class Reader:
+    """Reads whole pieces from a running ffmpeg."""
+
+    def __init__(self, process: subprocess.Popen[bytes], stdout: IO[bytes], errors: IO[bytes], path: Path) -> None:
+        self._process, self._stdout, self._errors, self._path = process, stdout, errors, path
+
+    def read(self, size: int) -> bytes:
+        """Up to `size` bytes: fewer only at the end of the data."""
+        stalled = threading.Event()
+
+        def give_up() -> None:
+            stalled.set()
+            self._process.kill()
+
+        timer = threading.Timer(STALL_LIMIT_S, give_up)
+        timer.start()
+        try:
+            data = self._stdout.read(size)
+        finally:
+            timer.cancel()
+        if stalled.is_set():
+            raise MediaError(self._path, f"ffmpeg gave nothing for {STALL_LIMIT_S:.0f} s: the file may be damaged")
+        return data
+
+    def errors(self) -> str:
+        """What ffmpeg has said on stderr so far; waits for it to end, so read to the end of the data first."""
+        self._process.wait()
+        self._errors.seek(0)
+        return self._errors.read().decode(errors="replace")
+
+
+def last_words(stderr: str) -> str:
+    """The line of ffmpeg's stderr that says most: the last that is not a consequence of an earlier one."""
+    lines = [line.strip() for line in stderr.splitlines() if line.strip()]
+    noise = ("Error opening input file", "Conversion failed", "Error opening output file")
+    telling = [line for line in lines if not line.startswith(noise)] or lines or ["no message"]
+    return re.sub(r"^(\[[^]]*\] )+(Error opening input: )?", "", telling[-1])
+
+
+def _command(node: Any, log: str) -> list[str]:
+    # -copyts: without it ffmpeg counts MPEG-TS from the first packet of the stream that is read, sound and picture apart.
+    return list(ffmpeg.compile(node, cmd=[executable(), "-nostdin", "-hide_banner", "-copyts", "-loglevel", log], overwrite_output=True))

@@ -1,0 +1,184 @@
+"""Frames of a video by index: decord where it can, ffmpeg where decord cannot, the same pictures from both.
+
+Both give RGB, upright, square pixels, scaled so that the shorter side has at most SHORT_SIDE_PX: what the towers look
+at, and small enough that a batch stays small whatever the video is.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+
+from mmvatool.errors import MediaError
+from mmvatool.media import ffmpeg
+from mmvatool.media.probe import MediaInfo
+
+SHORT_SIDE_PX = 256
+# One filter expression holds this many times: 5,400 in one would pass the length limit of a command-line argument.
+CHUNK = 256
+# Containers in which decord was seen to find the right frame; in MPEG-TS it is off by a group of pictures.
+DECORD_CONTAINERS = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "avi")
+# In these ffmpeg seeks to a keyframe at or before the time asked for. Elsewhere it may land on any packet, or nowhere in a
+# raw stream: decode from the start.
+SEEKABLE_CONTAINERS = DECORD_CONTAINERS
+
+
+class FrameSource(Protocol):
+    """Reads frames of one video."""
+
+    def read(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
+        """Frames by index into `MediaInfo.times_s`.
+
+        Args:
+            indices: rising, not repeated.
+
+        Returns:
+            (N, height, width, 3) uint8 RGB.
+
+        Raises:
+            MediaError: they cannot be decoded.
+        """
+        ...
+
+
+def frame_size(info: MediaInfo) -> tuple[int, int]:
+    """Width and height that frames are read at."""
+    width, height = float(info.video.width * info.video.pixel_aspect), float(info.video.height)
+    scale = min(1.0, SHORT_SIDE_PX / min(width, height))
+    return max(1, round(width * scale)), max(1, round(height * scale))
+
+
+class DecordFrames:
+    """Frames through decord.
+
+    Raises:
+        MediaError: decord cannot open the file, or would give other frames than those asked for.
+    """
+
+    def __init__(self, info: MediaInfo) -> None:
+        if info.container not in DECORD_CONTAINERS:
+            raise MediaError(info.path, f"decord misplaces frames in {info.container}")
+        if len(info.times_s) != info.packet_count:
+            raise MediaError(info.path, "decord does not follow the edit list")
+        if info.open_gop:
+            raise MediaError(info.path, "decord misplaces frames in open groups of pictures")
+        width, height = frame_size(info)
+        try:
+            import decord
+        except ImportError as error:
+            raise MediaError(info.path, "decord is not installed here") from error
+        decord.logging.set_level(decord.logging.QUIET)
+        self._failures: tuple[type[Exception], ...] = (decord.DECORDError, RuntimeError, IndexError, UnicodeError)
+        self._info = info
+        try:
+            self._reader = decord.VideoReader(str(info.path.absolute()), width=width, height=height)
+            full = decord.VideoReader(str(info.path.absolute()))[0].shape
+        except self._failures as error:
+            raise MediaError(info.path, "decord cannot open it") from error
+        if len(self._reader) != info.packet_count or full != (info.video.height, info.video.width, 3):
+            raise MediaError(info.path, "decord reads another stream or another number of frames")
+
+    def read(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
+        """See FrameSource."""
+        try:
+            return self._reader.get_batch([int(index) for index in indices]).asnumpy()
+        except self._failures as error:
+            raise MediaError(self._info.path, "decord cannot decode all of it") from error
+
+
+class FFmpegFrames:
+    """Frames through ffmpeg: slower for scattered frames, reads what ffmpeg reads, and gets past damaged places.
+
+    A frame that cannot be decoded is replaced by the nearest one that can; `damaged` counts them.
+    """
+
+    def __init__(self, info: MediaInfo) -> None:
+        self._info = info
+        self._width, self._height = frame_size(info)
+        self._last: np.ndarray | None = None
+        self.damaged = 0
+
+    def read(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
+        """See FrameSource."""
+        wanted = np.asarray(indices, dtype=np.int64)
+        frames = np.empty((len(wanted), self._height, self._width, 3), np.uint8)
+        for start in range(0, len(wanted), CHUNK):
+            times_s = self._info.times_s[wanted[start : start + CHUNK]]
+            got = self._decode(times_s)
+            if len(got) != len(times_s):
+                got = np.stack([self._nearest(time_s) for time_s in times_s])
+            frames[start : start + CHUNK] = got
+        return frames
+
+    def _nearest(self, time_s: float) -> np.ndarray:
+        """The first frame that decodes at or after a time, else the last one read."""
+        for span_s in (None, 10.0, 60.0):
+            got = self._decode(np.array([time_s if span_s is None else max(self._info.start_s, time_s - span_s)]))
+            if len(got):
+                self._last = got[0]
+                break
+            self.damaged += span_s is None
+        if self._last is None:
+            raise MediaError(self._info.path, f"no frame can be decoded at {time_s:.1f} s: the file is damaged, copy or export it again")
+        return self._last
+
+    def _decode(self, times_s: np.ndarray) -> np.ndarray:
+        """The first frame at or after each time, in one run of ffmpeg; fewer if some are missing."""
+        half_s = float(1 / self._info.rate) / 2
+        from_s = seek_point(self._info, float(times_s[0]))
+        thresholds = times_s + self._info.origin_s - half_s / 2
+        # Counts the thresholds passed; a frame is selected when the count has risen since the last selected one.
+        rising = f"st(1,{_count_passed(thresholds, 0, len(thresholds))});if(gt(ld(1),ld(0)),st(0,ld(1)),0)"
+        node = ffmpeg.source(self._info.path, **({"ss": f"{from_s:.6f}"} if from_s > 0 else {}))
+        # Selecting before scaling: only what is wanted is scaled.
+        node = node[str(self._info.video.index)].filter("select", rising)
+        node = node.filter("scale", self._width, self._height, flags="bicubic").filter("format", "rgb24")
+        node = node.output("pipe:", format="rawvideo", fps_mode="passthrough", max_error_rate=1, **{"frames:v": len(times_s)})
+        data = ffmpeg.run(node, self._info.path).stdout
+        size = self._height * self._width * 3
+        return np.frombuffer(data[: len(data) // size * size], np.uint8).reshape(-1, self._height, self._width, 3)
+
+
+class Frames:
+    """Frames through decord until it fails, then through ffmpeg. `fallback` says why, once it happened."""
+
+    def __init__(self, info: MediaInfo) -> None:
+        self._info = info
+        self._source: FrameSource
+        self.fallback: str | None = None
+        try:
+            self._source = DecordFrames(info)
+        except MediaError as error:
+            self._fall_back(error)
+
+    def read(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
+        """See FrameSource."""
+        try:
+            return self._source.read(indices)
+        except MediaError as error:
+            if isinstance(self._source, FFmpegFrames):
+                raise
+            self._fall_back(error)
+            return self._source.read(indices)
+
+    @property
+    def damaged(self) -> int:
+        """Frames that could not be decoded and were replaced by a neighbour."""
+        return self._source.damaged if isinstance(self._source, FFmpegFrames) else 0
+
+    def _fall_back(self, error: MediaError) -> None:
+        self.fallback = f"frames decoded by ffmpeg: {error.problem}"
+        self._source = FFmpegFrames(self._info)
+
+
+def seek_point(info: MediaInfo, time_s: float) -> float:
+    """Where to seek, in seconds, so that the frame at `time_s` and no earlier keyframe than needed is decoded."""
+    return max(0.0, time_s - float(1 / info.rate) / 2) if info.container in SEEKABLE_CONTAINERS else 0.0
+
+
+def _count_passed(thresholds: np.ndarray, low: int, high: int) -> str:
+    """An ffmpeg expression of `t`: how many thresholds lie at or before it, as a balanced tree of comparisons."""
+    if low == high:
+        return str(low)
+    middle = (low + high) // 2
+    return f"if(lt(t,{thresholds[middle]:.6f}),{_count_passed(thresholds, low, middle)},{_count_passed(thresholds, middle + 1, high)})"

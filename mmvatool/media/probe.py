@@ -1,0 +1,333 @@
+"""What a video file holds: streams, rational rate, rotation, colour, and the time of every frame, all by content.
+
+Times are in seconds from the start of the container, as ffmpeg and every player count them. Frame times come from the
+packets, never from frame / rate: phones record with a variable rate, and headers of truncated files lie.
+"""
+
+import re
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+
+from mmvatool.errors import MediaError
+from mmvatool.media import ffmpeg
+
+KEY_FLAG, DISCARD_FLAG = 0x1, 0x4
+NO_TIME = -(2**63)
+DEFAULT_RATE = Fraction(25)  # where nothing says: ffmpeg's own choice
+# Rates that cameras and editors use; a rate measured through a container's coarse clock is snapped to one of them.
+STANDARD_RATES = tuple(Fraction(rate) for rate in (*range(1, 61), 72, 90, 100, 120, 144, 240)) + tuple(
+    Fraction(rate * 1000, 1001) for rate in (24, 30, 48, 60, 120, 240)
+)
+RAW_STREAMS = ("h264", "hevc", "vvc", "m4v", "mpegvideo", "obu", "av1")
+PICTURE_CONTAINERS = ("image2", "gif_pipe")
+_STREAM = re.compile(r"^  Stream #0:(\d+)(?:\[0x[0-9a-f]+\])?(?:\((\w+)\))?: (Video|Audio): (.*)$")
+_PICTURE = re.compile(r", (\w+)(?:\(([^)]*)\))?, (\d+)x(\d+)")
+_ROTATION = re.compile(r"rotation of (-?[\d.]+) degrees")
+_CHANNELS = {"mono": 1, "stereo": 2, "2.1": 3, "quad": 4, "4.0": 4, "5.0": 5, "5.1": 6, "6.1": 7, "7.1": 8}
+
+
+@dataclass(frozen=True)
+class Color:
+    """Colour tags, each None where the stream does not say: H.273 names as ffmpeg prints them."""
+
+    matrix: str | None = None
+    primaries: str | None = None
+    transfer: str | None = None
+    full_range: bool = False
+    range_tagged: bool = False
+
+
+@dataclass(frozen=True)
+class VideoStream:
+    """A video stream: `width` x `height` as shown, that is after rotation; `pixel_aspect` likewise."""
+
+    index: int
+    codec: str
+    width: int
+    height: int
+    pixel_aspect: Fraction
+    rotation_deg: float
+    pixel_format: str
+    color: Color
+    language: str | None
+
+
+@dataclass(frozen=True)
+class AudioStream:
+    """An audio stream."""
+
+    index: int
+    codec: str
+    rate_hz: int
+    channels: int
+    language: str | None
+
+
+@dataclass(frozen=True)
+class MediaInfo:
+    """A probed video.
+
+    `times_s` holds the time of every shown frame, float64 (N,), rising; `packet_count` also counts those that an edit
+    list hides. `rate` is the nominal frame rate. `origin_s` is what the container's own clock shows at time 0.
+    """
+
+    path: Path
+    container: str
+    origin_s: float
+    video: VideoStream
+    audio: AudioStream | None
+    rate: Fraction
+    constant_rate: bool
+    times_s: np.ndarray
+    end_s: float
+    packet_count: int
+    open_gop: bool
+    tags: dict[str, str]
+
+    @property
+    def start_s(self) -> float:
+        """Time of the first frame."""
+        return float(self.times_s[0])
+
+    @property
+    def duration_s(self) -> float:
+        """From the first frame to the end of the last."""
+        return self.end_s - self.start_s
+
+    def frame_at(self, times_s: np.ndarray) -> np.ndarray:
+        """Indices of the frames on screen at the given times; times outside give the first or last frame."""
+        tolerance_s = float(1 / self.rate) / 100
+        return np.clip(np.searchsorted(self.times_s, times_s + tolerance_s, side="right") - 1, 0, len(self.times_s) - 1)
+
+    def snap(self, time_s: float) -> float:
+        """The frame boundary (a frame's start, or the end of the last) nearest to a time."""
+        edges = np.append(self.times_s, self.end_s)
+        return float(edges[np.abs(edges - time_s).argmin()])
+
+
+def probe(path: Path) -> MediaInfo:
+    """Probe a video by its content.
+
+    Raises:
+        MediaError: not there, empty, unreadable, not media, without a moving picture, or without a single frame.
+    """
+    if not path.is_file():
+        raise MediaError(path, "no such file: check the name")
+    try:
+        with path.open("rb") as file:
+            if not file.read(1):
+                raise MediaError(path, "the file is empty: record or copy it again")
+    except OSError as error:
+        raise MediaError(path, f"cannot be read ({error.strerror}): check its permissions") from error
+    container, origin_s, described, tags = _describe(path)
+    videos = [entry for entry in described if entry[2] == "Video" and "(attached pic)" not in entry[3]]
+    if not videos:
+        sound = any(entry[2] == "Audio" for entry in described)
+        raise MediaError(path, f"{'has sound but no video stream' if sound else 'holds no video stream'}: give a video file")
+    if container in PICTURE_CONTAINERS or container.endswith("_pipe"):
+        raise MediaError(path, "is a picture, not a video: give a video file")
+    if container in RAW_STREAMS:
+        raise MediaError(path, f"is a raw {container} stream, whose frames carry no times: put it into a container first, as .mp4")
+    chosen = next((entry for entry in videos if "(default)" in entry[3]), videos[0])
+    audios = [entry for entry in described if entry[2] == "Audio"]
+    heard = next((entry for entry in audios if "(default)" in entry[3]), audios[0] if audios else None)
+    stated = _stated_rate(chosen[3])
+    packets = _packets(path, chosen[0])
+    rate, constant = _rate(packets, stated)
+    shown = np.flatnonzero(packets.shown)
+    times_s = packets.times_s[shown] - origin_s
+    last_s = packets.durations_s[shown[-1]]
+    end_s = float(times_s[-1] + (last_s if last_s > 0 else float(1 / rate)))
+    return MediaInfo(
+        path=path,
+        container=container,
+        origin_s=origin_s,
+        video=_video_stream(path, chosen, packets.pixel_aspect),
+        audio=_audio_stream(heard) if heard else None,
+        rate=rate,
+        constant_rate=constant,
+        times_s=times_s,
+        end_s=end_s,
+        packet_count=len(packets.times_s),
+        open_gop=packets.open_gop,
+        tags=tags,
+    )
+
+
+_Entry = tuple[int, str | None, str, str]  # index, language, kind, ffmpeg's description with what follows it
+
+
+def _describe(path: Path) -> tuple[str, float, list[_Entry], dict[str, str]]:
+    """Container name, clock at time 0, streams and global tags, from one run of ffmpeg that reads headers only."""
+    try:
+        output = ffmpeg.run(ffmpeg.source(path).output("pipe:", format="ffmetadata", map_metadata=0), path, log="info", limit_s=120)
+    except ffmpeg.FFmpegError as error:
+        if "moov atom not found" in error.stderr and _is_mp4(path):
+            raise MediaError(
+                path, "is truncated or was never finished (its index, the moov atom, is missing): copy or export it again"
+            ) from error
+        raise MediaError(path, f"is not a media file ({ffmpeg.last_words(error.stderr)}): give a video file") from error
+    container = re.search(r"^Input #0, (\S+), from '", output.stderr, re.MULTILINE)
+    entries: list[_Entry] = []
+    for line in output.stderr.split("Output #0")[0].splitlines():
+        if match := _STREAM.match(line):
+            entries.append((int(match[1]), match[2], match[3], match[4]))
+        elif entries and line.startswith("    "):
+            entries[-1] = (*entries[-1][:3], f"{entries[-1][3]}\n{line}")
+    origin = re.search(r"^  Duration: .*, start: (-?[\d.]+)", output.stderr, re.MULTILINE)
+    return (
+        container[1] if container else "unknown",
+        float(origin[1]) if origin else 0.0,
+        entries,
+        _tags(output.stdout.decode(errors="replace")),
+    )
+
+
+def _is_mp4(path: Path) -> bool:
+    """ffmpeg takes any file named .mp4 for one; a real one begins with a box of one of these kinds."""
+    with path.open("rb") as file:
+        return file.read(8)[4:] in (b"ftyp", b"mdat", b"free", b"wide", b"skip", b"moov")
+
+
+def _tags(text: str) -> dict[str, str]:
+    """The global part of an ffmetadata file; `=`, `;`, `#`, backslash and newline come escaped with a backslash."""
+    body = text.split("\n", 1)[1] if text.startswith(";FFMETADATA") else text
+    body = re.split(r"(?<!\\)\n\[", body)[0]
+    tags = {}
+    for line in re.split(r"(?<!\\)\n", body):
+        key, equals, value = re.sub(r"\\(.)", lambda found: found[1], line, flags=re.DOTALL).partition("=")
+        if equals:
+            tags[key] = value
+    of_the_file = {"major_brand", "minor_version", "compatible_brands", "encoder"}
+    return {key: value for key, value in tags.items() if key.lower() not in of_the_file}
+
+
+def _video_stream(path: Path, entry: _Entry, pixel_aspect: Fraction) -> VideoStream:
+    index, language, _, text = entry
+    picture = _PICTURE.search(text)
+    if not picture:
+        raise MediaError(path, "its video stream has no picture size (no frame of it can be read): it may be truncated, copy it again")
+    rotation = _ROTATION.search(text)
+    rotation_deg = float(rotation[1]) if rotation else 0.0
+    width, height = int(picture[3]), int(picture[4])
+    if round(rotation_deg / 90) % 2:
+        width, height, pixel_aspect = height, width, 1 / pixel_aspect
+    pixel_format = picture[1]
+    return VideoStream(
+        index=index,
+        codec=text.split(" ", 1)[0].rstrip(","),
+        width=width,
+        height=height,
+        pixel_aspect=pixel_aspect,
+        rotation_deg=rotation_deg,
+        pixel_format=pixel_format,
+        color=_color(pixel_format, picture[2] or ""),
+        language=language,
+    )
+
+
+def _color(pixel_format: str, tags: str) -> Color:
+    """Read `tv, bt709, progressive` or `pc, bt470bg/bt709/iec61966-2-1`; a tag that is absent or "unknown" is None."""
+    parts = [part.strip() for part in tags.split(",")]
+    full = "pc" in parts or pixel_format.startswith("yuvj")
+    tagged = full or "tv" in parts
+    names: list[str | None] = [None, None, None]
+    for part in parts:
+        split = part.split("/")
+        if len(split) == 3:
+            names = [None if name == "unknown" else name for name in split]
+        elif re.fullmatch(r"bt\d+\w*|smpte\d+\w*|fcc|gbr|ycgco", part):
+            names = [part, part, part]
+    return Color(names[0], names[1], names[2], full, tagged)
+
+
+def _audio_stream(entry: _Entry) -> AudioStream:
+    index, language, _, text = entry
+    rate = re.search(r"(\d+) Hz, ([^,\n]+)", text)
+    layout = rate[2].strip() if rate else "stereo"
+    counted = re.match(r"(\d+) channels", layout)
+    channels = int(counted[1]) if counted else _CHANNELS.get(layout.split("(")[0], 2)
+    return AudioStream(index, text.split(" ", 1)[0].rstrip(","), int(rate[1]) if rate else 48000, channels, language)
+
+
+@dataclass(frozen=True)
+class _Packets:
+    """All packets of a video stream in order of presentation."""
+
+    ticks: np.ndarray
+    tick_s: Fraction
+    durations_s: np.ndarray
+    shown: np.ndarray
+    open_gop: bool
+    pixel_aspect: Fraction
+
+    @property
+    def times_s(self) -> np.ndarray:
+        return self.ticks * float(self.tick_s)
+
+
+def _packets(path: Path, index: int) -> _Packets:
+    """Read the times and flags of every packet without decoding: ffmpeg's framecrc muxer prints them."""
+    # +genpts: MPEG program streams give times to some frames only.
+    node = ffmpeg.source(path, fflags="+genpts").output("pipe:", map=f"0:{index}", c="copy", format="framecrc")
+    text = ffmpeg.run(node, path).stdout.decode()
+    tick, aspect = Fraction(1), Fraction(1)
+    rows: list[tuple[int, int, int]] = []
+    key_time, open_gop = NO_TIME, False
+    for line in text.splitlines():
+        if not line.startswith("#"):
+            fields = line.split(",")
+            flags = next((int(field.split("=")[1], 16) for field in fields if "F=" in field), KEY_FLAG)
+            decoded, presented = int(fields[1]), int(fields[2])
+            shown_at = decoded if presented == NO_TIME else presented
+            rows.append((shown_at, int(fields[3]), flags))
+            open_gop |= shown_at < key_time
+            key_time = shown_at if flags & KEY_FLAG else key_time
+        elif line.startswith("#tb 0: "):
+            tick = Fraction(line.split(": ")[1])
+        elif line.startswith("#sar 0: "):
+            numerator, denominator = map(int, line.split(": ")[1].split("/"))
+            aspect = Fraction(numerator, denominator) if numerator and denominator else Fraction(1)
+    table = np.array(sorted(set(rows)), dtype=np.int64).reshape(-1, 3)
+    shown = (table[:, 2] & DISCARD_FLAG) == 0
+    if not shown.any():
+        raise MediaError(path, "holds no video frame: it may be truncated, copy or export it again")
+    return _Packets(table[:, 0], tick, table[:, 1] * float(tick), shown, open_gop, aspect)
+
+
+def _rate(packets: _Packets, stated: Fraction | None) -> tuple[Fraction, bool]:
+    """Nominal frame rate, and whether every frame keeps to it.
+
+    A fine clock (mp4's) gives the rate exactly. A coarse one (Matroska's milliseconds) has its steps averaged and
+    snapped to a standard rate, or to what the container itself states if that is near.
+    """
+    ticks = packets.ticks[packets.shown]
+    steps = np.diff(ticks)
+    steps = steps[steps > 0]
+    if not len(steps):
+        return stated or DEFAULT_RATE, True
+    median = float(np.median(steps))
+    step, coarse = median, 1 < median < 100
+    if (steps == median).mean() > 0.9 and not coarse:
+        rate = 1 / (Fraction(median) * packets.tick_s)
+    else:
+        usual = steps[np.abs(steps - median) <= median / 4]
+        measured = 1 / (Fraction(float(usual.mean())) * packets.tick_s)
+        near = stated is not None and abs(stated / measured - 1) < Fraction(2, 100)
+        rate = stated if stated and near else _snap(measured, float(measured) / 100)
+        step = float(1 / (rate * packets.tick_s))
+    ideal = ticks[0] + np.arange(len(ticks)) * step
+    return rate, bool(np.abs(ticks - ideal).max() <= max(min(1.0, step / 2), step / 4))
+
+
+def _stated_rate(description: str) -> Fraction | None:
+    found = re.search(r"([\d.]+) fps", description)
+    return _snap(Fraction(found[1]), 0.006) if found and float(found[1]) > 0 else None
+
+
+def _snap(rate: Fraction, tolerance: float) -> Fraction:
+    nearest = min(STANDARD_RATES, key=lambda standard: abs(standard - rate))
+    return nearest if abs(nearest - rate) <= tolerance else rate.limit_denominator(1001)

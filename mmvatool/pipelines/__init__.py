@@ -1,0 +1,1 @@
+"""One pipeline a file, readable top to bottom: from a path to a file."""

@@ -1,0 +1,281 @@
+"""`summarize`: from a video file to the part of it worth watching. One pipeline, readable top to bottom.
+
+probe -> sample a frame (and/or a window of sound) for each 2-second slot -> predict VA and embeddings -> shots -> value of
+a shot = mean arousal x length -> exact knapsack under the budget -> Timeline -> render -> check -> rename.
+"""
+
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mmvatool import energy, report
+from mmvatool.errors import OutputError
+from mmvatool.media import audio, render
+from mmvatool.media.frames import Frames
+from mmvatool.media.probe import MediaInfo, probe
+from mmvatool.selection import Curve, ScoredShot, Settings, budget_s, choose
+from mmvatool.shots import LEAST_MAX_SHOT_S, Slots, shots, slots, uniform_shots
+from mmvatool.timeline import Segment, Timeline
+
+if TYPE_CHECKING:
+    from trainer import Predictor
+
+SCHEMA = "mmvatool.summary/1"
+
+# progress(stage, total) opens a stage and gives a function that is told how much of it is done.
+Progress = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
+
+
+@contextmanager
+def no_progress(stage: str, total: int) -> Iterator[Callable[[int], None]]:
+    """The Progress that shows nothing."""
+    yield lambda done: None
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The result: the plan, and what was written (`output` is None for a dry run)."""
+
+    input: Path
+    output: Path | None
+    model: str
+    settings: Settings
+    info: MediaInfo
+    curve: Curve
+    shots: tuple[ScoredShot, ...]
+    fallbacks: tuple[str, ...] = ()
+
+    @property
+    def timeline(self) -> Timeline:
+        """What is rendered."""
+        return Timeline.of(self.input, (shot.segment for shot in self.shots if shot.kept))
+
+    def to_json(self) -> dict[str, object]:
+        """The documented form (docs/formats.md), schema SCHEMA."""
+        settings = asdict(self.settings)
+        for name in ("keep", "drop"):
+            settings[name] = [[round(part.start_s, 6), round(part.end_s, 6)] for part in getattr(self.settings, name)]
+        return {
+            "schema": SCHEMA,
+            "input": str(self.input),
+            "output": None if self.output is None else str(self.output),
+            "model": self.model,
+            "settings": settings,
+            "duration_s": round(self.info.duration_s, 6),
+            "summary_s": round(self.timeline.duration_s, 6),
+            "shots": [
+                {
+                    "start_s": round(shot.segment.start_s, 6),
+                    "end_s": round(shot.segment.end_s, 6),
+                    "valence": None if shot.valence is None else round(shot.valence, 6),
+                    "arousal": round(shot.arousal, 6),
+                    "kept": shot.kept,
+                }
+                for shot in self.shots
+            ],
+            "fallbacks": list(self.fallbacks),
+        }
+
+
+def summarize(
+    path: Path | str,
+    output: Path | str | None = None,
+    *,
+    predictor: "Predictor | None" = None,
+    settings: Settings | None = None,
+    plot: bool = False,
+    dry_run: bool = False,
+    overwrite: bool = False,
+    progress: Progress = no_progress,
+) -> Summary:
+    """Summarize a video: the shots of the highest arousal that fit the budget, as a finished video.
+
+    Args:
+        path: the video.
+        output: where to; `<name>.summary.mp4` beside the input by default. A JSON lies beside it, under the same name.
+        predictor: a loaded model; the bundled one by default.
+        settings: how to choose.
+        plot: also write the arousal curve, with the kept parts shaded, as a PNG beside the output.
+        dry_run: choose only; nothing is written.
+        overwrite: replace existing outputs; otherwise they are an error.
+        progress: told how far each stage is.
+
+    Returns:
+        The plan and where it went.
+
+    Raises:
+        MediaError: the input cannot be read as a video (or has no sound, when sound is asked for).
+        PlanError: the budget is under one frame, or ranges to keep do not fit.
+        OutputError: an output exists or cannot be written.
+        RenderError: encoding failed or its result did not pass the check.
+    """
+    path, settings = Path(path), settings or Settings()
+    target = Path(output) if output is not None else default_output(path)
+    if not dry_run:
+        check_writable(path, target, overwrite=overwrite, plot=plot)
+    if predictor is None:
+        from trainer import Predictor
+
+        predictor = Predictor.load()
+    info = probe(path)
+    grid = slots(info.start_s, info.end_s)
+    frames = Frames(info)
+    curve, embeddings, model, notes = _feel(info, grid, frames, predictor, settings, progress)
+    summary = Summary(
+        input=path,
+        output=None,
+        model=model,
+        settings=settings,
+        info=info,
+        curve=curve,
+        shots=choose(_find_shots(info, grid, frames, embeddings, settings), curve, info, settings),
+    )
+    notes += [note for note in (frames.fallback, f"{frames.damaged} frames are damaged" if frames.damaged else None) if note]
+    if not dry_run:
+        total = sum(round(segment.length_s * info.rate) for segment in summary.timeline.segments)
+        with progress("rendering", total) as rendered:
+            notes += render.render(summary.timeline, info, target, rendered)
+        summary = replace(summary, output=target)
+    summary = replace(summary, fallbacks=tuple(notes))
+    if not dry_run:
+        _write(target.with_suffix(".json"), (json.dumps(summary.to_json(), indent=2) + "\n").encode())
+        if plot:
+            kept = summary.timeline.segments
+            _write(target.with_suffix(".png"), report.curve_png(curve.times_s, curve.va[:, 1], kept, (info.start_s, info.end_s), path.name))
+    return summary
+
+
+def default_output(path: Path, folder: Path | None = None) -> Path:
+    """`<name>.summary.mp4`, beside the input or in a folder."""
+    return (folder or path.parent) / f"{path.stem}.summary.mp4"
+
+
+def outputs(target: Path, *, plot: bool) -> list[Path]:
+    """All files that a summary writes."""
+    return [target, target.with_suffix(".json"), *([target.with_suffix(".png")] if plot else [])]
+
+
+def check_writable(path: Path, target: Path, *, overwrite: bool, plot: bool) -> None:
+    """Refuse a target before any work is done for it.
+
+    Raises:
+        OutputError: it exists (without `overwrite`), is the input, has a suffix that cannot be written, or its folder
+            is not there or not writable.
+    """
+    if target.suffix.lower() not in render.CONTAINERS:
+        raise OutputError(target, f"cannot write {target.suffix or 'a file without suffix'}: name it {', '.join(render.CONTAINERS)}")
+    if target.exists() and path.exists() and target.samefile(path):
+        raise OutputError(target, "is the input itself: choose another name with -o")
+    if not target.parent.is_dir():
+        raise OutputError(target, "its folder does not exist: create it, or choose another with -o")
+    if not os.access(target.parent, os.W_OK):
+        raise OutputError(target, "its folder is not writable: choose another with -o")
+    for file in outputs(target, plot=plot):
+        if file.is_dir():
+            raise OutputError(file, "is a folder: choose another name with -o")
+        if file.exists() and not overwrite:
+            raise OutputError(file, "already exists: use --overwrite or --skip-existing")
+
+
+def _feel(
+    info: MediaInfo, grid: Slots, frames: Frames, predictor: "Predictor", settings: Settings, progress: Progress
+) -> tuple[Curve, np.ndarray, str, list[str]]:
+    """The curve over the slots, the embeddings (N, 512) of their frames, the name of what felt, and notes."""
+    notes: list[str] = []
+    by = settings.by
+    if by == "both" and info.audio is None:
+        notes.append("no sound: scored by its pictures alone")
+        by = "image"
+    va = np.full((len(grid), 2), np.nan, np.float32)
+    embeddings = np.zeros((len(grid), 512), np.float32)
+    if by != "music" or settings.shots == "auto":
+        va, embeddings = _score_frames(info, grid, frames, predictor, progress)
+    if by == "music":
+        va = np.column_stack([np.full(len(grid), np.nan, np.float32), _score_sound(info, grid, progress)])
+        return Curve(grid.centres_s, va), embeddings, energy.NAME, notes
+    if by == "both":
+        va[:, 1] = (_ranks(va[:, 1]) + _ranks(_score_sound(info, grid, progress))) / 2
+        return Curve(grid.centres_s, va), embeddings, f"{predictor.name}+{energy.NAME}", notes
+    return Curve(grid.centres_s, va), embeddings, predictor.name, notes
+
+
+def _score_frames(
+    info: MediaInfo, grid: Slots, frames: Frames, predictor: "Predictor", progress: Progress
+) -> tuple[np.ndarray, np.ndarray]:
+    """VA (N, 2) and embeddings (N, 512) of the frames on screen at the slots' centres."""
+    # At under one frame in two seconds, slots share a frame.
+    indices, sharing = np.unique(info.frame_at(grid.centres_s), return_inverse=True)
+    va, embeddings = np.empty((len(indices), 2), np.float32), np.empty((len(indices), 512), np.float32)
+    with progress("decoding", len(indices)) as decoded, progress("scoring", len(indices)) as scored:
+        for start in range(0, len(indices), predictor.batch_size):
+            part = slice(start, start + predictor.batch_size)
+            batch = frames.read(indices[part])
+            decoded(min(part.stop, len(indices)))
+            va[part], embeddings[part] = predictor.image(batch, embeddings=True)
+            scored(min(part.stop, len(indices)))
+    return va[sharing], embeddings[sharing]
+
+
+def _score_sound(info: MediaInfo, grid: Slots, progress: Progress) -> np.ndarray:
+    """Energy (N,) of the sound in each slot."""
+    windows = [Segment(float(a), float(b)) for a, b in zip(grid.edges_s, grid.edges_s[1:], strict=False)]
+    felt = []
+    with progress("listening", len(windows)) as heard:
+        for window in audio.read_windows(info, windows, energy.RATE_HZ):
+            felt.append(energy.energy(window))
+            heard(len(felt))
+    return np.array(felt, np.float32)
+
+
+def _ranks(values: np.ndarray) -> np.ndarray:
+    """Ranks scaled to [0, 1], equal values sharing their mean rank; a constant is .5 throughout."""
+    below = (values[:, None] > values[None]).sum(1)
+    same = (values[:, None] == values[None]).sum(1)
+    return ((below + (same - 1) / 2) / max(1, len(values) - 1)).astype(np.float32) if len(values) > 1 else np.full(1, 0.5, np.float32)
+
+
+def _find_shots(info: MediaInfo, grid: Slots, frames: Frames, embeddings: np.ndarray, settings: Settings) -> list[Segment]:
+    if settings.shots == "uniform":
+        return uniform_shots(grid, info.times_s)
+    sampled = info.frame_at(grid.centres_s)
+
+    def refine(change: int) -> float:
+        """The frame of the largest change between two samples; midway where nothing changes."""
+        between = np.arange(sampled[change - 1], sampled[change] + 1)
+        if len(between) < 2:
+            return float(grid.edges_s[change])
+        small = frames.read(between)[:, ::4, ::4].astype(np.int16)
+        steps = np.abs(np.diff(small, axis=0)).mean((1, 2, 3))
+        largest = int(steps.argmax()) if steps.max() > 0 else len(steps) // 2
+        return float(info.times_s[between[largest + 1]])
+
+    # A shot over the budget could never be kept: it is over the maximum, too.
+    longest_s = min(settings.max_shot_s, max(budget_s(info, settings), LEAST_MAX_SHOT_S, 2 * settings.min_shot_s))
+    return shots(embeddings, info.times_s[sampled], info.times_s, info.end_s, refine, settings.min_shot_s, longest_s)
+
+
+def _write(target: Path, data: bytes) -> None:
+    """Write a file under a temporary name and rename it."""
+    handle, temporary = tempfile.mkstemp(prefix=".mmvatool-", dir=target.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        Path(temporary).chmod(0o666 & ~_umask())
+        Path(temporary).replace(target)
+    except OSError as error:
+        raise OutputError(target, f"cannot be written ({error.strerror}): choose another place with -o") from error
+    finally:
+        Path(temporary).unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,146 @@
+"""Where a video may be cut: sampling slots, change points of the embeddings, shots of bounded length. Pure.
+
+A *slot* is a stretch of SLOT_S seconds with one sample, the frame on screen at its centre. "Change k" stands between
+sample k - 1 and sample k; the cut itself lies somewhere between these two frames.
+"""
+
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from mmvatool.timeline import Segment
+
+SLOT_S = 2.0
+MIN_SHOT_S = 1.0
+MAX_SHOT_S = 15.0
+# A shot must be able to hold two samples wherever it starts, so that it can be split between them.
+LEAST_MAX_SHOT_S = 2 * SLOT_S
+# What a change must save in squared distance of unit-length embeddings. On real videos frames of one shot lie 0.001-0.3
+# apart and frames across a cut 0.7-1.5; on a camera that moves on, 0.3-0.45.
+PENALTY = 0.4
+# PELT turns quadratic where nothing changes: 900 samples (30 minutes) at a time.
+WINDOW = 900
+# An inner change counts as one if it stands out from the shot's other steps by this factor; else the split is even.
+STANDS_OUT = 2.0
+EPSILON_S = 1e-9
+
+
+@dataclass(frozen=True)
+class Slots:
+    """Sampling slots: `edges_s` (N + 1,) from the video's start to its end, `centres_s` (N,)."""
+
+    edges_s: np.ndarray
+    centres_s: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.centres_s)
+
+
+def slots(start_s: float, end_s: float) -> Slots:
+    """Divide [start_s, end_s) into slots of SLOT_S; a remainder under half a slot goes to the last."""
+    count = max(1, int((end_s - start_s) / SLOT_S + 0.5))
+    edges = start_s + SLOT_S * np.arange(count + 1)
+    edges[-1] = end_s
+    return Slots(edges, (edges[:-1] + edges[1:]) / 2)
+
+
+def change_points(embeddings: np.ndarray, penalty: float = PENALTY) -> list[int]:
+    """Kernel change-point detection (Potapov et al. 2014) with a linear kernel on unit-length embeddings, by PELT.
+
+    Args:
+        embeddings: (N, D) float, one a sample.
+        penalty: the saving that a change must bring, in squared distance.
+
+    Returns:
+        Rising sample numbers k in 1..N-1 at which a new shot begins.
+    """
+    import ruptures  # here: it loads scipy, which --help must not wait for
+
+    norms = np.linalg.norm(embeddings, axis=1, keepdims=True)
+    unit = (embeddings / np.maximum(norms, 1e-12)).astype(np.float64)
+    changes: list[int] = []
+    start = 0
+    while len(unit) - start >= 2:
+        window = unit[start : start + WINDOW]
+        found = ruptures.KernelCPD(kernel="linear", min_size=1).fit(window).predict(pen=penalty)[:-1]
+        changes += [start + change for change in found]
+        if start + WINDOW >= len(unit):
+            break
+        # The next window begins at a boundary, or overlaps by one sample so that a change at the join is seen.
+        start = changes[-1] if found else start + len(window) - 1
+    return sorted(set(changes))
+
+
+def shots(
+    embeddings: np.ndarray,
+    sample_times_s: np.ndarray,
+    frame_times_s: np.ndarray,
+    end_s: float,
+    refine: Callable[[int], float],
+    min_s: float = MIN_SHOT_S,
+    max_s: float = MAX_SHOT_S,
+) -> list[Segment]:
+    """Shots that cover the video: change points, refined to frames, each shot within min_s..max_s.
+
+    A shot shorter than min_s loses the weaker of its two cuts; one longer than max_s is split at its largest inner
+    change if that stands out, else evenly. Each shot holds at least one sample.
+
+    Args:
+        embeddings: (N, D), one a sample.
+        sample_times_s: (N,) times of the sampled frames, rising, SLOT_S apart.
+        frame_times_s: times of all frames; cuts fall on them.
+        end_s: end of the last frame.
+        refine: gives the time of the frame at which change k happens, in (sample k - 1, sample k].
+        min_s: shortest shot, seconds; at most max_s / 2.
+        max_s: longest shot, seconds; at least LEAST_MAX_SHOT_S.
+
+    Returns:
+        Segments from the first frame to the end of the last. A video shorter than min_s is one shot.
+    """
+    norms = np.maximum(np.linalg.norm(embeddings, axis=1, keepdims=True), 1e-12)
+    steps = np.concatenate([[0.0], np.linalg.norm(np.diff(embeddings / norms, axis=0), axis=1)])  # steps[k]: size of change k
+
+    def split(first: int, past: int, from_s: float, to_s: float) -> list[Segment]:
+        """Parts within max_s of the shot [from_s, to_s), which holds the samples first..past - 1."""
+        if to_s - from_s <= max_s + EPSILON_S or past - first < 2:
+            return [Segment(from_s, to_s)]
+        inner = np.arange(first + 1, past)
+        change = int(inner[steps[inner].argmax()])
+        cut_s = refine(change) if len(inner) > 1 and steps[change] > STANDS_OUT * np.median(steps[inner]) else from_s
+        if cut_s - from_s < min_s or to_s - cut_s < min_s:
+            parts = np.ceil((to_s - from_s) / max_s - EPSILON_S)
+            # A frame between two samples, so that each part keeps one.
+            between = (frame_times_s > sample_times_s[first]) & (frame_times_s <= sample_times_s[past - 1])
+            cut_s = _nearest(frame_times_s[between], from_s + (to_s - from_s) / parts)
+            change = int(np.searchsorted(sample_times_s, cut_s))
+        return [*split(first, change, from_s, cut_s), *split(change, past, cut_s, to_s)]
+
+    start_s = float(frame_times_s[0])
+    cuts = [(change, refine(change)) for change in change_points(embeddings)]
+    ends = [(0, start_s), *_drop_weak(cuts, steps, start_s, end_s, min_s), (len(embeddings), end_s)]
+    return [part for (first, from_s), (past, to_s) in itertools.pairwise(ends) for part in split(first, past, from_s, to_s)]
+
+
+def uniform_shots(grid: Slots, frame_times_s: np.ndarray) -> list[Segment]:
+    """Fixed shots, a slot each, their bounds moved to the nearest frame."""
+    inner = [_nearest(frame_times_s, float(edge)) for edge in grid.edges_s[1:-1]]
+    edges = [float(grid.edges_s[0]), *inner, float(grid.edges_s[-1])]
+    return [Segment(a, b) for a, b in itertools.pairwise(edges) if a < b]
+
+
+def _drop_weak(cuts: list[tuple[int, float]], steps: np.ndarray, start_s: float, end_s: float, min_s: float) -> list[tuple[int, float]]:
+    cuts = list(cuts)
+    while cuts:
+        edges = [start_s, *(time_s for _, time_s in cuts), end_s]
+        short = int(np.argmin(np.diff(edges)))
+        if edges[short + 1] - edges[short] >= min_s:
+            break
+        beside = [place for place in (short - 1, short) if 0 <= place < len(cuts)]  # the cuts at its start and its end
+        del cuts[min(beside, key=lambda place: steps[cuts[place][0]])]
+    return cuts
+
+
+def _nearest(times_s: np.ndarray, time_s: float) -> float:
+    return float(times_s[np.abs(times_s - time_s).argmin()])

@@ -1,0 +1,54 @@
+"""Interrupted, ended, or with nobody listening: real processes that leave nothing half-written."""
+
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from tests import media
+
+
+@pytest.fixture(scope="module")
+def drawn_long(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A video large enough that rendering it takes seconds."""
+    frame = media.SCENES["fireworks"]((1280, 720), 0.0)
+    path = tmp_path_factory.mktemp("long") / "long.mp4"
+    return media.encode(path, lambda number: frame, 300, params=("-c:v", "libx264", "-preset", "ultrafast"))
+
+
+class TestSignals:
+    """In a real process, while it renders a video that takes it a while."""
+
+    @pytest.fixture
+    def long_clip(self, folder: Path, drawn_long: Path) -> Path:
+        return Path(shutil.copy(drawn_long, folder))
+
+    @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+    def test_nothing_half_written_is_left(self, start, long_clip: Path, number: signal.Signals, code: int):
+        process: subprocess.Popen[str] = start("summarize", "long.mp4", "--ratio", "0.9", "--shots", "uniform")
+        until = time.monotonic() + 60
+        while not list(long_clip.parent.glob(".mmvatool-*/summary.mp4")):
+            assert process.poll() is None, process.communicate()
+            assert time.monotonic() < until
+            time.sleep(0.02)
+        process.send_signal(number)
+        out, err = process.communicate(timeout=60)
+        assert process.returncode == code, err
+        assert out == ""
+        assert "Traceback" not in err
+        assert [path.name for path in long_clip.parent.iterdir()] == ["long.mp4"]
+        if number == signal.SIGINT:
+            assert err.strip() == "Interrupted: nothing half-written is left."
+
+    def test_a_reader_that_goes_away(self, start, clip):
+        (clip.parent / "clip.summary.mp4").touch()
+        process: subprocess.Popen[str] = start("summarize", "clip.mp4", "--skip-existing", "--json", "-q")
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.wait(timeout=60) == 1
+        assert process.stderr.read() == ""
+        process.stderr.close()

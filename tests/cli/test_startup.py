@@ -1,0 +1,58 @@
+"""Help, completion and usage errors do not wait for the heavy libraries."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mmvatool import __version__
+
+ROOT = Path(__file__).parents[2]
+HEAVY = ("torch", "torchvision", "torchaudio", "open_clip", "moviepy", "matplotlib", "decord", "ruptures", "scipy")
+PROBE = f"""
+import json, sys
+sys.path.insert(0, {str(ROOT)!r})
+from mmvatool.cli import run
+code = run(sys.argv[1:])
+print("", json.dumps([code, [name for name in {HEAVY} if name in sys.modules]]), sep="\\n")
+"""
+
+
+@pytest.mark.parametrize(
+    ("args", "code"),
+    [
+        (["--help"], 0),
+        (["--version"], 0),
+        (["summarize", "--help"], 0),
+        (["completion", "fish"], 0),
+        (["sumarize"], 2),
+        (["summarize"], 2),
+        (["summarize", "missing.mp4"], 2),
+        (["summarize", "--rato", "1", "x"], 2),
+        (["summarize", "--ratio", "2", __file__], 2),
+    ],
+)
+def test_nothing_heavy_is_imported(args: list[str], code: int):
+    done = subprocess.run([sys.executable, "-c", PROBE, *args], capture_output=True, text=True, timeout=60)
+    assert json.loads(done.stdout.splitlines()[-1]) == [code, []], done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_usage_errors_go_to_stderr(mmvatool):
+    code, out, err = mmvatool("sumarize")
+    assert (code, out) == (2, "")
+    assert "No such command 'sumarize'" in err
+
+
+def test_help_and_version_go_to_stdout(mmvatool):
+    code, out, err = mmvatool("-h")
+    assert (code, err) == (0, "")
+    assert out.startswith("Usage: mmvatool [OPTIONS] COMMAND")
+    assert mmvatool("--version") == (0, f"mmvatool, version {__version__}\n", "")
+
+
+def test_python_m_runs_it():
+    done = subprocess.run([sys.executable, "-m", "mmvatool", "--version"], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (0, f"mmvatool, version {__version__}\n")

@@ -1,0 +1,57 @@
+"""Fixtures shared by all tests. Media are drawn once a session; nothing is mocked."""
+
+import logging
+import os
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+
+from tests import media
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# Real files, where a checkout has them beside it; tests that use them are skipped elsewhere.
+REAL_MEDIA = Path(os.environ.get("MMVATOOL_TEST_MEDIA", Path(__file__).parents[2] / "shared" / "media"))
+
+
+@pytest.fixture(autouse=True)
+def no_error_logs(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """A logged ERROR fails the test."""
+    yield
+    errors = [record.getMessage() for record in caplog.get_records("call") if record.levelno >= logging.ERROR]
+    assert not errors
+
+
+@pytest.fixture(scope="session")
+def predictor():
+    """The bundled model on the CPU."""
+    from trainer import Predictor
+
+    return Predictor.load(device="cpu")
+
+
+@pytest.fixture(scope="session")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of this session's drawn media."""
+    return tmp_path_factory.mktemp("drawn")
+
+
+@pytest.fixture(scope="session")
+def vlog(drawn: Path) -> Path:
+    """24 s at 30000/1001: calm, intense, calm, intense, with sound."""
+    plan = [("meadow", 8), ("fireworks", 3), ("sea", 9), ("rays", 4)]
+    return media.draw_scenes(drawn / "vlog.mp4", plan, rate=Fraction(30000, 1001))
+
+
+@pytest.fixture(scope="session")
+def silent(drawn: Path) -> Path:
+    """10 s at 25, without sound."""
+    return media.draw_scenes(drawn / "silent.mp4", [("meadow", 6), ("fireworks", 4)], rate=Fraction(25), with_sound=False)
+
+
+@pytest.fixture(scope="session")
+def song(drawn: Path) -> Path:
+    """3 s of sound without picture."""
+    return media.write_wav(drawn / "song.wav", media.scene_sound([("rays", 3)]))

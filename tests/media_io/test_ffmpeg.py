@@ -1,0 +1,37 @@
+import numpy as np
+import pytest
+
+from mmvatool.errors import MediaError
+from mmvatool.media import ffmpeg
+from tests import media
+
+
+def test_failure_carries_ffmpegs_last_words(tmp_path):
+    path = tmp_path / "text.mp4"
+    path.write_text("no video")
+    with pytest.raises(ffmpeg.FFmpegError, match="Invalid data") as caught:
+        ffmpeg.run(ffmpeg.source(path).output("pipe:", format="null"), path)
+    assert "Invalid data" in caught.value.stderr
+    assert "\n" not in str(caught.value)
+
+
+def test_time_limit(silent):
+    node = ffmpeg.source(silent, re=None).output("pipe:", format="null")
+    with pytest.raises(MediaError, match="did not finish"):
+        ffmpeg.run(node, silent, limit_s=0.5)
+
+
+def test_a_stalled_stream_is_ended(silent, monkeypatch):
+    monkeypatch.setattr(ffmpeg, "STALL_LIMIT_S", 0.3)
+    node = ffmpeg.source(silent, re=None).output("pipe:", format="rawvideo", pix_fmt="rgb24")
+    with ffmpeg.stream(node, silent) as reader, pytest.raises(MediaError, match="gave nothing"):
+        reader.read(320 * 180 * 3 * 250)
+
+
+def test_leaving_a_stream_ends_ffmpeg(silent):
+    node = ffmpeg.source(silent).output("pipe:", format="rawvideo", pix_fmt="rgb24")
+    with ffmpeg.stream(node, silent) as reader:
+        frame = np.frombuffer(reader.read(320 * 180 * 3), np.uint8).reshape(180, 320, 3)
+        process = reader._process
+    assert media.read_stamp(frame) == 0
+    assert process.poll() is not None

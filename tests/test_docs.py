@@ -1,0 +1,61 @@
+"""docs/cli.md is what the commands print, and every command explains itself."""
+
+import re
+import shlex
+from pathlib import Path
+
+import click
+import pytest
+
+from tests import cli_reference
+
+PAGE = Path(__file__).parents[1] / "docs" / "cli.md"
+COMMANDS = list(cli_reference.commands())
+LEAVES = [found for found in COMMANDS if not isinstance(found[0], click.Group)]
+
+
+def name_of(found: object) -> str | None:
+    return found.command_path if isinstance(found, click.Context) else None
+
+
+def test_the_page_is_what_the_commands_print():
+    assert PAGE.read_text(encoding="utf-8") == cli_reference.reference(), "docs/cli.md is stale: run `make docs`"
+
+
+def test_the_page_does_not_depend_on_the_terminal(monkeypatch: pytest.MonkeyPatch):
+    wide = cli_reference.reference()
+    monkeypatch.setenv("COLUMNS", "60")
+    assert cli_reference.reference() == wide
+    assert max(len(line) for line in wide.splitlines()) <= cli_reference.WIDTH
+
+
+def test_the_page_lists_every_command():
+    headings = re.findall(r"^## (.*)$", cli_reference.reference(), re.MULTILINE)
+    assert headings == [context.command_path for _, context in COMMANDS]
+    assert {"mmvatool", "mmvatool summarize", "mmvatool completion"} <= set(headings)
+
+
+@pytest.mark.parametrize(("command", "context"), COMMANDS, ids=name_of)
+def test_every_command_and_option_has_help(command: click.Command, context: click.Context):
+    assert command.get_short_help_str()
+    for option in command.params:
+        assert not isinstance(option, click.Option) or option.help, option.name
+
+
+@pytest.mark.parametrize(("command", "context"), LEAVES, ids=name_of)
+def test_every_command_has_examples_that_parse(command: click.Command, context: click.Context):
+    lines = [line.strip() for line in command.get_help(context).splitlines()]
+    examples = [line for line in lines if line.startswith(context.command_path + " ")]
+    assert examples
+    for example in examples:
+        words = shlex.split(re.sub(r">.*$", "", example))[len(context.command_path.split()) :]
+        command.make_context(context.info_name, words)
+
+
+def test_recipes_open_with_their_launch_command():
+    recipes = sorted((PAGE.parents[1] / "recipes" / "batch").glob("*.sh"))
+    assert recipes
+    for recipe in recipes:
+        lines = recipe.read_text().splitlines()
+        opening = lines[: next(number for number, line in enumerate(lines) if not line.startswith("#"))]
+        assert any(re.match(rf"#     recipes/batch/{recipe.name} \S", line) for line in opening), recipe.name

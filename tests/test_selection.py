@@ -1,0 +1,139 @@
+"""The choice by itself, on made-up curves."""
+
+from fractions import Fraction
+from itertools import pairwise, product
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mmvatool.errors import PlanError, SettingsError
+from mmvatool.media.probe import AudioStream, Color, MediaInfo, VideoStream
+from mmvatool.selection import Curve, ScoredShot, Settings, choose
+from mmvatool.timeline import Segment
+
+RATE = Fraction(30000, 1001)
+
+
+def _info(duration_s: float = 60.0, rate: Fraction = RATE, times_s: np.ndarray | None = None) -> MediaInfo:
+    times = np.arange(round(duration_s * rate)) / float(rate) if times_s is None else times_s
+    end = float(times[-1] + 1 / rate)
+    video = VideoStream(0, "h264", 320, 180, Fraction(1), 0.0, "yuv420p", Color(), None)
+    return MediaInfo(
+        Path("made-up.mp4"), "mov", 0.0, video, AudioStream(1, "aac", 48000, 2, None), rate, True, times, end, len(times), False, {}
+    )
+
+
+def _made_up(seed: int, count: int = 10, info: MediaInfo | None = None) -> tuple[list[Segment], Curve, MediaInfo]:
+    """Random shots on frames and a random curve."""
+    info = info or _info()
+    random = np.random.default_rng(seed)
+    inner = np.sort(random.choice(np.arange(20, len(info.times_s) - 20, 25), count - 1, replace=False))
+    edges = [info.start_s, *info.times_s[inner], info.end_s]
+    times = np.arange(info.start_s + 1, info.end_s, 2.0)
+    return [Segment(float(a), float(b)) for a, b in pairwise(edges)], Curve(times, random.random((len(times), 2))), info
+
+
+def _kept(shots: tuple[ScoredShot, ...]) -> list[Segment]:
+    return [shot.segment for shot in shots if shot.kept]
+
+
+def _ticks(length_s: float) -> int:
+    return int(np.ceil(length_s * float(RATE) - 1e-6))
+
+
+@pytest.mark.parametrize("value", ["integral", "mean"])
+@pytest.mark.parametrize("seed", range(15))
+def test_the_choice_is_the_best_there_is(seed, value):
+    """Against every subset: in value, under the budget in ticks."""
+    found, curve, info = _made_up(seed)
+    chosen = choose(found, curve, info, Settings(ratio=0.3, value=value))
+    worth = np.array([shot.arousal * (shot.segment.length_s if value == "integral" else 1) for shot in chosen])
+    weights = np.array([_ticks(shot.segment.length_s) for shot in chosen])
+    capacity = int(0.3 * info.duration_s * RATE + 1e-6)
+    subsets = np.array(list(product([0, 1], repeat=len(worth))))
+    best = (subsets @ worth)[subsets @ weights <= capacity].max()
+    kept = np.array([shot.kept for shot in chosen])
+    assert weights[kept].sum() <= capacity
+    assert worth[kept].sum() == pytest.approx(best, abs=1e-9)
+
+
+def test_arousal_of_a_shot_is_the_mean_of_its_samples():
+    _, curve, info = _made_up(0)
+    shot = choose([Segment(0, info.snap(10.2)), Segment(info.snap(10.2), info.end_s)], curve, info, Settings(ratio=0.5))[0]
+    assert shot.arousal == pytest.approx(curve.va[:5, 1].mean(), abs=1e-6)
+    assert shot.valence == pytest.approx(curve.va[:5, 0].mean(), abs=1e-6)
+
+
+def test_a_variable_rate_keeps_the_budget():
+    """Frames longer than the nominal one: weights are rounded up, so the sum stays under the budget."""
+    random = np.random.default_rng(3)
+    times = np.cumsum(random.uniform(0.02, 0.06, 1500))
+    info = _info(rate=Fraction(30), times_s=times)
+    for seed in range(10):
+        found, curve, _ = _made_up(seed, 12, info)
+        kept = _kept(choose(found, curve, info, Settings(ratio=0.25)))
+        assert 0 < sum(round(segment.length_s * 30) for segment in kept) <= 0.25 * info.duration_s * 30
+
+
+def test_keep_and_drop_are_forced_and_the_rest_is_filled():
+    found, curve, info = _made_up(4)
+    settings = Settings(ratio=0.5, keep=(Segment(20, 26),), drop=(Segment(0, 10), Segment(40, 41)))
+    chosen = choose(found, curve, info, settings)
+    frame_s = 1 / float(RATE)
+    assert sum(shot.segment.overlap_s(Segment(20, 26)) for shot in chosen if shot.kept) == pytest.approx(6, abs=2 * frame_s)
+    for dropped in settings.drop:
+        assert sum(shot.segment.overlap_s(dropped) for shot in chosen if shot.kept) <= frame_s
+    length_s = sum(segment.length_s for segment in _kept(chosen))
+    assert 20 < length_s <= 0.5 * info.duration_s + 1e-9
+    assert all(shot.segment.length_s >= settings.min_shot_s - 1e-9 for shot in chosen if shot.kept and not shot.fixed)
+    assert chosen[0].segment.start_s == 0
+    assert all(one.segment.end_s == two.segment.start_s for one, two in pairwise(chosen))
+
+
+def test_kept_ranges_over_the_budget_say_by_how_much():
+    found, curve, info = _made_up(0)
+    with pytest.raises(PlanError, match=r"11\.\d\d s over the budget of 9\.\d\d s"):
+        choose(found, curve, info, Settings(keep=(Segment(10, 30),)))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (Settings(keep=(Segment(70, 80),)), "--keep 70-80 s holds no frame"),
+        (Settings(drop=(Segment(5.001, 5.002),)), "--drop 5.001-5.002 s holds no frame"),
+        (Settings(drop=(Segment(0, 100),)), "leave nothing to choose"),
+        (Settings(duration_s=0.01), "under one frame"),
+    ],
+)
+def test_plans_that_cannot_be(settings, message):
+    found, curve, info = _made_up(0)
+    with pytest.raises(PlanError, match=message):
+        choose(found, curve, info, settings)
+
+
+def test_where_no_shot_fits_the_best_run_is_kept():
+    info = _info(12.0)
+    arousal = np.array([0.1, 0.2, 0.5, 0.9, 0.3, 0.2])
+    curve = Curve(np.arange(1, 12, 2.0), np.column_stack([arousal, arousal]).astype(np.float32))
+    whole = [Segment(0.0, info.snap(5)), Segment(info.snap(5), info.end_s)]
+    chosen = choose(whole, curve, info, Settings(duration_s=1.0))
+    (run,) = _kept(chosen)
+    assert round(run.length_s * RATE) == 29  # whole frames, as many as fit
+    assert (run.start_s + run.end_s) / 2 == pytest.approx(7.0, abs=0.05)  # around the most arousing sample
+    assert [shot.segment.start_s for shot in chosen] == [0.0, whole[1].start_s, run.start_s, run.end_s]
+    (run,) = _kept(choose(whole, curve, info, Settings(duration_s=1.0, drop=(Segment(5.9, 8.1),))))
+    assert run.overlap_s(Segment(4, 5.9)) == pytest.approx(run.length_s, abs=0.04)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"ratio": 0.0}, {"ratio": 1.0}, {"ratio": float("nan")}, {"duration_s": 0.0}, {"duration_s": float("inf")}, {"by": "smell"},
+        {"shots": "all"}, {"value": "sum"}, {"min_shot_s": 0.0}, {"max_shot_s": 3.0}, {"min_shot_s": 9.0},
+        {"keep": (Segment(0, 5),), "drop": (Segment(4, 6),)},
+    ],
+)  # fmt: skip
+def test_settings_that_cannot_be(wrong):
+    with pytest.raises(SettingsError):
+        Settings(**wrong)

@@ -1,0 +1,177 @@
+"""The pipeline, on drawn videos."""
+
+import json
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import mmvatool
+from mmvatool.errors import MediaError, MmvatoolError, OutputError, PlanError
+from mmvatool.media.frames import FFmpegFrames
+from mmvatool.media.probe import probe
+from mmvatool.pipelines.summarize import summarize
+from mmvatool.selection import ScoredShot, Settings
+from mmvatool.timeline import Segment
+from tests import media
+
+RATE = Fraction(30000, 1001)
+
+
+def _kept(shots: tuple[ScoredShot, ...]) -> list[Segment]:
+    return [shot.segment for shot in shots if shot.kept]
+
+
+def test_a_vlog_becomes_its_intense_part(vlog, tmp_path, predictor):
+    """The drawn fireworks (8-11 s) and rays (20-24 s) are intense by the model's own scores; 15 % of 24 s is 3.6 s."""
+    summary = summarize(vlog, tmp_path / "out.mp4", predictor=predictor, plot=True)
+    (segment,) = summary.timeline.segments
+    assert segment.start_s == pytest.approx(8, abs=0.04)
+    assert segment.end_s == pytest.approx(11, abs=0.04)
+    got = probe(tmp_path / "out.mp4")
+    assert got.rate == RATE
+    assert got.duration_s <= 0.15 * summary.info.duration_s
+    first = round(segment.start_s * RATE)
+    stamps = [media.read_stamp(frame) for frame in FFmpegFrames(got).read(np.arange(len(got.times_s)))]
+    assert stamps == list(range(first, first + len(got.times_s)))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out.json", "out.mp4", "out.png"]
+    saved = json.loads((tmp_path / "out.json").read_text())
+    assert saved == summary.to_json()
+    assert saved["summary_s"] == pytest.approx(got.duration_s, abs=1e-4)
+    assert list(saved) == ["schema", "input", "output", "model", "settings", "duration_s", "summary_s", "shots", "fallbacks"]
+    assert set(saved["shots"][0]) == {"start_s", "end_s", "valence", "arousal", "kept"}
+
+
+def test_kept_seconds_are_the_most_arousing_that_fit(vlog, predictor):
+    """Against every greedy order, and against 1,000 random choices of the same length."""
+    summary = summarize(vlog, predictor=predictor, settings=Settings(ratio=0.3), dry_run=True)
+    shots = summary.shots
+    lengths = np.array([shot.segment.length_s for shot in shots])
+    arousal = np.array([shot.arousal for shot in shots])
+    kept = np.array([shot.kept for shot in shots])
+    budget = 0.3 * summary.info.duration_s
+
+    def integral(order: np.ndarray) -> tuple[float, float]:
+        """Take shots in an order while they fit; the last one that does not is cut, so that all have one length."""
+        left, total = lengths[kept].sum(), 0.0
+        for place in order:
+            taken = min(left, lengths[place])
+            total, left = total + taken * arousal[place], left - taken
+        return total / lengths[kept].sum(), left
+
+    mine = float((arousal * lengths)[kept].sum() / lengths[kept].sum())
+    assert lengths[kept].sum() <= budget
+    random = np.random.default_rng(0)
+    drawn_at_random = [integral(random.permutation(len(shots)))[0] for _ in range(1000)]
+    assert mine > np.mean(drawn_at_random) + 0.05
+    assert mine >= max(drawn_at_random) - 1e-9
+    for order in (np.argsort(-lengths), np.argsort(lengths), np.arange(len(shots)), np.arange(len(shots))[::-1]):
+        left, picked = budget, []
+        for place in order:
+            if lengths[place] <= left:
+                picked.append(place)
+                left -= lengths[place]
+        assert (arousal * lengths)[kept].sum() >= (arousal * lengths)[picked].sum()
+
+
+def test_by_music_hears(vlog, predictor):
+    summary = summarize(vlog, predictor=predictor, settings=Settings(by="music"), dry_run=True)
+    assert summary.model == "energy"
+    assert all(shot.valence is None for shot in summary.shots)
+    kept = _kept(summary.shots)
+    assert all(segment.overlap_s(Segment(8, 11)) + segment.overlap_s(Segment(20, 24)) > 0.9 * segment.length_s for segment in kept)
+
+
+def test_by_music_with_uniform_shots_looks_at_no_frame(vlog, monkeypatch, predictor):
+    monkeypatch.setattr(predictor, "image", lambda *args, **kwargs: pytest.fail("scored a frame"))
+    summary = summarize(vlog, predictor=predictor, settings=Settings(by="music", shots="uniform"), dry_run=True)
+    assert _kept(summary.shots)
+
+
+def test_by_both_is_the_mean_of_ranks(vlog, predictor):
+    summary = summarize(vlog, predictor=predictor, settings=Settings(by="both"), dry_run=True)
+    assert summary.model == "compact+energy"
+    arousal = summary.curve.va[:, 1]
+    assert arousal.min() >= 0
+    assert arousal.max() <= 1
+    assert len(np.unique(arousal)) > 3
+    assert np.isfinite(summary.curve.va[:, 0]).all()
+
+
+def test_without_sound(silent, predictor):
+    with pytest.raises(MediaError, match="no sound: use --by image"):
+        summarize(silent, predictor=predictor, settings=Settings(by="music"), dry_run=True)
+    both = summarize(silent, predictor=predictor, settings=Settings(by="both"), dry_run=True)
+    assert both.model == "compact"
+    assert both.fallbacks == ("no sound: scored by its pictures alone",)
+
+
+def test_a_two_second_clip_and_a_single_frame(tmp_path, predictor):
+    clip = media.draw_scenes(tmp_path / "clip.mp4", [("rays", 2)], rate=Fraction(25))
+    summary = summarize(clip, predictor=predictor)
+    assert summary.output == tmp_path / "clip.summary.mp4"
+    assert len(probe(summary.output).times_s) == 7  # 15 % of 50
+    still = media.encode(tmp_path / "still.mp4", lambda n: media.wall((320, 180), 0), 1, Fraction(25))
+    with pytest.raises(PlanError, match="under one frame"):
+        summarize(still, predictor=predictor)
+
+
+def test_uniform_shots_and_long_budget(vlog, predictor):
+    summary = summarize(vlog, predictor=predictor, settings=Settings(shots="uniform", duration_s=1000), dry_run=True)
+    assert len(summary.shots) == 12
+    assert all(shot.kept for shot in summary.shots)
+
+
+def test_dry_run_writes_nothing(vlog, tmp_path, predictor):
+    before = sorted(vlog.parent.iterdir())
+    summary = summarize(vlog, predictor=predictor, dry_run=True)
+    assert summary.output is None
+    assert sorted(vlog.parent.iterdir()) == before
+
+
+def test_targets_are_refused_before_any_work(vlog, tmp_path):
+    class Never:
+        batch_size = 1
+
+        def image(self, *args: object, **kwargs: object) -> None:
+            pytest.fail("worked before it looked at the target")
+
+    def refuse(target: Path, message: str, **options: bool) -> None:
+        with pytest.raises(OutputError, match=message):
+            summarize(vlog, target, predictor=Never(), **options)  # type: ignore[arg-type]
+
+    (tmp_path / "there.mp4").touch()
+    (tmp_path / "json.json").touch()
+    (tmp_path / "folder.mp4").mkdir()
+    refuse(tmp_path / "there.mp4", "already exists")
+    refuse(tmp_path / "json.mp4", "json.json: already exists")
+    refuse(tmp_path / "folder.mp4", "is a folder", overwrite=True)
+    refuse(tmp_path / "a.gif", "cannot write .gif")
+    refuse(tmp_path / "no" / "a.mp4", "folder does not exist")
+    refuse(vlog, "is the input itself", overwrite=True)
+
+
+def test_overwrite_replaces(tmp_path, predictor):
+    clip = media.draw_scenes(tmp_path / "clip.mp4", [("rays", 2)], rate=Fraction(25))
+    target = tmp_path / "out.mp4"
+    target.write_bytes(b"old")
+    summarize(clip, target, predictor=predictor, overwrite=True)
+    assert len(probe(target).times_s) == 7
+
+
+def test_two_runs_make_the_same_plan_and_the_same_frames(vlog, tmp_path, predictor):
+    one = summarize(vlog, tmp_path / "a.mp4", predictor=predictor)
+    two = summarize(vlog, tmp_path / "b.mp4", predictor=predictor)
+    assert one.timeline.segments == two.timeline.segments
+    assert (tmp_path / "a.mp4").read_bytes() == (tmp_path / "b.mp4").read_bytes()
+
+
+def test_python_api():
+    assert mmvatool.Settings is Settings
+    assert mmvatool.summarize is summarize
+    assert replace(mmvatool.Settings(), ratio=0.2).ratio == 0.2
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = mmvatool.nothing
+    assert issubclass(MediaError, MmvatoolError)

@@ -1,0 +1,145 @@
+"""The predictor, with the bundled model on the CPU."""
+
+import numpy as np
+import pytest
+import torch
+
+import trainer
+from tests import media
+from trainer import DeviceError, Predictor
+
+# bf16 keeps 8 bits: on drawn pictures the predictions of the bundled model move by up to 0.01.
+BF16_TOLERANCE = 0.02
+# The same float32 sums in another order.
+BATCH_TOLERANCE = 1e-5
+
+
+@pytest.fixture(scope="module")
+def frames() -> np.ndarray:
+    """(70, 54, 96, 3): every scene at 14 times; more than one batch of 64."""
+    return np.stack([scene((96, 54), time_s) for scene in media.SCENES.values() for time_s in np.arange(14) / 4])
+
+
+def test_shapes_and_range(predictor: Predictor, frames: np.ndarray):
+    va, embeddings = predictor.image(frames, embeddings=True)
+    assert (va.shape, va.dtype) == ((70, 2), np.float32)
+    assert (embeddings.shape, embeddings.dtype) == ((70, 512), np.float32)
+    assert ((va >= 0) & (va <= 1)).all()
+    assert np.isfinite(embeddings).all()
+    assert va.std(0).min() > 0.01  # it looks at the pictures
+    np.testing.assert_array_equal(predictor.image(frames), va)
+
+
+def test_calm_and_intense_scenes_are_told_apart(predictor: Predictor, frames: np.ndarray):
+    arousal = dict(zip(media.SCENES, predictor.image(frames)[:, 1].reshape(-1, 14), strict=True))
+    for intense in media.INTENSE:
+        for calm in set(media.SCENES) - set(media.INTENSE):
+            assert arousal[intense].min() > arousal[calm].max(), (intense, calm)
+    assert arousal["fireworks"].mean() - arousal["meadow"].mean() > 0.1
+
+
+def test_the_size_of_a_batch_changes_nothing(frames: np.ndarray):
+    one = Predictor.load(device="cpu", batch_size=1).image(frames, embeddings=True)
+    many = Predictor.load(device="cpu", batch_size=64).image(frames, embeddings=True)
+    np.testing.assert_allclose(one[0], many[0], atol=BATCH_TOLERANCE, rtol=0)
+    np.testing.assert_allclose(one[1], many[1], atol=BATCH_TOLERANCE, rtol=1e-4)
+
+
+def test_the_size_of_a_picture_hardly_matters(predictor: Predictor):
+    small, large = (predictor.image(media.meadow(size, 0)[None].copy())[0] for size in ((128, 128), (512, 512)))
+    np.testing.assert_allclose(small, large, atol=0.05)
+
+
+def test_eval_mode_without_gradients(predictor: Predictor, frames: np.ndarray, monkeypatch: pytest.MonkeyPatch):
+    seen: list[tuple[bool, bool, bool]] = []
+    predict = type(predictor._model).predict
+
+    def watched(model: torch.nn.Module, modality: str, batch: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        va, embedded = predict(model, modality, batch)
+        seen.append((any(part.training for part in model.modules()), torch.is_grad_enabled(), va.requires_grad or embedded.requires_grad))
+        return va, embedded
+
+    monkeypatch.setattr(type(predictor._model), "predict", watched)
+    before = predictor.image(frames[:4])
+    assert seen == [(False, False, False)]
+    # Dropout or batch statistics would show as noise, or as a change of the weights.
+    np.testing.assert_array_equal(predictor.image(frames[:4]), before)
+    assert torch.is_grad_enabled()
+
+
+def test_no_frames(predictor: Predictor):
+    va, embeddings = predictor.image(np.empty((0, 9, 16, 3), np.uint8), embeddings=True)
+    assert (va.shape, embeddings.shape) == ((0, 2), (0, 512))
+
+
+def test_frames_that_are_views(predictor: Predictor, frames: np.ndarray):
+    mirrored = frames[:2, :, ::-1]
+    np.testing.assert_array_equal(predictor.image(mirrored), predictor.image(mirrored.copy()))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        np.zeros((9, 16, 3), np.uint8),
+        np.zeros((1, 3, 9, 16), np.uint8),
+        np.zeros((1, 9, 16, 4), np.uint8),
+        np.zeros((1, 9, 16, 3), np.float32),
+        np.zeros((1, 9, 16, 3), np.int16),
+    ],
+    ids=lambda wrong: f"{wrong.shape} {wrong.dtype}",
+)
+def test_wrong_shapes_and_dtypes_are_named(predictor: Predictor, wrong: np.ndarray):
+    with pytest.raises(ValueError, match=r"frames must be \(N, H, W, 3\) uint8, not \(.*\) (uint8|float32|int16)"):
+        predictor.image(wrong)
+
+
+def test_bf16_is_near_float32(predictor: Predictor, frames: np.ndarray):
+    rounded = Predictor.load(device="cpu", precision="bf16")
+    some = frames[::5]
+    difference = np.abs(rounded.image(some) - predictor.image(some))
+    assert 0 < difference.max() < BF16_TOLERANCE
+
+
+def test_settings_are_kept(predictor: Predictor):
+    loaded = Predictor.load("compact", device="cpu", precision="bf16", batch_size=7)
+    assert (loaded.name, loaded.device.type, loaded.precision, loaded.batch_size) == ("compact", "cpu", "bf16", 7)
+    assert predictor.precision == "float32"
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "words"),
+    [
+        ({"device": "tpu"}, DeviceError, "unknown device 'tpu': allowed are auto, cpu, cuda, mps"),
+        ({"device": "cuda:0"}, DeviceError, "unknown device 'cuda:0'"),
+        ({"precision": "fp8"}, ValueError, "precision 'fp8': allowed are float32, bf16"),
+        ({"batch_size": 0}, ValueError, "batch size 0: must be at least 1"),
+    ],
+)
+def test_wrong_settings_are_named(options: dict[str, object], error: type[Exception], words: str):
+    with pytest.raises(error, match=words):
+        Predictor.load(**options)  # type: ignore[arg-type]
+
+
+def test_auto_takes_what_is_there_and_a_missing_device_is_named(monkeypatch: pytest.MonkeyPatch):
+    from trainer.predict import pick_device
+
+    for cuda, mps, found in ((True, True, "cuda"), (False, True, "mps"), (False, False, "cpu")):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda cuda=cuda: cuda)
+        monkeypatch.setattr(torch.backends.mps, "is_available", lambda mps=mps: mps)
+        assert pick_device("auto").type == found
+    for absent in ("cuda", "mps"):
+        with pytest.raises(DeviceError, match=f"device '{absent}' is not available on this machine: use --device auto or cpu"):
+            pick_device(absent)
+
+
+def test_names_the_package_does_not_have():
+    assert trainer.Predictor is Predictor
+    with pytest.raises(AttributeError, match="no attribute 'nonesuch'"):
+        _ = trainer.nonesuch
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+def test_cuda_agrees_with_the_cpu(predictor: Predictor, frames: np.ndarray):
+    # cuDNN's convolutions may round to TF32 (10 bits).
+    np.testing.assert_allclose(Predictor.load(device="cuda").image(frames), predictor.image(frames), atol=5e-3)
