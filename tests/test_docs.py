@@ -44,7 +44,7 @@ def test_every_command_and_option_has_help(command: click.Command, context: clic
 
 @pytest.mark.parametrize(("command", "context"), LEAVES, ids=name_of)
 def test_every_command_has_examples_that_parse(command: click.Command, context: click.Context, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(click.Path, "convert", lambda self, value, param, ctx: value)  # no reader has our files
+    monkeypatch.setattr(click.Path, "convert", lambda kind, value, option, context: value)  # an example's folders are the reader's
     lines = [line.strip() for line in command.get_help(context).splitlines()]
     examples = [line for line in lines if line.startswith(context.command_path + " ")]
     assert examples

@@ -21,6 +21,7 @@ _THERE = click.Path(path_type=Path, file_okay=False, exists=True)
 @click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="Change a key, such as train.epochs=20; may be repeated.")
 @click.option("--images", type=_THERE, help="Where the pictures are, if not in DATA/images.")
 @click.option("--music", type=_THERE, help="Where the clips are, if not in DATA/music.")
+@click.option("--captions", type=click.Path(path_type=Path, dir_okay=False, exists=True), help="A CSV of captions to use instead.")
 @click.option("--cache", type=_FOLDER, help="Folder of the feature cache, which runs can share; default: DATA/features.")
 @click.option("--skip-bad", is_flag=True, help="Leave bad rows out, list them and count them at the end.")
 @click.option("--strict-data", is_flag=True, help="Refuse ids that come twice with differing labels, instead of averaging them.")
@@ -36,6 +37,7 @@ def train(
     changes: tuple[str, ...],
     images: Path | None,
     music: Path | None,
+    captions: Path | None,
     cache: Path | None,
     skip_bad: bool,
     strict_data: bool,
@@ -58,8 +60,8 @@ def train(
     """
     if resume is None and (data is None or out is None):
         raise click.UsageError("give --data and --out, or --resume")
-    if resume is not None and (data, out, images, music, cache) != (None,) * 5:
-        raise click.UsageError("--resume knows the run's data and folder: leave --data, --out, --images, --music and --cache away")
+    if resume is not None and (data, out, images, music, captions, cache) != (None,) * 6:
+        raise click.UsageError("--resume knows the run's data and folder: leave --data, --out and the other places away")
     from trainer import recipe as recipes
 
     shorthand = [f"train.precision={precision}"] if precision else []
@@ -74,7 +76,7 @@ def train(
     else:
         assert data is not None
         assert out is not None
-        job = session.Job(checked, data, out, images, music, cache, False, device, skip_bad, strict_data, workers)
+        job = session.Job(checked, data, out, images, music, captions, cache, False, device, skip_bad, strict_data, workers)
     result = loop.train(job)
     if not result.evaluation.va:  # of the processes, the first speaks
         return

@@ -153,8 +153,15 @@ def build(checkpoint: Checkpoint, modalities: Collection[str] | None = None, sou
     return model.eval()
 
 
-def save(path: Path, model: MMVA, name: str, towers: Mapping[str, TowerSpec], notes: Mapping[str, str] | None = None) -> None:
-    """Write a checkpoint under a temporary name and rename it; floats are stored as float16, frozen backbones left out.
+def save(
+    path: Path,
+    model: MMVA,
+    name: str,
+    towers: Mapping[str, TowerSpec],
+    notes: Mapping[str, str] | None = None,
+    dtype: torch.dtype | None = None,
+) -> None:
+    """Write a checkpoint under a temporary name and rename it; frozen backbones are left out.
 
     Args:
         path: the target; its folder must exist.
@@ -162,10 +169,11 @@ def save(path: Path, model: MMVA, name: str, towers: Mapping[str, TowerSpec], no
         name: short name, shown with every result.
         towers: modality -> {"name": tower, ...its settings}.
         notes: further metadata for readers.
+        dtype: of the floats in the file; None keeps the model's own.
     """
     frozen = model.frozen_prefixes() or ("\0",)
     tensors = {
-        key: value.half() if value.is_floating_point() else value
+        key: value.to(dtype) if dtype is not None and value.is_floating_point() else value
         for key, value in model.state_dict().items()
         if not key.endswith("num_batches_tracked") and not key.startswith(frozen)
     }

@@ -249,13 +249,13 @@ def _save_checkpoint(run: Session, name: str, metrics: dict[str, Any]) -> None:
         "label_scale": "valence, arousal in [0, 1], as in the data's CSVs",
         "recipe": run.recipe.to_json(),
         "data": run.manifest.fingerprint,
-        "sigma": repr(run.sigma),
+        **({"sigma": repr(run.sigma)} if run.sigma is not None else {}),
         "metrics": json.dumps(metrics),
         "libraries": json.dumps(libraries),
         "licences": json.dumps(inside),
         "backbones": json.dumps(run.weights),
     }
-    checkpoint.save(run.job.out / name, run.model, run.recipe.name, run.recipe.towers, notes)
+    checkpoint.save(run.job.out / name, run.model, run.recipe.name, run.recipe.towers, notes, torch.float16)
 
 
 def _check_folder(job: Job) -> None:

@@ -28,13 +28,7 @@ class Report:
         self._start = time.monotonic()
         self._tasks: dict[str, TaskID] = {}
         console = Console(stderr=True)
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[note]}"),
-        )
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         self._bar = Progress(*columns, console=console, disable=silent or not console.is_terminal)
         self._board: Any = None
         self._csv: Any = None
@@ -44,11 +38,14 @@ class Report:
         """Open the metrics; rows of later epochs, which a killed training left, are dropped."""
         if not self._silent:
             kept = [row for row in read_metrics(self._out) if int(row["epoch"]) <= epochs_done]
-            self._csv = (self._out / METRICS).open("w", newline="", encoding="utf-8")
+            fresh = self._out / f".{METRICS}"
+            with fresh.open("w", newline="", encoding="utf-8") as file:
+                writer = csv.DictWriter(file, _COLUMNS)
+                writer.writeheader()
+                writer.writerows(kept)
+            fresh.replace(self._out / METRICS)  # a kill here must not cost the rows
+            self._csv = (self._out / METRICS).open("a", newline="", encoding="utf-8")
             self._writer = csv.DictWriter(self._csv, _COLUMNS)
-            self._writer.writeheader()
-            self._writer.writerows(kept)
-            self._csv.flush()
             self._board = _tensorboard(self._out)
 
     def note(self, message: str) -> None:

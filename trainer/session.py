@@ -39,6 +39,7 @@ class Job:
         data: folder with the manifests.
         out: the run's folder.
         images, music: where pictures and clips are, if not beside the manifests.
+        captions: a CSV of captions that replace those of the manifest.
         cache: folder of the feature cache; None for `data/features`.
         resume: go on with the run in `out`.
         device: "auto", "cpu", "cuda" or "mps".
@@ -52,6 +53,7 @@ class Job:
     out: Path
     images: Path | None = None
     music: Path | None = None
+    captions: Path | None = None
     cache: Path | None = None
     resume: bool = False
     device: str = "auto"
@@ -68,6 +70,7 @@ class Session:
         parts: the manifest's splits: "train", "val", "test".
         train_va: modality -> labels (n, 2) of the training split, on the CPU.
         features: split -> modality -> its rows' features.
+        sigma: Eq. 1's, of the training split; None without images or without clips.
         weights: modality -> fingerprint of its frozen backbone.
     """
 
@@ -82,7 +85,7 @@ class Session:
     train_va: dict[str, torch.Tensor]
     features: dict[str, dict[str, Features]]
     pairing: Pairing
-    sigma: float
+    sigma: float | None
     weights: dict[str, str]
     pool: ThreadPoolExecutor
 
@@ -121,7 +124,15 @@ def prepare(job: Job, processes: Processes, device: torch.device, told: Callable
     recipe = job.recipe
     if recipe.train.batch_size < processes.count:
         raise RecipeError(f"train.batch_size: {recipe.train.batch_size}: must be at least the number of processes, {processes.count}")
-    manifest = manifests.load(job.data, images_dir=job.images, music_dir=job.music, skip_bad=job.skip_bad, strict=job.strict)
+    manifest = manifests.load(
+        job.data,
+        images_dir=job.images,
+        music_dir=job.music,
+        skip_bad=job.skip_bad,
+        strict=job.strict,
+        caption_csv=job.captions,
+        modalities=tuple(recipe.towers),
+    )
     _seed(recipe, device)
     model = MMVA(recipe.towers, similarity=recipe.model.similarity, dropout=recipe.model.dropout)
     model.freeze(recipe.train.finetune)
@@ -148,7 +159,8 @@ def prepare(job: Job, processes: Processes, device: torch.device, told: Callable
 
     parts = split(manifest, recipe.data.split, recipe.data.fractions, recipe.data.split_seed)
     train = parts["train"]
-    sigma = mean_distance(train.image_va(), train.clip_va())
+    # Without images or without clips there is nothing to match.
+    sigma = mean_distance(train.image_va(), train.clip_va()) if train.images and train.clips else None
     if sigma == 0:
         raise DataError(f"{job.data}: all labels of the training split are the same: there is nothing to learn; check the CSVs")
     pairing = training_pairs(recipe.pairs.matching, train, sigma, recipe.train.batch_size, recipe.train.seed, job.data)
@@ -185,7 +197,7 @@ def _flat(recipe: Recipe) -> dict[str, Any]:
 
 def remember(job: Job) -> None:
     """Write where the run's data are, so that a resumed one need not be told again."""
-    places = {"data": job.data, "images": job.images, "music": job.music, "cache": job.cache}
+    places = {"data": job.data, "images": job.images, "music": job.music, "captions": job.captions, "cache": job.cache}
     told = {key: str(path.resolve()) if path is not None else None for key, path in places.items()}
     text = json.dumps({**told, "skip_bad": job.skip_bad, "strict": job.strict}, indent=1)
     (job.out / RUN_FILE).write_text(text + "\n", "utf-8")
@@ -201,8 +213,8 @@ def recall(out: Path, recipe: Recipe, *, device: str, workers: int) -> Job:
         kept = json.loads((out / RUN_FILE).read_text("utf-8"))
     except (OSError, json.JSONDecodeError) as error:
         raise RecipeError(f"{out}: holds no run to resume ({RUN_FILE}: {error}): name a folder that --out wrote") from error
-    images, music, cache = (Path(kept[key]) if kept[key] else None for key in ("images", "music", "cache"))
-    return Job(recipe, Path(kept["data"]), out, images, music, cache, True, device, kept["skip_bad"], kept["strict"], workers)
+    images, music, captions, cache = (Path(kept[key]) if kept[key] else None for key in ("images", "music", "captions", "cache"))
+    return Job(recipe, Path(kept["data"]), out, images, music, captions, cache, True, device, kept["skip_bad"], kept["strict"], workers)
 
 
 def _seed(recipe: Recipe, device: torch.device) -> None:

@@ -39,12 +39,7 @@ def test_mean_distance_of_25000_by_24000_is_fast_and_small() -> None:
     mean_distance(va_a[:1000], va_b)
     peak_bytes = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    seconds = []
-    for _ in range(3):  # another process may hold the cores
-        start = time.perf_counter()
-        mean_distance(va_a, va_b)
-        seconds.append(time.perf_counter() - start)
-        if seconds[-1] < 2:
-            break
-    assert min(seconds) < 2
+    start = time.thread_time()  # seconds of this one core: another process may hold it for a while
+    mean_distance(va_a, va_b)
+    assert time.thread_time() - start < 2
     assert peak_bytes < 50e6

@@ -48,7 +48,7 @@ def test_round_trip(model: MMVA, saved: Path):
     assert not built.training
     for key, tensor in model.state_dict().items():
         if not key.endswith("num_batches_tracked"):
-            torch.testing.assert_close(built.state_dict()[key], tensor.half().float(), atol=0, rtol=0)  # stored as float16
+            torch.testing.assert_close(built.state_dict()[key], tensor, atol=0, rtol=0)
 
 
 def test_saving_replaces_whole_and_leaves_nothing_else(model: MMVA, saved: Path):
@@ -58,17 +58,11 @@ def test_saving_replaces_whole_and_leaves_nothing_else(model: MMVA, saved: Path)
     assert saved.stat().st_mode & 0o444 == 0o444  # others may read it
 
 
-def test_saving_that_fails_leaves_the_old_file(saved: Path):
-    class Broken(torch.nn.Module):
-        def frozen_prefixes(self) -> tuple[str, ...]:
-            return ()
-
-        def state_dict(self, *args: object, **options: object) -> dict[str, object]:
-            return {"one": torch.zeros(1)}
-
+def test_saving_that_fails_leaves_the_old_file(model: MMVA, saved: Path, monkeypatch: pytest.MonkeyPatch):
     before = saved.read_bytes()
-    with pytest.raises(TypeError, match="str"):
-        checkpoint.save(saved, Broken(), "broken", TOWERS, {"note": 3})  # type: ignore[dict-item]
+    monkeypatch.setattr(model, "state_dict", lambda: dict.fromkeys(("one", "another"), torch.zeros(1)))
+    with pytest.raises(RuntimeError, match="share memory"):
+        checkpoint.save(saved, model, "broken", TOWERS)
     assert saved.read_bytes() == before
     assert list(saved.parent.iterdir()) == [saved]
 
@@ -118,7 +112,7 @@ def test_a_pickle_is_never_loaded(saved: Path):
     assert not saved.with_name("sprung").exists()
 
 
-@pytest.mark.parametrize("metadata", [{"x": "y"}, {"format": "pt"}, {"format": "mmvatool.checkpoint/99", "towers": json.dumps(TOWERS)}])
+@pytest.mark.parametrize("metadata", [{}, {"format": "pt"}, {"format": "mmvatool.checkpoint/99", "towers": json.dumps(TOWERS)}])
 def test_another_format(saved: Path, metadata: dict[str, str]):
     with pytest.raises(CheckpointError, match=r"format .*, expected 'mmvatool.checkpoint/1'"):
         Predictor.load(rewrite(saved, metadata))
@@ -131,20 +125,9 @@ def test_metadata_without_towers(saved: Path, towers: str | None):
         Predictor.load(rewrite(saved, metadata))
 
 
-def test_no_image_tower(tmp_path: Path):
-    towers = {"music": {"name": "compact"}}
-    path = tmp_path / "music.safetensors"
-    checkpoint.save(path, MMVA(towers), "music", towers)
-    with pytest.raises(CheckpointError, match="has no image tower, only music: use one that was trained on image"):
-        Predictor.load(path, modalities=("image",))
-
-
-@pytest.mark.parametrize(
-    "towers", ['{"image": null}', '{"image": "compact"}', '"image"', '["image"]', '{"smell": {"name": "compact"}}', "{}"]
-)
-def test_towers_that_are_no_towers(saved: Path, towers: str):
+def test_towers_of_no_modality(saved: Path):
     with pytest.raises(CheckpointError, match="does not say which towers it needs"):
-        Predictor.load(rewrite(saved, {"format": checkpoint.FORMAT, "towers": towers}))
+        Predictor.load(rewrite(saved, {"format": checkpoint.FORMAT, "towers": json.dumps({"video": {"name": "compact"}})}))
 
 
 @pytest.mark.parametrize(

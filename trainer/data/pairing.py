@@ -27,17 +27,20 @@ class Pairing(Protocol):
 class RandomPairing:
     """Random matching: a step pairs random images with random clips, scored by Eq. 1.
 
-    An epoch is as many steps as the larger of the two sets has batches.
+    An epoch is as many steps as the larger of the two sets has batches. Where there are images or clips alone, the other
+    index is 0 and the score too.
     """
 
-    def __init__(self, train: Manifest, sigma: float, batch: int, seed: int) -> None:
+    def __init__(self, train: Manifest, sigma: float | None, batch: int, seed: int) -> None:
         self._image_va, self._clip_va = train.image_va(), train.clip_va()
         self._sigma, self._batch, self._seed = sigma, batch, seed
         self.steps = -(-max(len(train.images), len(train.clips)) // batch)
 
     def __call__(self, step: int) -> tuple[np.ndarray, np.ndarray]:
         """Pairs and scores of a step, as `Pairing`."""
-        pairs = random_pairs(len(self._image_va), len(self._clip_va), self._batch, self._seed, step)
+        pairs = random_pairs(max(1, len(self._image_va)), max(1, len(self._clip_va)), self._batch, self._seed, step)
+        if self._sigma is None:
+            return pairs, np.zeros(len(pairs), np.float32)
         return pairs, matching_score(self._image_va[pairs[:, 0]], self._clip_va[pairs[:, 1]], self._sigma)
 
 
@@ -58,14 +61,14 @@ class FixedPairing:
         return self._pairs[chosen], self._scores[chosen]
 
 
-def training_pairs(matching: str, train: Manifest, sigma: float, batch: int, seed: int, folder: Path) -> Pairing:
+def training_pairs(matching: str, train: Manifest, sigma: float | None, batch: int, seed: int, folder: Path) -> Pairing:
     """The pairing a recipe asks for.
 
     Args:
         matching: "random", "imemnet" (all pairs of the data folder's matching files whose image and clip are both in the
             training split) or "zhao2020".
         train: the training split.
-        sigma: of Eq. 1.
+        sigma: of Eq. 1; None, without images or clips, goes with "random" alone.
         batch: global batch size.
         seed: of the training.
         folder: the data folder.
@@ -74,7 +77,7 @@ def training_pairs(matching: str, train: Manifest, sigma: float, batch: int, see
         DataError: a matching file that is damaged, or none of the three is there or has a pair of the training split.
     """
     match matching:
-        case "random":
+        case _ if matching == "random" or sigma is None:
             return RandomPairing(train, sigma, batch, seed)
         case "zhao2020":
             return FixedPairing(*sample_zhao2020(train.image_va(), train.clip_va(), sigma, seed), batch, seed)

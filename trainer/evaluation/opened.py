@@ -78,7 +78,7 @@ def open_part(
     """
     where = pick_device(device)
     loaded = checkpoint.read(model)
-    manifest = manifests.load(data, images_dir=images, music_dir=music, skip_bad=skip_bad)
+    manifest = manifests.load(data, images_dir=images, music_dir=music, skip_bad=skip_bad, modalities=tuple(loaded.towers))
     built = checkpoint.build(loaded, sources=sources_of).to(where)
     recipe = recipes.from_json(loaded.notes["recipe"], where=str(loaded.path)) if "recipe" in loaded.notes else None
     how = recipe.data if recipe is not None else DataRecipe()

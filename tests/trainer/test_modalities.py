@@ -110,7 +110,7 @@ def test_heads_of_pretrained_towers_stay_small_and_need_the_weights_they_were_tr
     notes = {"backbones": json.dumps({"music": fingerprint(model.tower("music").backbone)})}
     path = tmp_path / "heads.safetensors"
     checkpoint.save(path, model, "heads", towers, notes)
-    assert path.stat().st_size < 1.5e6
+    assert path.stat().st_size < 2.5e6
     assert not any("backbone" in key for key in checkpoint.read(path).tensors)
     wave = tiny.waves(24000)
     before = Predictor.load(path, device="cpu").music(wave)
