@@ -35,6 +35,7 @@ def losses(out: Path, column: str = "train_loss") -> list[float]:
         return [float(row[column]) for row in csv.DictReader(file)]
 
 
+@pytest.mark.slow
 def test_compact_learns_the_synthetic_data(tmp_path: Path) -> None:
     data = synthetic.draw(tmp_path / "data", images=320, tracks=320, clips_a_track=1, clip_s=2.0, image_px=32)
     result = train(job(data, tmp_path / "run", "towers.image.input_px=32", "towers.music.window_s=2.0", "train.epochs=16"))
@@ -68,6 +69,7 @@ def test_three_steps_have_the_losses_they_always_had(traced: Path) -> None:
     assert losses(traced) == pytest.approx([0.62955, 0.36725, 0.43125], abs=2e-4)
 
 
+@pytest.mark.slow
 def test_two_processes_have_the_losses_of_one(small: Path, traced: Path, tmp_path: Path) -> None:
     changes = [part for change in TRACE for part in ("--set", change)]
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", str(random.randint(20000, 60000))]
@@ -92,6 +94,7 @@ def _train_in_child(data: Path, out: Path, resume: bool) -> None:
     train(job(data, out, *RESUMED, resume=resume))
 
 
+@pytest.mark.slow
 def test_killed_at_ten_random_moments_and_resumed_it_ends_the_same(small: Path, tmp_path: Path) -> None:
     train(job(small, tmp_path / "whole", *RESUMED))
     children = multiprocessing.get_context("forkserver")
