@@ -5,6 +5,8 @@ import subprocess
 
 import pytest
 
+from mmvatool.cli import COMMANDS
+
 BASH = shutil.which("bash")
 
 
@@ -40,7 +42,7 @@ def test_another_shell_is_wrong_usage(mmvatool):
 @pytest.mark.parametrize(
     ("words", "place", "answers"),
     [
-        ("mmvatool ", 1, ["plain,completion", "plain,summarize"]),
+        ("mmvatool ", 1, [f"plain,{name}" for name in sorted(COMMANDS)]),
         ("mmvatool summarize --du", 2, ["plain,--duration"]),
         ("mmvatool summarize --by m", 3, ["plain,music"]),
         ("mmvatool summarize vl", 2, ["file,vl"]),
