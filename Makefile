@@ -28,8 +28,9 @@ lint: $(READY)  ## ruff, mypy, import-linter
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(READY)  ## seconds of each stage beside a full ffmpeg decode
+bench: $(READY)  ## seconds of each stage beside a full ffmpeg decode; training with and without the cache
 	$(BIN)/python -m benchmarks.summarize
+	$(BIN)/python -m benchmarks.train
 
 docs: $(READY)  ## docs/cli.md from the commands themselves
 	$(BIN)/python -m tests.cli_reference docs/cli.md

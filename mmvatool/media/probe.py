@@ -16,6 +16,8 @@ from mmvatool.media import ffmpeg
 
 # Between two packets; a longer step of the clock makes ffmpeg's search for a time in MPEG streams miss.
 LONGEST_STEP_S = 10.0
+# ffmpeg holds a decoding time that would go back at the last one: so many of them are a clock that restarted.
+STUCK_PACKETS = 10
 KEY_FLAG, DISCARD_FLAG = 0x1, 0x4
 NO_TIME = -(2**63)
 DEFAULT_RATE = Fraction(25)  # where nothing says: ffmpeg's own choice
@@ -74,7 +76,8 @@ class MediaInfo:
 
     `times_s` holds the time of every shown frame, float64 (N,), rising; `packet_count` also counts those that an edit
     list hides. `rate` is the nominal frame rate. `origin_s` is what the container's own clock shows at time 0.
-    `keys_s` holds the times of the key frames; it is empty where the clock jumps, so that nothing can be sought by it.
+    `keys_s` holds the times of the key frames; it is empty where the clock jumps, so that nothing can be sought by it. If
+    the clock `restarts` in the middle (recordings joined byte by byte), times stand for frames of several parts.
     """
 
     path: Path
@@ -90,6 +93,7 @@ class MediaInfo:
     open_gop: bool
     tags: dict[str, str]
     keys_s: np.ndarray = field(default_factory=lambda: np.empty(0))
+    restarts: bool = False
 
     @property
     def start_s(self) -> float:
@@ -161,6 +165,7 @@ def probe(path: Path) -> MediaInfo:
         open_gop=packets.open_gop,
         tags=tags,
         keys_s=packets.keys_s - origin_s,
+        restarts=packets.restarts,
     )
 
 
@@ -272,6 +277,7 @@ class _Packets:
     open_gop: bool
     pixel_aspect: Fraction
     keys_s: np.ndarray
+    restarts: bool
 
     @property
     def times_s(self) -> np.ndarray:
@@ -286,7 +292,7 @@ def _packets(path: Path, index: int) -> _Packets:
     tick, aspect = Fraction(1), Fraction(1)
     rows: list[tuple[int, int, int]] = []
     key_time, open_gop = NO_TIME, False
-    decoded_last, jumps = None, False
+    decoded_last, jumps, stuck = None, False, 0
     for line in text.splitlines():
         if not line.startswith("#"):
             fields = line.split(",")
@@ -295,6 +301,7 @@ def _packets(path: Path, index: int) -> _Packets:
             shown_at = decoded if presented == NO_TIME else presented
             rows.append((shown_at, int(fields[3]), flags))
             jumps |= decoded_last is not None and not 0 <= (decoded - decoded_last) * tick <= LONGEST_STEP_S
+            stuck += decoded == decoded_last
             decoded_last = decoded
             open_gop |= shown_at < key_time
             key_time = shown_at if flags & KEY_FLAG else key_time
@@ -308,7 +315,7 @@ def _packets(path: Path, index: int) -> _Packets:
     if not shown.any():
         raise MediaError(path, "holds no video frame: it may be truncated, copy or export it again")
     keys = table[:0, 0] if jumps else table[(table[:, 2] & KEY_FLAG) != 0, 0]
-    return _Packets(table[:, 0], tick, table[:, 1] * float(tick), shown, open_gop, aspect, keys * float(tick))
+    return _Packets(table[:, 0], tick, table[:, 1] * float(tick), shown, open_gop, aspect, keys * float(tick), stuck > STUCK_PACKETS)
 
 
 def _rate(packets: _Packets, stated: Fraction | None) -> tuple[Fraction, bool]:

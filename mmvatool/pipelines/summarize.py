@@ -137,6 +137,10 @@ def summarize(
         curve=curve,
         shots=choose(_find_shots(info, grid, frames, embeddings, settings), curve, info, settings),
     )
+    if info.restarts:
+        notes.append(
+            "its clock restarts in the middle (joined recordings?), so that times are ambiguous: summarize the parts, or join them anew"
+        )
     notes += [note for note in (frames.fallback, f"{frames.damaged} frames are damaged" if frames.damaged else None) if note]
     if not dry_run:
         total = sum(round(segment.length_s * info.rate) for segment in summary.timeline.segments)

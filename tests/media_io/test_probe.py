@@ -159,3 +159,11 @@ def test_snapping_goes_to_the_nearest_frame_boundary(kinds):
     edges = np.append(info.times_s, info.end_s)
     for time_s in np.random.default_rng(0).uniform(-1, info.end_s + 1, 200):
         assert abs(info.snap(time_s) - time_s) == pytest.approx(np.abs(edges - time_s).min(), abs=1e-12)
+
+
+def test_recordings_joined_byte_by_byte_are_noticed(tmp_path):
+    part = media.draw_flashes(tmp_path / "part.ts", 4, Fraction(25))
+    whole = tmp_path / "whole.ts"
+    whole.write_bytes(part.read_bytes() * 2)
+    assert not probe(part).restarts
+    assert probe(whole).restarts
