@@ -12,6 +12,7 @@ import mmvatool
 from mmvatool.errors import MediaError, MmvatoolError, OutputError, PlanError
 from mmvatool.media.frames import FFmpegFrames
 from mmvatool.media.probe import probe
+from mmvatool.pipelines import summarize as pipeline
 from mmvatool.pipelines.summarize import summarize
 from mmvatool.selection import ScoredShot, Settings
 from mmvatool.timeline import Segment
@@ -175,3 +176,24 @@ def test_python_api():
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = mmvatool.nothing
     assert issubclass(MediaError, MmvatoolError)
+
+
+def test_ranks_share_ties_and_fill_the_range():
+    assert pipeline._ranks(np.array([0.3, 0.1, 0.3, 0.9])).tolist() == pytest.approx([0.5, 0, 0.5, 1])
+    assert pipeline._ranks(np.array([0.2, 0.2, 0.2])).tolist() == [0.5, 0.5, 0.5]
+    assert pipeline._ranks(np.array([0.2])).tolist() == [0.5]
+
+
+def test_a_file_that_cannot_be_written_is_one_line_and_leaves_the_old_one(tmp_path, monkeypatch):
+    target = tmp_path / "out.json"
+    target.write_text("old")
+
+    def full(self, where):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", full)
+    with pytest.raises(OutputError, match=r"out\.json: cannot be written \(No space left on device\)"):
+        pipeline._write(target, b"new")
+    assert [(file.name, file.read_text()) for file in tmp_path.iterdir()] == [("out.json", "old")]
+    with pytest.raises(OutputError, match="cannot be written"):
+        pipeline._write(target / "inside.json", b"new")

@@ -7,6 +7,7 @@ decoded once and checked before it gets its name.
 """
 
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Generator, Iterator
@@ -99,7 +100,7 @@ def _departures(info: MediaInfo) -> list[str]:
         notes.append("odd picture size: encoded as 4:4:4, which some phones and TVs do not play")
     if not info.constant_rate:
         notes.append(f"variable frame rate: rendered at a constant {info.rate} frames a second")
-    if any(depth in info.video.pixel_format for depth in ("10", "12", "16")):
+    if re.search(r"(9|10|12|14|16|48|64)(le|be)$", info.video.pixel_format):  # not yuv410p or nv12, which have 8 bits
         notes.append(f"{info.video.pixel_format} source: rendered with 8 bits a channel")
     notes += [f"the metadata {key[:40]} is too long for ffmpeg and was left out" for key in info.tags.keys() - _passed(info.tags).keys()]
     return notes

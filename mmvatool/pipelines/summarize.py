@@ -156,9 +156,9 @@ def summarize(
     return summary
 
 
-def default_output(path: Path, folder: Path | None = None) -> Path:
-    """`<name>.summary.mp4`, beside the input or in a folder."""
-    return (folder or path.parent) / f"{path.stem}.summary.mp4"
+def default_output(path: Path) -> Path:
+    """`<name>.summary.mp4`, beside the input."""
+    return path.with_name(f"{path.stem}.summary.mp4")
 
 
 def outputs(target: Path, *, plot: bool) -> list[Path]:
@@ -240,9 +240,11 @@ def _score_sound(info: MediaInfo, grid: Slots, progress: Progress) -> np.ndarray
 
 def _ranks(values: np.ndarray) -> np.ndarray:
     """Ranks scaled to [0, 1], equal values sharing their mean rank; a constant is .5 throughout."""
-    below = (values[:, None] > values[None]).sum(1)
-    same = (values[:, None] == values[None]).sum(1)
-    return ((below + (same - 1) / 2) / max(1, len(values) - 1)).astype(np.float32) if len(values) > 1 else np.full(1, 0.5, np.float32)
+    from scipy.stats import rankdata  # here: --help must not wait for it
+
+    if len(values) == 1:
+        return np.full(1, 0.5, np.float32)
+    return ((rankdata(values) - 1) / (len(values) - 1)).astype(np.float32)
 
 
 def _find_shots(info: MediaInfo, grid: Slots, frames: Frames, embeddings: np.ndarray, settings: Settings) -> list[Segment]:
@@ -267,16 +269,19 @@ def _find_shots(info: MediaInfo, grid: Slots, frames: Frames, embeddings: np.nda
 
 def _write(target: Path, data: bytes) -> None:
     """Write a file under a temporary name and rename it."""
-    handle, temporary = tempfile.mkstemp(prefix=".mmvatool-", dir=target.parent)
+    temporary = target
     try:
+        handle, name = tempfile.mkstemp(prefix=".mmvatool-", dir=target.parent)
+        temporary = Path(name)
         with os.fdopen(handle, "wb") as file:
             file.write(data)
-        Path(temporary).chmod(0o666 & ~_umask())
-        Path(temporary).replace(target)
+        temporary.chmod(0o666 & ~_umask())
+        temporary.replace(target)
     except OSError as error:
         raise OutputError(target, f"cannot be written ({error.strerror}): choose another place with -o") from error
     finally:
-        Path(temporary).unlink(missing_ok=True)
+        if temporary != target:
+            temporary.unlink(missing_ok=True)
 
 
 def _umask() -> int:

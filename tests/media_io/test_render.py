@@ -345,3 +345,10 @@ def test_the_check_refuses_what_was_not_planned(kinds, tmp_path, monkeypatch):
     with pytest.raises(RenderError):
         render.render(_cut(info), info, tmp_path / "out.mp4")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_eight_bits_are_not_called_more(tmp_path):
+    params = ("-c:v", "ffv1", "-pix_fmt", "yuv410p")
+    path = media.encode(tmp_path / "in.mkv", lambda n: media.meadow((160, 96), n), 20, Fraction(25), None, params)
+    _, _, _, notes = _render(path, tmp_path / "out.mp4", ((0.2, 0.6),))
+    assert notes == []
