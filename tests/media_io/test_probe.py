@@ -68,6 +68,11 @@ def test_edit_list_hides_frames(kinds):
     assert (info.times_s >= 0).all()
 
 
+def test_open_groups_of_pictures_are_told_from_closed_ones(kinds):
+    assert probe(kinds("opengop.mp4")).open_gop
+    assert not probe(kinds("plain.mp4")).open_gop
+
+
 def test_transport_stream_clock(kinds):
     info = probe(kinds("late.ts"))
     assert info.origin_s > 1
