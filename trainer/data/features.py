@@ -28,16 +28,16 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-def prepare(tower: Any, modality: str, row: Row) -> torch.Tensor:
-    """One row, read and preprocessed.
+def prepare(tower: Any, modality: str, row: Row, *, views: bool = False) -> torch.Tensor:
+    """One row, read and preprocessed; with `views` a picture as all the views that its tower is trained on, if it has such.
 
     Raises:
         DataError: its file is missing, damaged or silent; the message names file and row.
     """
     match modality, row:
         case "image", ImageRow():
-            picture = torch.from_numpy(picture_of(row).copy()).permute(2, 0, 1)[None]
-            return tower.preprocess(picture)[0]
+            picture = torch.from_numpy(picture_of(row).copy()).permute(2, 0, 1)
+            return tower.training_views(picture) if views and hasattr(tower, "training_views") else tower.preprocess(picture[None])[0]
         case "music", ClipRow():
             return tower.preprocess([sound_of(row, tower.sample_rate_hz, tower.window_s)])[0]
         case _, ClipRow() | TextRow():
@@ -62,15 +62,20 @@ class LiveFeatures:
         rows: of a split.
         pool: threads that read files.
         encoded: False gives preprocessed batches, for a tower that is fine-tuned.
+        views: as for `prepare`.
     """
 
-    def __init__(self, tower: Any, modality: str, rows: Sequence[Row], pool: Executor, *, encoded: bool) -> None:
+    def __init__(self, tower: Any, modality: str, rows: Sequence[Row], pool: Executor, *, encoded: bool, views: bool) -> None:
         self._tower, self._modality, self._rows, self._pool, self._encoded = tower, modality, rows, pool, encoded
+        self._views = views and encoded
 
     def __call__(self, indices: np.ndarray) -> Any:
         """Features (len(indices), ...), or that many preprocessed inputs."""
-        batch = list(self._pool.map(lambda index: prepare(self._tower, self._modality, self._rows[index]), indices))
+        batch = list(self._pool.map(lambda index: self._read(self._rows[index]), indices))
         return encode(self._tower, batch) if self._encoded else batch
+
+    def _read(self, row: Row) -> torch.Tensor:
+        return prepare(self._tower, self._modality, row, views=self._views)
 
 
 @dataclass(frozen=True)
@@ -189,7 +194,7 @@ def _fill(
 
     def read(index: int) -> torch.Tensor | DataError:
         try:
-            return prepare(tower, modality, rows[index])
+            return prepare(tower, modality, rows[index], views=True)
         except DataError as error:
             if not skip_bad:
                 raise
@@ -221,7 +226,13 @@ def ahead(pool: Executor, function: Callable[[T], R], batches: Iterable[Sequence
 
 
 def sources(
-    model: MMVA, manifest: Manifest, caches: dict[str, FeatureCache], keys_of: dict[str, dict[str, str]], pool: Executor
+    model: MMVA,
+    manifest: Manifest,
+    caches: dict[str, FeatureCache],
+    keys_of: dict[str, dict[str, str]],
+    pool: Executor,
+    *,
+    views: bool = False,
 ) -> dict[str, Features]:
     """The features of a split, by modality: cached where there is a cache, else from the files.
 
@@ -231,6 +242,7 @@ def sources(
         caches: by modality.
         keys_of: modality -> row id -> its key in the cache.
         pool: threads that read files.
+        views: as for `prepare`, where there is no cache; a cache has them always.
     """
     made: dict[str, Features] = {}
     for modality in model.modalities:
@@ -239,7 +251,7 @@ def sources(
             made[modality] = CachedFeatures(caches[modality], [keys_of[modality][row.id] for row in rows])
         else:
             encoded = modality not in model.finetuned
-            made[modality] = LiveFeatures(model.tower(modality), modality, rows, pool, encoded=encoded)
+            made[modality] = LiveFeatures(model.tower(modality), modality, rows, pool, encoded=encoded, views=views)
     return made
 
 

@@ -351,7 +351,10 @@ def _merge(rows: list[AnyRow], file: Path, merged: list[str]) -> tuple[AnyRow, .
 
 
 def _fingerprint(images: tuple[ImageRow, ...], clips: tuple[ClipRow, ...], texts: tuple[TextRow, ...]) -> str:
-    content: list[list[tuple[object, ...]]] = [[(row.id, row.va) for row in images], [(row.id, row.track, row.va, row.caption) for row in clips]]
+    content: list[list[tuple[object, ...]]] = [
+        [(row.id, row.va) for row in images],
+        [(row.id, row.track, row.va, row.caption) for row in clips],
+    ]
     content += [[(row.id, row.va, row.caption) for row in texts]] if texts else []
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
