@@ -15,7 +15,7 @@ from torch.optim import AdamW
 
 from trainer.affect import mean_distance
 from trainer.data import manifest as manifests
-from trainer.data.features import BadRows, Features, bad_rows, build_cache, reading_pool, rows_of, sources
+from trainer.data.features import BadRows, Features, bad_rows, build_cache, reading_pool, sources
 from trainer.data.manifest import Manifest
 from trainer.data.pairing import Pairing, training_pairs
 from trainer.data.split import split
@@ -149,7 +149,7 @@ def prepare(job: Job, processes: Processes, device: torch.device, told: Callable
             model, recipe.towers, weights, manifest, folder, pool=pool, processes=processes, skip_bad=job.skip_bad, told=told
         )
         keys_of = {
-            modality: {row.id: key for row, key in zip(rows_of(manifest, modality), found, strict=True)} for modality, found in keys.items()
+            modality: {row.id: key for row, key in zip(manifest.rows(modality), found, strict=True)} for modality, found in keys.items()
         }
     else:
         caches, keys_of = {}, {}
@@ -166,7 +166,7 @@ def prepare(job: Job, processes: Processes, device: torch.device, told: Callable
     pairing = training_pairs(recipe.pairs.matching, train, sigma, recipe.train.batch_size, recipe.train.seed, job.data)
     features = {name: sources(model, part, caches, keys_of, pool) for name, part in parts.items()}
     optimizer, base_lrs = _optimizer(model, recipe)
-    va = {modality: torch.from_numpy(train.image_va() if modality == "image" else train.clip_va()) for modality in model.modalities}
+    va = {modality: torch.from_numpy(train.va(modality)) for modality in model.modalities}
     return Session(job, processes, device, model, optimizer, base_lrs, manifest, parts, va, features, pairing, sigma, weights, pool)
 
 

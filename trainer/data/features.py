@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from trainer.data.cache import CachedFeatures, ContentKeys, FeatureCache, text_key
-from trainer.data.manifest import ClipRow, ImageRow, Manifest, picture_of, sound_of
+from trainer.data.manifest import ClipRow, ImageRow, Manifest, Row, TextRow, picture_of, sound_of
 from trainer.distributed import Processes
 from trainer.errors import DataError
 from trainer.model.mmva import MMVA
@@ -21,17 +21,11 @@ from trainer.model.towers import TowerSpec
 SHARD_ITEMS = 256
 ENCODE_BATCH = 32
 
-Row = ImageRow | ClipRow
 # Indices of rows to their features (or, for a fine-tuned tower, to its preprocessed batch).
 Features = Callable[[np.ndarray], Any]
 Told = Callable[[str, int, int], None]
 T = TypeVar("T")
 R = TypeVar("R")
-
-
-def rows_of(manifest: Manifest, modality: str) -> Sequence[Row]:
-    """The rows a tower reads: images, or clips for both their sound and their caption."""
-    return manifest.images if modality == "image" else manifest.clips
 
 
 def prepare(tower: Any, modality: str, row: Row) -> torch.Tensor:
@@ -46,7 +40,7 @@ def prepare(tower: Any, modality: str, row: Row) -> torch.Tensor:
             return tower.preprocess(picture)[0]
         case "music", ClipRow():
             return tower.preprocess([sound_of(row, tower.sample_rate_hz, tower.window_s)])[0]
-        case _, ClipRow():
+        case _, ClipRow() | TextRow():
             return tower.preprocess([row.caption])[0]
     raise TypeError(f"{modality} of {row}")
 
@@ -126,7 +120,7 @@ def build_cache(
         if modality in model.finetuned:
             continue
         caches[modality] = FeatureCache(folder, modality, tower_key(tower, towers[modality], weights.get(modality, "")))
-        rows = rows_of(manifest, modality)
+        rows = manifest.rows(modality)
         keys[modality] = _row_keys(rows, modality, folder, processes)
         found = _fill(caches[modality], keys[modality], tower, modality, rows, pool, processes, skip_bad, told)
         (bad.images if modality == "image" else bad.clips).update(found)
@@ -137,7 +131,7 @@ def bad_rows(model: MMVA, manifest: Manifest, pool: Executor, processes: Process
     """Read every row once and say which cannot be read; for `skip_bad` where nothing is cached."""
     bad = BadRows({}, {})
     for modality in model.modalities:
-        rows = rows_of(manifest, modality)
+        rows = manifest.rows(modality)
         own = range(processes.rank, len(rows), processes.count)
         shards = [own[at : at + SHARD_ITEMS] for at in range(0, len(own), SHARD_ITEMS)]
         found: dict[int, str] = {}
@@ -165,11 +159,15 @@ def tower_key(tower: Any, spec: TowerSpec, weights: str) -> str:
 
 def _row_keys(rows: Sequence[Row], modality: str, folder: Path, processes: Processes) -> list[str]:
     if modality == "text":
-        return [text_key(row.caption) for row in rows if isinstance(row, ClipRow)]
+        return [text_key(row.caption) for row in rows if not isinstance(row, ImageRow)]
     # Every process hashes its share and remembers it where the others find it.
-    ContentKeys(folder, processes.rank).keys([row.path for row in rows[processes.rank :: processes.count]])
+    ContentKeys(folder, processes.rank).keys(_paths(rows[processes.rank :: processes.count]))
     processes.wait()
-    return ContentKeys(folder, processes.rank).keys([row.path for row in rows])
+    return ContentKeys(folder, processes.rank).keys(_paths(rows))
+
+
+def _paths(rows: Sequence[Row]) -> list[Path]:
+    return [row.path for row in rows if not isinstance(row, TextRow)]
 
 
 def _fill(
@@ -236,7 +234,7 @@ def sources(
     """
     made: dict[str, Features] = {}
     for modality in model.modalities:
-        rows = rows_of(manifest, modality)
+        rows = manifest.rows(modality)
         if modality in caches:
             made[modality] = CachedFeatures(caches[modality], [keys_of[modality][row.id] for row in rows])
         else:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from trainer.data.features import Features, rows_of
+from trainer.data.features import Features
 from trainer.data.manifest import Manifest
 from trainer.data.pairing import evaluation_pairs
 from trainer.evaluation.paper import PaperRow
@@ -104,9 +104,9 @@ def evaluate(
     with torch.inference_mode():
         for modality in model.eval().modalities:
             embeddings[modality], predicted = embed_rows(
-                model, modality, features[modality], np.arange(len(rows_of(part, modality))), device
+                model, modality, features[modality], np.arange(len(part.rows(modality))), device
             )
-            labels = part.image_va() if modality == "image" else part.clip_va()
+            labels = part.va(modality)
             va[modality] = (agreement(predicted[:, 0], labels[:, 0]), agreement(predicted[:, 1], labels[:, 1]))
         similarity = None
         if model.similarity is not None and sigma is not None:
