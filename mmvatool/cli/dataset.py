@@ -155,7 +155,7 @@ def open_sets(
 
     \b
     Example:
-      mmvatool dataset open --oasis OASIS --emotify emotify --vgmidi vgmidi --emobank emobank.csv --out open-va
+      mmvatool dataset open --oasis OASIS --emotify emotify --emobank emobank.csv --out open-va
     """
     from rich.console import Console
 

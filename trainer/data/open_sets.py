@@ -11,12 +11,11 @@ import numpy as np
 from trainer.data import emotify, oasis, vgmidi
 from trainer.data.building import Progress, each, raise_or_skip, refuse_existing, write_csv
 from trainer.data.clips import Track, cut_all
-from trainer.data.manifest import IMAGE_CSV, MUSIC_CSV
+from trainer.data.manifest import IMAGE_CSV, MUSIC_CSV, TEXT_CSV
 from trainer.data.scale import NOMINAL, to_unit
 from trainer.data.table import read_rows
 from trainer.errors import DataError
 
-TEXT_CSV = "text_va.csv"
 SPLITS = ("train", "dev", "test")
 
 IMAGE_HEADER = ("id", "valence", "arousal", "group", "source")

@@ -18,7 +18,7 @@ from PIL import Image
 
 from mmvatool.cli.dataset import dataset
 from tests.trainer import synthetic
-from trainer.data import clips, emotify, fluidsynth, open_sets
+from trainer.data import clips, emotify, fluidsynth, manifest
 from trainer.data.files import read_sound
 from trainer.data.open_sets import Sources, build
 from trainer.errors import DataError
@@ -552,13 +552,17 @@ def test_the_command(oasis_dir: Path, emotify_dir: Path, emobank: Path, tmp_path
     assert "no source: give at least one of --oasis" in result.stderr
 
 
-def test_the_trainer_reads_what_was_written(oasis_dir: Path, emotify_dir: Path, tmp_path: Path) -> None:
-    from trainer.data import manifest
-
-    build(Sources(oasis=oasis_dir, emotify=emotify_dir), tmp_path / "out")
-    read = manifest.load(tmp_path / "out", modalities=("image", "music"))
-    assert len(read.images) == 4
+def test_the_trainer_reads_what_was_written(oasis_dir: Path, emotify_dir: Path, emobank: Path, tmp_path: Path) -> None:
+    build(Sources(oasis_dir, emotify_dir, None, emobank), tmp_path / "out")
+    read = manifest.load(tmp_path / "out")
+    assert [(row.id, row.group, row.source) for row in read.images[2:]] == [
+        ("oasis-car-crash-10", "car crash", "oasis"),
+        ("oasis-war-2", "war", "oasis"),
+    ]
     assert {clip.track for clip in read.clips} == {"emotify-1", "emotify-2", "emotify-101"}
+    assert [(row.caption, row.va, row.split) for row in read.texts[:2]] == [
+        ('He said "yes", twice.', (0.5, 0.0), "train"),
+        ("Ça va.", (1.0, 0.875), "val"),
+    ]
     assert manifest.sound_of(read.clips[0], clips.RATE_HZ).shape == (240_000,)
     assert manifest.picture_of(read.images[0]).shape == (40, 50, 3)
-    assert open_sets.TEXT_HEADER[3] == "text"
