@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import signal
 import subprocess
 import tempfile
 import time
@@ -120,8 +119,7 @@ def render(midi: Path, soundfont: Path, expected_s: float, rate_hz: int, *, limi
 def _run_limited(command: list[str], grows: tuple[Path, ...], log: Path, midi: Path, limit_s: float, limit_bytes: int) -> int:
     """Run a command to its end or its limit; the exit code."""
     with log.open("wb") as lines:
-        # A session of its own, so that killing it also ends what it may have started.
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=lines, stderr=lines, start_new_session=True)
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=lines, stderr=lines)
     began = time.monotonic()
     try:
         while True:
@@ -137,12 +135,5 @@ def _run_limited(command: list[str], grows: tuple[Path, ...], log: Path, midi: P
                     raise DataError(f"{midi}: fluidsynth was stopped after {limit_s:g} s without an end; {_CURE}") from None
     finally:
         if process.poll() is None:
-            _kill(process)
-
-
-def _kill(process: "subprocess.Popen[bytes]") -> None:
-    if hasattr(os, "killpg"):
-        os.killpg(process.pid, signal.SIGKILL)
-    else:
-        process.kill()
-    process.wait()
+            process.kill()
+            process.wait()
