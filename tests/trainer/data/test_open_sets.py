@@ -385,7 +385,7 @@ def test_without_fluidsynth_or_soundfont_it_says_how_to_get_them(vgmidi_dir: Pat
 
 
 @pytest.mark.skipif(shutil.which("fluidsynth") is None, reason="fluidsynth is not installed")
-def test_the_real_fluidsynth_plays_the_notes(tmp_path: Path) -> None:
+def test_the_real_fluidsynth_plays_the_notes_and_is_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     try:
         font = fluidsynth.find_soundfont()
     except DataError as error:
@@ -398,6 +398,13 @@ def test_the_real_fluidsynth_plays_the_notes(tmp_path: Path) -> None:
     spectrum = np.abs(np.fft.rfft(sound[: 2 * clips.RATE_HZ]))
     assert spectrum.argmax() / 2 == pytest.approx(440, abs=3)
     assert (fluidsynth.render(midi, font, 3.0, clips.RATE_HZ) == sound).all()
+
+    # One broken number: the last note ends 16 days later, and would fill the disk with 250 GB.
+    monkeypatch.setattr(fluidsynth, "TAIL_S", 10.0)
+    content = midi_bytes(1, [69]).replace(bytes([69, 100, 96]), bytes([69, 100, 0xFF, 0xFF, 0xFF, 0x7F]))
+    midi.write_bytes(content.replace(len(content[22:-3]).to_bytes(4), len(content[22:]).to_bytes(4)))
+    with pytest.raises(DataError, match=r"-a b.mid: fluidsynth was stopped after \d+ MB, more than the piece can take"):
+        fluidsynth.render(midi, font, 3.0, clips.RATE_HZ)
 
 
 def spoil(file: Path, old: str, new: str) -> None:
