@@ -61,10 +61,12 @@ def build_tower(modality: str, spec: TowerSpec) -> nn.Module:
             from trainer.model.mert import MertMusicTower as Kind
         case "text", "roberta":
             from trainer.model.roberta import RobertaTextTower as Kind
+        case "text", _:
+            from trainer.model.compact_text import CompactTextTower as Kind
         case _:
             from trainer.model import compact
 
-            Kind = {"image": compact.CompactImageTower, "music": compact.CompactMusicTower, "text": compact.CompactTextTower}[modality]
+            Kind = {"image": compact.CompactImageTower, "music": compact.CompactMusicTower}[modality]
     try:
         return Kind(**settings)
     except TypeError as error:
