@@ -123,6 +123,7 @@ def imemnet_c(
 @click.option("--emotify", type=_FOLDER, help="Emotify as unpacked: data.csv and a folder of mp3 files for each genre. 400 tracks.")
 @click.option("--vgmidi", type=_FOLDER, help="VGMIDI as cloned, with labelled/. 200 pieces, which fluidsynth renders.")
 @click.option("--emobank", type=_FILE, help="EmoBank's emobank.csv. 10,000 sentences.")
+@click.option("--norms", type=_FILE, help="Warriner's word norms, Ratings_Warriner_et_al.csv: words, and captions of music made of them.")
 @click.option(
     "--out",
     default="open-va",
@@ -140,6 +141,7 @@ def open_sets(
     emotify: Path | None,
     vgmidi: Path | None,
     emobank: Path | None,
+    norms: Path | None,
     out: Path,
     soundfont: Path | None,
     skip_bad: bool,
@@ -150,7 +152,7 @@ def open_sets(
     """Lay open data sets out as one data folder to train on.
 
     Name those that you have; each is to be had from its authors. Labels are each source's own scale brought to 0..1: OASIS 1..7,
-    VGMIDI -1..1, EmoBank 1..5; Emotify's nine emotions stand for the valence and arousal of their words. Music is cut into 10-second
+    VGMIDI -1..1, EmoBank 1..5, words 1..9; Emotify's nine emotions stand for the valence and arousal of their words. Music is cut into 10-second
     clips that do not overlap. A run that broke off goes on where it was.
 
     \b
@@ -161,9 +163,9 @@ def open_sets(
 
     from trainer.data import open_sets
 
-    sources = open_sets.Sources(oasis, emotify, vgmidi, emobank)
+    sources = open_sets.Sources(oasis, emotify, vgmidi, emobank, norms)
     if sources == open_sets.Sources():
-        raise click.UsageError("no source: give at least one of --oasis, --emotify, --vgmidi and --emobank")
+        raise click.UsageError("no source: give at least one of --oasis, --emotify, --vgmidi, --emobank and --norms")
     console = Console(stderr=True, markup=False, highlight=False, soft_wrap=True, quiet=quiet)
     built = open_sets.build(sources, out, soundfont=soundfont, skip_bad=skip_bad, overwrite=overwrite, progress=_bar(console))
     _list_skipped(console, built.skipped)

@@ -98,11 +98,11 @@ def _find_sounds(folder: Path, genres: dict[int, str]) -> dict[int, Path]:
                 files[path.parent.name.lower()].setdefault(int(path.stem), path)
     sounds = {}
     for genre, numbered in files.items():
-        tracks = [number for number, named in genres.items() if named == genre]
-        first = _first(genre, genres) if tracks else 1
-        # Numbered over all genres if every number is a track of this one; the first genre is so either way.
-        shift = 0 if numbered.keys() <= set(tracks) else first - 1
-        sounds.update({number + shift: path for number, path in numbered.items() if number + shift in tracks})
+        tracks = {number for number, named in genres.items() if named == genre}
+        if tracks:
+            # Numbered over all genres or anew in each: as more of them are tracks of this genre.
+            shift = max((0, _first(genre, genres) - 1), key=lambda by: len({number + by for number in numbered} & tracks))
+            sounds.update({number + shift: path for number, path in numbered.items() if number + shift in tracks})
     return sounds
 
 

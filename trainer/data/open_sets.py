@@ -3,20 +3,16 @@
 Every label is on its source's own scale, whose ends become 0 and 1; no source is stretched to what happens to occur in it.
 """
 
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
 
 from trainer.data import emotify, oasis, vgmidi
 from trainer.data.building import Progress, each, raise_or_skip, refuse_existing, write_csv
 from trainer.data.clips import Track, cut_all
 from trainer.data.manifest import IMAGE_CSV, MUSIC_CSV, TEXT_CSV
-from trainer.data.scale import NOMINAL, to_unit
-from trainer.data.table import read_rows
+from trainer.data.sentences import read_emobank, read_words
 from trainer.errors import DataError
-
-SPLITS = ("train", "dev", "test")
 
 IMAGE_HEADER = ("id", "valence", "arousal", "group", "source")
 MUSIC_HEADER = ("id", "valence", "arousal", "track", "source")
@@ -32,12 +28,14 @@ class Sources:
         emotify: folder with `data.csv` and a folder of sound files a genre.
         vgmidi: folder with `labelled/`.
         emobank: `emobank.csv`.
+        norms: Warriner's word norms, `Ratings_Warriner_et_al.csv`.
     """
 
     oasis: Path | None = None
     emotify: Path | None = None
     vgmidi: Path | None = None
     emobank: Path | None = None
+    norms: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -80,7 +78,7 @@ def build(
     """
     out = Path(out)
     music = sources.emotify is not None or sources.vgmidi is not None
-    wanted = {IMAGE_CSV: sources.oasis is not None, MUSIC_CSV: music, TEXT_CSV: sources.emobank is not None}
+    wanted = {IMAGE_CSV: sources.oasis is not None, MUSIC_CSV: music, TEXT_CSV: sources.emobank is not None or sources.norms is not None}
     if not any(wanted.values()):
         raise DataError("no source: name at least one data set")
     refuse_existing([out / name for name, there in wanted.items() if there], overwrite)
@@ -89,7 +87,8 @@ def build(
     pictures = oasis.read(sources.oasis, problems) if sources.oasis else []
     tracks: list[Track] = emotify.read(sources.emotify, problems) if sources.emotify else []
     tracks += vgmidi.read(sources.vgmidi, Path(soundfont) if soundfont else None, problems) if sources.vgmidi else []
-    sentences = read_emobank(sources.emobank, problems) if sources.emobank else []
+    texts = read_emobank(sources.emobank, problems) if sources.emobank else []
+    texts += read_words(sources.norms) if sources.norms else []
     raise_or_skip(problems, skip_bad)
     counts: dict[str, int] = {}
     try:
@@ -107,39 +106,12 @@ def build(
             write_csv(out / IMAGE_CSV, IMAGE_HEADER, images)
         if tracks:
             write_csv(out / MUSIC_CSV, MUSIC_HEADER, clips)
-        if sentences:
-            write_csv(out / TEXT_CSV, TEXT_HEADER, sentences)
-            counts["emobank"] = len(sentences)
+        if texts:
+            write_csv(out / TEXT_CSV, TEXT_HEADER, texts)
+            counts |= Counter(str(row[4]) for row in texts)
     except OSError as error:
         raise DataError(f"{out}: cannot be written ({error.strerror}); make room, or name another folder with --out") from error
     return Built(counts, tuple(problems))
-
-
-def read_emobank(file: Path, problems: list[str]) -> list[list[object]]:
-    """Rows id, valence, arousal, text, source, split from EmoBank's `emobank.csv` (Buechel & Hahn 2017; 1 to 5).
-
-    Args:
-        file: columns id, split, V, A, D, text.
-        problems: gets a line for each bad row.
-
-    Raises:
-        DataError: no such file, another header, or not one row is left.
-    """
-    cure = "EmoBank is rated from 1 to 5; mend or delete the row"
-    rows: list[list[object]] = []
-    for row in read_rows(file, ("split", "v", "a", "text"), problems, "id"):
-        try:
-            ratings = np.array([[row.number_in(name, *NOMINAL["emobank"], cure) for name in ("v", "a")]])
-            valence, arousal = to_unit(ratings, "emobank", "nominal").round(6).tolist()[0]
-            split = row.cells["split"].strip()
-            if split not in SPLITS:
-                raise DataError(f"{row.where}: split {split!r} is not one of {', '.join(SPLITS)}; mend or delete the row")
-            rows.append([f"emobank-{row.id}", valence, arousal, row.text("text"), "emobank", split])
-        except DataError as error:
-            problems.append(str(error))
-    if not rows:
-        raise DataError(f"{file}: not one usable row{', the first bad one: ' + problems[-1] if problems else ''}; get EmoBank again")
-    return rows
 
 
 def _place_all(pictures: list[oasis.Picture], out: Path, problems: list[str], skip_bad: bool, progress: Progress) -> list[list[object]]:
