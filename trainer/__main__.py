@@ -47,7 +47,7 @@ def train(
     workers: int,
 ) -> None:
     """Train a model by RECIPE: a .toml file, or the name of one that comes along (mmva, mmva-no-random-matching,
-    mmva-no-similarity, compact).
+    mmva-no-similarity, mmva-open, compact, compact-pretrain).
 
     Images and tracks are split into training, validation and test parts; --set data.split=clip splits at random by clip
     instead, which lets overlapping windows of one track leak into the test part.
@@ -68,6 +68,16 @@ def train(
     shorthand += [f"train.batch_size={batch_size}"] if batch_size else []
     checked = recipes.load(recipe, [*changes, *shorthand])
 
+    if checked.classes is not None:
+        if data is None or out is None:
+            raise click.UsageError("a pretraining cannot be resumed: give --data and --out")
+        from trainer import pretrain
+        from trainer.session import Job
+
+        done = pretrain.pretrain(Job(checked, data, out, device=device, workers=workers), lambda line: click.echo(line, err=True))
+        click.echo(f"{done.checkpoint}: names the class of {done.accuracy:.1%} of held-out pictures of {done.classes} classes")
+        return
+
     from trainer import loop, session
     from trainer.evaluation import paper, va
 
@@ -85,6 +95,11 @@ def train(
     if result.skipped or result.merged:
         click.echo(f"{len(result.skipped)} bad rows left out, {len(result.merged)} ids with differing labels averaged", err=True)
     click.echo(va.table(checked.name, result.evaluation, paper.va_rows(checked)))
+    if checked.train.calibrate:
+        from trainer import calibrate
+        from trainer.evaluation import cv
+
+        click.echo(cv.table(calibrate.calibrate(job, result.checkpoint)))
 
 
 def main() -> None:

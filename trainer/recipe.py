@@ -5,6 +5,7 @@ name = "mmva"
 [towers.music]
 [towers.text]
 [start]         modality -> a checkpoint (a path, or the name of a bundled one) whose tower this one begins as
+[classes]       pretrain the image tower on classes of pictures instead
 [model] [data] [pairs] [train]  as the dataclasses below; what is left out keeps its default
 """
 
@@ -80,6 +81,16 @@ class TrainRecipe:
     deterministic: bool = _of(False)
     validate_every: int = _of(1, 1, 1_000_000)  # epochs
     save_every_s: float = _of(60.0, 0, 1e6)
+    calibrate: bool = _of(False)  # at the end: cross-validate, bring the heads to common quantiles, write an 8-bit copy
+
+
+@dataclass(frozen=True)
+class ClassesRecipe:
+    """Pretraining on classes of pictures (`trainer.pretrain`)."""
+
+    label_smoothing: float = _of(0.1, 0, 0.9)
+    least_crop: float = _of(0.25, 0.01, 1)  # area of the smallest crop, as a part of the picture
+    hold_out_every: int = _of(20, 2, 1_000_000)  # of so many pictures one is held out
 
 
 @dataclass(frozen=True)
@@ -93,10 +104,12 @@ class Recipe:
     pairs: PairsRecipe
     train: TrainRecipe
     start: dict[str, str] = field(default_factory=dict)
+    classes: ClassesRecipe | None = None
 
     def to_json(self) -> str:
         """The whole recipe, defaults included, as one line of JSON."""
-        return json.dumps(dataclasses.asdict(self), sort_keys=True)
+        table = dataclasses.asdict(self)
+        return json.dumps({key: value for key, value in table.items() if value is not None}, sort_keys=True)
 
 
 _SECTIONS = {"model": ModelRecipe, "data": DataRecipe, "pairs": PairsRecipe, "train": TrainRecipe}
@@ -145,7 +158,7 @@ def from_table(table: Mapping[str, Any], where: str) -> Recipe:
     Raises:
         RecipeError: as for `load`; the message begins with `where` and the key's full name.
     """
-    _refuse_unknown(table, ("name", "towers", "start", *_SECTIONS), where, "")
+    _refuse_unknown(table, ("name", "towers", "start", *_SECTIONS, "classes"), where, "")
     name = _checked(table.get("name", Path(where).stem), Setting(str), f"{where}: name")
     towers_table = _table(table.get("towers", {}), f"{where}: towers")
     _refuse_unknown(towers_table, MODALITIES, where, "towers.")
@@ -156,12 +169,15 @@ def from_table(table: Mapping[str, Any], where: str) -> Recipe:
     start = _table(table.get("start", {}), f"{where}: start")
     _refuse_unknown(start, tuple(towers), where, "start.")
     starts = {modality: _checked(value, Setting(str), f"{where}: start.{modality}") for modality, value in start.items()}
-    recipe = Recipe(name, towers, **sections, start=starts)
+    classes = _section(ClassesRecipe, table["classes"], where, "classes") if "classes" in table else None
+    recipe = Recipe(name, towers, **sections, start=starts, classes=classes)
     _check_together(recipe, where)
     return recipe
 
 
 def _check_together(recipe: Recipe, where: str) -> None:
+    if recipe.classes is not None and recipe.towers != {"image": {**recipe.towers.get("image", {}), "name": "compact"}}:
+        raise RecipeError(f"{where}: classes: only an image tower named 'compact', alone, can be pretrained on classes")
     if recipe.model.similarity and set(recipe.towers) != set(MODALITIES):
         raise RecipeError(f"{where}: model.similarity: the similarity predictor needs all of {', '.join(MODALITIES)}: set it to false")
     fractions = recipe.data.fractions

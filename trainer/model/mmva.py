@@ -98,6 +98,7 @@ class MMVA(nn.Module):
         self.towers = nn.ModuleDict({modality: build_tower(modality, towers[modality]) for modality in self.modalities})
         self.heads = nn.ModuleDict({modality: va_head(dropout) for modality in self.modalities})
         self.similarity = similarity_head(dropout) if similarity else None
+        self.calibrations = nn.ModuleDict()  # by modality; what a finished training adds
         self.finetuned: frozenset[str] = frozenset()
         if dropout == 0:
             for module in self.modules():
@@ -164,7 +165,8 @@ class MMVA(nn.Module):
                 f"the {modality} tower gives {embeddings.shape[1]}-d embeddings, the VA head takes {EMBEDDING_DIM}: "
                 "use a tower with 512-d embeddings, such as ViT-B-32"
             )
-        return self.heads[modality](embeddings), embeddings
+        va = self.heads[modality](embeddings)
+        return self.calibrations[modality](va) if modality in self.calibrations else va, embeddings
 
 
 def freeze_batch_norm(model: nn.Module) -> None:

@@ -1,0 +1,80 @@
+"""The end of a training whose recipe calibrates: figures by cross-validation, heads that agree, and a small copy."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from trainer import checkpoint
+from trainer.evaluation import cv
+from trainer.evaluation.va import AXES
+from trainer.model.calibration import COMMON, LEVELS, Calibration
+from trainer.session import Job
+
+PLOT, FIGURES, SMALL = "calibration.png", "cv.json", "small.safetensors"
+_GRID = np.linspace(0, 1, 201)
+
+
+def calibrate(job: Job, path: Path, told: cv.Told = lambda what, done, total: None) -> cv.CrossValidation:
+    """Cross-validate a finished training's recipe and calibrate its checkpoint by what was said of held-out rows.
+
+    Writes into the checkpoint itself (calibrations, figures), and beside it cv.json (the figures), calibration.png and
+    small.safetensors (the checkpoint with its matrices in 8 bits).
+
+    Args:
+        job: the training.
+        path: its checkpoint.
+        told: as for `cv.cross_validate`.
+
+    Raises:
+        TrainerError: whatever cross-validation raises.
+    """
+    found = cv.cross_validate(job, told=told)
+    loaded = checkpoint.read(path)
+    tensors = {key: value for key, value in loaded.tensors.items() if not key.startswith("calibrations.")}
+    for modality, predictions in found.predictions.items():
+        tensors[f"calibrations.{modality}.given"] = Calibration(predictions).given
+    figures = json.dumps({"figures": [figure.to_json() for figure in found.figures]})
+    notes = {**loaded.notes, "cross_validation": figures}
+    metadata = {**notes, "format": checkpoint.FORMAT, "name": loaded.name, "towers": json.dumps(loaded.towers)}
+    checkpoint.write(path, tensors, metadata)
+    checkpoint.shrink(path, path.with_name(SMALL))
+    path.with_name(FIGURES).write_text(figures + "\n", "utf-8")
+    path.with_name(PLOT).write_bytes(plot(found.predictions))
+    return found
+
+
+def plot(predictions: dict[str, np.ndarray]) -> bytes:
+    """The calibration as a PNG: how many held-out rows lie under each value, before and after, valence and arousal.
+
+    Args:
+        predictions: modality -> VA (n, 2) of held-out rows.
+    """
+    import io
+
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(10, 7), dpi=110, layout="constrained")
+    axes = figure.subplots(2, 2, sharex=True, sharey=True)
+    colours = {"image": "#2b4c7e", "music": "#d1495b", "text": "#3a7d44"}
+    for modality, va in predictions.items():
+        after = Calibration(va)(torch.from_numpy(np.asarray(va, np.float32))).numpy()
+        for column, values in enumerate((va, after)):
+            for row in range(2):
+                under = np.searchsorted(np.sort(values[:, row]), _GRID, side="right") / len(values)
+                axes[row, column].plot(_GRID, under, color=colours[modality], lw=1.8, label=f"{modality} ({len(values)})")
+    for row, axis in enumerate(AXES):
+        for column, title in enumerate(("as the head gives it", "calibrated")):
+            box = axes[row, column]
+            box.set_title(f"{axis}, {title}", loc="left", fontsize=10)
+            box.grid(alpha=0.25)
+            box.set_xlim(0, 1)
+            if column:
+                box.plot(COMMON, LEVELS, "k.", ms=6, label="common quantiles")
+        axes[row, 0].set_ylabel("part of held-out rows under it")
+    axes[0, 1].legend(frameon=False, fontsize=9)
+    data = io.BytesIO()
+    FigureCanvasAgg(figure).print_png(data)
+    return data.getvalue()

@@ -1,0 +1,43 @@
+"""What makes 0.2 and 0.8 mean the same for pictures, music and words."""
+
+import numpy as np
+import torch
+from torch import nn
+
+LEVELS = (0.01, 0.05, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 0.9, 0.95, 0.99)
+"""The quantiles that are matched."""
+_CENTRE, _SPREAD = 0.5, 0.18
+_NORMAL = (-2.326348, -1.644854, -1.281552, -0.841621, -0.385320, 0.0, 0.385320, 0.841621, 1.281552, 1.644854, 2.326348)
+COMMON = tuple(_CENTRE + _SPREAD * z for z in _NORMAL)
+"""Where the quantiles are put: those of a normal distribution with mean .5 and deviation .18. So .2 is what 5 % lie under, .8 what 95 % do."""
+_STEP = 1e-4  # quantiles that fall together are set apart
+
+
+class Calibration(nn.Module):
+    """A monotone map of predictions: straight lines between quantiles of held-out predictions and common quantiles.
+
+    A regression's predictions are drawn to the mean, the more the harder its task is: without this, a sentence's 0.6 is as far out
+    among sentences as a picture's 0.7 among pictures. 0 and 1 stay where they are.
+
+    Args:
+        predictions: VA (n, 2) that a model gave to rows it was not trained on; None for a map to be loaded.
+    """
+
+    def __init__(self, predictions: np.ndarray | None = None) -> None:
+        super().__init__()
+        inner = np.tile(COMMON, (2, 1)) if predictions is None else np.quantile(predictions, LEVELS, axis=0).T
+        apart = np.maximum.accumulate(inner + _STEP * np.arange(len(LEVELS)), axis=1) - _STEP * np.arange(len(LEVELS)) / 2
+        ends = np.zeros((2, 1)), np.ones((2, 1))
+        given = np.concatenate([ends[0], apart.clip(_STEP, 1 - _STEP), ends[1]], axis=1)
+        self.register_buffer("given", torch.from_numpy(np.maximum.accumulate(given, axis=1)).float())
+        self.given: torch.Tensor
+
+    def forward(self, va: torch.Tensor) -> torch.Tensor:
+        """Predictions (n, 2) in [0, 1] to calibrated ones (n, 2) in [0, 1], in the same order along each axis."""
+        common = torch.tensor([0.0, *COMMON, 1.0], device=va.device)
+        columns = []
+        for given, values in zip(self.given, va.float().T, strict=True):
+            at = torch.searchsorted(given, values.contiguous(), right=True).clamp(1, len(given) - 1)
+            part = (values - given[at - 1]) / (given[at] - given[at - 1]).clamp_min(1e-9)
+            columns.append(common[at - 1] + part.clamp(0, 1) * (common[at] - common[at - 1]))
+        return torch.stack(columns, 1)

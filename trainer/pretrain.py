@@ -1,0 +1,148 @@
+"""Pretraining of the compact image tower: its backbone learns to tell classes of pictures apart, before it learns to feel.
+
+Read top to bottom: read -> train -> save. The result is a checkpoint whose image tower a recipe's [start] can name; its VA head
+has learned nothing yet.
+"""
+
+import copy
+import json
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, Dataset, Subset
+from torchvision.datasets import ImageFolder
+from torchvision.transforms import v2
+
+from trainer import checkpoint
+from trainer.errors import CheckpointError, DataError, TrainerError
+from trainer.loop import BEST, learning_rate
+from trainer.model.compact_image import IMAGENET_MEAN, IMAGENET_STD
+from trainer.model.heads import EMBEDDING_DIM
+from trainer.model.mmva import MMVA
+from trainer.predict import pick_device
+from trainer.recipe import ClassesRecipe
+from trainer.session import Job
+
+Told = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Result:
+    """A finished pretraining: its checkpoint, and the part of held-out pictures whose class it names first."""
+
+    checkpoint: Path
+    accuracy: float
+    classes: int
+
+
+def pretrain(job: Job, told: Told = lambda line: None) -> Result:
+    """Train the image tower's backbone as a classifier.
+
+    Args:
+        job: its recipe has an image tower named "compact" and a [classes] table; its data folder holds one folder for each class,
+            with pictures anywhere below it, or such a folder named `train` (Tiny-ImageNet's layout).
+        told: is told a line for each epoch.
+
+    Raises:
+        DataError: no folder of classes, or too few pictures.
+        CheckpointError: the run's folder holds a run already.
+        TrainerError: the loss is no number.
+    """
+    recipe, classes = job.recipe, job.recipe.classes
+    assert classes is not None
+    if (job.out / BEST).exists():
+        raise CheckpointError(f"{job.out}: already holds a run: name another folder")
+    device = pick_device(job.device)
+    torch.manual_seed(recipe.train.seed)
+    model = MMVA({"image": recipe.towers["image"]})
+    train, held, count = _read(job, classes, model.tower("image").input_px)
+    classifier = nn.Sequential(nn.Dropout(0.1), nn.Linear(EMBEDDING_DIM, count))
+    network = nn.ModuleDict({"backbone": model.tower("image").backbone, "classifier": classifier}).to(device)
+    average = copy.deepcopy(network).eval().requires_grad_(False)
+    beta1, beta2 = recipe.train.betas
+    optimizer = torch.optim.AdamW(network.parameters(), recipe.train.lr, betas=(beta1, beta2), weight_decay=recipe.train.weight_decay)
+    mixup = v2.MixUp(alpha=recipe.train.mixup, num_classes=count) if recipe.train.mixup else None
+    total, step, started = recipe.train.epochs * len(train), 0, time.monotonic()
+    for epoch in range(recipe.train.epochs):
+        network.train()
+        losses = 0.0
+        for pictures, labels in train:
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate(recipe.train.lr, step, total) * min(1.0, (step + 1) / (0.05 * total + 1))
+            inputs, targets = mixup(pictures, labels) if mixup is not None else (pictures, labels)
+            with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda" and recipe.train.precision != "float32"):
+                said = _classify(network, inputs.to(device))
+            loss = nn.functional.cross_entropy(said.float(), targets.to(device), label_smoothing=classes.label_smoothing)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            nn.utils.clip_grad_norm_(network.parameters(), recipe.train.clip_norm)
+            optimizer.step()
+            _follow(average, network, 1 - min(recipe.train.ema, (1 + step) / (10 + step)))
+            losses, step = losses + float(loss.detach()), step + 1
+        if not math.isfinite(losses):
+            raise TrainerError(f"epoch {epoch + 1}: the loss is {losses}: lower train.lr and start again")
+        accuracy = _accuracy(average, held, device)
+        told(f"epoch {epoch + 1}: loss {losses / len(train):.4f}, {accuracy:.1%} of held-out pictures, {time.monotonic() - started:.0f} s")
+    model.tower("image").backbone.load_state_dict(average["backbone"].state_dict())
+    job.out.mkdir(parents=True, exist_ok=True)
+    notes = {
+        "recipe": recipe.to_json(),
+        "metrics": json.dumps({"classes": count, "accuracy": accuracy}),
+        "label_scale": "none: its head is not trained",
+    }
+    checkpoint.save(job.out / BEST, model.cpu(), recipe.name, {"image": recipe.towers["image"]}, notes, torch.float16)
+    return Result(job.out / BEST, accuracy, count)
+
+
+def _read(job: Job, classes: ClassesRecipe, input_px: int) -> tuple[DataLoader, DataLoader, int]:
+    """Batches to train on, batches held out (each n-th picture), and the number of classes."""
+    folder = job.data / "train" if (job.data / "train").is_dir() else job.data
+    finish = [v2.ToImage(), v2.ToDtype(torch.float32, scale=True), v2.Normalize(IMAGENET_MEAN, IMAGENET_STD)]
+    jitter = v2.ColorJitter(0.3, 0.3, 0.3)
+    varied = v2.Compose([v2.RandomResizedCrop(input_px, (classes.least_crop, 1.0)), v2.RandomHorizontalFlip(), jitter, *finish])
+    whole = v2.Compose([v2.Resize((input_px, input_px)), *finish])
+    try:
+        training, judging = ImageFolder(str(folder), varied), ImageFolder(str(folder), whole)
+    except (FileNotFoundError, OSError) as error:
+        raise DataError(
+            f"{folder}: holds no class folders with pictures ({error}): give a folder that holds one folder for each class"
+        ) from error
+    count, batch = len(training.classes), job.recipe.train.batch_size
+    held = range(0, len(training), classes.hold_out_every)
+    kept = [index for index in range(len(training)) if index % classes.hold_out_every]
+    if count < 2 or len(kept) < batch:
+        raise DataError(
+            f"{folder}: {count} classes, {len(kept)} pictures to train on: at least 2 classes and one batch ({batch}) are needed"
+        )
+    order = torch.Generator().manual_seed(job.recipe.train.seed)
+
+    def batches(data: Dataset, *, shuffled: bool) -> DataLoader:
+        return DataLoader(data, batch, shuffle=shuffled, num_workers=job.workers, drop_last=shuffled, generator=order)
+
+    return batches(Subset(training, kept), shuffled=True), batches(Subset(judging, held), shuffled=False), count
+
+
+def _classify(network: nn.ModuleDict, pictures: torch.Tensor) -> torch.Tensor:
+    """Logits (N, classes) of preprocessed pictures."""
+    hidden = network["backbone"](pictures.contiguous(memory_format=torch.channels_last))
+    return network["classifier"](hidden.float().mean((2, 3)))
+
+
+@torch.no_grad()
+def _follow(average: nn.Module, network: nn.Module, weight: float) -> None:
+    for mine, theirs in zip(average.parameters(), network.parameters(), strict=True):
+        mine.lerp_(theirs.detach(), weight)
+    for mine, theirs in zip(average.buffers(), network.buffers(), strict=True):
+        mine.copy_(theirs)
+
+
+@torch.inference_mode()
+def _accuracy(network: nn.ModuleDict, batches: DataLoader, device: torch.device) -> float:
+    network.eval()
+    right = [(_classify(network, pictures.to(device)).argmax(1).cpu() == labels).float() for pictures, labels in batches]
+    return float(torch.cat(right).mean())
