@@ -20,7 +20,6 @@ from mmvatool.media.frames import Frames
 from mmvatool.media.probe import MediaInfo, probe
 from mmvatool.pipelines.curves import feel_frames, feel_sound
 from mmvatool.pipelines.progress import Progress, no_progress
-
 from mmvatool.selection import Curve, ScoredShot, Settings, budget_s, choose
 from mmvatool.shots import LEAST_MAX_SHOT_S, Slots, shots, slots, uniform_shots
 from mmvatool.timeline import Segment, Timeline
@@ -144,7 +143,9 @@ def summarize(
         write_file(target.with_suffix(".json"), (json.dumps(summary.to_json(), indent=2) + "\n").encode())
         if plot:
             kept = summary.timeline.segments
-            write_file(target.with_suffix(".png"), report.curve_png(curve.times_s, curve.va[:, 1], kept, (info.start_s, info.end_s), path.name))
+            write_file(
+                target.with_suffix(".png"), report.curve_png(curve.times_s, curve.va[:, 1], kept, (info.start_s, info.end_s), path.name)
+            )
     return summary
 
 
