@@ -307,7 +307,7 @@ def _draw(target: Path, results: "list[Score]") -> None:
 
     felt = [
         report.Felt(
-            Path(result.input).name if isinstance(result.input, Path) else result.input,
+            result.input.name if isinstance(result.input, Path) else f'"{_short(result.input, report.LONGEST_LABEL - 2)}"',
             result.valence,
             result.arousal,
             result.curve.times_s,
