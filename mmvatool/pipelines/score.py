@@ -31,7 +31,7 @@ UNKNOWN = "no word of it is known"
 # A text is scored by its beginning: the towers read some hundred words, and a line may be a whole library.
 LONGEST_TEXT = 10_000
 CHUNK = 64  # files, or 16 times as many texts, between two answers
-MOST_READERS = 4  # threads that decode pictures: each holds one of full size, and one more waits
+READERS = min(4, os.cpu_count() or 1)  # threads that decode pictures; each holds one of full size
 _PLACES = 6
 
 _Item = TypeVar("_Item")
@@ -156,7 +156,7 @@ def score(
         check_window_s(towers("music"), window_s)
     total = len(paths) if isinstance(paths, Collection) else 0
     done = 0
-    with progress("files", total) as scored, ThreadPoolExecutor(min(MOST_READERS, os.cpu_count() or 1)) as pool:
+    with progress("files", total) as scored, ThreadPoolExecutor(READERS) as pool:
         for chunk in _chunks(map(Path, paths), CHUNK):
             yield from _score_files(chunk, towers, pool, every_s, window_s)
             done += len(chunk)
@@ -298,9 +298,9 @@ def _unknown(predictor: "Predictor", texts: list[str]) -> list[bool]:
 
 
 def _ahead(pool: ThreadPoolExecutor, make: Callable[[_Item], _Made], items: Iterable[_Item]) -> Iterator[_Made]:
-    """As `map`, in the pool's threads, a few items ahead: what is made but not yet taken is bounded."""
+    """As `map`, in the pool's threads, an item a thread ahead: what is made but not yet taken is bounded."""
     left = iter(items)
-    running: list[Future[_Made]] = [pool.submit(make, item) for item in itertools.islice(left, MOST_READERS)]
+    running: list[Future[_Made]] = [pool.submit(make, item) for item in itertools.islice(left, READERS)]
     try:
         while running:
             made = running.pop(0).result()
