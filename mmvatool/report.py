@@ -2,8 +2,8 @@
 
 import io
 import warnings
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -12,18 +12,24 @@ from mmvatool.timeline import Segment
 
 MOST_LABELS = 20  # more names than that cover each other: dots alone
 LONGEST_LABEL = 30
+MOST_PARTED = 3  # curves whose parts are drawn, too
+PART_STYLES = ("--", ":", "-.")
 _INK, _LINE = "#2b4c7e", "#888888"
 
 
 @dataclass(frozen=True)
 class Felt:
-    """What is drawn of an input: its name, its place in the VA plane, and its curve: `times_s` (N,), `va` (N, 2), N may be 0."""
+    """What is drawn of an input: its name, its place in the VA plane, and its curve: `times_s` (N,), `va` (N, 2), N may be 0.
+
+    `parts` are named curves (N, 2) that the curve is made of.
+    """
 
     name: str
     valence: float
     arousal: float
     times_s: np.ndarray
     va: np.ndarray
+    parts: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
 def curve_png(times_s: np.ndarray, arousal: np.ndarray, kept: Sequence[Segment], span_s: tuple[float, float], title: str) -> bytes:
@@ -113,6 +119,7 @@ def plane_png(felt: Sequence[Felt]) -> bytes:
                 },
             )
             label.set_in_layout(False)
+    parted = next((one for one in curved if one.parts), None)
     for row, (name, column) in enumerate((("valence", 0), ("arousal", 1)) if curved else ()):
         axes = figure.add_subplot(grid[row, 1])
         for one in curved:
@@ -120,6 +127,12 @@ def plane_png(felt: Sequence[Felt]) -> bytes:
             axes.plot(
                 one.times_s, one.va[:, column], color=colour_of[id(one)], lw=width, marker="o" if len(one.times_s) < 60 else None, ms=3
             )
+        for one in curved if len(curved) <= MOST_PARTED else ():
+            for style, (part, va) in zip(PART_STYLES, one.parts.items(), strict=False):
+                legend = part if row == 0 and one is parted else None
+                axes.plot(one.times_s, va[:, column], color=colour_of[id(one)], lw=0.9, ls=style, alpha=0.8, label=legend)
+        if row == 0 and parted and len(curved) <= MOST_PARTED:
+            axes.legend(loc="upper right", ncols=len(parted.parts), frameon=False, fontsize=9)
         axes.set(ylim=(0, 1), ylabel=name)
         axes.set_xlim(0, None)
         axes.axhline(0.5, color=_LINE, lw=0.8, zorder=0)

@@ -56,6 +56,13 @@ def test_a_sound_is_the_mean_of_its_curve(song, whole_predictor):
     assert (result.kind, result.curves, result.note) == ("music", {}, None)
 
 
+def test_silence_has_a_place(tmp_path, whole_predictor):
+    (result,) = scored([media.write_wav(tmp_path / "a.wav", np.zeros(5 * media.RATE_HZ))], predictor=whole_predictor)
+    assert len(result.curve.times_s) == 3
+    assert 0 <= result.valence <= 1
+    assert 0 <= result.arousal <= 1
+
+
 def test_a_video_is_the_mean_of_what_is_seen_and_heard(vlog, whole_predictor):
     (result,) = scored([vlog], predictor=whole_predictor)
     assert (result.kind, set(result.curves)) == ("video", {"image", "music"})

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 ROWS = 500  # of a table: longer ones are printed in pieces
 HELD_BYTES = 16 << 20  # of a JSON document; what is longer waits in a file
 LINE = 1 << 16  # characters of a line of text that are looked at
+PART_NAMES = {"image": "pictures", "music": "sound"}
 NOTES = 10  # inputs that are spoken of one by one
 
 
@@ -312,6 +313,7 @@ def _draw(target: Path, results: "list[Score]") -> None:
             result.arousal,
             result.curve.times_s,
             result.curve.va,
+            {PART_NAMES[part]: curve.va for part, curve in result.curves.items() if len(result.curves) > 1},
         )
         for result in results
     ]

@@ -23,7 +23,6 @@ IMAGE_EVERY_S = 2.0
 MUSIC_EVERY_S = 10.0
 WINDOW_S = 10.0
 LEAST_S = 0.1  # the shortest sound that a model takes, and the shortest step
-MANY_WINDOWS = 64  # at most so many are held at once: 60 MB of 10 seconds at 24 kHz
 
 
 def music_curve(
@@ -206,14 +205,13 @@ def check_step(every_s: float) -> None:
 
 def _feel_windows(windows: Iterable[np.ndarray], total: int, predictor: "Predictor", progress: Progress) -> np.ndarray:
     """VA (N, 2) of windows as they come; `total` is how many are expected."""
-    at_once = min(predictor.batch_size, MANY_WINDOWS)
     felt: list[np.ndarray] = []
     batch: list[np.ndarray] = []
     done = 0
     with progress("listening", total) as heard:
         for window in windows:
             batch.append(window)
-            if len(batch) == at_once:
+            if len(batch) == predictor.batch_size:
                 felt.append(predictor.music(batch))
                 done += len(batch)
                 batch = []
