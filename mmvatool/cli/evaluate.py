@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,9 +22,9 @@ def evaluate() -> None:
     """Measure how good a checkpoint is."""
 
 
-def _shared(command: Callable[..., None]) -> Callable[..., None]:
+def _shared(command: Callable[..., None], subject: str = "CHECKPOINT") -> Callable[..., None]:
     options = [
-        click.argument("checkpoint", metavar="CHECKPOINT"),
+        click.argument("checkpoint", metavar=subject),
         click.option("--data", required=True, type=_FOLDER, help="Folder with image_va.csv, music_va.csv, images/ and music/."),
         click.option("--images", type=_FOLDER, help="Where the pictures are, if not in DATA/images."),
         click.option("--music", type=_FOLDER, help="Where the clips are, if not in DATA/music."),
@@ -53,8 +54,28 @@ def _shared(command: Callable[..., None]) -> Callable[..., None]:
 
 
 @evaluate.command()
-@_shared
-def va(checkpoint: str, as_json: bool, **options: Any) -> None:
+@click.option("--cv", is_flag=True, help="Cross-validate a recipe instead: train it on parts of the data, judge it on the rest.")
+@click.option(
+    "--folds", type=click.IntRange(2, 100), default=5, show_default=True, help="Parts that pictures and tracks are divided into (--cv)."
+)
+@click.option("--seeds", type=click.IntRange(1, 100), default=1, show_default=True, help="Models averaged in each part (--cv).")
+@click.option("--only", multiple=True, type=click.Choice(("image", "music", "text")), help="Only this tower (--cv). Repeatable.")
+@click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="Change a key of the recipe (--cv). Repeatable.")
+@click.option(
+    "--cache", type=click.Path(file_okay=False, path_type=Path), help="Folder of the feature cache (--cv); default: DATA/features."
+)
+@partial(_shared, subject="CHECKPOINT|RECIPE")
+def va(
+    checkpoint: str,
+    as_json: bool,
+    cv: bool,
+    folds: int,
+    seeds: int,
+    only: tuple[str, ...],
+    changes: tuple[str, ...],
+    cache: Path | None,
+    **options: Any,
+) -> None:
     """Valence, arousal and similarity against the labels, beside the rows of the MMVA paper (Tables 1 and 3).
 
     Errors (MSE, MAE) are the paper's columns; Pearson's r and Lin's concordance (CCC) stand below. The similarity is measured on
@@ -63,10 +84,19 @@ def va(checkpoint: str, as_json: bool, **options: Any) -> None:
     A music MSE far below the paper's other columns can be a leak: with data.split=clip, windows of one track that overlap are in
     the training and in the test part.
 
+    With --cv, a recipe is cross-validated: no theme, track or text is in both the training and the held-out part; each figure
+    stands beside a simple baseline's on the same parts.
+
     \b
-    Example:
+    Examples:
       mmvatool evaluate va runs/mmva/best.safetensors --data ~/imemnet-c
+      mmvatool evaluate va compact --cv --data ~/open-va
     """
+    if cv:
+        _cross_validate(checkpoint, as_json, folds, seeds, only, changes, cache, options)
+        return
+    if only or changes or cache:
+        raise click.UsageError("--only, --set and --cache go with --cv")
     from trainer.evaluation import paper
     from trainer.evaluation import va as evaluation
 
@@ -96,6 +126,36 @@ def retrieval(checkpoint: str, as_json: bool, pairs: int, **options: Any) -> Non
         found = evaluation.evaluate(opened.model, opened.features, chosen, opened.device)
         text = evaluation.table(opened.name, found, paper.retrieval_rows(opened.recipe))
         _print(opened, f"retrieval-{options['part']}", found.to_json(), text, as_json)
+
+
+def _cross_validate(
+    recipe: str,
+    as_json: bool,
+    folds: int,
+    seeds: int,
+    only: tuple[str, ...],
+    changes: tuple[str, ...],
+    cache: Path | None,
+    options: dict[str, Any],
+) -> None:
+    if options["weights"] or options["part"] != "test":
+        raise click.UsageError("--weights and --part do not go with --cv")
+    from rich.console import Console
+
+    from trainer import recipe as recipes
+    from trainer.evaluation import cv
+    from trainer.session import Job
+
+    console = Console(stderr=True, markup=False, highlight=False)
+    given = {key: options[key] for key in ("images", "music", "device", "skip_bad", "workers")}
+    job = Job(recipes.load(recipe, changes), options["data"], options["data"], cache=cache, **given)
+
+    def told(what: str, done: int, total: int) -> None:
+        if console.is_terminal:
+            console.print(f"{what}: {done} of {total}", end="\r")
+
+    found = cv.cross_validate(job, folds=folds, seeds=seeds, only=only, told=told)
+    click.echo(json.dumps({"figures": [figure.to_json() for figure in found.figures]}) if as_json else cv.table(found))
 
 
 def _open(checkpoint: str, options: dict[str, Any]) -> "AbstractContextManager[Opened]":

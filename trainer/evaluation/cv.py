@@ -1,0 +1,258 @@
+"""Cross-validation: how good a recipe is on pictures, tracks and texts it was not trained on, beside simple baselines.
+
+Each tower is trained alone, for as many steps as in the joint training and with as many different rows a step, and judged on what
+was held out by its last weights: no fold chooses anything.
+
+    image   by theme ("unseen themes": no group of pictures is in two folds) and plain (any picture may be in any fold)
+    music   by track; a track's prediction and label are the means over its clips
+    text    on the test split that its source publishes, from several seeds
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+
+import numpy as np
+import torch
+
+from trainer import loop, session
+from trainer.data.manifest import Manifest
+from trainer.distributed import Processes
+from trainer.errors import DataError
+from trainer.evaluation import baselines
+from trainer.evaluation.va import AXES, agreement, embed_rows
+from trainer.model.towers import MODALITIES
+from trainer.predict import pick_device
+from trainer.recipe import Recipe
+from trainer.session import Data, Job
+
+Told = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Figure:
+    """Pearson's r of one protocol on one source.
+
+    Attributes:
+        modality: "image", "music" or "text".
+        source: data set.
+        protocol: how it was split: "unseen themes", "plain", "by track" or "test split".
+        rows: pictures, tracks or texts judged in all.
+        r: valence, arousal: mean over the folds or seeds.
+        spread: their standard deviations over the folds or seeds.
+        baseline: what the baseline reaches on the same folds.
+        baseline_name: what it is.
+    """
+
+    modality: str
+    source: str
+    protocol: str
+    rows: int
+    r: tuple[float, float]
+    spread: tuple[float, float]
+    baseline: tuple[float, float]
+    baseline_name: str
+
+    def to_json(self) -> dict[str, object]:
+        """The fields, VA as {"valence", "arousal"}."""
+        return {key: dict(zip(AXES, value, strict=True)) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
+
+
+@dataclass(frozen=True)
+class CrossValidation:
+    """What was measured, and what of every held-out row was said, for calibration.
+
+    Attributes:
+        figures: one for each modality, source and protocol.
+        predictions: modality -> VA (n, 2) predicted of rows that were held out, any order.
+    """
+
+    figures: tuple[Figure, ...]
+    predictions: dict[str, np.ndarray]
+
+
+def cross_validate(
+    job: Job, *, folds: int = 5, seeds: int = 1, only: Sequence[str] = (), told: Told = lambda what, done, total: None
+) -> CrossValidation:
+    """Cross-validate the towers of a recipe.
+
+    Args:
+        job: whose recipe and data are used; nothing is written but the feature cache.
+        folds: at least 2.
+        seeds: models whose predictions are averaged in each fold (image, music), or the runs whose spread is shown (text).
+        only: the modalities to cross-validate; empty for all that the recipe has.
+        told: is told of the runs: what, done, total.
+
+    Raises:
+        TrainerError: whatever is wrong with data, recipe or device.
+    """
+    if folds < 2:
+        raise ValueError(f"{folds} folds: at least 2 are needed")
+    device = pick_device(job.device)
+    model = session.build_model(job.recipe, Processes(), device)
+    data = session.read_data(job, model, Processes(), told)
+    steps = job.recipe.train.epochs * -(-max(len(data.manifest.rows(m)) for m in MODALITIES) // job.recipe.train.batch_size)
+    found: list[Figure] = []
+    predictions: dict[str, np.ndarray] = {}
+    try:
+        for modality in [modality for modality in job.recipe.towers if not only or modality in only]:
+            runner = _Runner(_alone(job, modality), data, modality, steps, device, seeds, told)
+            figures, predictions[modality] = runner.text() if modality == "text" and _published(data.manifest) else runner.by_folds(folds)
+            found += figures
+    finally:
+        data.pool.shutdown(cancel_futures=True)
+    return CrossValidation(tuple(found), predictions)
+
+
+def _alone(job: Job, modality: str) -> Job:
+    """The job with one tower."""
+    recipe = job.recipe
+    batch = int(recipe.pairs.distinct.get(modality, recipe.train.batch_size))
+    return replace(
+        job,
+        recipe=Recipe(
+            recipe.name,
+            {modality: recipe.towers[modality]},
+            replace(recipe.model, similarity=False),
+            recipe.data,
+            replace(recipe.pairs, distinct={}),
+            replace(recipe.train, batch_size=batch),
+            {key: value for key, value in recipe.start.items() if key == modality},
+        ),
+    )
+
+
+def _published(manifest: Manifest) -> bool:
+    return any(row.split == "test" for row in manifest.texts)
+
+
+@dataclass(frozen=True)
+class _Runner:
+    job: Job
+    data: Data
+    modality: str
+    steps: int
+    device: torch.device
+    seeds: int
+    told: Told
+
+    def by_folds(self, folds: int) -> tuple[list[Figure], np.ndarray]:
+        """Figures of each protocol and source, and the held-out predictions of the last protocol but plain."""
+        rows = self.data.manifest.rows(self.modality)
+        labels = self.data.manifest.va(self.modality)
+        schemes = {"image": ("unseen themes", "plain"), "music": ("by track",), "text": ("by text",)}[self.modality]
+        sources = np.array([row.source for row in rows])
+        units = np.array([getattr(row, "track", row.id) for row in rows])
+        plain = baselines.features(self.modality, rows, self.data.pool)
+        figures, kept = [], None
+        for scheme in schemes:
+            keys = [getattr(row, "group", "") or row.id for row in rows] if scheme == "unseen themes" else units.tolist()
+            fold = assign_folds(keys, sources.tolist(), folds)
+            predicted, simple = np.empty_like(labels), np.empty_like(labels)
+            for number in range(folds):
+                self.told(f"{self.modality}, {scheme}", number, folds)
+                train, held = np.flatnonzero(fold != number), np.flatnonzero(fold == number)
+                predicted[held] = np.mean([self._train(train, held, seed) for seed in range(self.seeds)], axis=0)
+                simple[held] = baselines.ridge(plain[train], labels[train], plain[held])
+            for source in sorted(set(sources)):
+                r, simple_r = [], []
+                for number in range(folds):
+                    own = np.flatnonzero((fold == number) & (sources == source))
+                    r.append(_r(*_means(units[own], predicted[own], labels[own])))
+                    simple_r.append(_r(*_means(units[own], simple[own], labels[own])))
+                count = len(set(units[sources == source]))
+                figures.append(self._figure(source, scheme, count, r, simple_r))
+            kept = predicted if kept is None else kept
+        assert kept is not None
+        return figures, kept
+
+    def text(self) -> tuple[list[Figure], np.ndarray]:
+        """The published test split, from several seeds; every text that is not for testing is trained on, but those for validation."""
+        texts = self.data.manifest.texts
+        labels = self.data.manifest.va("text")
+        train = np.array([at for at, row in enumerate(texts) if row.split in ("", "train")])
+        held = np.array([at for at, row in enumerate(texts) if row.split == "test"])
+        from trainer.evaluation.baselines_text import tfidf_ridge
+
+        same = [at for at in train if texts[at].source in {texts[index].source for index in held}]
+        simple = tfidf_ridge([texts[at].caption for at in same], labels[same], [texts[at].caption for at in held])
+        seeds = max(self.seeds, 3)
+        runs = []
+        for seed in range(seeds):
+            self.told("text, test split", seed, seeds)
+            runs.append(self._train(train, held, seed))
+        figures = []
+        for source in sorted({texts[at].source for at in held}):
+            own = np.array([texts[at].source == source for at in held])
+            r = [_r(run[own], labels[held][own]) for run in runs]
+            figures.append(self._figure(source, "test split", int(own.sum()), r, [_r(simple[own], labels[held][own])]))
+        return figures, np.mean(runs, axis=0)
+
+    def _figure(self, source: str, protocol: str, rows: int, r: Sequence[np.ndarray], simple: Sequence[np.ndarray]) -> Figure:
+        mean, spread, base = np.mean(r, axis=0), np.std(r, axis=0), np.mean(simple, axis=0)
+        name = baselines.NAMES[self.modality]
+        return Figure(self.modality, source, protocol, rows, (mean[0], mean[1]), (spread[0], spread[1]), (base[0], base[1]), name)
+
+    def _train(self, train: np.ndarray, held: np.ndarray, seed: int) -> np.ndarray:
+        """VA (len(held), 2) by a model trained on `train` alone."""
+        job = replace(self.job, recipe=replace(self.job.recipe, train=replace(self.job.recipe.train, seed=seed)))
+        parts = {"train": self._part(train), "val": self._part(held), "test": self._part(held)}
+        model = session.build_model(job.recipe, Processes(), self.device)
+        run = session.begin(job, Processes(), self.device, model, self.data, parts)
+        run.training_mode()
+        for step, batch in loop.batches(run, 0, self.steps):
+            loop.train_step(run, run.model, batch, step, self.steps)
+        kept = run.kept_model().eval()
+        with torch.inference_mode():
+            return embed_rows(kept, self.modality, run.features["test"][self.modality], np.arange(len(held)), self.device)[1]
+
+    def _part(self, index: np.ndarray) -> Manifest:
+        manifest, rows = self.data.manifest, index.tolist()
+        if self.modality == "image":
+            return manifest.subset(rows, [], [])
+        return manifest.subset([], [], rows) if self.modality == "text" and manifest.texts else manifest.subset([], rows, [])
+
+
+def assign_folds(keys: Sequence[str], sources: Sequence[str], folds: int) -> np.ndarray:
+    """The fold (n,) of each row: rows of one key stay together, and each source is spread evenly over the folds.
+
+    Drawn with a fixed seed: largest keys first (of the same size in random order), each to the fold with the fewest rows of its source.
+
+    Raises:
+        DataError: a source with fewer keys than folds.
+    """
+    places, fold = np.array(keys), np.empty(len(keys), np.int64)
+    for source in sorted(set(sources)):
+        own = np.array(sources) == source
+        names, counts = np.unique(places[own], return_counts=True)
+        if len(names) < folds:
+            raise DataError(f"source {source!r}: {len(names)} groups cannot be spread over {folds} folds: use fewer")
+        shuffled = np.random.default_rng(0).permutation(len(names))
+        sizes = np.zeros(folds, np.int64)
+        for at in shuffled[np.argsort(-counts[shuffled], kind="stable")]:
+            least = int(sizes.argmin())
+            fold[own & (places == names[at])] = least
+            sizes[least] += counts[at]
+    return fold
+
+
+def table(found: CrossValidation) -> str:
+    """The figures as text: r of valence and arousal with their spread, and the baseline's beside them."""
+    lines = [f"{'':<34}    n   r valence        r arousal        baseline (valence, arousal)"]
+    for figure in found.figures:
+        cells = "  ".join(f"{r:6.3f} ± {spread:.3f}" for r, spread in zip(figure.r, figure.spread, strict=True))
+        name = f"{figure.modality}, {figure.source or 'no source'}, {figure.protocol}"
+        lines.append(f"{name:<34} {figure.rows:>5} {cells}   {figure.baseline[0]:.3f} {figure.baseline[1]:.3f}  {figure.baseline_name}")
+    return "\n".join(lines)
+
+
+def _means(units: np.ndarray, predicted: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Predictions and labels (n, 2) as the means over the rows of each unit."""
+    _, place = np.unique(units, return_inverse=True)
+    count = np.bincount(place)[:, None]
+    both = np.column_stack([predicted, labels]).astype(np.float64)
+    sums = np.column_stack([np.bincount(place, weights=column) for column in both.T]) / count
+    return sums[:, :2], sums[:, 2:]
+
+
+def _r(predicted: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    return np.array([agreement(predicted[:, axis], labels[:, axis]).r for axis in (0, 1)])
