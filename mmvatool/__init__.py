@@ -11,9 +11,16 @@ from typing import Any
 
 __version__ = "0.1.0"
 
-_API = {"summarize": "mmvatool.pipelines.summarize", "Summary": "mmvatool.pipelines.summarize", "Settings": "mmvatool.selection"}
+_API = {
+    "Failure": "mmvatool.pipelines.score",
+    "Score": "mmvatool.pipelines.score",
+    "Settings": "mmvatool.selection",
+    "Summary": "mmvatool.pipelines.summarize",
+    "score": "mmvatool.pipelines.score",
+    "summarize": "mmvatool.pipelines.summarize",
+}
 
-__all__ = ["Settings", "Summary", "__version__", "summarize"]
+__all__ = ["Failure", "Score", "Settings", "Summary", "__version__", "score", "summarize"]
 
 
 def __getattr__(name: str) -> Any:
