@@ -135,8 +135,7 @@ def _classify(network: nn.ModuleDict, pictures: torch.Tensor) -> torch.Tensor:
 
 @torch.no_grad()
 def _follow(average: nn.Module, network: nn.Module, weight: float) -> None:
-    for mine, theirs in zip(average.parameters(), network.parameters(), strict=True):
-        mine.lerp_(theirs.detach(), weight)
+    torch._foreach_lerp_(list(average.parameters()), list(network.parameters()), weight)
     for mine, theirs in zip(average.buffers(), network.buffers(), strict=True):
         mine.copy_(theirs)
 
