@@ -1,4 +1,4 @@
-"""What a video file holds: streams, rational rate, rotation, colour, and the time of every frame, all by content.
+"""What a video or audio file holds: streams, rational rate, rotation, colour, and the time of every frame, all by content.
 
 Times are in seconds from the start of the container, as ffmpeg and every player count them. Frame times come from the
 packets, never from frame / rate: phones record with a variable rate, and headers of truncated files lie.
@@ -61,13 +61,14 @@ class VideoStream:
 
 @dataclass(frozen=True)
 class AudioStream:
-    """An audio stream."""
+    """An audio stream; `placed` unless nothing says which of its channels is where."""
 
     index: int
     codec: str
     rate_hz: int
     channels: int
     language: str | None
+    placed: bool = True
 
 
 @dataclass(frozen=True)
@@ -118,32 +119,53 @@ class MediaInfo:
         return sooner if time_s - sooner <= later - time_s else later
 
 
+@dataclass(frozen=True)
+class SoundInfo:
+    """A probed audio file: no moving picture, so that its time is counted from its first sample.
+
+    `stated_s` is the length that its header claims, None where it claims none: good for a progress bar.
+    """
+
+    path: Path
+    container: str
+    audio: AudioStream
+    stated_s: float | None
+    tags: dict[str, str]
+
+
 def probe(path: Path) -> MediaInfo:
     """Probe a video by its content.
 
     Raises:
         MediaError: not there, empty, unreadable, not media, without a moving picture, or without a single frame.
     """
-    if not path.is_file():
-        raise MediaError(path, "no such file: check the name")
-    try:
-        with path.open("rb") as file:
-            if not file.read(1):
-                raise MediaError(path, "the file is empty: record or copy it again")
-    except OSError as error:
-        raise MediaError(path, f"cannot be read ({error.strerror}): check its permissions") from error
-    container, origin_s, described, tags = _describe(path)
-    videos = [entry for entry in described if entry[2] == "Video" and "(attached pic)" not in entry[3]]
+    return _probe_video(path, _describe(path, "a video file"))
+
+
+def look(path: Path) -> MediaInfo | SoundInfo:
+    """Probe a video or an audio file by its content. Cover art does not make a video.
+
+    Raises:
+        MediaError: not there, empty, unreadable, a picture, or without sound and moving picture.
+    """
+    described = _describe(path, "a sound or video file")
+    heard = _heard(described)
+    if heard and not _moving(described):
+        return SoundInfo(path, described.container, _audio_stream(heard), described.stated_s, described.tags)
+    return _probe_video(path, described)
+
+
+def _probe_video(path: Path, described: "_Described") -> MediaInfo:
+    container, origin_s, tags = described.container, described.origin_s, described.tags
+    videos = _moving(described)
+    heard = _heard(described)
     if not videos:
-        sound = any(entry[2] == "Audio" for entry in described)
-        raise MediaError(path, f"{'has sound but no video stream' if sound else 'holds no video stream'}: give a video file")
+        raise MediaError(path, f"{'has sound but no video stream' if heard else 'holds no video stream'}: give a video file")
     if container in PICTURE_CONTAINERS or container.endswith("_pipe"):
         raise MediaError(path, "is a picture, not a video: give a video file")
     if container in RAW_STREAMS:
         raise MediaError(path, f"is a raw {container} stream, whose frames carry no times: put it into a container first, as .mp4")
     chosen = next((entry for entry in videos if "(default)" in entry[3]), videos[0])
-    audios = [entry for entry in described if entry[2] == "Audio"]
-    heard = next((entry for entry in audios if "(default)" in entry[3]), audios[0] if audios else None)
     stated = _stated_rate(chosen[3])
     packets = _packets(path, chosen[0])
     rate, constant = _rate(packets, stated)
@@ -172,8 +194,36 @@ def probe(path: Path) -> MediaInfo:
 _Entry = tuple[int, str | None, str, str]  # index, language, kind, ffmpeg's description with what follows it
 
 
-def _describe(path: Path) -> tuple[str, float, list[_Entry], dict[str, str]]:
-    """Container name, clock at time 0, streams and global tags, from one run of ffmpeg that reads headers only."""
+@dataclass(frozen=True)
+class _Described:
+    """What a file's headers say: `origin_s` is its clock at time 0, `stated_s` its length."""
+
+    container: str
+    origin_s: float
+    stated_s: float | None
+    entries: list[_Entry]
+    tags: dict[str, str]
+
+
+def _moving(described: _Described) -> list[_Entry]:
+    return [entry for entry in described.entries if entry[2] == "Video" and "(attached pic)" not in entry[3]]
+
+
+def _heard(described: _Described) -> _Entry | None:
+    audios = [entry for entry in described.entries if entry[2] == "Audio"]
+    return next((entry for entry in audios if "(default)" in entry[3]), audios[0] if audios else None)
+
+
+def _describe(path: Path, wanted: str) -> _Described:
+    """Read headers only, with one run of ffmpeg; `wanted` is what an error asks for."""
+    if not path.is_file():
+        raise MediaError(path, "no such file: check the name")
+    try:
+        with path.open("rb") as file:
+            if not file.read(1):
+                raise MediaError(path, "the file is empty: record or copy it again")
+    except OSError as error:
+        raise MediaError(path, f"cannot be read ({error.strerror}): check its permissions") from error
     try:
         output = ffmpeg.run(ffmpeg.source(path).output("pipe:", format="ffmetadata", map_metadata=0), path, log="info", limit_s=120)
     except ffmpeg.FFmpegError as error:
@@ -181,7 +231,7 @@ def _describe(path: Path) -> tuple[str, float, list[_Entry], dict[str, str]]:
             raise MediaError(
                 path, "is truncated or was never finished (its index, the moov atom, is missing): copy or export it again"
             ) from error
-        raise MediaError(path, f"is not a media file ({ffmpeg.last_words(error.stderr)}): give a video file") from error
+        raise MediaError(path, f"is not a media file ({ffmpeg.last_words(error.stderr)}): give {wanted}") from error
     container = re.search(r"^Input #0, (\S+), from '", output.stderr, re.MULTILINE)
     entries: list[_Entry] = []
     for line in output.stderr.split("Output #0")[0].splitlines():
@@ -190,11 +240,13 @@ def _describe(path: Path) -> tuple[str, float, list[_Entry], dict[str, str]]:
         elif entries and line.startswith("    "):
             entries[-1] = (*entries[-1][:3], f"{entries[-1][3]}\n{line}")
     origin = re.search(r"^  Duration: .*, start: (-?[\d.]+)", output.stderr, re.MULTILINE)
-    return (
-        container[1] if container else "unknown",
-        float(origin[1]) if origin else 0.0,
-        entries,
-        _tags(output.stdout.decode(errors="replace")),
+    length = re.search(r"^  Duration: (\d+):(\d\d):([\d.]+)", output.stderr, re.MULTILINE)
+    return _Described(
+        container=container[1] if container else "unknown",
+        origin_s=float(origin[1]) if origin else 0.0,
+        stated_s=int(length[1]) * 3600 + int(length[2]) * 60 + float(length[3]) if length else None,
+        entries=entries,
+        tags=_tags(output.stdout.decode(errors="replace")),
     )
 
 
@@ -263,7 +315,7 @@ def _audio_stream(entry: _Entry) -> AudioStream:
     counted = re.match(r"(\d+) channels", layout)
     surround = re.match(r"(\d+)\.(\d+)(?:\.(\d+))?", layout)  # 5.1, 7.1.4: all of them count
     channels = int(counted[1]) if counted else sum(int(part or 0) for part in surround.groups()) if surround else _CHANNELS.get(layout, 2)
-    return AudioStream(index, text.split(" ", 1)[0].rstrip(","), int(rate[1]) if rate else 48000, channels, language)
+    return AudioStream(index, text.split(" ", 1)[0].rstrip(","), int(rate[1]) if rate else 48000, channels, language, not counted)
 
 
 @dataclass(frozen=True)
