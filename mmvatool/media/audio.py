@@ -145,8 +145,8 @@ def read_steps(info: SoundInfo, every_s: float, window_s: float, rate_hz: int, *
 def _mixed(node: Any, stream: AudioStream, channels: int) -> Any:
     """Channels whose places are not known cannot be mixed by ffmpeg: their mean, where one is asked for."""
     if channels == 1 and not stream.placed:
-        part = f"{1 / stream.channels:.6f}"
-        return node.filter("pan", "mono|c0=" + "+".join(f"{part}*c{channel}" for channel in range(stream.channels)))
+        # "<" divides by the sum of the parts.
+        return node.filter("pan", "mono|c0<" + "+".join(f"c{channel}" for channel in range(stream.channels)))
     return node
 
 

@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from mmvatool.errors import MediaError
-from mmvatool.media import ffmpeg
+from mmvatool.media import ffmpeg, headers
+from mmvatool.media.headers import Entry, Headers
 
 # Between two packets; a longer step of the clock makes ffmpeg's search for a time in MPEG streams miss.
 LONGEST_STEP_S = 10.0
@@ -27,7 +28,6 @@ STANDARD_RATES = tuple(Fraction(rate) for rate in (*range(1, 61), 72, 90, 100, 1
 )
 RAW_STREAMS = ("h264", "hevc", "vvc", "m4v", "mpegvideo", "obu", "av1")
 PICTURE_CONTAINERS = ("image2", "gif_pipe")
-_STREAM = re.compile(r"^  Stream #0:(\d+)(?:\[0x[0-9a-f]+\])?(?:\(([^()]+)\))?: (Video|Audio): (.*)$")
 _PICTURE = re.compile(r", (\w+)(?:\(([^)]*)\))?, (\d+)x(\d+)")
 _ROTATION = re.compile(r"rotation of (-?[\d.]+) degrees")
 _CHANNELS = {"mono": 1, "stereo": 2, "downmix": 2, "quad": 4, "hexagonal": 6, "octagonal": 8, "cube": 8, "hexadecagonal": 16}
@@ -139,7 +139,7 @@ def probe(path: Path) -> MediaInfo:
     Raises:
         MediaError: not there, empty, unreadable, not media, without a moving picture, or without a single frame.
     """
-    return _probe_video(path, _describe(path, "a video file"))
+    return _probe_video(path, headers.read(path, "a video file"))
 
 
 def look(path: Path) -> MediaInfo | SoundInfo:
@@ -148,17 +148,14 @@ def look(path: Path) -> MediaInfo | SoundInfo:
     Raises:
         MediaError: not there, empty, unreadable, a picture, or without sound and moving picture.
     """
-    described = _describe(path, "a sound or video file")
-    heard = _heard(described)
-    if heard and not _moving(described):
-        return SoundInfo(path, described.container, _audio_stream(heard), described.stated_s, described.tags)
-    return _probe_video(path, described)
+    said = headers.read(path, "a sound or video file")
+    if said.heard and not said.videos:
+        return SoundInfo(path, said.container, _audio_stream(said.heard), said.stated_s, said.tags)
+    return _probe_video(path, said)
 
 
-def _probe_video(path: Path, described: "_Described") -> MediaInfo:
-    container, origin_s, tags = described.container, described.origin_s, described.tags
-    videos = _moving(described)
-    heard = _heard(described)
+def _probe_video(path: Path, said: Headers) -> MediaInfo:
+    container, origin_s, videos, heard = said.container, said.origin_s, said.videos, said.heard
     if not videos:
         raise MediaError(path, f"{'has sound but no video stream' if heard else 'holds no video stream'}: give a video file")
     if container in PICTURE_CONTAINERS or container.endswith("_pipe"):
@@ -185,91 +182,13 @@ def _probe_video(path: Path, described: "_Described") -> MediaInfo:
         end_s=end_s,
         packet_count=len(packets.times_s),
         open_gop=packets.open_gop,
-        tags=tags,
+        tags=said.tags,
         keys_s=packets.keys_s - origin_s,
         restarts=packets.restarts,
     )
 
 
-_Entry = tuple[int, str | None, str, str]  # index, language, kind, ffmpeg's description with what follows it
-
-
-@dataclass(frozen=True)
-class _Described:
-    """What a file's headers say: `origin_s` is its clock at time 0, `stated_s` its length."""
-
-    container: str
-    origin_s: float
-    stated_s: float | None
-    entries: list[_Entry]
-    tags: dict[str, str]
-
-
-def _moving(described: _Described) -> list[_Entry]:
-    return [entry for entry in described.entries if entry[2] == "Video" and "(attached pic)" not in entry[3]]
-
-
-def _heard(described: _Described) -> _Entry | None:
-    audios = [entry for entry in described.entries if entry[2] == "Audio"]
-    return next((entry for entry in audios if "(default)" in entry[3]), audios[0] if audios else None)
-
-
-def _describe(path: Path, wanted: str) -> _Described:
-    """Read headers only, with one run of ffmpeg; `wanted` is what an error asks for."""
-    if not path.is_file():
-        raise MediaError(path, "no such file: check the name")
-    try:
-        with path.open("rb") as file:
-            if not file.read(1):
-                raise MediaError(path, "the file is empty: record or copy it again")
-    except OSError as error:
-        raise MediaError(path, f"cannot be read ({error.strerror}): check its permissions") from error
-    try:
-        output = ffmpeg.run(ffmpeg.source(path).output("pipe:", format="ffmetadata", map_metadata=0), path, log="info", limit_s=120)
-    except ffmpeg.FFmpegError as error:
-        if "moov atom not found" in error.stderr and _is_mp4(path):
-            raise MediaError(
-                path, "is truncated or was never finished (its index, the moov atom, is missing): copy or export it again"
-            ) from error
-        raise MediaError(path, f"is not a media file ({ffmpeg.last_words(error.stderr)}): give {wanted}") from error
-    container = re.search(r"^Input #0, (\S+), from '", output.stderr, re.MULTILINE)
-    entries: list[_Entry] = []
-    for line in output.stderr.split("Output #0")[0].splitlines():
-        if match := _STREAM.match(line):
-            entries.append((int(match[1]), match[2], match[3], match[4]))
-        elif entries and line.startswith("    "):
-            entries[-1] = (*entries[-1][:3], f"{entries[-1][3]}\n{line}")
-    origin = re.search(r"^  Duration: .*, start: (-?[\d.]+)", output.stderr, re.MULTILINE)
-    length = re.search(r"^  Duration: (\d+):(\d\d):([\d.]+)", output.stderr, re.MULTILINE)
-    return _Described(
-        container=container[1] if container else "unknown",
-        origin_s=float(origin[1]) if origin else 0.0,
-        stated_s=int(length[1]) * 3600 + int(length[2]) * 60 + float(length[3]) if length else None,
-        entries=entries,
-        tags=_tags(output.stdout.decode(errors="replace")),
-    )
-
-
-def _is_mp4(path: Path) -> bool:
-    """ffmpeg takes any file named .mp4 for one; a real one begins with a box of one of these kinds."""
-    with path.open("rb") as file:
-        return file.read(8)[4:] in (b"ftyp", b"mdat", b"free", b"wide", b"skip", b"moov")
-
-
-def _tags(text: str) -> dict[str, str]:
-    """The global part of an ffmetadata file; `=`, `;`, `#`, backslash and newline come escaped with a backslash."""
-    body = text.split("\n", 1)[1] if text.startswith(";FFMETADATA") else text
-    body = re.split(r"(?<!\\)\n\[", body)[0]
-    tags = {}
-    for line in re.split(r"(?<!\\)\n", body):
-        key, equals, value = re.sub(r"\\(.)", lambda found: found[1], line, flags=re.DOTALL).partition("=")
-        if equals:
-            tags[key] = value
-    of_the_file = {"major_brand", "minor_version", "compatible_brands", "encoder"}
-    return {key: value for key, value in tags.items() if key.lower() not in of_the_file}
-
-
-def _video_stream(path: Path, entry: _Entry, pixel_aspect: Fraction) -> VideoStream:
+def _video_stream(path: Path, entry: Entry, pixel_aspect: Fraction) -> VideoStream:
     index, language, _, text = entry
     picture = _PICTURE.search(text)
     if not picture:
@@ -308,7 +227,7 @@ def _color(pixel_format: str, tags: str) -> Color:
     return Color(names[0], names[1], names[2], full, tagged)
 
 
-def _audio_stream(entry: _Entry) -> AudioStream:
+def _audio_stream(entry: Entry) -> AudioStream:
     index, language, _, text = entry
     rate = re.search(r"(\d+) Hz, ([^,\n]+)", text)
     layout = rate[2].strip() if rate else "stereo"
