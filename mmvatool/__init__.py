@@ -11,9 +11,14 @@ from typing import Any
 
 __version__ = "0.1.0"
 
-_API = {"summarize": "mmvatool.pipelines.summarize", "Summary": "mmvatool.pipelines.summarize", "Settings": "mmvatool.selection"}
+_API = {
+    "Settings": "mmvatool.selection",
+    "Summary": "mmvatool.pipelines.summarize",
+    "search": "mmvatool.pipelines.search",
+    "summarize": "mmvatool.pipelines.summarize",
+}
 
-__all__ = ["Settings", "Summary", "__version__", "summarize"]
+__all__ = ["Settings", "Summary", "__version__", "search", "summarize"]
 
 
 def __getattr__(name: str) -> Any:

@@ -178,7 +178,7 @@ class Library:
         with self._transaction():
             self._put_file(path, stamp, content, None)
 
-    def put_felt(self, path: bytes, stamp: Stamp, digest: bytes, duration_s: float, model: str, times_s: np.ndarray, va: np.ndarray) -> None:
+    def put_felt(self, path: bytes, stamp: Stamp, digest: bytes, duration_s: float, model: str, times_s: np.ndarray, va: np.ndarray) -> int:
         """Note a file and what a model felt of it, all or nothing.
 
         Args:
@@ -190,6 +190,9 @@ class Library:
             times_s: (N,) centres of the windows, N at least 1.
             va: (N, 2), all finite.
 
+        Returns:
+            The id of the content.
+
         Raises:
             ValueError: an empty curve, or one with a number that is not finite.
             LibraryError: the index cannot be written.
@@ -197,13 +200,15 @@ class Library:
         samples = np.column_stack([times_s, va]).astype("<f4")
         if not len(samples) or not np.isfinite(samples).all():
             raise ValueError(f"a curve of {len(samples)} samples, not all of them finite, cannot be stored")
-        mean, spread = np.mean(va, axis=0, dtype=np.float64), np.std(va, axis=0, dtype=np.float64)
+        exact = np.asarray(va, np.float64)
+        statistics = [float(value) for value in (*exact.mean(axis=0), *exact.std(axis=0))]
         with self._transaction():
             self._sql.execute("INSERT INTO contents (hash, duration_s) VALUES (?, ?) ON CONFLICT DO NOTHING", (digest, duration_s))
-            content = self._sql.execute("SELECT id FROM contents WHERE hash = ?", (digest,)).fetchone()[0]
-            row = (content, model, *mean.tolist(), *spread.tolist(), samples.tobytes())
+            content: int = self._sql.execute("SELECT id FROM contents WHERE hash = ?", (digest,)).fetchone()[0]
+            row = (content, model, *statistics, samples.tobytes())
             self._sql.execute("INSERT OR REPLACE INTO curves VALUES (?, ?, ?, ?, ?, ?, ?)", row)
             self._put_file(path, stamp, content, None)
+        return content
 
     def put_broken(self, path: bytes, stamp: Stamp, error: str) -> None:
         """Note that a file cannot be heard, and why, so that it is left alone until it changes."""
@@ -223,8 +228,8 @@ class Library:
         )
         with self._explained():
             rows = self._sql.execute(query, (model, *_span(root))).fetchall()
-        ids, valence, arousal = zip(*rows, strict=True) if rows else ((), (), ())
-        return Means(np.array(ids, np.int64), np.column_stack([valence, arousal]).astype(np.float64).reshape(-1, 2))
+        table = np.fromiter(rows, np.dtype((np.float64, 3)), len(rows))  # ids are exact in it up to 2^53
+        return Means(table[:, 0].astype(np.int64), table[:, 1:])
 
     def tracks(self, ids: Iterable[int], model: str) -> list[Track]:
         """Tracks by their ids, in the order given; one that has gone in the meantime is left out."""
@@ -291,7 +296,8 @@ class Library:
         return self._sql.execute("SELECT 1 FROM sqlite_master").fetchone() is None
 
     def _header(self) -> tuple[int, int]:
-        return tuple(self._sql.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version"))  # type: ignore[return-value]
+        made_by, version = (self._sql.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version"))
+        return made_by, version
 
     def _put_file(self, path: bytes, stamp: Stamp, content: int | None, error: str | None) -> None:
         # Not INSERT OR REPLACE: the row keeps its id.
@@ -319,7 +325,9 @@ class Library:
             yield
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY:
-                raise LibraryError(self.path, f"was locked by another run for {BUSY_LIMIT_S:.0f} s: try again when that has ended") from error
+                raise LibraryError(
+                    self.path, f"was locked by another run for {BUSY_LIMIT_S:.0f} s: try again when that has ended"
+                ) from error
             raise self._unusable(str(error)) from error
         except sqlite3.DatabaseError as error:
             raise self._damaged(str(error)) from error
@@ -327,7 +335,9 @@ class Library:
             raise self._unusable(str(error.strerror)) from error
 
     def _damaged(self, detail: str) -> LibraryError:
-        return LibraryError(self.path, f"is not an index, or a damaged one ({detail}): delete it to have it made anew, or choose another with --index")
+        return LibraryError(
+            self.path, f"is not an index, or a damaged one ({detail}): delete it to have it made anew, or choose another with --index"
+        )
 
     def _unusable(self, detail: str) -> LibraryError:
         return LibraryError(self.path, f"cannot be used ({detail}): check permissions and free space, or choose another with --index")

@@ -8,6 +8,7 @@ from trainer.affect import matching_score
 
 # Farther than this, the nearest track is not near: a fifth of the scale of valence or of arousal.
 FAR = 0.2
+PLACES = 6  # of a distance: what differs by the rounding of float32 is equally near
 
 
 @dataclass(frozen=True)
@@ -64,11 +65,9 @@ def rank(query: np.ndarray, va: np.ndarray, top: int, sigma: float | None) -> Ra
     """
     if top < 1:
         raise ValueError(f"top {top}: must be at least 1")
-    away = distances(query, va)
-    if top < len(away):
-        nearest = np.flatnonzero(away <= np.partition(away, top - 1)[top - 1])
-    else:
-        nearest = np.arange(len(away))
+    away = np.round(distances(query, va), PLACES)
+    limit = np.partition(away, top - 1)[top - 1] if top < len(away) else np.inf
+    nearest = np.flatnonzero(away <= limit)
     indices = nearest[np.argsort(away[nearest], kind="stable")]
     scores = None if sigma is None else matching_score(np.asarray(query), np.asarray(va, np.float64)[indices], sigma)
     return Ranking(indices, away[indices], scores)
