@@ -12,13 +12,16 @@ from typing import Any
 __version__ = "0.1.0"
 
 _API = {
+    "Failure": "mmvatool.pipelines.score",
+    "Score": "mmvatool.pipelines.score",
     "Settings": "mmvatool.selection",
     "Summary": "mmvatool.pipelines.summarize",
+    "score": "mmvatool.pipelines.score",
     "search": "mmvatool.pipelines.search",
     "summarize": "mmvatool.pipelines.summarize",
 }
 
-__all__ = ["Settings", "Summary", "__version__", "search", "summarize"]
+__all__ = ["Failure", "Score", "Settings", "Summary", "__version__", "score", "search", "summarize"]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,13 +1,13 @@
 """Curves of VA over time: of a video's pictures, of its sound, and of audio files. In batches, in bounded memory."""
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mmvatool.errors import SettingsError
+from mmvatool.errors import MediaError, SettingsError
 from mmvatool.media import audio
 from mmvatool.media.frames import Frames
 from mmvatool.media.probe import MediaInfo, SoundInfo, look
@@ -56,23 +56,55 @@ def music_curve(
         CheckpointError: the model has no music tower.
     """
     window_s = check_window_s(predictor, window_s)
-    _check_step(every_s)
+    check_step(every_s)
     info = look(Path(source)) if isinstance(source, Path | str) else source
     if isinstance(info, MediaInfo):
         times_s = slots(info.start_s, info.end_s, every_s).centres_s
         return Curve(times_s, feel_sound(info, times_s, predictor, window_s=window_s, progress=progress))
-    assert predictor.sample_rate_hz is not None
+    (curve,) = music_curves([info], predictor, every_s=every_s, window_s=window_s, progress=progress)
+    if isinstance(curve, MediaError):
+        raise curve
+    return curve
+
+
+def music_curves(
+    infos: Sequence[SoundInfo],
+    predictor: "Predictor",
+    *,
+    every_s: float = MUSIC_EVERY_S,
+    window_s: float | None = None,
+    progress: Progress = no_progress,
+) -> list[Curve | MediaError]:
+    """VA of the sound of many audio files over time, as `music_curve` gives it: batches go across files.
+
+    Returns:
+        For each file its curve, or why there is none.
+
+    Raises:
+        SettingsError: a step or a window that cannot be.
+        CheckpointError: the model has no music tower.
+    """
+    length_s, rate_hz = check_window_s(predictor, window_s), predictor.sample_rate_hz
+    check_step(every_s)
+    assert rate_hz is not None
+    owners: list[int] = []
     times: list[float] = []
+    errors: dict[int, MediaError] = {}
 
     def windows() -> Iterator[np.ndarray]:
-        assert predictor.sample_rate_hz is not None
-        for centre_s, window in audio.read_steps(info, every_s, window_s, predictor.sample_rate_hz, least_s=LEAST_S):
-            times.append(centre_s)
-            yield window
+        for owner, info in enumerate(infos):
+            try:
+                for centre_s, window in audio.read_steps(info, every_s, length_s, rate_hz, least_s=LEAST_S):
+                    owners.append(owner)
+                    times.append(centre_s)
+                    yield window
+            except MediaError as error:
+                errors[owner] = error
 
-    total = max(1, round((info.stated_s or every_s) / every_s))
-    va = _feel_windows(windows(), total, predictor, progress)
-    return Curve(np.array(times), va)
+    expected = sum(max(1, round((info.stated_s or every_s) / every_s)) for info in infos)
+    va = _feel_windows(windows(), expected, predictor, progress)
+    owned, times_s = np.array(owners, np.int64), np.array(times)
+    return [errors.get(owner) or Curve(times_s[owned == owner], va[owned == owner]) for owner in range(len(infos))]
 
 
 def image_curve(info: MediaInfo, predictor: "Predictor", *, every_s: float = IMAGE_EVERY_S, progress: Progress = no_progress) -> Curve:
@@ -83,7 +115,7 @@ def image_curve(info: MediaInfo, predictor: "Predictor", *, every_s: float = IMA
         SettingsError: a step under .1 s.
         CheckpointError: the model has no image tower.
     """
-    _check_step(every_s)
+    check_step(every_s)
     times_s = slots(info.start_s, info.end_s, every_s).centres_s
     va, _ = feel_frames(info, times_s, Frames(info), predictor, progress)
     return Curve(times_s, va)
@@ -149,7 +181,8 @@ def check_window_s(predictor: "Predictor", window_s: float | None) -> float:
     return window_s
 
 
-def _check_step(every_s: float) -> None:
+def check_step(every_s: float) -> None:
+    """SettingsError for a step from one point of a curve to the next that is under .1 s or has no end."""
     if not LEAST_S <= every_s < math.inf:
         raise SettingsError(f"step {every_s:g} s: must be at least {LEAST_S:g} s")
 
@@ -168,6 +201,6 @@ def _feel_windows(windows: Iterable[np.ndarray], total: int, predictor: "Predict
                 done += len(batch)
                 batch = []
                 heard(min(done, total))
-        felt.append(predictor.music(batch))
+        felt.append(predictor.music(batch))  # of none, too: (0, 2)
         heard(total)
     return np.concatenate(felt)

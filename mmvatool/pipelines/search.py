@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mmvatool.errors import FileError, MediaError, QueryError, SettingsError
+from mmvatool.errors import FileError, QueryError, SettingsError
 from mmvatool.library import Library, Track
 from mmvatool.matching import rank
 from mmvatool.media.probe import MediaInfo, look
 from mmvatool.naming import natural
+from mmvatool.pipelines import pictures
 from mmvatool.pipelines.curves import image_curve, music_curve
 from mmvatool.pipelines.index import MUSIC_SUFFIXES, Indexed, index, model_key, real_path
 from mmvatool.pipelines.progress import Progress, no_progress
-from trainer.errors import DataError
 
 if TYPE_CHECKING:
     from trainer import Predictor
@@ -186,24 +186,11 @@ def feel_query(query: Query, predictor: "Predictor") -> np.ndarray:
             )
         return predictor.text([query.text])[0]
     assert query.like is not None
-    try:
-        info = look(query.like)
-    except MediaError as not_media:
-        return _feel_picture(query.like, predictor, not_media)
+    if pictures.is_picture(query.like):
+        return predictor.image(pictures.read(query.like)[None])[0]
+    info = look(query.like)
     curve = image_curve(info, predictor) if isinstance(info, MediaInfo) else music_curve(info, predictor)
     return curve.va.mean(axis=0)
-
-
-def _feel_picture(path: Path, predictor: "Predictor", otherwise: MediaError) -> np.ndarray:
-    from trainer.data.files import read_picture
-
-    try:
-        frame = read_picture(path)
-    except DataError as error:
-        if "not a picture" in str(error):
-            raise otherwise from None
-        raise
-    return predictor.image(frame[None])[0]
 
 
 def _hit(track: Track, root: bytes, library: Path, score: float | None, distance: float) -> Hit:
