@@ -119,7 +119,7 @@ def search(
     elif paths or print0:
         _print_paths(found, b"\0" if print0 else b"\n")
     else:
-        _print_table(found)
+        _print_table(found, library)
     return EXIT_PARTLY if found.failures else 0
 
 
@@ -134,7 +134,7 @@ def _load(query: "Query", model: str, device: str, precision: str, batch_size: i
 def _tell(found: "Found", predictor: "Predictor", reporter: Reporter) -> None:
     seen = found.indexed
     reporter.detail(
-        f"{seen.tracks} tracks: {seen.added} added, {seen.changed} changed, {seen.moved} moved, {seen.unchanged} unchanged, "
+        f"{seen.tracks} track{'s' if seen.tracks != 1 else ''}: {seen.added} added, {seen.changed} changed, {seen.moved} moved, {seen.unchanged} unchanged, "
         f"{seen.removed} removed; {seen.felt} heard"
     )
     if predictor.sigma is None:
@@ -149,12 +149,12 @@ def _print_paths(found: "Found", end: bytes) -> None:
         click.echo((b"./" if path.startswith(b"-") else b"") + path + end, nl=False)
 
 
-def _print_table(found: "Found") -> None:
+def _print_table(found: "Found", library: Path) -> None:
     from rich.console import Console
     from rich.table import Table
 
     valence, arousal = found.va.tolist()
-    table = Table(title=f"valence {valence:.3f}, arousal {arousal:.3f}", title_justify="left")
+    table = Table(title=clean(f"nearest to valence {valence:.3f}, arousal {arousal:.3f} in {library}"), title_justify="left")
     table.add_column("", justify="right")
     table.add_column("track", overflow="fold")
     for name in ("score", "distance", "valence", "arousal", "length"):
@@ -162,7 +162,7 @@ def _print_table(found: "Found") -> None:
     for place, hit in enumerate(found.hits, start=1):
         table.add_row(
             str(place),
-            clean(str(hit.path)),
+            clean(str(hit.path.relative_to(library))),
             "-" if hit.score is None else f"{hit.score:.3f}",
             f"{hit.distance:.3f}",
             f"{hit.valence:.3f}",

@@ -165,7 +165,7 @@ def search(
             score = None if ranking.scores is None else float(ranking.scores[place])
             hits.append(_hit(tracks[number], root, library, score, float(ranking.distances[place])))
     hits.sort(key=lambda hit: (hit.distance, natural(hit.path)))
-    return Found(query, wanted, tuple(hits[:top]), ranking.is_far, indexed, predictor.name)
+    return Found(query, wanted, tuple(hits[:top]), ranking.is_far and bool(hits), indexed, predictor.name)
 
 
 def feel_query(query: Query, predictor: "Predictor") -> np.ndarray:
@@ -187,7 +187,7 @@ def feel_query(query: Query, predictor: "Predictor") -> np.ndarray:
         return predictor.text([query.text])[0]
     assert query.like is not None
     if pictures.is_picture(query.like):
-        return predictor.image(pictures.read(query.like)[None])[0]
+        return predictor.image(np.array(pictures.read(query.like))[None])[0]
     info = look(query.like)
     curve = image_curve(info, predictor) if isinstance(info, MediaInfo) else music_curve(info, predictor)
     return curve.va.mean(axis=0)
