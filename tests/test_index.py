@@ -112,7 +112,7 @@ class TestWhatIsHeard:
         before = found(library, music, model)
         decoded.clear()
         (music / "a.wav").rename(music / "sub" / "z.wav")
-        assert numbers(music, library, model) == ({"moved": 1, "unchanged": 2, "removed": 1}, [])
+        assert numbers(music, library, model) == ({"moved": 1, "unchanged": 2}, [])
         assert decoded == []
         after = found(library, music, model)
         assert after["z.wav"] == before["a.wav"]
@@ -284,10 +284,8 @@ class TestWalk:
         (tmp_path / "self.mp3").symlink_to(tmp_path / "self.mp3")
         files, errors = walk(tmp_path)
         assert files == []
-        assert [str(error) for error in errors] in (
-            [],
-            [f"{tmp_path / 'self.mp3'}: cannot be read (Too many levels of symbolic links): check its name and permissions"],
-        )
+        problem = "cannot be read (Too many levels of symbolic links): check its name and permissions"
+        assert [str(error) for error in errors] == [f"{tmp_path / 'self.mp3'}: {problem}"]
 
     def test_odd_names(self, music, library, model):
         names = [os.fsdecode(b"not\xffutf8.wav"), "two\nlines.wav", "a'b\"c.wav", "🎵 $x$.wav", "-dash.wav"]

@@ -39,7 +39,7 @@ class Indexed:
     """What a run over a folder found: numbers of files, and those that cannot be heard with the reason.
 
     `added` are new; `changed` have another content than before; `moved` are new under their name and known by their content,
-    which another name had until now; `removed` are there no more; `felt` is how many were decoded and predicted.
+    which another name had until now; `removed` are there no more under any name; `felt` is how many were decoded and predicted.
     """
 
     added: int
@@ -88,7 +88,8 @@ def index(root: Path | str, library: Library, predictor: "Predictor", *, progres
     found, errors = walk(root)
     known = library.files(real_path(root), model)
     gone = known.keys() - {file.path for file in found}
-    library.remove(gone)
+    if gone:
+        library.remove(gone)
     left = Counter(known[path].content for path in gone)
     counts: Counter[str] = Counter()
     todo: list[MusicFile] = []
@@ -168,7 +169,7 @@ def index(root: Path | str, library: Library, predictor: "Predictor", *, progres
         changed=counts["changed"],
         moved=counts["moved"],
         unchanged=counts["unchanged"],
-        removed=len(gone),
+        removed=len(gone) - counts["moved"],
         felt=counts["felt"],
         broken=tuple(sorted(errors, key=lambda error: natural(error.path))),
     )
