@@ -11,7 +11,8 @@ import numpy as np
 from mmvatool.timeline import Segment
 
 MOST_LABELS = 20  # more names than that cover each other: dots alone
-_INK, _PAPER = "#2b4c7e", "#888888"
+LONGEST_LABEL = 30
+_INK, _LINE = "#2b4c7e", "#888888"
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ def plane_png(felt: Sequence[Felt]) -> bytes:
     plane = figure.add_subplot(grid[:, 0])
     plane.set(xlim=(0, 1), ylim=(0, 1), xlabel="valence: unpleasant to pleasant", ylabel="arousal: calm to excited", aspect="equal")
     for line in (plane.axhline, plane.axvline):
-        line(0.5, color=_PAPER, lw=0.8)
+        line(0.5, color=_LINE, lw=0.8)
     for one in felt:
         if labelled and len(one.times_s) > 1:  # where it wanders
             plane.plot(one.va[:, 0], one.va[:, 1], color=colour_of[id(one)], lw=0.8, alpha=0.35, zorder=1)
@@ -88,19 +89,30 @@ def plane_png(felt: Sequence[Felt]) -> bytes:
         [one.valence for one in felt], [one.arousal for one in felt], c=dots, s=42 if labelled else 18, alpha=alpha, lw=0, zorder=3
     )
     _tidy(plane)
-    if labelled:
-        for one, height in zip(felt, _spread([one.arousal for one in felt]), strict=True):
-            left = one.valence < 0.6
-            plane.annotate(
-                _printable(one.name[:40]),
+    # Names stand away from the others, so that they cover no dots, but not beyond the plane.
+    middle = min(0.6, max(0.4, float(np.median([one.valence for one in felt]))))
+    side_of = {id(one): 1 if one.valence < 0.4 or middle < one.valence <= 0.6 else -1 for one in felt}
+    for side, ha in ((-1, "right"), (1, "left")) if labelled else ():
+        named = [one for one in felt if side_of[id(one)] == side]
+        for one, height in zip(named, _spread([one.arousal for one in named]), strict=True):
+            label = plane.annotate(
+                _printable(one.name[:LONGEST_LABEL]),
                 (one.valence, one.arousal),
-                (one.valence + (0.03 if left else -0.03), height),
-                ha="left" if left else "right",
+                (one.valence + side * 0.06, height),
+                ha=ha,
                 va="center",
                 fontsize=8.5,
                 parse_math=False,
-                arrowprops={"arrowstyle": "-", "color": colour_of[id(one)], "lw": 0.7, "shrinkA": 0, "shrinkB": 2},
+                arrowprops={
+                    "arrowstyle": "-",
+                    "color": colour_of[id(one)],
+                    "lw": 0.7,
+                    "shrinkA": 0,
+                    "shrinkB": 2,
+                    "relpos": ((1 - side) / 2, 0.5),
+                },
             )
+            label.set_in_layout(False)
     for row, (name, column) in enumerate((("valence", 0), ("arousal", 1)) if curved else ()):
         axes = figure.add_subplot(grid[row, 1])
         for one in curved:
@@ -110,7 +122,7 @@ def plane_png(felt: Sequence[Felt]) -> bytes:
             )
         axes.set(ylim=(0, 1), ylabel=name)
         axes.set_xlim(0, None)
-        axes.axhline(0.5, color=_PAPER, lw=0.8, zorder=0)
+        axes.axhline(0.5, color=_LINE, lw=0.8, zorder=0)
         axes.xaxis.set_major_formatter(FuncFormatter(_clock))
         _tidy(axes)
     return _png(figure)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from mmvatool.errors import MediaError, SettingsError
-from mmvatool.kinds import PICTURE_SUFFIXES, SOUND_SUFFIXES, VIDEO_SUFFIXES
+from mmvatool.kinds import MEDIA_SUFFIXES, PICTURE_SUFFIXES
 from mmvatool.media.audio import SilentError
 from mmvatool.media.probe import MediaInfo, SoundInfo, look
 from mmvatool.pipelines import pictures
@@ -189,13 +189,13 @@ def _score_files(
 
 def _look(path: Path) -> MediaInfo | SoundInfo | Exception | None:
     """What a file is: None for a picture."""
+    suffix = path.suffix.lower()
+    if suffix in PICTURE_SUFFIXES or (suffix not in MEDIA_SUFFIXES and pictures.is_picture(path)):
+        return None
     try:
-        picture = path.suffix.lower() in PICTURE_SUFFIXES
-        if not picture and path.suffix.lower() not in SOUND_SUFFIXES | VIDEO_SUFFIXES:
-            picture = pictures.is_picture(path)
-        return None if picture else look(path)
+        return look(path, "a picture, a sound or a video (words go to --text-file)")
     except Exception as error:
-        return error
+        return None if pictures.is_picture(path) else error
 
 
 def _score_pictures(paths: list[Path], towers: Towers, pool: ThreadPoolExecutor) -> list[Score | Failure]:
