@@ -317,6 +317,7 @@ assert not seen.broken, seen.broken
 """
 
 
+@pytest.mark.slow  # a process of its own loads torch
 class TestProcesses:
     @pytest.fixture
     def many(self, tmp_path: Path) -> Path:
