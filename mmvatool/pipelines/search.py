@@ -179,8 +179,8 @@ def feel_query(query: Query, predictor: "Predictor") -> np.ndarray:
     if query.va is not None:
         return np.array(query.va, np.float32)
     if query.text is not None:
-        unknown = getattr(predictor, "unknown", None)  # PROVISIONAL
-        if unknown is not None and all(unknown([query.text])):
+        tell = getattr(predictor, "unknown", None)  # not every model can tell
+        if tell is not None and all(tell([query.text])):
             raise QueryError(
                 f"{query.text!r}: {predictor.name} knows no word of it: describe a mood in English, such as 'calm' or 'upbeat rock'"
             )

@@ -268,6 +268,15 @@ class TestBadInput:
         one_line_error(err, "notes.txt: is not a media file")
         assert not (folder / "index.db").exists()  # nothing was heard for a question that cannot be asked
 
+    def test_words_that_nobody_knows(self, find, folder, monkeypatch):
+        write_wav_in(folder / "music" / "a.wav")
+        monkeypatch.setattr(Predictor, "unknown", lambda self, captions: ["calm" not in caption for caption in captions], raising=False)
+        code, out, err = find("qwrt", "zxcv")
+        assert (code, out) == (1, "")
+        one_line_error(err, "'qwrt zxcv': random knows no word of it: describe a mood in English")
+        assert not (folder / "index.db").exists()
+        assert find("calm", "zxcv")[0] == 0
+
     def test_an_index_that_is_none(self, find, folder):
         write_wav_in(folder / "music" / "a.wav")
         shutil.copy(folder / "music" / "a.wav", folder / "index.db")
