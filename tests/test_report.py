@@ -3,7 +3,7 @@ import io
 import numpy as np
 from PIL import Image
 
-from mmvatool.report import curve_png
+from mmvatool.report import Felt, curve_png, plane_png
 from mmvatool.timeline import Segment
 
 
@@ -25,3 +25,40 @@ def test_kept_parts_are_shaded_where_they_are():
 
 def test_one_sample_is_drawn():
     assert curve_png(np.array([0.5]), np.array([0.4]), [], (0, 1), "x")[:4] == b"\x89PNG"
+
+
+def _plane(*felt: Felt) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(plane_png(felt))).convert("RGB")).astype(int)
+
+
+def _still(name: str, valence: float, arousal: float) -> Felt:
+    return Felt(name, valence, arousal, np.empty(0), np.empty((0, 2)))
+
+
+def test_a_dot_lies_where_it_should():
+    """The plane is a square: the frame's left and lower edge are its longest dark lines."""
+    picture = _plane(_still("", 0.25, 0.75))
+    dark = picture.sum(2) < 100
+    left, bottom = int(dark.sum(0).argmax()), int(dark.sum(1).argmax())
+    blue = np.argwhere((picture[..., 2] > 150) & (picture[..., 0] < 80))
+    y, x = blue.mean(0)
+    side = dark[:, left].sum()
+    assert abs((x - left) / side - 0.25) < 0.01
+    assert abs((bottom - y) / side - 0.75) < 0.01
+
+
+def test_curves_make_the_plot_wide_and_names_are_shown_as_they_are():
+    times = np.arange(1, 60, 2.0)
+    va = np.column_stack([0.5 + 0.2 * np.sin(times), np.linspace(0.2, 0.8, len(times))])
+    odd = "a $weird_title$ <b> \U0001f386\n.mp4"
+    assert _plane(_still(odd, 0.1, 0.9), Felt(odd, 0.5, 0.5, times, va)).shape == (720, 1440, 3)
+    assert _plane(_still(odd, 0.1, 0.9)).shape == (720, 768, 3)
+
+
+def test_names_do_not_cover_each_other_and_very_many_are_left_out():
+    near = _plane(*[_still(f"name {number}", 0.5, 0.5) for number in range(5)])
+    rows = np.flatnonzero((near[:, 450:].sum(2) < 100).any(1))
+    # Five names over each other would take the height of one: 12 pixels.
+    assert len(rows) > 3 * 9
+    many = _plane(*[_still(f"name {number}", 0.5, 0.5) for number in range(300)])
+    assert many.shape == near.shape

@@ -234,7 +234,8 @@ def begin(job: Job, processes: Processes, device: torch.device, model: MMVA, dat
     features = {name: sources(model, part, data.caches, data.keys_of, data.pool, views=True) for name, part in parts.items()}
     for modality in model.modalities:
         if modality not in model.finetuned and hasattr(model.tower(modality), "fit"):
-            model.tower(modality).fit(features["train"][modality](np.arange(len(train.rows(modality)))))
+            everything = features["train"][modality](np.arange(len(train.rows(modality))))
+            model.tower(modality).fit(everything, torch.from_numpy(train.va(modality)))
     optimizer, base_lrs = _optimizer(model, recipe)
     va = {modality: train.va(modality) for modality in model.modalities}
     ema = Average(model, recipe.train.ema) if recipe.train.ema else None

@@ -70,7 +70,13 @@ def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
             show_default=True,
             help="Arithmetic of the model. bf16 is faster on a GPU; its rounding can change what is chosen.",
         ),
-        click.option("--batch-size", type=click.IntRange(min=1), default=32, show_default=True, help="Frames scored at once."),
+        click.option(
+            "--batch-size",
+            type=click.IntRange(min=1),
+            default=32,
+            show_default=True,
+            help="Frames, windows of sound or texts scored at once.",
+        ),
         click.option(
             "--device",
             type=click.Choice(["auto", "cpu", "cuda", "mps"]),

@@ -107,8 +107,25 @@ def music_curves(
     return [errors.get(owner) or Curve(times_s[owned == owner], va[owned == owner]) for owner in range(len(infos))]
 
 
-def image_curve(info: MediaInfo, predictor: "Predictor", *, every_s: float = IMAGE_EVERY_S, progress: Progress = no_progress) -> Curve:
+def image_curve(
+    info: MediaInfo,
+    predictor: "Predictor",
+    *,
+    every_s: float = IMAGE_EVERY_S,
+    frames: Frames | None = None,
+    progress: Progress = no_progress,
+) -> Curve:
     """VA of a video's pictures over time: of the frame on screen at the centre of each step of `every_s`.
+
+    Args:
+        info: the probed video.
+        predictor: with an image tower.
+        every_s: length of a step in seconds, at least .1; a remainder under half of it goes to the last.
+        frames: reads the frames, and can tell afterwards how many were damaged.
+        progress: told how many frames are decoded and scored.
+
+    Returns:
+        The curve: `times_s` (N,) are the centres of the steps, `va` (N, 2).
 
     Raises:
         MediaError: its frames cannot be decoded.
@@ -117,7 +134,7 @@ def image_curve(info: MediaInfo, predictor: "Predictor", *, every_s: float = IMA
     """
     check_step(every_s)
     times_s = slots(info.start_s, info.end_s, every_s).centres_s
-    va, _ = feel_frames(info, times_s, Frames(info), predictor, progress)
+    va, _ = feel_frames(info, times_s, frames or Frames(info), predictor, progress)
     return Curve(times_s, va)
 
 

@@ -17,6 +17,7 @@ import numpy as np
 from mmvatool.errors import MediaError, SettingsError
 from mmvatool.kinds import MEDIA_SUFFIXES, PICTURE_SUFFIXES
 from mmvatool.media.audio import SilentError
+from mmvatool.media.frames import Frames
 from mmvatool.media.probe import MediaInfo, SoundInfo, look
 from mmvatool.pipelines import pictures
 from mmvatool.pipelines.curves import check_step, check_window_s, image_curve, music_curve, music_curves
@@ -31,7 +32,7 @@ UNKNOWN = "no word of it is known"
 # A text is scored by its beginning: the towers read some hundred words, and a line may be a whole library.
 LONGEST_TEXT = 10_000
 CHUNK = 64  # files, or 16 times as many texts, between two answers
-MOST_READERS = 4  # threads that decode pictures: each holds one of full size, and one more waits
+READERS = min(4, os.cpu_count() or 1)  # threads that decode pictures; each holds one of full size
 _PLACES = 6
 
 _Item = TypeVar("_Item")
@@ -156,9 +157,10 @@ def score(
         check_window_s(towers("music"), window_s)
     total = len(paths) if isinstance(paths, Collection) else 0
     done = 0
-    with progress("files", total) as scored, ThreadPoolExecutor(min(MOST_READERS, os.cpu_count() or 1)) as pool:
+    with progress("files", total) as scored, ThreadPoolExecutor(READERS) as pool:
         for chunk in _chunks(map(Path, paths), CHUNK):
-            yield from _score_files(chunk, towers, pool, every_s, window_s)
+            # The stages of a single file are worth showing; those of many would fill the screen.
+            yield from _score_files(chunk, towers, pool, every_s, window_s, progress if total == 1 else no_progress)
             done += len(chunk)
             scored(min(done, total))
     for lines in _chunks(texts, 16 * CHUNK):
@@ -166,7 +168,7 @@ def score(
 
 
 def _score_files(
-    paths: list[Path], towers: Towers, pool: ThreadPoolExecutor, every_s: float, window_s: float | None
+    paths: list[Path], towers: Towers, pool: ThreadPoolExecutor, every_s: float, window_s: float | None, progress: Progress
 ) -> list[Score | Failure]:
     """One chunk: all pictures at once, all sounds at once, the videos one by one."""
     results: dict[int, Score | Failure] = {}
@@ -175,11 +177,11 @@ def _score_files(
     found = [place for place, info in looked.items() if info is None]
     results |= dict(zip(found, _score_pictures([paths[place] for place in found], towers, pool), strict=True))
     sounds = {place: info for place, info in looked.items() if isinstance(info, SoundInfo)}
-    results |= dict(zip(sounds, _score_sounds(list(sounds.values()), towers, every_s, window_s), strict=True))
+    results |= dict(zip(sounds, _score_sounds(list(sounds.values()), towers, every_s, window_s, progress), strict=True))
     for place, info in looked.items():
         if isinstance(info, MediaInfo):
             try:
-                results[place] = _score_video(info, towers, every_s, window_s)
+                results[place] = _score_video(info, towers, every_s, window_s, progress)
             except SettingsError:
                 raise
             except Exception as error:  # whatever it is, the other files go on
@@ -227,12 +229,14 @@ def _score_pictures(paths: list[Path], towers: Towers, pool: ThreadPoolExecutor)
     return [results[place] for place in range(len(paths))]
 
 
-def _score_sounds(infos: list[SoundInfo], towers: Towers, every_s: float, window_s: float | None) -> list[Score | Failure]:
+def _score_sounds(
+    infos: list[SoundInfo], towers: Towers, every_s: float, window_s: float | None, progress: Progress
+) -> list[Score | Failure]:
     if not infos:
         return []
     try:
         predictor = towers("music")
-        curves = music_curves(infos, predictor, every_s=every_s, window_s=window_s)
+        curves = music_curves(infos, predictor, every_s=every_s, window_s=window_s, progress=progress)
     except SettingsError:
         raise
     except Exception as error:
@@ -243,12 +247,14 @@ def _score_sounds(infos: list[SoundInfo], towers: Towers, every_s: float, window
     ]
 
 
-def _score_video(info: MediaInfo, towers: Towers, every_s: float, window_s: float | None) -> Score:
+def _score_video(info: MediaInfo, towers: Towers, every_s: float, window_s: float | None, progress: Progress) -> Score:
     curves: dict[str, Curve] = {}
     notes = []
     name = ""
     if "image" in towers.modalities or info.audio is None or "music" not in towers.modalities:
-        curves["image"] = image_curve(info, towers("image"), every_s=every_s)
+        frames = Frames(info)
+        curves["image"] = image_curve(info, towers("image"), every_s=every_s, frames=frames, progress=progress)
+        notes += [f"{frames.damaged} frames are damaged"] if frames.damaged else []
         name = towers("image").name
     else:
         notes.append("the model has no image tower: scored by its sound alone")
@@ -258,7 +264,7 @@ def _score_video(info: MediaInfo, towers: Towers, every_s: float, window_s: floa
         notes.append("the model has no music tower: scored by its pictures alone")
     else:
         try:
-            curves["music"] = music_curve(info, towers("music"), every_s=every_s, window_s=window_s)
+            curves["music"] = music_curve(info, towers("music"), every_s=every_s, window_s=window_s, progress=progress)
             name = towers("music").name
         except SilentError:
             if not curves:
@@ -276,10 +282,12 @@ def _of_curve(path: Path, kind: str, curve: Curve, model: str, curves: dict[str,
 
 def _score_texts(texts: list[str], towers: Towers) -> list[Score | Failure]:
     cut = [text[:LONGEST_TEXT] for text in texts]
+    # Undecodable bytes of an argument are no text that a tokenizer would take.
+    valid = [text.encode(errors="replace").decode() for text in cut]
     try:
         predictor = towers("text")
-        va = predictor.text(cut)
-        unknown = _unknown(predictor, cut)
+        va = predictor.text(valid)
+        unknown = _unknown(predictor, valid)
     except Exception as error:
         return [Failure(text, error) for text in cut]
     results: list[Score | Failure] = []
@@ -298,9 +306,9 @@ def _unknown(predictor: "Predictor", texts: list[str]) -> list[bool]:
 
 
 def _ahead(pool: ThreadPoolExecutor, make: Callable[[_Item], _Made], items: Iterable[_Item]) -> Iterator[_Made]:
-    """As `map`, in the pool's threads, a few items ahead: what is made but not yet taken is bounded."""
+    """As `map`, in the pool's threads, an item a thread ahead: what is made but not yet taken is bounded."""
     left = iter(items)
-    running: list[Future[_Made]] = [pool.submit(make, item) for item in itertools.islice(left, MOST_READERS)]
+    running: list[Future[_Made]] = [pool.submit(make, item) for item in itertools.islice(left, READERS)]
     try:
         while running:
             made = running.pop(0).result()

@@ -4,7 +4,7 @@ import csv
 import io
 import json
 import os
-import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -128,13 +128,15 @@ class TestInputs:
         ]
 
     @pytest.mark.parametrize("end", [b"\n", b"\0"])
-    def test_a_list_on_stdin(self, start, whole, photo, end: bytes):
-        names = [b"photo.png", os.fsencode(photo.with_name(ODD_NAMES[4]).name)]
-        photo.with_name(ODD_NAMES[4]).write_bytes(photo.read_bytes())
-        process = start("score", "-", "--json", "--model", whole, stdin=subprocess.PIPE)
-        out, err = process.communicate(os.fsdecode(end.join(names) + end), timeout=120)
-        assert process.returncode == 0, err
-        assert [result["input"] for result in json.loads(out)["results"]] == ["photo.png", ODD_NAMES[4]]
+    def test_a_list_on_stdin(self, score, photo, monkeypatch, end: bytes):
+        odd = photo.with_name(ODD_NAMES[4])
+        odd.write_bytes(photo.read_bytes())
+        listed = end.join([b"photo.png", os.fsencode(odd.name), b"missing.png"]) + end
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(listed)))
+        code, out, err = score("-", "--json")
+        assert code == 3
+        assert [result["input"] for result in json.loads(out)["results"]] == ["photo.png", odd.name]
+        assert "missing.png: no such file" in err
 
     def test_lines_of_text_files(self, score, folder):
         (folder / "lines.txt").write_bytes("\ufeffcalm\r\n\r\n  wild  \nna\xefve".encode("utf-8"))

@@ -323,9 +323,9 @@ class TestBadInput:
         assert code == 1
         assert err.count("Error: ") == 2
 
-    def test_sound_asked_of_a_silent_video(self, mmvatool, folder):
+    def test_sound_asked_of_a_silent_video(self, mmvatool, folder, whole):
         media.draw_scenes(folder / "silent.mp4", [("meadow", 1)], size=(160, 90), with_sound=False)
-        code, _, err = mmvatool("summarize", "silent.mp4", "--by", "music")
+        code, _, err = mmvatool("summarize", "silent.mp4", "--by", "music", "--model", whole)
         assert code == 1
         one_line_error(err, "silent.mp4: has no sound", "--by image")
 

@@ -101,6 +101,19 @@ def test_wrong_shapes_and_dtypes_are_named(predictor: Predictor, wrong: np.ndarr
         predictor.image(wrong)
 
 
+def test_pictures_of_several_sizes_are_taken_one_by_one(predictor: Predictor):
+    sizes = [(96, 54), (54, 96), (200, 30), (1, 1), (96, 54), (128, 128), (333, 222)]
+    pictures = [scene(size, 0) for size, scene in zip(sizes, [*media.SCENES.values()] * 2, strict=False)]
+    va, vectors = Predictor.load(device="cpu", batch_size=3).image(iter(pictures), embeddings=True)
+    for picture, row, vector in zip(pictures, va, vectors, strict=True):
+        alone_va, alone_vector = predictor.image(picture[None], embeddings=True)
+        np.testing.assert_allclose(row, alone_va[0], atol=BATCH_TOLERANCE, rtol=0)
+        np.testing.assert_allclose(vector, alone_vector[0], atol=BATCH_TOLERANCE, rtol=1e-4)
+    assert predictor.image([]).shape == (0, 2)
+    with pytest.raises(ValueError, match=r"a picture must be \(H, W, 3\) uint8, not \(9, 16, 4\) uint8"):
+        predictor.image([np.zeros((9, 16, 4), np.uint8)])
+
+
 def test_bf16_is_near_float32(predictor: Predictor, frames: np.ndarray):
     rounded = Predictor.load(device="cpu", precision="bf16")
     some = frames[::5]

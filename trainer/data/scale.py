@@ -7,7 +7,16 @@ import numpy as np
 from trainer.data.manifest import AnyRow, Manifest
 from trainer.errors import DataError
 
-NOMINAL = {"deam": (-1.0, 1.0), "iaps": (1.0, 9.0), "naps": (1.0, 9.0), "emotic": (1.0, 10.0)}
+NOMINAL = {
+    "deam": (-1.0, 1.0),
+    "iaps": (1.0, 9.0),
+    "naps": (1.0, 9.0),
+    "emotic": (1.0, 10.0),
+    "oasis": (1.0, 7.0),
+    "vgmidi": (-1.0, 1.0),
+    "emobank": (1.0, 5.0),
+    "norms": (1.0, 9.0),
+}
 """The scale each source was rated on."""
 
 SCALES = ("minmax", "nominal")

@@ -3,10 +3,7 @@
 Nothing in them is frozen: `encode` gives back the preprocessed input, which is what a cache saves them.
 """
 
-import itertools
 import math
-import re
-import zlib
 from collections.abc import Sequence
 
 import numpy as np
@@ -92,54 +89,6 @@ class CompactMusicTower(nn.Module):
 
     def embed(self, batch: Sequence[torch.Tensor]) -> torch.Tensor:
         """Spectrograms to (N, 512)."""
-        return self.reduce(self.encode(batch))
-
-
-class CompactTextTower(nn.Module):
-    """Captions to 512-d embeddings: the mean vector of their hashed words and word pairs, then two layers; 1.7 M parameters."""
-
-    backbone = None
-    version = "compact-text/1"
-    feature_dtype = torch.int16
-    _BUCKETS = 16384
-    _GRAMS = 192  # a caption of 96 words; what is longer is cut
-    _WIDTH = 96
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.vectors = nn.Embedding(self._BUCKETS, self._WIDTH, padding_idx=0)
-        nn.init.normal_(self.vectors.weight, std=0.3)
-        with torch.no_grad():
-            self.vectors.weight[0] = 0
-        self.layers = nn.Sequential(nn.Linear(self._WIDTH, 256), nn.GELU(), nn.LayerNorm(256), nn.Linear(256, EMBEDDING_DIM))
-
-    def preprocess(self, captions: Sequence[str]) -> torch.Tensor:
-        """Bucket numbers of the words and word pairs of each caption, 0 where there are none left.
-
-        Returns:
-            (N, 192) int16.
-        """
-        rows = np.zeros((len(captions), self._GRAMS), np.int16)
-        for row, caption in zip(rows, captions, strict=True):
-            words = re.findall(r"\w+", caption.casefold())
-            pairs = [f"{a} {b}" for a, b in itertools.pairwise(words)]
-            # crc32 is the same on every machine and in every run, which Python's own hash is not.
-            grams = [zlib.crc32(gram.encode("utf-8", "replace")) % (self._BUCKETS - 1) + 1 for gram in [*words[:96], *pairs[:96]]]
-            row[: len(grams)] = grams
-        return torch.from_numpy(rows)
-
-    def encode(self, batch: Sequence[torch.Tensor]) -> torch.Tensor:
-        """Bucket numbers, N of (192,), as one tensor on this tower's device."""
-        return _stack(batch, self)
-
-    def reduce(self, features: torch.Tensor) -> torch.Tensor:
-        """(N, 192) to (N, 512)."""
-        ids = features.long()
-        count = (ids > 0).sum(1, keepdim=True).clamp(min=1)
-        return self.layers(self.vectors(ids).sum(1) / count)
-
-    def embed(self, batch: Sequence[torch.Tensor]) -> torch.Tensor:
-        """Bucket numbers to (N, 512)."""
         return self.reduce(self.encode(batch))
 
 

@@ -95,7 +95,7 @@ class CompactImageTower(nn.Module):
                 deviations.append(hidden.float().std((2, 3)))
         return torch.cat([*means[::-1], *deviations], 1).reshape(*pictures.shape[:-3], -1)
 
-    def fit(self, features: torch.Tensor) -> None:
+    def fit(self, features: torch.Tensor, va: torch.Tensor) -> None:
         """Take mean and deviation from the training split's features (n, 1824) or (n, V, 1824), to standardise by them."""
         flat = features.float().flatten(0, -2)
         self.mean.copy_(flat.mean(0))

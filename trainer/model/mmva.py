@@ -62,11 +62,12 @@ def build_tower(modality: str, spec: TowerSpec) -> nn.Module:
             from trainer.model.mert import MertMusicTower as Kind
         case "text", "roberta":
             from trainer.model.roberta import RobertaTextTower as Kind
+        case "text", _:
+            from trainer.model.compact_text import CompactTextTower as Kind
+        case "image", _:
+            from trainer.model.compact_image import CompactImageTower as Kind
         case _:
-            from trainer.model import compact
-            from trainer.model.compact_image import CompactImageTower
-
-            Kind = {"image": CompactImageTower, "music": compact.CompactMusicTower, "text": compact.CompactTextTower}[modality]
+            from trainer.model.compact import CompactMusicTower as Kind
     try:
         return Kind(**settings)
     except TypeError as error:
