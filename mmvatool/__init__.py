@@ -17,10 +17,11 @@ _API = {
     "Settings": "mmvatool.selection",
     "Summary": "mmvatool.pipelines.summarize",
     "score": "mmvatool.pipelines.score",
+    "search": "mmvatool.pipelines.search",
     "summarize": "mmvatool.pipelines.summarize",
 }
 
-__all__ = ["Failure", "Score", "Settings", "Summary", "__version__", "score", "summarize"]
+__all__ = ["Failure", "Score", "Settings", "Summary", "__version__", "score", "search", "summarize"]
 
 
 def __getattr__(name: str) -> Any:

@@ -21,6 +21,7 @@ COMMANDS = {
     "dataset": "mmvatool.cli.dataset",
     "evaluate": "mmvatool.cli.evaluate",
     "score": "mmvatool.cli.score",
+    "search": "mmvatool.cli.search",
     "summarize": "mmvatool.cli.summarize",
     "train": "mmvatool.cli.train",
 }
