@@ -11,9 +11,15 @@ from typing import Any
 
 __version__ = "0.1.0"
 
-_API = {"summarize": "mmvatool.pipelines.summarize", "Summary": "mmvatool.pipelines.summarize", "Settings": "mmvatool.selection"}
+_API = {
+    "Prompted": "mmvatool.pipelines.prompt",
+    "Settings": "mmvatool.selection",
+    "Summary": "mmvatool.pipelines.summarize",
+    "prompt": "mmvatool.pipelines.prompt",
+    "summarize": "mmvatool.pipelines.summarize",
+}
 
-__all__ = ["Settings", "Summary", "__version__", "summarize"]
+__all__ = ["Prompted", "Settings", "Summary", "__version__", "prompt", "summarize"]
 
 
 def __getattr__(name: str) -> Any:

@@ -193,7 +193,7 @@ def test_a_file_that_cannot_be_written_is_one_line_and_leaves_the_old_one(tmp_pa
 
     monkeypatch.setattr(Path, "replace", full)
     with pytest.raises(OutputError, match=r"out\.json: cannot be written \(No space left on device\)"):
-        pipeline._write(target, b"new")
+        pipeline.write_file(target, b"new")
     assert [(file.name, file.read_text()) for file in tmp_path.iterdir()] == [("out.json", "old")]
     with pytest.raises(OutputError, match="cannot be written"):
-        pipeline._write(target / "inside.json", b"new")
+        pipeline.write_file(target / "inside.json", b"new")

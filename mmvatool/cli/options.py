@@ -60,6 +60,24 @@ class TimeRange(click.ParamType):
             self.fail(f"{value!r} is not a range of time: write 1:20-1:35, the end after the start", param, ctx)
 
 
+class Va(click.ParamType):
+    """Valence and arousal, each in [0, 1]."""
+
+    name = "valence,arousal"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, float]:
+        """Text to two numbers."""
+        if isinstance(value, tuple):
+            return value
+        try:
+            valence, arousal = map(float, value.split(","))
+        except ValueError:
+            valence = arousal = -1.0
+        if not (0 <= valence <= 1 and 0 <= arousal <= 1):
+            self.fail(f"{value!r} is not valence and arousal: write two numbers from 0 to 1 such as 0.3,0.8", param, ctx)
+        return valence, arousal
+
+
 def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """--model, --device, --batch-size, --precision: how predictions are made."""
     for option in (

@@ -6,7 +6,6 @@ a shot = mean arousal x length -> exact knapsack under the budget -> Timeline ->
 
 import json
 import os
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -17,6 +16,7 @@ import numpy as np
 
 from mmvatool import energy, report
 from mmvatool.errors import OutputError
+from mmvatool.files import write_file
 from mmvatool.media import audio, render
 from mmvatool.media.frames import Frames
 from mmvatool.media.probe import MediaInfo, probe
@@ -149,10 +149,12 @@ def summarize(
         summary = replace(summary, output=target)
     summary = replace(summary, fallbacks=tuple(notes))
     if not dry_run:
-        _write(target.with_suffix(".json"), (json.dumps(summary.to_json(), indent=2) + "\n").encode())
+        write_file(target.with_suffix(".json"), (json.dumps(summary.to_json(), indent=2) + "\n").encode())
         if plot:
             kept = summary.timeline.segments
-            _write(target.with_suffix(".png"), report.curve_png(curve.times_s, curve.va[:, 1], kept, (info.start_s, info.end_s), path.name))
+            write_file(
+                target.with_suffix(".png"), report.curve_png(curve.times_s, curve.va[:, 1], kept, (info.start_s, info.end_s), path.name)
+            )
     return summary
 
 
@@ -265,26 +267,3 @@ def _find_shots(info: MediaInfo, grid: Slots, frames: Frames, embeddings: np.nda
     # A shot over the budget could never be kept: it is over the maximum, too.
     longest_s = min(settings.max_shot_s, max(budget_s(info, settings), LEAST_MAX_SHOT_S, 2 * settings.min_shot_s))
     return shots(embeddings, info.times_s[sampled], info.times_s, info.end_s, refine, settings.min_shot_s, longest_s)
-
-
-def _write(target: Path, data: bytes) -> None:
-    """Write a file under a temporary name and rename it."""
-    temporary = target
-    try:
-        handle, name = tempfile.mkstemp(prefix=".mmvatool-", dir=target.parent)
-        temporary = Path(name)
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        temporary.chmod(0o666 & ~_umask())
-        temporary.replace(target)
-    except OSError as error:
-        raise OutputError(target, f"cannot be written ({error.strerror}): choose another place with -o") from error
-    finally:
-        if temporary != target:
-            temporary.unlink(missing_ok=True)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

@@ -1,0 +1,34 @@
+"""Write files so that they are whole or not there."""
+
+import os
+import tempfile
+from pathlib import Path
+
+from mmvatool.errors import OutputError
+
+
+def write_file(target: Path, data: bytes) -> None:
+    """Write a file under a temporary name and rename it.
+
+    Raises:
+        OutputError: it cannot be written; nothing is left of the try.
+    """
+    temporary = target
+    try:
+        handle, name = tempfile.mkstemp(prefix=".mmvatool-", dir=target.parent)
+        temporary = Path(name)
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        temporary.chmod(0o666 & ~_umask())
+        temporary.replace(target)
+    except OSError as error:
+        raise OutputError(target, f"cannot be written ({error.strerror}): choose another place") from error
+    finally:
+        if temporary != target:
+            temporary.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
