@@ -44,10 +44,14 @@ def save(folder: Path, *, rate_hz: int = 800, channels: int = 1, seed: int = 0) 
         ffn_dim=16,
         num_attention_heads=2,
         hidden_size=16,
+        initializer_factor=0.3,  # at 0.02 all codes are as likely, whatever the words
         num_codebooks=2 * channels,
         audio_channels=channels,
     )
     model = MusicgenForConditionalGeneration(MusicgenConfig(text_encoder=text, audio_encoder=audio, decoder=decoder))
+    for name, buffer in model.audio_encoder.named_buffers():
+        if name.endswith("codebook.embed"):  # zeros before training: every code would sound alike
+            buffer.normal_()
     model.generation_config.decoder_start_token_id = model.generation_config.pad_token_id = model.generation_config.bos_token_id = CODES
     model.save_pretrained(folder)
     processor = MusicgenProcessor(EncodecFeatureExtractor(feature_size=channels, sampling_rate=rate_hz), tokenizer)

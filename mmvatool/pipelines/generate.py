@@ -87,16 +87,19 @@ def generate(
     target = Path(target)
     check(target, seconds=seconds, musicgen=musicgen, overwrite=overwrite)
     where = pick_device(device)
-    model, processor = _load(locate(musicgen), where)
-    codec = model.config.audio_encoder
-    # Its codebooks are delayed by a token each: so many more until the last one is whole.
-    tokens = math.ceil(seconds * codec.frame_rate) + model.config.decoder.num_codebooks
-    cards = {} if where.type == "cpu" else {"devices": [where.index or 0], "device_type": where.type}
-    with torch.random.fork_rng(**(cards or {"devices": []})), torch.inference_mode(), progress("composing", tokens) as composed:
+    # Loading draws random numbers, too; the caller's own go on as if nothing had been.
+    cards: dict[str, Any] = {"devices": [] if where.type == "cpu" else [where.index or 0]}
+    if where.type == "mps":
+        cards["device_type"] = "mps"
+    with torch.random.fork_rng(**cards), torch.inference_mode():
+        model, processor = _load(locate(musicgen), where)
+        codec = model.config.audio_encoder
+        # Its codebooks are delayed by a token each: so many more until the last one is whole.
+        tokens = math.ceil(seconds * codec.frame_rate) + model.config.decoder.num_codebooks
         torch.manual_seed(seed)
+        words = processor(text=[prompt], return_tensors="pt").to(where)
         try:
-            words = processor(text=[prompt], return_tensors="pt").to(where)
-            with _quiet():
+            with _quiet(), progress("composing", tokens) as composed:
                 found = model.generate(
                     **words, do_sample=True, guidance_scale=_GUIDANCE, max_new_tokens=tokens, stopping_criteria=_counted(composed)
                 )
@@ -152,6 +155,9 @@ def locate(musicgen: str) -> Path:
         raise WeightsError(f"{folder}: holds no config.json that can be read: name a folder with MusicGen's weights") from error
     if kind != "musicgen":
         raise WeightsError(f"{folder}: holds a model of type {kind!r}, not 'musicgen': name a folder with MusicGen's weights")
+    if not any((folder / name).is_file() for name in ("tokenizer.json", "spiece.model")):
+        # transformers would go on with a tokenizer that knows no word.
+        raise WeightsError(f"{folder}: holds no tokenizer.json or spiece.model: get MusicGen's weights again, all files of them")
     return folder
 
 

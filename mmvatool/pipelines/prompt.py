@@ -129,14 +129,20 @@ class Prompter:
         """VA float32 (number of prompts, 2) of all prompts: computed once for a model and its candidates, then read from the cache."""
         if not self.predictor.fingerprint:  # of a model that is no file
             return self._score()
-        va = _read(self._file, self._key, len(self.prompts))
+        key = f"{self.predictor.fingerprint}-{self.predictor.precision}-{__version__}-{self.prompts.fingerprint}"
+        try:
+            file = cache_dir() / "prompts" / f"{key}.va"
+        except RuntimeError as error:
+            self.notes.append(f"the prompts' scores are not kept for the next run ({error}): set XDG_CACHE_HOME")
+            return self._score()
+        va = _read(file, key, len(self.prompts))
         if va is None:
             va = self._score()
             try:
-                self._file.parent.mkdir(parents=True, exist_ok=True)
-                write_file(self._file, _seal(va, self._key))
+                file.parent.mkdir(parents=True, exist_ok=True)
+                write_file(file, _seal(va, key))
             except (OSError, OutputError) as error:
-                self.notes.append(f"the prompts' scores are not kept for the next run: {error}")
+                self.notes.append(f"the prompts' scores are not kept for the next run ({error}): set XDG_CACHE_HOME to another folder")
         return va
 
     def _feel(self, path: Path) -> np.ndarray:
@@ -146,9 +152,10 @@ class Prompter:
 
     def _score(self) -> np.ndarray:
         va = np.empty((len(self.prompts), 2), np.float32)
+        chunk = max(_CHUNK, self.predictor.batch_size)
         with self._progress("prompts", len(va)) as scored:
-            for start in range(0, len(va), _CHUNK):
-                end = min(start + _CHUNK, len(va))
+            for start in range(0, len(va), chunk):
+                end = min(start + chunk, len(va))
                 va[start:end] = self.predictor.text([self.prompts[index] for index in range(start, end)])
                 scored(end)
         return va
@@ -174,15 +181,6 @@ class Prompter:
             score = None if sigma is None else float(matching_score(self.table[index], va, sigma))
             found.append(Prompt(self.prompts[index], valence, arousal, float(distance[index]), score))
         return tuple(found)
-
-    @property
-    def _key(self) -> str:
-        """What the scores depend on: the model, its arithmetic, this program and the prompts."""
-        return f"{self.predictor.fingerprint}-{self.predictor.precision}-{__version__}-{self.prompts.fingerprint}"
-
-    @property
-    def _file(self) -> Path:
-        return cache_dir() / "prompts" / f"{self._key}.va"
 
 
 def _seal(va: np.ndarray, key: str) -> bytes:
