@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 @click.option("--top", type=click.IntRange(1), default=1, show_default=True, help="How many prompts, the nearest first.")
 @click.option(
     "--seed",
-    type=click.IntRange(0, 2**63 - 1),
+    type=click.IntRange(0, 2**32 - 1),
     help="For variety: draw among the prompts that are nearly as near (at most 0.01 further away in VA), and compose by it. The same seed "
     "gives the same.  [default: the nearest prompt; composed by seed 0]",
 )
