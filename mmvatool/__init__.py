@@ -12,14 +12,17 @@ from typing import Any
 __version__ = "0.1.0"
 
 _API = {
+    "Failure": "mmvatool.pipelines.score",
     "Prompted": "mmvatool.pipelines.prompt",
+    "Score": "mmvatool.pipelines.score",
     "Settings": "mmvatool.selection",
     "Summary": "mmvatool.pipelines.summarize",
     "prompt": "mmvatool.pipelines.prompt",
+    "score": "mmvatool.pipelines.score",
     "summarize": "mmvatool.pipelines.summarize",
 }
 
-__all__ = ["Prompted", "Settings", "Summary", "__version__", "prompt", "summarize"]
+__all__ = ["Failure", "Prompted", "Score", "Settings", "Summary", "__version__", "prompt", "score", "summarize"]
 
 
 def __getattr__(name: str) -> Any:

@@ -26,7 +26,7 @@ class Settings:
     Args:
         ratio: budget as a part of the source's length, in (0, 1); not used when `duration_s` is given.
         duration_s: budget in seconds.
-        by: arousal of "image", of "music" (the sound), or the mean of "both" after ranking each.
+        by: arousal of "image", of "music" (the sound), or the mean of "both" after ranking each; valence of "both" is the plain mean.
         shots: "auto" (change points) or "uniform" (a slot each).
         value: "integral" (mean arousal x length), or "mean" (TVSum's protocol).
         min_shot_s, max_shot_s: bounds of an automatic shot.
@@ -68,7 +68,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class Curve:
-    """What was felt when: one sample for each slot. `va` (N, 2) in [0, 1]; valence is NaN where only sound was scored."""
+    """What was felt when: `times_s` (N,) and `va` float32 (N, 2) in [0, 1], one sample for each slot."""
 
     times_s: np.ndarray
     va: np.ndarray
@@ -76,10 +76,10 @@ class Curve:
 
 @dataclass(frozen=True)
 class ScoredShot:
-    """A shot with its mean valence (None where only sound was scored) and arousal, and whether it is kept."""
+    """A shot with its mean valence and arousal, and whether it is kept."""
 
     segment: Segment
-    valence: float | None
+    valence: float
     arousal: float
     kept: bool = False
     fixed: bool = False  # a range of --keep or --drop decided, or too short a rest of one
@@ -173,7 +173,7 @@ def _score(piece: Segment, curve: Curve) -> ScoredShot:
     if not inside.any():
         inside = np.arange(len(curve.times_s)) == np.abs(curve.times_s - (piece.start_s + piece.end_s) / 2).argmin()
     valence, arousal = (float(mean) for mean in curve.va[inside].astype(np.float64).mean(0))
-    return ScoredShot(piece, None if math.isnan(valence) else valence, arousal)
+    return ScoredShot(piece, valence, arousal)
 
 
 def _keep_best_run(pieces: list[ScoredShot], capacity: int, curve: Curve, info: MediaInfo) -> list[ScoredShot]:

@@ -38,10 +38,10 @@ class Slots:
         return len(self.centres_s)
 
 
-def slots(start_s: float, end_s: float) -> Slots:
-    """Divide [start_s, end_s) into slots of SLOT_S; a remainder under half a slot goes to the last."""
-    count = max(1, int((end_s - start_s) / SLOT_S + 0.5))
-    edges = start_s + SLOT_S * np.arange(count + 1)
+def slots(start_s: float, end_s: float, slot_s: float = SLOT_S) -> Slots:
+    """Divide [start_s, end_s) into slots of `slot_s`; a remainder under half a slot goes to the last."""
+    count = max(1, int((end_s - start_s) / slot_s + 0.5))
+    edges = start_s + slot_s * np.arange(count + 1)
     edges[-1] = end_s
     return Slots(edges, (edges[:-1] + edges[1:]) / 2)
 

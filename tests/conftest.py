@@ -33,6 +33,30 @@ def predictor():
 
 
 @pytest.fixture(scope="session")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint with all three compact towers, untrained: it hears, sees and reads something, and always the same."""
+    import torch
+
+    from trainer import checkpoint
+    from trainer.model.mmva import MMVA
+
+    towers: dict[str, dict[str, str | int | float]] = {modality: {"name": "compact"} for modality in ("image", "music", "text")}
+    path = tmp_path_factory.mktemp("whole") / "whole.safetensors"
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        checkpoint.save(path, MMVA(towers), "whole", towers, {"sigma": "0.5"})
+    return path
+
+
+@pytest.fixture(scope="session")
+def whole_predictor(whole: Path):
+    """That model on the CPU."""
+    from trainer import Predictor
+
+    return Predictor.load(whole, device="cpu")
+
+
+@pytest.fixture(scope="session")
 def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of this session's drawn media."""
     return tmp_path_factory.mktemp("drawn")

@@ -11,11 +11,11 @@ from PIL import Image
 
 import mmvatool
 from mmvatool import prompts
-from mmvatool.errors import SettingsError
+from mmvatool.errors import MediaError, SettingsError
 from mmvatool.pipelines import prompt as pipeline
 from mmvatool.pipelines.prompt import NEAR, Prompter
 from tests import media
-from trainer import CheckpointError, DataError, Predictor, checkpoint
+from trainer import CheckpointError, Predictor, checkpoint
 from trainer.model.mmva import MMVA
 
 TOWERS = {modality: {"name": "compact"} for modality in ("image", "text")}
@@ -218,7 +218,7 @@ class TestNearest:
                 mmvatool.prompt(va, predictor=tiny, candidates=words)  # type: ignore[arg-type]
         with pytest.raises(ValueError, match="top 0: must be at least 1"):
             mmvatool.prompt((0.5, 0.5), predictor=tiny, candidates=words, top=0)
-        with pytest.raises(DataError, match=r"words\.toml: not a picture"):
+        with pytest.raises(MediaError, match=r"words\.toml: not a picture"):
             mmvatool.prompt(words, predictor=tiny, candidates=words)
         deaf = Predictor.load(saved, device="cpu", modalities=("text",))
         with pytest.raises(CheckpointError, match="has no image tower"):

@@ -10,13 +10,16 @@ import pytest
 
 import mmvatool
 from mmvatool.errors import MediaError, MmvatoolError, OutputError, PlanError
+from mmvatool.media.audio import read_windows
 from mmvatool.media.frames import FFmpegFrames
 from mmvatool.media.probe import probe
 from mmvatool.pipelines import summarize as pipeline
 from mmvatool.pipelines.summarize import summarize
 from mmvatool.selection import ScoredShot, Settings
+from mmvatool.shots import slots
 from mmvatool.timeline import Segment
 from tests import media
+from trainer import CheckpointError, Predictor
 
 RATE = Fraction(30000, 1001)
 
@@ -77,33 +80,54 @@ def test_kept_seconds_are_the_most_arousing_that_fit(vlog, predictor):
         assert (arousal * lengths)[kept].sum() >= (arousal * lengths)[picked].sum()
 
 
-def test_by_music_hears(vlog, predictor):
-    summary = summarize(vlog, predictor=predictor, settings=Settings(by="music"), dry_run=True)
-    assert summary.model == "energy"
-    assert all(shot.valence is None for shot in summary.shots)
-    kept = _kept(summary.shots)
-    assert all(segment.overlap_s(Segment(8, 11)) + segment.overlap_s(Segment(20, 24)) > 0.9 * segment.length_s for segment in kept)
+def test_by_music_hears_ten_seconds_around_each_slot(vlog, whole_predictor):
+    summary = summarize(vlog, predictor=whole_predictor, settings=Settings(by="music"), dry_run=True)
+    assert summary.model == "whole"
+    rate_hz = whole_predictor.sample_rate_hz
+    sound = next(read_windows(summary.info, [Segment(0, summary.info.end_s)], rate_hz))
+    centres_s = slots(summary.info.start_s, summary.info.end_s).centres_s
+    windows = [sound[round(max(0, at - 5) * rate_hz) : round((at + 5) * rate_hz)] for at in centres_s]
+    np.testing.assert_array_equal(summary.curve.times_s, centres_s)
+    # The windows may begin and end a sample apart.
+    np.testing.assert_allclose(summary.curve.va, whole_predictor.music(windows), atol=2e-3)
+    assert np.ptp(summary.curve.va, axis=0).min() > 0.01
+    assert all(0 <= shot.valence <= 1 for shot in summary.shots)
 
 
-def test_by_music_with_uniform_shots_looks_at_no_frame(vlog, monkeypatch, predictor):
-    monkeypatch.setattr(predictor, "image", lambda *args, **kwargs: pytest.fail("scored a frame"))
-    summary = summarize(vlog, predictor=predictor, settings=Settings(by="music", shots="uniform"), dry_run=True)
-    assert _kept(summary.shots)
+def test_by_music_keeps_what_sounds_most_arousing(vlog, whole_predictor):
+    summary = summarize(vlog, predictor=whole_predictor, settings=Settings(by="music", shots="uniform"), dry_run=True)
+    kept = [shot.arousal for shot in summary.shots if shot.kept]
+    assert kept
+    assert min(kept) >= max(shot.arousal for shot in summary.shots if not shot.kept)
 
 
-def test_by_both_is_the_mean_of_ranks(vlog, predictor):
-    summary = summarize(vlog, predictor=predictor, settings=Settings(by="both"), dry_run=True)
-    assert summary.model == "compact+energy"
-    arousal = summary.curve.va[:, 1]
-    assert arousal.min() >= 0
-    assert arousal.max() <= 1
-    assert len(np.unique(arousal)) > 3
-    assert np.isfinite(summary.curve.va[:, 0]).all()
+def test_by_music_with_uniform_shots_needs_a_music_tower_alone(vlog, whole):
+    settings = Settings(by="music", shots="uniform")
+    assert pipeline.modalities(settings) == ("music",)
+    deaf_to_pictures = Predictor.load(whole, device="cpu", modalities=pipeline.modalities(settings))
+    assert _kept(summarize(vlog, predictor=deaf_to_pictures, settings=settings, dry_run=True).shots)
+    assert pipeline.modalities(Settings(by="music")) == pipeline.modalities(Settings(by="both")) == ("image", "music")
+    assert pipeline.modalities(Settings()) == ("image",)
 
 
-def test_without_sound(silent, predictor):
+def test_a_model_that_does_not_hear_says_what_to_do(vlog, whole):
+    sees = Predictor.load(whole, device="cpu", modalities=("image",))
+    with pytest.raises(CheckpointError, match="whole: has no music tower, only image: use one that was trained on music"):
+        summarize(vlog, predictor=sees, settings=Settings(by="music"), dry_run=True)
+
+
+def test_by_both_is_the_mean_of_ranks_and_of_valences(vlog, whole_predictor):
+    image, music, both = (
+        summarize(vlog, predictor=whole_predictor, settings=Settings(by=by), dry_run=True).curve.va for by in ("image", "music", "both")
+    )
+    ranks = [np.argsort(np.argsort(curve[:, 1])) / (len(curve) - 1) for curve in (image, music)]
+    np.testing.assert_allclose(both[:, 1], np.mean(ranks, axis=0), atol=1e-6)
+    np.testing.assert_allclose(both[:, 0], (image[:, 0] + music[:, 0]) / 2, atol=1e-6)
+
+
+def test_without_sound(silent, predictor, whole_predictor):
     with pytest.raises(MediaError, match="no sound: use --by image"):
-        summarize(silent, predictor=predictor, settings=Settings(by="music"), dry_run=True)
+        summarize(silent, predictor=whole_predictor, settings=Settings(by="music"), dry_run=True)
     both = summarize(silent, predictor=predictor, settings=Settings(by="both"), dry_run=True)
     assert both.model == "compact"
     assert both.fallbacks == ("no sound: scored by its pictures alone",)

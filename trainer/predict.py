@@ -1,6 +1,7 @@
 """Predict valence and arousal with a checkpoint: the one door through which the application uses the model."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+import itertools
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, overload
 
@@ -109,14 +110,15 @@ class Predictor:
         return cls(built, loaded.name, where, precision, batch_size, loaded.sigma, loaded.fingerprint)
 
     @overload
-    def image(self, frames: np.ndarray, *, embeddings: Literal[False] = False) -> np.ndarray: ...
+    def image(self, frames: np.ndarray | Iterable[np.ndarray], *, embeddings: Literal[False] = False) -> np.ndarray: ...
     @overload
-    def image(self, frames: np.ndarray, *, embeddings: Literal[True]) -> tuple[np.ndarray, np.ndarray]: ...
-    def image(self, frames: np.ndarray, *, embeddings: bool = False) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
+    def image(self, frames: np.ndarray | Iterable[np.ndarray], *, embeddings: Literal[True]) -> tuple[np.ndarray, np.ndarray]: ...
+    def image(self, frames: np.ndarray | Iterable[np.ndarray], *, embeddings: bool = False) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
         """VA of pictures.
 
         Args:
-            frames: (N, H, W, 3) uint8 RGB, any size; N may be 0.
+            frames: (N, H, W, 3) uint8 RGB, any size; or N of (H_i, W_i, 3), each of its own size, which are taken one at a time
+                and not held: a generator may read them from files. N may be 0.
             embeddings: also return the tower's embeddings.
 
         Returns:
@@ -126,6 +128,9 @@ class Predictor:
             ValueError: another shape or dtype.
             CheckpointError: the model has no image tower.
         """
+        if not isinstance(frames, np.ndarray):
+            va, vectors = self._predict_pictures(iter(frames))
+            return (va, vectors) if embeddings else va
         if frames.ndim != 4 or frames.shape[3] != 3 or frames.dtype != np.uint8:
             raise ValueError(f"frames must be (N, H, W, 3) uint8, not {frames.shape} {frames.dtype}")
 
@@ -196,8 +201,29 @@ class Predictor:
         with torch.inference_mode():
             for start in range(0, count, self.batch_size):
                 part = slice(start, start + self.batch_size)
-                with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
-                    predicted, embedded = self._model.predict(modality, raw(part))
-                va[part] = predicted.float().cpu().numpy()
-                vectors[part] = embedded.float().cpu().numpy()
+                va[part], vectors[part] = self._predict_batch(modality, raw(part))
         return va, vectors
+
+    def _predict_pictures(self, pictures: Iterator[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        check_modalities(self.modalities, ("image",), self.name)
+        va, vectors = [np.empty((0, 2), np.float32)], [np.empty((0, EMBEDDING_DIM), np.float32)]
+
+        def raw(batch: Iterable[np.ndarray]) -> Iterator[torch.Tensor]:
+            for picture in batch:
+                if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != np.uint8:
+                    raise ValueError(f"a picture must be (H, W, 3) uint8, not {picture.shape} {picture.dtype}")
+                plain = np.ascontiguousarray(picture)
+                yield torch.from_numpy(plain if plain.flags.writeable else plain.copy()).to(self.device).permute(2, 0, 1)
+
+        with torch.inference_mode():
+            for first in pictures:
+                batch = itertools.chain([first], itertools.islice(pictures, self.batch_size - 1))
+                del first  # only what the tower makes of a picture is held
+                for rows, part in zip((va, vectors), self._predict_batch("image", raw(batch)), strict=True):
+                    rows.append(part)
+        return np.concatenate(va), np.concatenate(vectors)
+
+    def _predict_batch(self, modality: str, raw: Any) -> tuple[np.ndarray, np.ndarray]:
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
+            predicted, embedded = self._model.predict(modality, raw)
+        return predicted.float().cpu().numpy(), embedded.float().cpu().numpy()

@@ -21,6 +21,7 @@ COMMANDS = {
     "dataset": "mmvatool.cli.dataset",
     "evaluate": "mmvatool.cli.evaluate",
     "prompt": "mmvatool.cli.prompt",
+    "score": "mmvatool.cli.score",
     "summarize": "mmvatool.cli.summarize",
     "train": "mmvatool.cli.train",
 }

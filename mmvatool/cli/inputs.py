@@ -2,6 +2,7 @@
 
 import glob
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,30 +10,7 @@ import click
 
 from mmvatool.cli.console import clean
 from mmvatool.errors import FileError, MediaError
-
-VIDEO_SUFFIXES = frozenset(
-    f".{name}"
-    for name in (
-        "3gp",
-        "asf",
-        "avi",
-        "flv",
-        "m2ts",
-        "m4v",
-        "mkv",
-        "mov",
-        "mp4",
-        "mpeg",
-        "mpg",
-        "mts",
-        "mxf",
-        "ogv",
-        "ts",
-        "vob",
-        "webm",
-        "wmv",
-    )
-)
+from mmvatool.kinds import MEDIA_SUFFIXES, VIDEO_SUFFIXES
 
 
 @dataclass(frozen=True)
@@ -49,12 +27,29 @@ def is_own_output(path: Path) -> bool:
 
 
 def find_videos(given: tuple[str, ...]) -> tuple[list[Path], list[FileError]]:
-    """Files named, videos directly in folders, and matches of patterns (`**` goes into subfolders).
+    """Files named, videos directly in folders, and matches of patterns, as `find_files` gives them."""
+    return find_files(given, "VIDEO|FOLDER", "video", VIDEO_SUFFIXES, alone=len(given) == 1)
 
-    The tool's own outputs are left out, unless one is named alone; patterns pass over hidden files, as a shell's do.
+
+def find_media(given: tuple[str, ...], *, alone: bool) -> tuple[list[Path], list[FileError]]:
+    """Files named, media directly in folders, and matches of patterns, as `find_files` gives them."""
+    return find_files(given, "FILE|FOLDER|-", "media file", MEDIA_SUFFIXES, alone=alone, named=True)
+
+
+def find_files(
+    given: tuple[str, ...], metavar: str, what: str, suffixes: Collection[str], *, alone: bool, named: bool = False
+) -> tuple[list[Path], list[FileError]]:
+    """Files named, files with a suffix directly in folders, and matches of patterns (`**` goes into subfolders).
+
+    The tool's own outputs are left out, unless one is named alone (or with others, if `named`); patterns pass over hidden files, as a shell's do.
 
     Args:
         given: paths as typed.
+        metavar: the argument's name in the usage line.
+        what: a word for such a file.
+        suffixes: of the files to take from folders.
+        alone: whether a single path is all that was asked for: then it is a usage error if it is not there.
+        named: whether this tool's outputs count where they are named.
 
     Returns:
         The files in the order given (folders and patterns in natural order), each once; and an error for each path that
@@ -67,24 +62,25 @@ def find_videos(given: tuple[str, ...]) -> tuple[list[Path], list[FileError]]:
     errors: list[FileError] = []
     for text in given:
         if not text:  # an empty variable in a script; Path("") would be the working folder
-            raise click.BadParameter("an empty name: name a video or a folder", param_hint="VIDEO|FOLDER")
+            raise click.BadParameter(f"an empty name: name a {what} or a folder", param_hint=metavar)
         path = Path(text)
         try:
-            found = _look_up(text, path)
+            found = _look_up(text, path, suffixes)
         except _NotThereError as error:
-            if len(given) == 1:
-                raise click.BadParameter(clean(str(error)), param_hint="VIDEO|FOLDER") from error
+            if alone:
+                raise click.BadParameter(clean(str(error)), param_hint=metavar) from error
             errors.append(error)
             continue
         except OSError as error:
             errors.append(MediaError(path, f"cannot be read ({error.strerror}): check its name and permissions"))
             continue
-        named_alone = found == [path] and len(given) == 1
-        videos = [file for file in found if named_alone or not is_own_output(file)]
-        if not videos and found != [path]:
-            errors.append(MediaError(path, "holds no video (*.summary.* are this tool's own): name videos, or a folder with videos in it"))
-        files += videos
-    if not files and not errors:
+        meant = found == [path] and (named or len(given) == 1)
+        fresh = [file for file in found if meant or not is_own_output(file)]
+        if not fresh and found != [path]:
+            problem = f"holds no {what} (*.summary.* are this tool's own): name {what}s, or a folder with {what}s in it"
+            errors.append(MediaError(path, problem))
+        files += fresh
+    if given and not files and not errors:
         errors.append(MediaError(Path(given[0]), "is a summary already, as all that was named: name one alone to summarize it again"))
     once: dict[Path, Path] = {}
     for file in files:
@@ -96,10 +92,10 @@ class _NotThereError(MediaError):
     """A file that does not exist, or a pattern without a match."""
 
 
-def _look_up(text: str, path: Path) -> list[Path]:
-    """What one path gives: itself, the videos in a folder, or the matches of a pattern."""
+def _look_up(text: str, path: Path, suffixes: Collection[str]) -> list[Path]:
+    """What one path gives: itself, the files with a suffix in a folder, or the matches of a pattern."""
     if path.is_dir():
-        inside = (file for file in path.iterdir() if file.suffix.lower() in VIDEO_SUFFIXES and not file.name.startswith("."))
+        inside = (file for file in path.iterdir() if file.suffix.lower() in suffixes and not file.name.startswith("."))
         return sorted((file for file in inside if file.is_file()), key=_natural)
     if path.exists():
         return [path]

@@ -11,8 +11,9 @@ import click
 
 from mmvatool.cli import EXIT_FAILED, EXIT_PARTLY
 from mmvatool.cli.console import Reporter, clean, explain
+from mmvatool.cli.inputs import find_files
 from mmvatool.cli.options import Va, model_options, output_options
-from mmvatool.errors import MediaError
+from mmvatool.kinds import PICTURE_SUFFIXES
 
 if TYPE_CHECKING:
     from mmvatool.pipelines.generate import Generated
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("pictures", nargs=-1, type=click.Path(), metavar="[PICTURE]...")
+@click.argument("pictures", nargs=-1, type=click.Path(), metavar="[PICTURE|FOLDER]...")
 @click.option("--va", type=Va(), multiple=True, help="Valence and arousal in place of a picture, e.g. 0.3,0.8. Repeatable.")
 @click.option("--top", type=click.IntRange(1), default=1, show_default=True, help="How many prompts, the nearest first.")
 @click.option(
@@ -83,15 +84,15 @@ def prompt(
     \b
     Examples:
       mmvatool prompt photo.jpg
-      mmvatool prompt *.jpg --top 3 --json
+      mmvatool prompt holiday/ --top 3 --json
       mmvatool prompt photo.jpg --seed 7 --generate music.wav --seconds 15
       mmvatool prompt --va 0.3,0.8 --candidates my-words.toml
     """
-    paths, missing = _find(pictures)
+    paths, missing = find_files(pictures, "PICTURE|FOLDER", "picture", PICTURE_SUFFIXES, alone=len(pictures) + len(va) == 1, named=True)
     inputs: list[Path | tuple[float, float]] = [*paths, *va]
     if not pictures and not va:
         raise click.UsageError("nothing to find words for: name a picture, or give --va")
-    if target is not None and len(pictures) + len(va) > 1:
+    if target is not None and len(inputs) + len(missing) > 1:
         raise click.UsageError("--generate writes one file: give one picture, or one --va")
     if not 1 <= seconds <= 30:
         raise click.BadParameter(f"{seconds:g}: must be 1 to 30", param_hint="--seconds")
@@ -142,29 +143,6 @@ def prompt(
     if not failures:
         return 0
     return EXIT_PARTLY if results else EXIT_FAILED
-
-
-def _find(given: tuple[str, ...]) -> tuple[list[Path], list[MediaError]]:
-    """The files that are there, each once; and an error for each that is not.
-
-    Raises:
-        click.BadParameter: an empty name; a missing file given alone.
-    """
-    paths: dict[Path, None] = {}
-    missing = []
-    for text in given:
-        path = Path(text)
-        if not text:  # an empty variable in a script; Path("") would be the working folder
-            raise click.BadParameter("an empty name: name a picture", param_hint="PICTURE")
-        if path.is_dir():
-            missing.append(MediaError(path, "is a folder: name the pictures in it"))
-        elif path.exists():
-            paths[path] = None
-        elif len(given) == 1:
-            raise click.BadParameter(clean(f"{path}: no such file: check the name"), param_hint="PICTURE")
-        else:
-            missing.append(MediaError(path, "no such file: check the name"))
-    return list(paths), missing
 
 
 def _load(

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     type=click.Choice(["image", "music", "both"]),
     default="image",
     show_default=True,
-    help="Whose arousal counts: the pictures', the sound's (loudness and onsets, reported as 'energy'), or the mean of both ranks.",
+    help="Whose arousal counts: the pictures', the sound's (10 seconds around each moment), or the mean of both ranks.",
 )
 @click.option(
     "--shots",
@@ -108,6 +108,7 @@ def summarize(
     jobs = plan_jobs(files, output, ".summary.mp4", several=len(inputs) > 1)
     reporter = Reporter(0 if quiet else 2 if verbose else 1)
 
+    from mmvatool.pipelines.summarize import modalities
     from mmvatool.pipelines.summarize import summarize as summarize_video
     from mmvatool.selection import DEFAULT_RATIO, Settings
 
@@ -133,7 +134,7 @@ def summarize(
         try:
             if output is not None and not dry_run:
                 _make_folder(todo[0].target, Path(output))
-            predictor = _load(model, device, precision, batch_size)
+            predictor = _load(model, device, precision, batch_size, modalities(settings))
         except Exception as error:
             failed(error, *todo)
     if predictor is not None:
@@ -168,10 +169,10 @@ def summarize(
     return EXIT_PARTLY if results or skipped else EXIT_FAILED
 
 
-def _load(model: str, device: str, precision: str, batch_size: int) -> "Predictor":
+def _load(model: str, device: str, precision: str, batch_size: int, towers: tuple[str, ...]) -> "Predictor":
     from trainer import Predictor
 
-    return Predictor.load(model, device=device, precision=precision, batch_size=batch_size, modalities=("image",))
+    return Predictor.load(model, device=device, precision=precision, batch_size=batch_size, modalities=towers)
 
 
 def _make_folder(target: Path, output: Path) -> None:
@@ -215,7 +216,7 @@ def _print_table(summary: "Summary") -> None:
             f"{_clock_exact(shot.segment.start_s)}",
             f"{_clock_exact(shot.segment.end_s)}",
             f"{shot.segment.length_s:.2f}",
-            "-" if shot.valence is None else f"{shot.valence:.3f}",
+            f"{shot.valence:.3f}",
             f"{shot.arousal:.3f}",
             "kept" if shot.kept else "",
             style="bold" if shot.kept else "",

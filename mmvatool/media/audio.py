@@ -1,12 +1,14 @@
 """Sound of a media file through ffmpeg: one pass, sample-exact on the container's clock."""
 
+import math
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
 from mmvatool.errors import MediaError
 from mmvatool.media import ffmpeg
-from mmvatool.media.probe import AudioStream, MediaInfo
+from mmvatool.media.probe import AudioStream, MediaInfo, SoundInfo
 from mmvatool.timeline import Segment
 
 BLOCK_SAMPLES = 1 << 16
@@ -63,7 +65,7 @@ def cut_samples(info: MediaInfo, bounds: list[tuple[int, int]], rate_hz: int, ch
     # first_pts counts in samples of the source's rate, not of the one asked for.
     # min_hard_comp: by itself, swresample lets up to 0.1 s of lost sound pass before it fills the gap.
     clock = {"async": 1, "first_pts": round(info.origin_s * stream.rate_hz), "min_hard_comp": MAX_SLIP_S}
-    node = ffmpeg.source(info.path)[str(stream.index)].filter("aresample", rate_hz, **clock)
+    node = _mixed(ffmpeg.source(info.path)[str(stream.index)], stream, channels).filter("aresample", rate_hz, **clock)
     node = node.output("pipe:", format="s16le", acodec="pcm_s16le", ac=channels, ar=rate_hz)
     with ffmpeg.stream(node, info.path) as reader:
         held = np.empty((0, channels), np.int16)  # decoded samples that a stretch may still want
@@ -83,6 +85,69 @@ def cut_samples(info: MediaInfo, bounds: list[tuple[int, int]], rate_hz: int, ch
             offset = max(0, held_from - first)
             stretch[offset : offset + len(there)] = there
             yield stretch
+
+
+def read_steps(info: SoundInfo, every_s: float, window_s: float, rate_hz: int, *, least_s: float) -> Iterator[tuple[float, np.ndarray]]:
+    """Mono sound of an audio file in windows around the centres of steps, to the end of what can be decoded.
+
+    Headers are not asked how long it is, and its timestamps are passed over: of recordings joined byte by byte all is heard. A
+    remainder under half a step goes to the last step.
+
+    Args:
+        info: an audio file.
+        every_s: length of a step.
+        window_s: length of a window; those at the start and the end are cut there.
+        rate_hz: sample rate to resample to.
+        least_s: no window is shorter.
+
+    Yields:
+        The centre of a step in seconds, and float32 (n,) in [-1, 1].
+
+    Raises:
+        MediaError: less than `least_s` of sound.
+        SilentError: not a sample of it can be decoded.
+    """
+    every, half, least = every_s * rate_hz, int(window_s * rate_hz / 2), math.ceil(least_s * rate_hz)
+    node = _mixed(ffmpeg.source(info.path)[str(info.audio.index)], info.audio, 1).filter("aresample", rate_hz)
+    node = node.output("pipe:", format="s16le", acodec="pcm_s16le", ac=1, ar=rate_hz)
+    with ffmpeg.stream(node, info.path) as reader:
+        held, held_from, ended, step = np.empty(0, np.int16), 0, False, 0
+        while True:
+            # A step is whole when the half of the next one is there, too: else what follows belongs to it.
+            needed = max(int((step + 0.5) * every) + half, math.ceil((step + 1.5) * every))
+            blocks = [held]
+            past = held_from + len(held)
+            while not ended and past < needed:
+                data = reader.read(BLOCK_SAMPLES * 2)
+                ended = len(data) < BLOCK_SAMPLES * 2
+                blocks.append(np.frombuffer(data[: len(data) // 2 * 2], "<i2"))
+                past += len(blocks[-1])
+            held = np.concatenate(blocks)
+            if ended and past < least:
+                if not past:
+                    raise SilentError(info.path, f"its sound cannot be decoded ({ffmpeg.last_words(reader.errors())}): get it again")
+                raise MediaError(info.path, f"has {past / rate_hz:.3f} s of sound: at least {least_s:g} s are needed")
+            last = past < (step + 1.5) * every
+            centre = (step * every + (past if last else (step + 1) * every)) / 2
+            # The steps before the end are cut at it as well.
+            first, end = max(0, round(centre) - half), min(past, round(centre) + half)
+            first = max(0, min(first, end - least))
+            end = max(end, first + least)
+            yield centre / rate_hz, held[first - held_from : end - held_from].astype(np.float32) / 32768
+            if last:
+                return
+            step += 1
+            # The centre of the last step, if it is a short one, lies a quarter of a step sooner than those of the others.
+            drop = min(max(0, int((step + 0.25) * every) - half - least - held_from), len(held))
+            held, held_from = held[drop:], held_from + drop
+
+
+def _mixed(node: Any, stream: AudioStream, channels: int) -> Any:
+    """Channels whose places are not known cannot be mixed by ffmpeg: their mean, where one is asked for."""
+    if channels == 1 and not stream.placed:
+        # "<" divides by the sum of the parts.
+        return node.filter("pan", "mono|c0<" + "+".join(f"c{channel}" for channel in range(stream.channels)))
+    return node
 
 
 def _audio(info: MediaInfo) -> AudioStream:

@@ -1,4 +1,4 @@
-"""What a video file holds: streams, rational rate, rotation, colour, and the time of every frame, all by content.
+"""What a video or audio file holds: streams, rational rate, rotation, colour, and the time of every frame, all by content.
 
 Times are in seconds from the start of the container, as ffmpeg and every player count them. Frame times come from the
 packets, never from frame / rate: phones record with a variable rate, and headers of truncated files lie.
@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from mmvatool.errors import MediaError
-from mmvatool.media import ffmpeg
+from mmvatool.media import ffmpeg, headers
+from mmvatool.media.headers import Entry, Headers
 
 # Between two packets; a longer step of the clock makes ffmpeg's search for a time in MPEG streams miss.
 LONGEST_STEP_S = 10.0
@@ -27,7 +28,6 @@ STANDARD_RATES = tuple(Fraction(rate) for rate in (*range(1, 61), 72, 90, 100, 1
 )
 RAW_STREAMS = ("h264", "hevc", "vvc", "m4v", "mpegvideo", "obu", "av1")
 PICTURE_CONTAINERS = ("image2", "gif_pipe")
-_STREAM = re.compile(r"^  Stream #0:(\d+)(?:\[0x[0-9a-f]+\])?(?:\(([^()]+)\))?: (Video|Audio): (.*)$")
 _PICTURE = re.compile(r", (\w+)(?:\(([^)]*)\))?, (\d+)x(\d+)")
 _ROTATION = re.compile(r"rotation of (-?[\d.]+) degrees")
 _CHANNELS = {"mono": 1, "stereo": 2, "downmix": 2, "quad": 4, "hexagonal": 6, "octagonal": 8, "cube": 8, "hexadecagonal": 16}
@@ -61,13 +61,14 @@ class VideoStream:
 
 @dataclass(frozen=True)
 class AudioStream:
-    """An audio stream."""
+    """An audio stream; `placed` unless nothing says which of its channels is where."""
 
     index: int
     codec: str
     rate_hz: int
     channels: int
     language: str | None
+    placed: bool = True
 
 
 @dataclass(frozen=True)
@@ -118,32 +119,50 @@ class MediaInfo:
         return sooner if time_s - sooner <= later - time_s else later
 
 
+@dataclass(frozen=True)
+class SoundInfo:
+    """A probed audio file: no moving picture, so that its time is counted from its first sample.
+
+    `stated_s` is the length that its header claims, None where it claims none: good for a progress bar.
+    """
+
+    path: Path
+    container: str
+    audio: AudioStream
+    stated_s: float | None
+    tags: dict[str, str]
+
+
 def probe(path: Path) -> MediaInfo:
     """Probe a video by its content.
 
     Raises:
         MediaError: not there, empty, unreadable, not media, without a moving picture, or without a single frame.
     """
-    if not path.is_file():
-        raise MediaError(path, "no such file: check the name")
-    try:
-        with path.open("rb") as file:
-            if not file.read(1):
-                raise MediaError(path, "the file is empty: record or copy it again")
-    except OSError as error:
-        raise MediaError(path, f"cannot be read ({error.strerror}): check its permissions") from error
-    container, origin_s, described, tags = _describe(path)
-    videos = [entry for entry in described if entry[2] == "Video" and "(attached pic)" not in entry[3]]
+    return _probe_video(path, headers.read(path, "a video file"))
+
+
+def look(path: Path) -> MediaInfo | SoundInfo:
+    """Probe a video or an audio file by its content. Cover art does not make a video.
+
+    Raises:
+        MediaError: not there, empty, unreadable, a picture, or without sound and moving picture.
+    """
+    said = headers.read(path, "a sound or video file")
+    if said.heard and not said.videos:
+        return SoundInfo(path, said.container, _audio_stream(said.heard), said.stated_s, said.tags)
+    return _probe_video(path, said)
+
+
+def _probe_video(path: Path, said: Headers) -> MediaInfo:
+    container, origin_s, videos, heard = said.container, said.origin_s, said.videos, said.heard
     if not videos:
-        sound = any(entry[2] == "Audio" for entry in described)
-        raise MediaError(path, f"{'has sound but no video stream' if sound else 'holds no video stream'}: give a video file")
+        raise MediaError(path, f"{'has sound but no video stream' if heard else 'holds no video stream'}: give a video file")
     if container in PICTURE_CONTAINERS or container.endswith("_pipe"):
         raise MediaError(path, "is a picture, not a video: give a video file")
     if container in RAW_STREAMS:
         raise MediaError(path, f"is a raw {container} stream, whose frames carry no times: put it into a container first, as .mp4")
     chosen = next((entry for entry in videos if "(default)" in entry[3]), videos[0])
-    audios = [entry for entry in described if entry[2] == "Audio"]
-    heard = next((entry for entry in audios if "(default)" in entry[3]), audios[0] if audios else None)
     stated = _stated_rate(chosen[3])
     packets = _packets(path, chosen[0])
     rate, constant = _rate(packets, stated)
@@ -163,61 +182,13 @@ def probe(path: Path) -> MediaInfo:
         end_s=end_s,
         packet_count=len(packets.times_s),
         open_gop=packets.open_gop,
-        tags=tags,
+        tags=said.tags,
         keys_s=packets.keys_s - origin_s,
         restarts=packets.restarts,
     )
 
 
-_Entry = tuple[int, str | None, str, str]  # index, language, kind, ffmpeg's description with what follows it
-
-
-def _describe(path: Path) -> tuple[str, float, list[_Entry], dict[str, str]]:
-    """Container name, clock at time 0, streams and global tags, from one run of ffmpeg that reads headers only."""
-    try:
-        output = ffmpeg.run(ffmpeg.source(path).output("pipe:", format="ffmetadata", map_metadata=0), path, log="info", limit_s=120)
-    except ffmpeg.FFmpegError as error:
-        if "moov atom not found" in error.stderr and _is_mp4(path):
-            raise MediaError(
-                path, "is truncated or was never finished (its index, the moov atom, is missing): copy or export it again"
-            ) from error
-        raise MediaError(path, f"is not a media file ({ffmpeg.last_words(error.stderr)}): give a video file") from error
-    container = re.search(r"^Input #0, (\S+), from '", output.stderr, re.MULTILINE)
-    entries: list[_Entry] = []
-    for line in output.stderr.split("Output #0")[0].splitlines():
-        if match := _STREAM.match(line):
-            entries.append((int(match[1]), match[2], match[3], match[4]))
-        elif entries and line.startswith("    "):
-            entries[-1] = (*entries[-1][:3], f"{entries[-1][3]}\n{line}")
-    origin = re.search(r"^  Duration: .*, start: (-?[\d.]+)", output.stderr, re.MULTILINE)
-    return (
-        container[1] if container else "unknown",
-        float(origin[1]) if origin else 0.0,
-        entries,
-        _tags(output.stdout.decode(errors="replace")),
-    )
-
-
-def _is_mp4(path: Path) -> bool:
-    """ffmpeg takes any file named .mp4 for one; a real one begins with a box of one of these kinds."""
-    with path.open("rb") as file:
-        return file.read(8)[4:] in (b"ftyp", b"mdat", b"free", b"wide", b"skip", b"moov")
-
-
-def _tags(text: str) -> dict[str, str]:
-    """The global part of an ffmetadata file; `=`, `;`, `#`, backslash and newline come escaped with a backslash."""
-    body = text.split("\n", 1)[1] if text.startswith(";FFMETADATA") else text
-    body = re.split(r"(?<!\\)\n\[", body)[0]
-    tags = {}
-    for line in re.split(r"(?<!\\)\n", body):
-        key, equals, value = re.sub(r"\\(.)", lambda found: found[1], line, flags=re.DOTALL).partition("=")
-        if equals:
-            tags[key] = value
-    of_the_file = {"major_brand", "minor_version", "compatible_brands", "encoder"}
-    return {key: value for key, value in tags.items() if key.lower() not in of_the_file}
-
-
-def _video_stream(path: Path, entry: _Entry, pixel_aspect: Fraction) -> VideoStream:
+def _video_stream(path: Path, entry: Entry, pixel_aspect: Fraction) -> VideoStream:
     index, language, _, text = entry
     picture = _PICTURE.search(text)
     if not picture:
@@ -256,14 +227,14 @@ def _color(pixel_format: str, tags: str) -> Color:
     return Color(names[0], names[1], names[2], full, tagged)
 
 
-def _audio_stream(entry: _Entry) -> AudioStream:
+def _audio_stream(entry: Entry) -> AudioStream:
     index, language, _, text = entry
     rate = re.search(r"(\d+) Hz, ([^,\n]+)", text)
     layout = rate[2].strip() if rate else "stereo"
     counted = re.match(r"(\d+) channels", layout)
     surround = re.match(r"(\d+)\.(\d+)(?:\.(\d+))?", layout)  # 5.1, 7.1.4: all of them count
     channels = int(counted[1]) if counted else sum(int(part or 0) for part in surround.groups()) if surround else _CHANNELS.get(layout, 2)
-    return AudioStream(index, text.split(" ", 1)[0].rstrip(","), int(rate[1]) if rate else 48000, channels, language)
+    return AudioStream(index, text.split(" ", 1)[0].rstrip(","), int(rate[1]) if rate else 48000, channels, language, not counted)
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from mmvatool import __version__
 from mmvatool.cache import cache_dir
 from mmvatool.errors import OutputError
 from mmvatool.files import write_file
+from mmvatool.pipelines import pictures
 from mmvatool.pipelines.progress import Progress, no_progress
 from mmvatool.prompts import Prompts, load
 from trainer.affect import matching_score
@@ -86,7 +87,7 @@ def prompt(
 
     Raises:
         SettingsError: the file of candidates is not as it should be.
-        DataError: the picture cannot be read.
+        MediaError: the picture cannot be read.
         CheckpointError: the model lacks a tower.
         ValueError: VA outside [0, 1], or `top` below 1.
     """
@@ -146,9 +147,7 @@ class Prompter:
         return va
 
     def _feel(self, path: Path) -> np.ndarray:
-        from trainer.data.files import read_picture
-
-        return self.predictor.image(np.array(read_picture(path))[None])[0].astype(np.float64)
+        return self.predictor.image([pictures.read(path)])[0].astype(np.float64)
 
     def _score(self) -> np.ndarray:
         va = np.empty((len(self.prompts), 2), np.float32)

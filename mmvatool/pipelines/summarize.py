@@ -1,25 +1,25 @@
 """`summarize`: from a video file to the part of it worth watching. One pipeline, readable top to bottom.
 
-probe -> sample a frame (and/or a window of sound) for each 2-second slot -> predict VA and embeddings -> shots -> value of
+probe -> sample a frame (and/or 10 seconds of sound) for each 2-second slot -> predict VA and embeddings -> shots -> value of
 a shot = mean arousal x length -> exact knapsack under the budget -> Timeline -> render -> check -> rename.
 """
 
 import json
 import os
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mmvatool import energy, report
+from mmvatool import report
 from mmvatool.errors import OutputError
 from mmvatool.files import write_file
-from mmvatool.media import audio, render
+from mmvatool.media import render
 from mmvatool.media.frames import Frames
 from mmvatool.media.probe import MediaInfo, probe
+from mmvatool.pipelines.curves import feel_frames, feel_sound
+from mmvatool.pipelines.progress import Progress, no_progress
 from mmvatool.selection import Curve, ScoredShot, Settings, budget_s, choose
 from mmvatool.shots import LEAST_MAX_SHOT_S, Slots, shots, slots, uniform_shots
 from mmvatool.timeline import Segment, Timeline
@@ -28,15 +28,6 @@ if TYPE_CHECKING:
     from trainer import Predictor
 
 SCHEMA = "mmvatool.summary/1"
-
-# progress(stage, total) opens a stage and gives a function that is told how much of it is done.
-Progress = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
-
-
-@contextmanager
-def no_progress(stage: str, total: int) -> Iterator[Callable[[int], None]]:
-    """The Progress that shows nothing."""
-    yield lambda done: None
 
 
 @dataclass(frozen=True)
@@ -74,7 +65,7 @@ class Summary:
                 {
                     "start_s": round(shot.segment.start_s, 6),
                     "end_s": round(shot.segment.end_s, 6),
-                    "valence": None if shot.valence is None else round(shot.valence, 6),
+                    "valence": round(shot.valence, 6),
                     "arousal": round(shot.arousal, 6),
                     "kept": shot.kept,
                 }
@@ -100,7 +91,7 @@ def summarize(
     Args:
         path: the video.
         output: where to; `<name>.summary.mp4` beside the input by default. A JSON lies beside it, under the same name.
-        predictor: a loaded model; the bundled one by default.
+        predictor: a loaded model with the towers that `modalities` names; the bundled one by default.
         settings: how to choose.
         plot: also write the arousal curve, with the kept parts shaded, as a PNG beside the output.
         dry_run: choose only; nothing is written.
@@ -123,15 +114,15 @@ def summarize(
     if predictor is None:
         from trainer import Predictor
 
-        predictor = Predictor.load()
+        predictor = Predictor.load(modalities=modalities(settings))
     info = probe(path)
     grid = slots(info.start_s, info.end_s)
     frames = Frames(info)
-    curve, embeddings, model, notes = _feel(info, grid, frames, predictor, settings, progress)
+    curve, embeddings, notes = _feel(info, grid, frames, predictor, settings, progress)
     summary = Summary(
         input=path,
         output=None,
-        model=model,
+        model=predictor.name,
         settings=settings,
         info=info,
         curve=curve,
@@ -156,6 +147,13 @@ def summarize(
                 target.with_suffix(".png"), report.curve_png(curve.times_s, curve.va[:, 1], kept, (info.start_s, info.end_s), path.name)
             )
     return summary
+
+
+def modalities(settings: Settings) -> tuple[str, ...]:
+    """The towers that settings need: shots are found in what is seen, whatever they are chosen by."""
+    if settings.by == "image":
+        return ("image",)
+    return ("music",) if settings.by == "music" and settings.shots == "uniform" else ("image", "music")
 
 
 def default_output(path: Path) -> Path:
@@ -192,52 +190,24 @@ def check_writable(path: Path, target: Path, *, overwrite: bool, plot: bool) -> 
 
 def _feel(
     info: MediaInfo, grid: Slots, frames: Frames, predictor: "Predictor", settings: Settings, progress: Progress
-) -> tuple[Curve, np.ndarray, str, list[str]]:
-    """The curve over the slots, the embeddings (N, 512) of their frames, the name of what felt, and notes."""
+) -> tuple[Curve, np.ndarray, list[str]]:
+    """The curve over the slots, the embeddings (N, 512) of their frames, and notes."""
     notes: list[str] = []
     by = settings.by
     if by == "both" and info.audio is None:
         notes.append("no sound: scored by its pictures alone")
         by = "image"
-    va = np.full((len(grid), 2), np.nan, np.float32)
-    embeddings = np.zeros((len(grid), 512), np.float32)
+    seen, embeddings = np.empty((len(grid), 2), np.float32), np.zeros((len(grid), 512), np.float32)
     if by != "music" or settings.shots == "auto":
-        va, embeddings = _score_frames(info, grid, frames, predictor, progress)
+        seen, embeddings = feel_frames(info, grid.centres_s, frames, predictor, progress)
+    if by == "image":
+        return Curve(grid.centres_s, seen), embeddings, notes
+    heard = feel_sound(info, grid.centres_s, predictor, progress=progress)
     if by == "music":
-        va = np.column_stack([np.full(len(grid), np.nan, np.float32), _score_sound(info, grid, progress)])
-        return Curve(grid.centres_s, va), embeddings, energy.NAME, notes
-    if by == "both":
-        va[:, 1] = (_ranks(va[:, 1]) + _ranks(_score_sound(info, grid, progress))) / 2
-        return Curve(grid.centres_s, va), embeddings, f"{predictor.name}+{energy.NAME}", notes
-    return Curve(grid.centres_s, va), embeddings, predictor.name, notes
-
-
-def _score_frames(
-    info: MediaInfo, grid: Slots, frames: Frames, predictor: "Predictor", progress: Progress
-) -> tuple[np.ndarray, np.ndarray]:
-    """VA (N, 2) and embeddings (N, 512) of the frames on screen at the slots' centres."""
-    # At under one frame in two seconds, slots share a frame.
-    indices, sharing = np.unique(info.frame_at(grid.centres_s), return_inverse=True)
-    va, embeddings = np.empty((len(indices), 2), np.float32), np.empty((len(indices), 512), np.float32)
-    with progress("decoding", len(indices)) as decoded, progress("scoring", len(indices)) as scored:
-        for start in range(0, len(indices), predictor.batch_size):
-            part = slice(start, start + predictor.batch_size)
-            batch = frames.read(indices[part])
-            decoded(min(part.stop, len(indices)))
-            va[part], embeddings[part] = predictor.image(batch, embeddings=True)
-            scored(min(part.stop, len(indices)))
-    return va[sharing], embeddings[sharing]
-
-
-def _score_sound(info: MediaInfo, grid: Slots, progress: Progress) -> np.ndarray:
-    """Energy (N,) of the sound in each slot."""
-    windows = [Segment(float(a), float(b)) for a, b in zip(grid.edges_s, grid.edges_s[1:], strict=False)]
-    felt = []
-    with progress("listening", len(windows)) as heard:
-        for window in audio.read_windows(info, windows, energy.RATE_HZ):
-            felt.append(energy.energy(window))
-            heard(len(felt))
-    return np.array(felt, np.float32)
+        return Curve(grid.centres_s, heard), embeddings, notes
+    both = (seen + heard) / 2
+    both[:, 1] = (_ranks(seen[:, 1]) + _ranks(heard[:, 1])) / 2
+    return Curve(grid.centres_s, both), embeddings, notes
 
 
 def _ranks(values: np.ndarray) -> np.ndarray:

@@ -75,6 +75,10 @@ class TestOutputs:
         names = ("calm.png", "wild.png", "0.3,0.8", "1,0")
         assert [line.split(": ")[0] for line in err.splitlines()[-4:]] == list(names)
 
+    def test_a_folder_gives_its_pictures(self, prompt, photos: Path):
+        (photos / "broken.jpg").unlink()
+        assert [result["input"] for result in json.loads(prompt(".", "calm.png", "--json")[1])["results"]] == ["calm.png", "wild.png"]
+
     def test_json(self, prompt, tiny: Path):
         code, out, _ = prompt("calm.png", "--va", "0.3,0.8", "--top", "2", "--json")
         document = json.loads(out)
@@ -118,7 +122,8 @@ class TestOutputs:
 class TestErrors:
     def test_the_rest_goes_on(self, prompt):
         prompt("--va", "0,0", "-q")
-        code, out, err = prompt("broken.jpg", "none.png", ".", "calm.png", "--json", "-q")
+        Path("empty").mkdir()
+        code, out, err = prompt("broken.jpg", "none.png", "empty", "calm.png", "--json", "-q")
         document = json.loads(out)
         assert code == 3
         assert [result["input"] for result in document["results"]] == ["calm.png"]
@@ -126,7 +131,7 @@ class TestErrors:
         assert failures == {
             "broken.jpg": "broken.jpg: not a picture that can be read; convert it to JPEG or PNG",
             "none.png": "none.png: no such file: check the name",
-            ".": ".: is a folder: name the pictures in it",
+            "empty": "empty: holds no picture (*.summary.* are this tool's own): name pictures, or a folder with pictures in it",
         }
         assert sorted(err.splitlines()) == sorted(f"Error: {text}" for text in failures.values())
 
@@ -153,7 +158,7 @@ class TestErrors:
             (["--va", "nan,0"], "'nan,0' is not valence and arousal"),
             (["calm.png", "--top", "0"], "0 is not in the range x>=1"),
             (["calm.png", "--seed", "-1"], "-1 is not in the range"),
-            (["calm.png", "wild.png", "--generate", "a.wav"], "--generate writes one file: give one picture, or one --va"),
+            (["*.png", "--generate", "a.wav"], "--generate writes one file: give one picture, or one --va"),
             (["calm.png", "--generate", "a.wav", "--seconds", "31"], "31: must be 1 to 30"),
             (["calm.png", "--generate", "a.wav", "--seconds", "nan"], "nan: must be 1 to 30"),
             (["calm.png", "--candidates", "none.toml"], "none.toml: cannot be read (No such file or directory): check its name"),

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests import media
+from trainer import checkpoint
+from trainer.model.mmva import MMVA
 
 RESULT_KEYS = {"schema", "input", "output", "model", "settings", "duration_s", "summary_s", "shots", "fallbacks"}
 SETTINGS_KEYS = {"ratio", "duration_s", "by", "shots", "value", "min_shot_s", "max_shot_s", "keep", "drop"}
@@ -105,12 +107,20 @@ class TestJson:
         assert result["summary_s"] <= 0.15 * 4.0 + 1e-6
         assert result == json.loads((clip.parent / "clip.summary.json").read_bytes())
 
-    def test_sound_alone_has_no_valence_and_says_energy(self, mmvatool, clip):
-        code, out, _ = mmvatool("summarize", "clip.mp4", "--json", "--dry-run", "--by", "music", "--shots", "uniform")
+    @pytest.mark.parametrize("by", ["music", "both"])
+    def test_sound_has_a_valence_and_the_models_name(self, mmvatool, clip, whole, by: str):
+        code, out, _ = mmvatool("summarize", "clip.mp4", "--json", "--dry-run", "--by", by, "--shots", "uniform", "--model", whole)
         (result,) = json.loads(out)["results"]
         assert code == 0
-        assert result["model"] == "energy"
-        assert {shot["valence"] for shot in result["shots"]} == {None}
+        assert result["model"] == "whole"
+        assert all(0 <= shot["valence"] <= 1 for shot in result["shots"])
+
+    def test_a_model_without_a_music_tower_is_one_line(self, mmvatool, clip):
+        tower: dict[str, dict[str, str | int | float]] = {"image": {"name": "compact"}}
+        checkpoint.save(clip.with_name("sees.safetensors"), MMVA(tower), "sees", tower)
+        code, _, err = mmvatool("summarize", "clip.mp4", "--by", "music", "--model", "sees.safetensors")
+        assert code == 1
+        one_line_error(err, "sees.safetensors: has no music tower, only image: use one that was trained on music")
 
     @pytest.mark.parametrize("args", [["--model", "nonesuch"], ["-o", "file.txt/out/"]])
     def test_there_is_a_document_when_nothing_could_start(self, mmvatool, clip, args: list[str]):

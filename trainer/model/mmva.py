@@ -150,9 +150,16 @@ class MMVA(nn.Module):
         return self.similarity(torch.cat([embeddings[modality] for modality in MODALITIES], 1)).squeeze(1)
 
     def predict(self, modality: str, raw: Any) -> tuple[torch.Tensor, torch.Tensor]:
-        """VA (N, 2) in [0, 1] and embeddings (N, 512) of frames (N, 3, H, W) uint8, of N sounds or of N captions."""
+        """VA (N, 2) in [0, 1] and embeddings (N, 512) of frames (N, 3, H, W) uint8, of N sounds or of N captions.
+
+        Pictures of several sizes come one by one, each (3, H, W).
+        """
         tower = self.tower(modality)
-        embeddings = tower.embed(tower.preprocess(raw))
+        if modality == "image" and not isinstance(raw, torch.Tensor):
+            batch = [tower.preprocess(picture[None])[0] for picture in raw]
+        else:
+            batch = tower.preprocess(raw)
+        embeddings = tower.embed(batch)
         if embeddings.shape[1] != EMBEDDING_DIM:
             raise CheckpointError(
                 f"the {modality} tower gives {embeddings.shape[1]}-d embeddings, the VA head takes {EMBEDDING_DIM}: "

@@ -1,0 +1,97 @@
+"""What the headers of a media file say of its streams and tags: one run of ffmpeg that decodes nothing."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from mmvatool.errors import MediaError
+from mmvatool.media import ffmpeg
+
+_STREAM = re.compile(r"^  Stream #0:(\d+)(?:\[0x[0-9a-f]+\])?(?:\(([^()]+)\))?: (Video|Audio): (.*)$")
+
+Entry = tuple[int, str | None, str, str]  # index, language, kind, ffmpeg's description with what follows it
+
+
+@dataclass(frozen=True)
+class Headers:
+    """What they say: `origin_s` is the container's clock at time 0, `stated_s` its length, None where it claims none."""
+
+    container: str
+    origin_s: float
+    stated_s: float | None
+    entries: list[Entry]
+    tags: dict[str, str]
+
+    @property
+    def videos(self) -> list[Entry]:
+        """Streams of moving pictures; cover art is none."""
+        return [entry for entry in self.entries if entry[2] == "Video" and "(attached pic)" not in entry[3]]
+
+    @property
+    def heard(self) -> Entry | None:
+        """The stream of sound that players choose."""
+        audios = [entry for entry in self.entries if entry[2] == "Audio"]
+        return next((entry for entry in audios if "(default)" in entry[3]), audios[0] if audios else None)
+
+
+def read(path: Path, wanted: str) -> Headers:
+    """Read a file's headers.
+
+    Args:
+        path: the file.
+        wanted: what an error asks for, "a video file".
+
+    Raises:
+        MediaError: not there, empty, unreadable, or not media.
+    """
+    if not path.is_file():
+        raise MediaError(path, "no such file: check the name")
+    try:
+        with path.open("rb") as file:
+            if not file.read(1):
+                raise MediaError(path, "the file is empty: record or copy it again")
+    except OSError as error:
+        raise MediaError(path, f"cannot be read ({error.strerror}): check its permissions") from error
+    try:
+        output = ffmpeg.run(ffmpeg.source(path).output("pipe:", format="ffmetadata", map_metadata=0), path, log="info", limit_s=120)
+    except ffmpeg.FFmpegError as error:
+        if "moov atom not found" in error.stderr and _is_mp4(path):
+            raise MediaError(
+                path, "is truncated or was never finished (its index, the moov atom, is missing): copy or export it again"
+            ) from error
+        raise MediaError(path, f"is not a media file ({ffmpeg.last_words(error.stderr)}): give {wanted}") from error
+    container = re.search(r"^Input #0, (\S+), from '", output.stderr, re.MULTILINE)
+    entries: list[Entry] = []
+    for line in output.stderr.split("Output #0")[0].splitlines():
+        if match := _STREAM.match(line):
+            entries.append((int(match[1]), match[2], match[3], match[4]))
+        elif entries and line.startswith("    "):
+            entries[-1] = (*entries[-1][:3], f"{entries[-1][3]}\n{line}")
+    origin = re.search(r"^  Duration: .*, start: (-?[\d.]+)", output.stderr, re.MULTILINE)
+    length = re.search(r"^  Duration: (\d+):(\d\d):([\d.]+)", output.stderr, re.MULTILINE)
+    return Headers(
+        container=container[1] if container else "unknown",
+        origin_s=float(origin[1]) if origin else 0.0,
+        stated_s=int(length[1]) * 3600 + int(length[2]) * 60 + float(length[3]) if length else None,
+        entries=entries,
+        tags=_tags(output.stdout.decode(errors="replace")),
+    )
+
+
+def _is_mp4(path: Path) -> bool:
+    """ffmpeg takes any file named .mp4 for one; a real one begins with a box of one of these kinds."""
+    with path.open("rb") as file:
+        return file.read(8)[4:] in (b"ftyp", b"mdat", b"free", b"wide", b"skip", b"moov")
+
+
+def _tags(text: str) -> dict[str, str]:
+    """The global part of an ffmetadata file; `=`, `;`, `#`, backslash and newline come escaped with a backslash."""
+    body = text.split("\n", 1)[1] if text.startswith(";FFMETADATA") else text
+    body = re.split(r"(?<!\\)\n\[", body)[0]
+    tags = {}
+    for line in re.split(r"(?<!\\)\n", body):
+        key, equals, value = re.sub(r"\\(.)", lambda found: found[1], line, flags=re.DOTALL).partition("=")
+        if equals:
+            tags[key] = value
+    of_the_file = {"major_brand", "minor_version", "compatible_brands", "encoder"}
+    return {key: value for key, value in tags.items() if key.lower() not in of_the_file}

@@ -1,0 +1,206 @@
+"""Curves of VA over time: of a video's pictures, of its sound, and of audio files. In batches, in bounded memory."""
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mmvatool.errors import MediaError, SettingsError
+from mmvatool.media import audio
+from mmvatool.media.frames import Frames
+from mmvatool.media.probe import MediaInfo, SoundInfo, look
+from mmvatool.pipelines.progress import Progress, no_progress
+from mmvatool.selection import Curve
+from mmvatool.shots import slots
+from mmvatool.timeline import Segment
+
+if TYPE_CHECKING:
+    from trainer import Predictor
+
+IMAGE_EVERY_S = 2.0
+MUSIC_EVERY_S = 10.0
+WINDOW_S = 10.0
+LEAST_S = 0.1  # the shortest sound that a model takes, and the shortest step
+MANY_WINDOWS = 64  # at most so many are held at once: 60 MB of 10 seconds at 24 kHz
+
+
+def music_curve(
+    source: Path | str | SoundInfo | MediaInfo,
+    predictor: "Predictor",
+    *,
+    every_s: float = MUSIC_EVERY_S,
+    window_s: float | None = None,
+    progress: Progress = no_progress,
+) -> Curve:
+    """VA of sound over time.
+
+    The sound is divided into steps of `every_s`, a remainder under half a step going to the last one, and a window of
+    `window_s` around the centre of each is scored; a window ends where the sound does. Of a video the steps are those of its
+    picture, so that both curves have the same times; where it has no sound it is silent.
+
+    Args:
+        source: an audio file or a video, by its path or as probed.
+        predictor: with a music tower.
+        every_s: seconds from window to window, at least .1.
+        window_s: length of the windows in seconds, at least .1; None for 10, or the model's greatest if that is less.
+        progress: told how many windows are scored.
+
+    Returns:
+        The curve: `times_s` (N,) are the centres of the steps, `va` (N, 2).
+
+    Raises:
+        MediaError: not readable, without sound, or of less than .1 s of it.
+        SettingsError: a step or a window that cannot be.
+        CheckpointError: the model has no music tower.
+    """
+    window_s = check_window_s(predictor, window_s)
+    check_step(every_s)
+    info = look(Path(source)) if isinstance(source, Path | str) else source
+    if isinstance(info, MediaInfo):
+        times_s = slots(info.start_s, info.end_s, every_s).centres_s
+        return Curve(times_s, feel_sound(info, times_s, predictor, window_s=window_s, progress=progress))
+    (curve,) = music_curves([info], predictor, every_s=every_s, window_s=window_s, progress=progress)
+    if isinstance(curve, MediaError):
+        raise curve
+    return curve
+
+
+def music_curves(
+    infos: Sequence[SoundInfo],
+    predictor: "Predictor",
+    *,
+    every_s: float = MUSIC_EVERY_S,
+    window_s: float | None = None,
+    progress: Progress = no_progress,
+) -> list[Curve | MediaError]:
+    """VA of the sound of many audio files over time, as `music_curve` gives it: batches go across files.
+
+    Returns:
+        For each file its curve, or why there is none.
+
+    Raises:
+        SettingsError: a step or a window that cannot be.
+        CheckpointError: the model has no music tower.
+    """
+    length_s, rate_hz = check_window_s(predictor, window_s), predictor.sample_rate_hz
+    check_step(every_s)
+    assert rate_hz is not None
+    owners: list[int] = []
+    times: list[float] = []
+    errors: dict[int, MediaError] = {}
+
+    def windows() -> Iterator[np.ndarray]:
+        for owner, info in enumerate(infos):
+            try:
+                for centre_s, window in audio.read_steps(info, every_s, length_s, rate_hz, least_s=LEAST_S):
+                    owners.append(owner)
+                    times.append(centre_s)
+                    yield window
+            except MediaError as error:
+                errors[owner] = error
+
+    expected = sum(max(1, round((info.stated_s or every_s) / every_s)) for info in infos)
+    va = _feel_windows(windows(), expected, predictor, progress)
+    owned, times_s = np.array(owners, np.int64), np.array(times)
+    return [errors.get(owner) or Curve(times_s[owned == owner], va[owned == owner]) for owner in range(len(infos))]
+
+
+def image_curve(info: MediaInfo, predictor: "Predictor", *, every_s: float = IMAGE_EVERY_S, progress: Progress = no_progress) -> Curve:
+    """VA of a video's pictures over time: of the frame on screen at the centre of each step of `every_s`.
+
+    Raises:
+        MediaError: its frames cannot be decoded.
+        SettingsError: a step under .1 s.
+        CheckpointError: the model has no image tower.
+    """
+    check_step(every_s)
+    times_s = slots(info.start_s, info.end_s, every_s).centres_s
+    va, _ = feel_frames(info, times_s, Frames(info), predictor, progress)
+    return Curve(times_s, va)
+
+
+def feel_frames(
+    info: MediaInfo, times_s: np.ndarray, frames: Frames, predictor: "Predictor", progress: Progress = no_progress
+) -> tuple[np.ndarray, np.ndarray]:
+    """VA (N, 2) and embeddings (N, 512) of the frames on screen at N rising times."""
+    # At under one frame in a step, steps share a frame.
+    indices, sharing = np.unique(info.frame_at(times_s), return_inverse=True)
+    va, embeddings = np.empty((len(indices), 2), np.float32), np.empty((len(indices), 512), np.float32)
+    with progress("decoding", len(indices)) as decoded, progress("scoring", len(indices)) as scored:
+        for start in range(0, len(indices), predictor.batch_size):
+            part = slice(start, start + predictor.batch_size)
+            batch = frames.read(indices[part])
+            decoded(min(part.stop, len(indices)))
+            va[part], embeddings[part] = predictor.image(batch, embeddings=True)
+            scored(min(part.stop, len(indices)))
+    return va[sharing], embeddings[sharing]
+
+
+def feel_sound(
+    info: MediaInfo, times_s: np.ndarray, predictor: "Predictor", *, window_s: float | None = None, progress: Progress = no_progress
+) -> np.ndarray:
+    """VA (N, 2) of a video's sound in windows around N rising times, cut at the bounds of its picture.
+
+    Raises:
+        MediaError: it has no sound, or none that can be decoded.
+        SettingsError: a window that cannot be.
+        CheckpointError: the model has no music tower.
+    """
+    half_s = check_window_s(predictor, window_s) / 2
+    assert predictor.sample_rate_hz is not None
+    cut = []
+    for time_s in times_s:
+        start_s, end_s = max(info.start_s, float(time_s) - half_s), min(info.end_s, float(time_s) + half_s)
+        # A video of a few frames is shorter than the least that can be scored: what follows it is silence.
+        cut.append(Segment(start_s, max(end_s, start_s + LEAST_S)))
+    windows = audio.read_windows(info, cut, predictor.sample_rate_hz)
+    return _feel_windows(windows, len(cut), predictor, progress)
+
+
+def check_window_s(predictor: "Predictor", window_s: float | None) -> float:
+    """The length of windows of sound to use.
+
+    Args:
+        predictor: the model.
+        window_s: as asked for; None for 10 seconds, or the model's greatest if that is less.
+
+    Raises:
+        SettingsError: under .1 s, or over what the model takes.
+        CheckpointError: the model has no music tower.
+    """
+    from trainer.model.mmva import check_modalities
+
+    check_modalities(predictor.modalities, ("music",), predictor.name)
+    assert predictor.window_s is not None
+    if window_s is None:
+        return min(WINDOW_S, predictor.window_s)
+    if not LEAST_S <= window_s <= predictor.window_s:
+        raise SettingsError(f"window {window_s:g} s: {predictor.name} takes {LEAST_S:g} to {predictor.window_s:g} s of sound at once")
+    return window_s
+
+
+def check_step(every_s: float) -> None:
+    """SettingsError for a step from one point of a curve to the next that is under .1 s or has no end."""
+    if not LEAST_S <= every_s < math.inf:
+        raise SettingsError(f"step {every_s:g} s: must be at least {LEAST_S:g} s")
+
+
+def _feel_windows(windows: Iterable[np.ndarray], total: int, predictor: "Predictor", progress: Progress) -> np.ndarray:
+    """VA (N, 2) of windows as they come; `total` is how many are expected."""
+    at_once = min(predictor.batch_size, MANY_WINDOWS)
+    felt: list[np.ndarray] = []
+    batch: list[np.ndarray] = []
+    done = 0
+    with progress("listening", total) as heard:
+        for window in windows:
+            batch.append(window)
+            if len(batch) == at_once:
+                felt.append(predictor.music(batch))
+                done += len(batch)
+                batch = []
+                heard(min(done, total))
+        felt.append(predictor.music(batch))  # of none, too: (0, 2)
+        heard(total)
+    return np.concatenate(felt)

@@ -1,0 +1,325 @@
+"""`score`: valence and arousal of pictures, sounds, videos and words. One pipeline, readable top to bottom.
+
+files in chunks -> what each is, by its suffix or its content -> pictures in batches across files, sounds in batches across
+files, videos one by one -> results in the order given, then the texts.
+"""
+
+import itertools
+import os
+from collections.abc import Callable, Collection, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+
+from mmvatool.errors import MediaError, SettingsError
+from mmvatool.kinds import PICTURE_SUFFIXES, SOUND_SUFFIXES, VIDEO_SUFFIXES
+from mmvatool.media.audio import SilentError
+from mmvatool.media.probe import MediaInfo, SoundInfo, look
+from mmvatool.pipelines import pictures
+from mmvatool.pipelines.curves import check_step, check_window_s, image_curve, music_curve, music_curves
+from mmvatool.pipelines.progress import Progress, no_progress
+from mmvatool.selection import Curve
+
+if TYPE_CHECKING:
+    from trainer import Predictor
+
+EVERY_S = 2.0
+UNKNOWN = "no word of it is known"
+# A text is scored by its beginning: the towers read some hundred words, and a line may be a whole library.
+LONGEST_TEXT = 10_000
+CHUNK = 64  # files, or 16 times as many texts, between two answers
+MOST_READERS = 4  # threads that decode pictures: each holds one of full size, and one more waits
+_PLACES = 6
+
+_Item = TypeVar("_Item")
+_Made = TypeVar("_Made")
+
+
+@dataclass(frozen=True)
+class Score:
+    """What one input feels like: `valence` and `arousal` in [0, 1], of sounds and videos the means of their curve.
+
+    `kind` is "image", "music", "video" or "text". `curve` is empty for pictures and texts; a video's is the mean of its
+    `curves` ("image" and "music"; one of them where it has no sound, or the model no such tower). `note` says what is special.
+    """
+
+    input: Path | str
+    kind: str
+    valence: float
+    arousal: float
+    model: str
+    curve: Curve = field(default_factory=lambda: Curve(np.empty(0), np.empty((0, 2), np.float32)))
+    curves: dict[str, Curve] = field(default_factory=dict)
+    note: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """The documented form (docs/formats.md)."""
+        document: dict[str, Any] = {
+            "input": str(self.input),
+            "kind": self.kind,
+            "valence": round(self.valence, _PLACES),
+            "arousal": round(self.arousal, _PLACES),
+            "curve": _points(self.curve),
+            "model": self.model,
+        }
+        if self.curves:
+            document["curves"] = {modality: _points(curve) for modality, curve in self.curves.items()}
+        if self.note is not None:
+            document["note"] = self.note
+        return document
+
+
+@dataclass(frozen=True)
+class Failure:
+    """An input that could not be scored, and why."""
+
+    input: Path | str
+    error: Exception
+
+
+class Towers:
+    """A model's predictors, a tower each, loaded when first asked for.
+
+    Args:
+        load: gives a predictor of one modality.
+        modalities: which the model has.
+    """
+
+    def __init__(self, load: "Callable[[str], Predictor]", modalities: Collection[str]) -> None:
+        self.modalities = frozenset(modalities)
+        self._load = load
+        self._loaded: dict[str, Predictor] = {}
+
+    @classmethod
+    def of(cls, predictor: "Predictor") -> "Towers":
+        """The towers of a loaded model."""
+        return cls(lambda modality: predictor, predictor.modalities)
+
+    @classmethod
+    def named(cls, model: str | Path = "compact", **options: Any) -> "Towers":
+        """Those of a bundled model or a checkpoint, with the options of `Predictor.load`.
+
+        Raises:
+            CheckpointError: no such model, or a file that is not a sound checkpoint.
+            DeviceError: the device is not there.
+        """
+        from trainer import Predictor, checkpoint
+        from trainer.predict import pick_device
+
+        pick_device(options.get("device", "auto"))
+        return cls(lambda modality: Predictor.load(model, modalities=(modality,), **options), checkpoint.read(model).towers)
+
+    def __call__(self, modality: str) -> "Predictor":
+        """The predictor of a modality.
+
+        Raises:
+            CheckpointError: the model has no such tower.
+            WeightsError: the tower's pretrained weights are not to be had.
+        """
+        if modality not in self._loaded:
+            self._loaded[modality] = self._load(modality)
+        return self._loaded[modality]
+
+
+def score(
+    paths: Iterable[Path | str] = (),
+    texts: Iterable[str] = (),
+    *,
+    predictor: "Predictor | Towers | None" = None,
+    every_s: float = EVERY_S,
+    window_s: float | None = None,
+    progress: Progress = no_progress,
+) -> Iterator[Score | Failure]:
+    """Score files and texts, in batches, in bounded memory however many there are.
+
+    Args:
+        paths: pictures, audio files and videos; what each is its suffix says, else its content.
+        texts: sentences or words, scored by their first LONGEST_TEXT characters.
+        predictor: a loaded model; the bundled one by default.
+        every_s: seconds between two points of a curve, at least .1.
+        window_s: length of the windows of sound around each, in seconds; None for 10, or the model's greatest if that is less.
+        progress: told how many files are scored, where `paths` has a length.
+
+    Yields:
+        A Score or a Failure for each input, in the order given, files first.
+
+    Raises:
+        SettingsError: a step or a window that cannot be.
+        CheckpointError, DeviceError: the bundled model cannot be loaded.
+    """
+    check_step(every_s)
+    towers = predictor if isinstance(predictor, Towers) else Towers.named() if predictor is None else Towers.of(predictor)
+    if window_s is not None and "music" in towers.modalities:
+        check_window_s(towers("music"), window_s)
+    total = len(paths) if isinstance(paths, Collection) else 0
+    done = 0
+    with progress("files", total) as scored, ThreadPoolExecutor(min(MOST_READERS, os.cpu_count() or 1)) as pool:
+        for chunk in _chunks(map(Path, paths), CHUNK):
+            yield from _score_files(chunk, towers, pool, every_s, window_s)
+            done += len(chunk)
+            scored(min(done, total))
+    for lines in _chunks(texts, 16 * CHUNK):
+        yield from _score_texts(lines, towers)
+
+
+def _score_files(
+    paths: list[Path], towers: Towers, pool: ThreadPoolExecutor, every_s: float, window_s: float | None
+) -> list[Score | Failure]:
+    """One chunk: all pictures at once, all sounds at once, the videos one by one."""
+    results: dict[int, Score | Failure] = {}
+    looked = dict(enumerate(_ahead(pool, _look, paths)))
+    results |= {place: Failure(paths[place], info) for place, info in looked.items() if isinstance(info, Exception)}
+    found = [place for place, info in looked.items() if info is None]
+    results |= dict(zip(found, _score_pictures([paths[place] for place in found], towers, pool), strict=True))
+    sounds = {place: info for place, info in looked.items() if isinstance(info, SoundInfo)}
+    results |= dict(zip(sounds, _score_sounds(list(sounds.values()), towers, every_s, window_s), strict=True))
+    for place, info in looked.items():
+        if isinstance(info, MediaInfo):
+            try:
+                results[place] = _score_video(info, towers, every_s, window_s)
+            except SettingsError:
+                raise
+            except Exception as error:  # whatever it is, the other files go on
+                results[place] = Failure(info.path, error)
+    return [results[place] for place in range(len(paths))]
+
+
+def _look(path: Path) -> MediaInfo | SoundInfo | Exception | None:
+    """What a file is: None for a picture."""
+    try:
+        picture = path.suffix.lower() in PICTURE_SUFFIXES
+        if not picture and path.suffix.lower() not in SOUND_SUFFIXES | VIDEO_SUFFIXES:
+            picture = pictures.is_picture(path)
+        return None if picture else look(path)
+    except Exception as error:
+        return error
+
+
+def _score_pictures(paths: list[Path], towers: Towers, pool: ThreadPoolExecutor) -> list[Score | Failure]:
+    results: dict[int, Score | Failure] = {}
+    there: list[int] = []
+
+    def read(path: Path) -> np.ndarray | Exception:
+        try:
+            return pictures.read(path)
+        except Exception as error:
+            return error
+
+    def decoded() -> Iterator[np.ndarray]:
+        for place, picture in enumerate(_ahead(pool, read, paths)):
+            if isinstance(picture, Exception):
+                results[place] = Failure(paths[place], picture)
+            else:
+                there.append(place)
+                yield picture
+
+    if not paths:
+        return []
+    try:
+        predictor = towers("image")
+        for place, va in zip(there, predictor.image(decoded()), strict=True):
+            results[place] = Score(paths[place], "image", float(va[0]), float(va[1]), predictor.name)
+    except Exception as error:
+        results |= {place: Failure(path, error) for place, path in enumerate(paths) if place not in results}
+    return [results[place] for place in range(len(paths))]
+
+
+def _score_sounds(infos: list[SoundInfo], towers: Towers, every_s: float, window_s: float | None) -> list[Score | Failure]:
+    if not infos:
+        return []
+    try:
+        predictor = towers("music")
+        curves = music_curves(infos, predictor, every_s=every_s, window_s=window_s)
+    except SettingsError:
+        raise
+    except Exception as error:
+        return [Failure(info.path, error) for info in infos]
+    return [
+        Failure(info.path, curve) if isinstance(curve, MediaError) else _of_curve(info.path, "music", curve, predictor.name)
+        for info, curve in zip(infos, curves, strict=True)
+    ]
+
+
+def _score_video(info: MediaInfo, towers: Towers, every_s: float, window_s: float | None) -> Score:
+    curves: dict[str, Curve] = {}
+    notes = []
+    name = ""
+    if "image" in towers.modalities or info.audio is None or "music" not in towers.modalities:
+        curves["image"] = image_curve(info, towers("image"), every_s=every_s)
+        name = towers("image").name
+    else:
+        notes.append("the model has no image tower: scored by its sound alone")
+    if info.audio is None:
+        notes.append("no sound: scored by its pictures alone")
+    elif "music" not in towers.modalities:
+        notes.append("the model has no music tower: scored by its pictures alone")
+    else:
+        try:
+            curves["music"] = music_curve(info, towers("music"), every_s=every_s, window_s=window_s)
+            name = towers("music").name
+        except SilentError:
+            if not curves:
+                raise
+            notes.append("its sound cannot be decoded: scored by its pictures alone")
+    mean = np.stack([curve.va for curve in curves.values()]).mean(0)
+    times_s = next(iter(curves.values())).times_s
+    return _of_curve(info.path, "video", Curve(times_s, mean), name, curves, "; ".join(notes) or None)
+
+
+def _of_curve(path: Path, kind: str, curve: Curve, model: str, curves: dict[str, Curve] | None = None, note: str | None = None) -> Score:
+    valence, arousal = (float(mean) for mean in curve.va.mean(0, dtype=np.float64))
+    return Score(path, kind, valence, arousal, model, curve, curves or {}, note)
+
+
+def _score_texts(texts: list[str], towers: Towers) -> list[Score | Failure]:
+    cut = [text[:LONGEST_TEXT] for text in texts]
+    try:
+        predictor = towers("text")
+        va = predictor.text(cut)
+        unknown = _unknown(predictor, cut)
+    except Exception as error:
+        return [Failure(text, error) for text in cut]
+    results: list[Score | Failure] = []
+    for whole, text, (valence, arousal), nothing_known in zip(texts, cut, va, unknown, strict=True):
+        notes = [UNKNOWN] if nothing_known else []
+        notes += [f"scored by its first {LONGEST_TEXT} characters"] if len(whole) > LONGEST_TEXT else []
+        results.append(Score(text, "text", float(valence), float(arousal), predictor.name, note="; ".join(notes) or None))
+    return results
+
+
+def _unknown(predictor: "Predictor", texts: list[str]) -> list[bool]:
+    """Of which texts no word is known to the model; an empty text has none."""
+    tell = getattr(predictor, "unknown", None)
+    told = tell(texts) if tell is not None else [False] * len(texts)
+    return [nothing or not text.strip() for nothing, text in zip(told, texts, strict=True)]
+
+
+def _ahead(pool: ThreadPoolExecutor, make: Callable[[_Item], _Made], items: Iterable[_Item]) -> Iterator[_Made]:
+    """As `map`, in the pool's threads, a few items ahead: what is made but not yet taken is bounded."""
+    left = iter(items)
+    running: list[Future[_Made]] = [pool.submit(make, item) for item in itertools.islice(left, MOST_READERS)]
+    try:
+        while running:
+            made = running.pop(0).result()
+            running += [pool.submit(make, item) for item in itertools.islice(left, 1)]
+            yield made
+            del made
+    finally:
+        for future in running:
+            future.cancel()
+
+
+def _chunks(items: Iterable[_Item], size: int) -> Iterator[list[_Item]]:
+    left = iter(items)
+    while chunk := list(itertools.islice(left, size)):
+        yield chunk
+
+
+def _points(curve: Curve) -> list[dict[str, float]]:
+    return [
+        {"t_s": round(float(time_s), _PLACES), "valence": round(float(valence), _PLACES), "arousal": round(float(arousal), _PLACES)}
+        for time_s, (valence, arousal) in zip(curve.times_s, curve.va, strict=True)
+    ]
