@@ -13,6 +13,7 @@ from huggingface_hub import constants
 from safetensors.torch import load_file, save_file
 
 from mmvatool.errors import OutputError, RenderError
+from mmvatool.pipelines import generate as pipeline
 from mmvatool.pipelines.generate import LICENCE, generate
 from tests import musicgen
 from trainer import WeightsError
@@ -62,6 +63,13 @@ def test_stereo(tmp_path: Path, target: Path):
     sound, rate_hz = read(target)
     assert (rate_hz, sound.shape) == (800, (2, 800))
     assert not np.array_equal(sound[0], sound[1])
+
+
+def test_samples_are_interleaved_and_clipped(target: Path):
+    target.write_bytes(pipeline._wav(np.array([[0.0, 0.5, -2.0], [1.0, -1.0, 0.25]]), 800))
+    sound, rate_hz = read(target)
+    assert rate_hz == 800
+    np.testing.assert_array_equal(sound, [[0, 16384, -32767], [32767, -32767, 8192]])
 
 
 def test_the_seed_and_nothing_else_decides(weights: Path, tmp_path: Path):
@@ -138,7 +146,7 @@ class TestWeights:
         monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
         started = time.monotonic()
         self.refused(source, target, "not on this machine: `hf download facebook/musicgen-small` gets them|holds no config.json")
-        assert time.monotonic() - started < 5  # no network is waited for
+        assert time.monotonic() - started < 20  # no network is waited for
 
     def test_in_the_hub_s_cache(self, weights: Path, target: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))

@@ -88,10 +88,8 @@ def generate(
     check(target, seconds=seconds, musicgen=musicgen, overwrite=overwrite)
     where = pick_device(device)
     # Loading draws random numbers, too; the caller's own go on as if nothing had been.
-    cards: dict[str, Any] = {"devices": [] if where.type == "cpu" else [where.index or 0]}
-    if where.type == "mps":
-        cards["device_type"] = "mps"
-    with torch.random.fork_rng(**cards), torch.inference_mode():
+    cards = [where.index or 0] if where.type == "cuda" else []
+    with torch.random.fork_rng(cards), torch.inference_mode():
         model, processor = _load(locate(musicgen), where)
         codec = model.config.audio_encoder
         # Its codebooks are delayed by a token each: so many more until the last one is whole.
