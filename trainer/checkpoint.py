@@ -157,6 +157,34 @@ def build(checkpoint: Checkpoint, modalities: Collection[str] | None = None, sou
     return model.eval()
 
 
+def start_tower(model: MMVA, modality: str, spec: TowerSpec, source: str | Path) -> None:
+    """Give a model's tower the weights that a checkpoint's tower of the same kind has.
+
+    Args:
+        model: to be trained.
+        modality: of the tower.
+        spec: of the model's tower.
+        source: a bundled checkpoint by name, or the path of one.
+
+    Raises:
+        CheckpointError: no such checkpoint, or its tower is not of this kind.
+    """
+    loaded = read(source)
+    check_modalities(loaded.towers, (modality,), str(loaded.path))
+    if loaded.towers[modality] != spec:
+        raise CheckpointError(
+            f"{loaded.path}: its {modality} tower is {loaded.towers[modality]}, not {spec}: start from another, or change the recipe"
+        )
+    prefix = f"towers.{modality}."
+    tensors = {key.removeprefix(prefix): value for key, value in loaded.tensors.items() if key.startswith(prefix)}
+    result = model.tower(modality).load_state_dict(
+        {key: value.float() if value.is_floating_point() else value for key, value in tensors.items()}, strict=False
+    )
+    missing = [key for key in result.missing_keys if not key.endswith("num_batches_tracked")]
+    if missing or result.unexpected_keys:
+        raise CheckpointError(f"{loaded.path}: its {modality} tower does not fit: {[*missing, *result.unexpected_keys][:3]}; get it again")
+
+
 def save(
     path: Path,
     model: MMVA,

@@ -20,6 +20,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from trainer import checkpoint, distributed, session, state
 from trainer import recipe as recipes
+from trainer.data.pairing import scores_of
 from trainer.errors import CheckpointError, DataError, TrainerError
 from trainer.evaluation import va
 from trainer.losses import similarity_loss, va_loss
@@ -30,6 +31,7 @@ from trainer.session import Job, Session
 from trainer.state import Progress, State
 
 LAST, BEST, EVALUATION = "last.safetensors", "best.safetensors", "best.json"
+_MIXUP = 3  # sets its random numbers apart from those of the pairs
 _AHEAD = 2  # batches made while one is trained on
 
 
@@ -102,7 +104,7 @@ def train(job: Job) -> Result:
 def _go_on(run: Session, kept: State) -> None:
     if kept.data != run.manifest.fingerprint:
         raise DataError(f"{run.job.data}: not the data this run began with: restore them, or start a new run with another --out")
-    kept.restore(run.model, run.optimizer)
+    kept.restore(run.model, run.optimizer, run.ema.model if run.ema is not None else None)
 
 
 def _epochs(run: Session, progress: Progress, report: Report) -> Progress:
@@ -159,6 +161,8 @@ def train_step(run: Session, model: nn.Module, batch: Batch, step: int, total: i
     parameters = [parameter for group in run.optimizer.param_groups for parameter in group["params"]]
     nn.utils.clip_grad_norm_(parameters, run.recipe.train.clip_norm)
     run.optimizer.step()
+    if run.ema is not None:
+        run.ema.follow(run.model, step)
     return run.processes.add(torch.stack(losses).detach())
 
 
@@ -183,17 +187,36 @@ def batches(run: Session, first: int, total: int) -> Iterator[tuple[int, Batch]]
 
 def make_batch(run: Session, step: int) -> Batch:
     """This process's share of a step."""
-    pairs, scores = run.pairing(step)
-    share = run.processes.share(len(pairs))
-    pairs = pairs[share]
-    index = {"image": pairs[:, 0], "music": pairs[:, 1], "text": pairs[:, 1]}
-    inputs = {modality: run.features["train"][modality](index[modality]) for modality in run.model.modalities}
-    labels = {modality: run.train_va[modality][index[modality]] for modality in inputs}
+    rows, scores = run.pairing(step)
+    share = run.processes.share(len(rows))
+    columns = {modality: at for at, modality in enumerate(MODALITIES) if modality in run.model.modalities}
+    index = {modality: rows[share, at] for modality, at in columns.items()}
+    inputs = {modality: run.features["train"][modality](found) for modality, found in index.items()}
+    labels = {modality: run.train_va[modality][found] for modality, found in index.items()}
+    if run.recipe.train.mixup:
+        rng = np.random.default_rng([run.recipe.train.seed, step, _MIXUP])
+        others, part = rows[rng.permutation(len(rows))], rng.beta(run.recipe.train.mixup, run.recipe.train.mixup, len(rows))
+        for modality in {"image", "music"} & set(inputs):  # words are numbers of words: they have no middle
+            other, weight = others[share, columns[modality]], np.maximum(part, 1 - part)[share, None].astype(np.float32)
+            mate = run.features["train"][modality](other)
+            inputs[modality] = mix(inputs[modality], mate, weight)
+            labels[modality] = weight * labels[modality] + (1 - weight) * run.train_va[modality][other]
+        scores = scores_of(labels, run.sigma)
+    else:
+        scores = scores[share]
     return Batch(
         {modality: value.to(run.device) if isinstance(value, torch.Tensor) else value for modality, value in inputs.items()},
-        {modality: value.to(run.device) for modality, value in labels.items()},
-        torch.from_numpy(scores[share]).to(run.device),
+        {modality: torch.from_numpy(value).to(run.device) for modality, value in labels.items()},
+        torch.from_numpy(scores).to(run.device),
     )
+
+
+def mix(inputs: Any, mates: Any, weight: np.ndarray) -> Any:
+    """Mixup (Zhang et al. 2018): weight x inputs + (1 - weight) x mates, row by row; (n, ...) each, weight (n, 1)."""
+    if not isinstance(inputs, torch.Tensor):  # a fine-tuned tower's preprocessed batch
+        return [mix(own[None], mate[None], row[None])[0] for own, mate, row in zip(inputs, mates, weight, strict=True)]
+    part = torch.from_numpy(weight).reshape(-1, *[1] * (inputs.ndim - 1))
+    return part * inputs.float() + (1 - part) * mates.float()
 
 
 def _end_of_epoch(run: Session, progress: Progress, means: torch.Tensor, report: Report) -> Progress:
@@ -203,7 +226,7 @@ def _end_of_epoch(run: Session, progress: Progress, means: torch.Tensor, report:
     val_loss = None
     due = epoch % run.recipe.train.validate_every == 0 or epoch == run.recipe.train.epochs
     if due and run.processes.first:  # the others wait in their next step
-        found = va.evaluate(run.model, run.features["val"], run.parts["val"], run.sigma, run.device)
+        found = va.evaluate(run.kept_model(), run.features["val"], run.parts["val"], run.sigma, run.device)
         val_loss = found.loss()
         if progress.best is None or val_loss < progress.best:
             progress = replace(progress, best=val_loss, best_epoch=epoch)
@@ -221,7 +244,8 @@ def _end_of_epoch(run: Session, progress: Progress, means: torch.Tensor, report:
 def _save(run: Session, progress: Progress) -> None:
     if run.processes.first:
         path = run.job.out / state.NAME
-        state.save(path, run.model, run.optimizer, progress, run.recipe.to_json(), run.manifest.fingerprint)
+        average = run.ema.model if run.ema is not None else None
+        state.save(path, run.model, run.optimizer, progress, run.recipe.to_json(), run.manifest.fingerprint, average)
         _save_checkpoint(run, LAST, {"epoch": progress.step // run.pairing.steps})
 
 
@@ -232,8 +256,9 @@ def _finish(run: Session, progress: Progress, report: Report) -> Result:
         return Result(path, va.Evaluation({}, None), run.manifest.skipped, run.manifest.merged)
     best = checkpoint.read(path)
     tensors = {key: value.float() if value.is_floating_point() else value for key, value in best.tensors.items()}
-    run.model.load_state_dict(tensors, strict=False)
-    found = va.evaluate(run.model, run.features["test"], run.parts["test"], run.sigma, run.device)
+    model = run.kept_model()
+    model.load_state_dict(tensors, strict=False)
+    found = va.evaluate(model, run.features["test"], run.parts["test"], run.sigma, run.device)
     metrics = {**json.loads(best.notes["metrics"]), "test": found.to_json()}
     _save_checkpoint(run, BEST, metrics)
     (run.job.out / EVALUATION).write_text(json.dumps(found.to_json(), indent=1) + "\n", "utf-8")
@@ -255,7 +280,7 @@ def _save_checkpoint(run: Session, name: str, metrics: dict[str, Any]) -> None:
         "licences": json.dumps(inside),
         "backbones": json.dumps(run.weights),
     }
-    checkpoint.save(run.job.out / name, run.model, run.recipe.name, run.recipe.towers, notes, torch.float16)
+    checkpoint.save(run.job.out / name, run.kept_model(), run.recipe.name, run.recipe.towers, notes, torch.float16)
 
 
 def _check_folder(job: Job) -> None:

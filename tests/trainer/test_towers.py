@@ -9,7 +9,8 @@ from safetensors.torch import load_file, save_file
 
 from tests.trainer import tiny
 from trainer.errors import CheckpointError, RecipeError, WeightsError
-from trainer.model.compact import CompactImageTower, CompactMusicTower, CompactTextTower
+from trainer.model.compact import CompactMusicTower, CompactTextTower
+from trainer.model.compact_image import CompactImageTower
 from trainer.model.mert import MertMusicTower
 from trainer.model.mmva import build_tower
 from trainer.model.roberta import RobertaTextTower

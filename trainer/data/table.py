@@ -8,7 +8,7 @@ from pathlib import Path
 
 from trainer.errors import DataError
 
-NAMED = ("valence", "arousal", "caption", "track")
+NAMED = ("valence", "arousal", "caption", "track", "text", "group", "source", "split")
 """Columns that are found by name and are therefore never the id."""
 
 

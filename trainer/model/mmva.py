@@ -17,6 +17,7 @@ class Tower(Protocol):
     """What every tower does: `embed(preprocess(raw))`, in two halves of which the first can be cached."""
 
     backbone: nn.Module | None  # the pretrained part, frozen unless fine-tuned; None: all of the tower is learned
+    published: bool  # whether the backbone's weights are to be had elsewhere, so that checkpoints leave them out while it is frozen
     version: str  # changes whenever `preprocess` or `encode` gives other numbers: the cache's key
     feature_dtype: torch.dtype  # in which features are stored
 
@@ -63,8 +64,9 @@ def build_tower(modality: str, spec: TowerSpec) -> nn.Module:
             from trainer.model.roberta import RobertaTextTower as Kind
         case _:
             from trainer.model import compact
+            from trainer.model.compact_image import CompactImageTower
 
-            Kind = {"image": compact.CompactImageTower, "music": compact.CompactMusicTower, "text": compact.CompactTextTower}[modality]
+            Kind = {"image": CompactImageTower, "music": compact.CompactMusicTower, "text": compact.CompactTextTower}[modality]
     try:
         return Kind(**settings)
     except TypeError as error:
@@ -126,8 +128,8 @@ class MMVA(nn.Module):
         )
 
     def frozen_prefixes(self) -> tuple[str, ...]:
-        """How the names of the tensors begin that a checkpoint leaves out: those of frozen backbones."""
-        return tuple(f"towers.{modality}.backbone." for modality in self.frozen_modalities())
+        """How the names of the tensors begin that a checkpoint leaves out: those of frozen published backbones."""
+        return tuple(f"towers.{modality}.backbone." for modality in self.frozen_modalities() if self.tower(modality).published)
 
     def forward(self, inputs: Mapping[str, Any]) -> Output:
         """Predict a training batch.
