@@ -128,13 +128,17 @@ def prompt(
         for one in inputs:
             try:
                 found = prompter.prompt(one, top=top, seed=seed)
-                results.append(found)
-                _tell(found, _name(one), reporter, words=not as_json)
-                if target is not None:
-                    settings = {"seconds": seconds, "musicgen": musicgen, "device": device, "seed": seed or 0, "overwrite": overwrite}
-                    music = _compose(found, Path(target), reporter, **settings)
             except Exception as error:  # whatever it is, the other pictures go on
                 failed(error, one)
+                continue
+            results.append(found)
+            _tell(found, _name(one), reporter, words=not as_json)
+            if target is not None:
+                settings = {"seconds": seconds, "musicgen": musicgen, "device": device, "seed": seed or 0, "overwrite": overwrite}
+                try:
+                    music = _compose(found, Path(target), reporter, **settings)
+                except Exception as error:
+                    failed(error, one)
         for note in prompter.notes:
             reporter.say(note)
     if as_json:

@@ -120,6 +120,14 @@ class TestOutputs:
 
 
 class TestErrors:
+    def test_a_reader_that_has_had_enough(self, start, photos: Path, tiny: Path):
+        reader, writer = os.pipe()
+        os.close(reader)
+        process = start("prompt", "--model", tiny, "--candidates", "words.toml", "--va", "0,0", "--va", "1,1", "-q", stdout=writer)
+        os.close(writer)
+        err = process.communicate(timeout=60)[1]
+        assert (process.returncode, err) == (1, "")
+
     def test_the_rest_goes_on(self, prompt):
         prompt("--va", "0,0", "-q")
         Path("empty").mkdir()
