@@ -54,9 +54,17 @@ class Result:
 
 @dataclass(frozen=True)
 class Batch:
-    """This process's share of a step's global batch."""
+    """This process's share of a step's global batch.
+
+    Attributes:
+        inputs: modality -> what differs, (m, ...).
+        places: modality -> which of it each row has, (n,); where it is left out, the rows have theirs in order.
+        labels: modality -> (n, 2).
+        scores: (n,) of Eq. 1.
+    """
 
     inputs: dict[str, Any]
+    places: dict[str, torch.Tensor]
     labels: dict[str, torch.Tensor]
     scores: torch.Tensor
 
@@ -151,7 +159,7 @@ def train_step(run: Session, model: nn.Module, batch: Batch, step: int, total: i
     torch.manual_seed(int(np.random.SeedSequence([run.recipe.train.seed, step, run.processes.rank]).generate_state(1)[0]))
     size = run.recipe.train.batch_size
     with run.autocast():
-        output = model(batch.inputs)
+        output = model(batch.inputs, batch.places)
         zero = torch.zeros((), device=run.device)
         losses = [va_loss(output.va[modality], batch.labels[modality], size) if modality in output.va else zero for modality in MODALITIES]
         losses.append(similarity_loss(output.similarity, batch.scores, size) if output.similarity is not None else zero)
@@ -189,23 +197,28 @@ def make_batch(run: Session, step: int) -> Batch:
     """This process's share of a step."""
     rows, scores = run.pairing(step)
     share = run.processes.share(len(rows))
-    columns = {modality: at for at, modality in enumerate(MODALITIES) if modality in run.model.modalities}
-    index = {modality: rows[share, at] for modality, at in columns.items()}
-    inputs = {modality: run.features["train"][modality](found) for modality, found in index.items()}
-    labels = {modality: run.train_va[modality][found] for modality, found in index.items()}
-    if run.recipe.train.mixup:
-        rng = np.random.default_rng([run.recipe.train.seed, step, _MIXUP])
-        others, part = rows[rng.permutation(len(rows))], rng.beta(run.recipe.train.mixup, run.recipe.train.mixup, len(rows))
-        for modality in {"image", "music"} & set(inputs):  # words are numbers of words: they have no middle
-            other, weight = others[share, columns[modality]], np.maximum(part, 1 - part)[share, None].astype(np.float32)
-            mate = run.features["train"][modality](other)
-            inputs[modality] = mix(inputs[modality], mate, weight)
-            labels[modality] = weight * labels[modality] + (1 - weight) * run.train_va[modality][other]
-        scores = scores_of(labels, run.sigma)
-    else:
-        scores = scores[share]
+    inputs, places, labels = {}, {}, {}
+    for column, modality in enumerate(MODALITIES):
+        if modality not in run.model.modalities:
+            continue
+        # Row i has what row i + count has: what is the same is read, mixed and computed once.
+        count = min(int(run.recipe.pairs.distinct.get(modality, len(rows))), len(rows))
+        slots, place = np.unique(np.arange(len(rows))[share] % count, return_inverse=True)
+        index = rows[slots, column]
+        inputs[modality], labels[modality] = run.features["train"][modality](index), run.train_va[modality][index]
+        if run.recipe.train.mixup and modality != "text":  # words are numbers of words: they have no middle
+            rng = np.random.default_rng([run.recipe.train.seed, step, _MIXUP, column])
+            part = rng.beta(run.recipe.train.mixup, run.recipe.train.mixup, count)[slots, None].astype(np.float32)
+            weight, mates = np.maximum(part, 1 - part), rows[rng.permutation(count)[slots], column]
+            inputs[modality] = mix(inputs[modality], run.features["train"][modality](mates), weight)
+            labels[modality] = weight * labels[modality] + (1 - weight) * run.train_va[modality][mates]
+        labels[modality] = labels[modality][place]
+        if count < len(rows):
+            places[modality] = torch.from_numpy(place).to(run.device)
+    scores = scores_of(labels, run.sigma) if run.recipe.train.mixup else scores[share]
     return Batch(
         {modality: value.to(run.device) if isinstance(value, torch.Tensor) else value for modality, value in inputs.items()},
+        places,
         {modality: torch.from_numpy(value).to(run.device) for modality, value in labels.items()},
         torch.from_numpy(scores).to(run.device),
     )

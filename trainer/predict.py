@@ -135,7 +135,7 @@ class Predictor:
             raise ValueError(f"frames must be (N, H, W, 3) uint8, not {frames.shape} {frames.dtype}")
 
         def raw(part: slice) -> torch.Tensor:
-            return torch.from_numpy(np.ascontiguousarray(frames[part])).to(self.device).permute(0, 3, 1, 2)
+            return _tensor(frames[part]).to(self.device).permute(0, 3, 1, 2)
 
         va, vectors = self._predict("image", len(frames), raw)
         return (va, vectors) if embeddings else va
@@ -212,8 +212,7 @@ class Predictor:
             for picture in batch:
                 if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != np.uint8:
                     raise ValueError(f"a picture must be (H, W, 3) uint8, not {picture.shape} {picture.dtype}")
-                plain = np.ascontiguousarray(picture)
-                yield torch.from_numpy(plain if plain.flags.writeable else plain.copy()).to(self.device).permute(2, 0, 1)
+                yield _tensor(picture).to(self.device).permute(2, 0, 1)
 
         with torch.inference_mode():
             for first in pictures:
@@ -227,3 +226,8 @@ class Predictor:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
             predicted, embedded = self._model.predict(modality, raw)
         return predicted.float().cpu().numpy(), embedded.float().cpu().numpy()
+
+
+def _tensor(pictures: np.ndarray) -> torch.Tensor:
+    plain = np.ascontiguousarray(pictures)
+    return torch.from_numpy(plain if plain.flags.writeable else plain.copy())  # torch warns of what it must not write to

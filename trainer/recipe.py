@@ -56,6 +56,8 @@ class PairsRecipe:
     matching: str = _of("random", choices=("random", "imemnet", "zhao2020"))
     # source -> how often its rows are drawn, relative to others of its modality
     shares: dict[str, float] = field(default_factory=dict, metadata={"rule": Setting(dict, 0)})
+    # modality -> how many different rows of it a step has, each in several pairs: a small set is then not seen too often
+    distinct: dict[str, float] = field(default_factory=dict, metadata={"rule": Setting(dict, 1)})
 
 
 @dataclass(frozen=True)
@@ -172,8 +174,11 @@ def _check_together(recipe: Recipe, where: str) -> None:
         if (modality, tower) not in BACKBONES:
             having = ", ".join(f"{name} ({kind})" for kind, name in BACKBONES)
             raise RecipeError(f"{where}: train.finetune: {modality!r}: its tower is {tower!r}: only {having} have a backbone to fine-tune")
-    if recipe.pairs.matching != "random" and (recipe.train.mixup or recipe.pairs.shares):
-        raise RecipeError(f"{where}: train.mixup and pairs.shares go with pairs.matching 'random' alone, not {recipe.pairs.matching!r}")
+    if recipe.pairs.matching != "random" and (recipe.train.mixup or recipe.pairs.shares or recipe.pairs.distinct):
+        raise RecipeError(
+            f"{where}: train.mixup, pairs.shares and pairs.distinct go with pairs.matching 'random' alone, not {recipe.pairs.matching!r}"
+        )
+    _refuse_unknown(recipe.pairs.distinct, MODALITIES, where, "pairs.distinct.")
     if recipe.pairs.matching != "random" and not {"image", "music"} <= set(recipe.towers):
         raise RecipeError(f"{where}: pairs.matching: {recipe.pairs.matching!r} needs an image and a music tower: use 'random'")
 

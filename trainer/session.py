@@ -227,7 +227,10 @@ def begin(job: Job, processes: Processes, device: torch.device, model: MMVA, dat
     sigma = mean_distance(train.image_va(), train.clip_va()) if train.images and train.clips else None
     if sigma == 0:
         raise DataError(f"{job.data}: all labels of the training split are the same: there is nothing to learn; check the CSVs")
-    pairing = training_pairs(recipe.pairs.matching, train, sigma, recipe.train.batch_size, recipe.train.seed, job.data, recipe.pairs.shares)
+    pairs = recipe.pairs
+    pairing = training_pairs(
+        pairs.matching, train, sigma, recipe.train.batch_size, recipe.train.seed, job.data, pairs.shares, pairs.distinct
+    )
     features = {name: sources(model, part, data.caches, data.keys_of, data.pool, views=True) for name, part in parts.items()}
     for modality in model.modalities:
         if modality not in model.finetuned and hasattr(model.tower(modality), "fit"):

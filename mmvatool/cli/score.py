@@ -209,7 +209,7 @@ class _Json:
 
 
 class _Csv:
-    """Rows as they come. Bytes of names that are not UTF-8 come out as they are."""
+    """Rows as they come, in UTF-8; bytes of names that are not are escaped as in JSON."""
 
     def __init__(self) -> None:
         self._row("input", "kind", "t_s", "valence", "arousal", "model")
@@ -227,7 +227,7 @@ class _Csv:
     def _row(self, *cells: Any) -> None:
         row = io.StringIO()
         csv.writer(row, lineterminator="\n").writerow(cells)
-        click.echo(row.getvalue().encode("utf-8", "surrogateescape"), nl=False)
+        click.echo(row.getvalue().encode("utf-8", "backslashreplace"), nl=False)
 
 
 class _Table:

@@ -125,7 +125,9 @@ def read_steps(info: SoundInfo, every_s: float, window_s: float, rate_hz: int, *
             held = np.concatenate(blocks)
             if ended and past < least:
                 if not past:
-                    raise SilentError(info.path, f"its sound cannot be decoded ({ffmpeg.last_words(reader.errors())}): get it again")
+                    said = reader.errors()
+                    problem = f"its sound cannot be decoded ({ffmpeg.last_words(said)})" if said.strip() else "holds not a sample of sound"
+                    raise SilentError(info.path, f"{problem}: get it again")
                 raise MediaError(info.path, f"has {past / rate_hz:.3f} s of sound: at least {least_s:g} s are needed")
             last = past < (step + 1.5) * every
             centre = (step * every + (past if last else (step + 1) * every)) / 2

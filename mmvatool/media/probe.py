@@ -142,13 +142,13 @@ def probe(path: Path) -> MediaInfo:
     return _probe_video(path, headers.read(path, "a video file"))
 
 
-def look(path: Path) -> MediaInfo | SoundInfo:
-    """Probe a video or an audio file by its content. Cover art does not make a video.
+def look(path: Path, wanted: str = "a sound or video file") -> MediaInfo | SoundInfo:
+    """Probe a video or an audio file by its content; an error asks for what is `wanted`. Cover art does not make a video.
 
     Raises:
         MediaError: not there, empty, unreadable, a picture, or without sound and moving picture.
     """
-    said = headers.read(path, "a sound or video file")
+    said = headers.read(path, wanted)
     if said.heard and not said.videos:
         return SoundInfo(path, said.container, _audio_stream(said.heard), said.stated_s, said.tags)
     return _probe_video(path, said)

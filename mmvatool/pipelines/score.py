@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from mmvatool.errors import MediaError, SettingsError
-from mmvatool.kinds import PICTURE_SUFFIXES, SOUND_SUFFIXES, VIDEO_SUFFIXES
+from mmvatool.kinds import MEDIA_SUFFIXES, PICTURE_SUFFIXES
 from mmvatool.media.audio import SilentError
 from mmvatool.media.probe import MediaInfo, SoundInfo, look
 from mmvatool.pipelines import pictures
@@ -31,7 +31,7 @@ UNKNOWN = "no word of it is known"
 # A text is scored by its beginning: the towers read some hundred words, and a line may be a whole library.
 LONGEST_TEXT = 10_000
 CHUNK = 64  # files, or 16 times as many texts, between two answers
-MOST_READERS = 4  # threads that decode pictures: each holds one of full size, and one more waits
+READERS = min(4, os.cpu_count() or 1)  # threads that decode pictures; each holds one of full size
 _PLACES = 6
 
 _Item = TypeVar("_Item")
@@ -156,7 +156,7 @@ def score(
         check_window_s(towers("music"), window_s)
     total = len(paths) if isinstance(paths, Collection) else 0
     done = 0
-    with progress("files", total) as scored, ThreadPoolExecutor(min(MOST_READERS, os.cpu_count() or 1)) as pool:
+    with progress("files", total) as scored, ThreadPoolExecutor(READERS) as pool:
         for chunk in _chunks(map(Path, paths), CHUNK):
             yield from _score_files(chunk, towers, pool, every_s, window_s)
             done += len(chunk)
@@ -189,13 +189,13 @@ def _score_files(
 
 def _look(path: Path) -> MediaInfo | SoundInfo | Exception | None:
     """What a file is: None for a picture."""
+    suffix = path.suffix.lower()
+    if suffix in PICTURE_SUFFIXES or (suffix not in MEDIA_SUFFIXES and pictures.is_picture(path)):
+        return None
     try:
-        picture = path.suffix.lower() in PICTURE_SUFFIXES
-        if not picture and path.suffix.lower() not in SOUND_SUFFIXES | VIDEO_SUFFIXES:
-            picture = pictures.is_picture(path)
-        return None if picture else look(path)
+        return look(path, "a picture, a sound or a video (words go to --text-file)")
     except Exception as error:
-        return error
+        return None if pictures.is_picture(path) else error
 
 
 def _score_pictures(paths: list[Path], towers: Towers, pool: ThreadPoolExecutor) -> list[Score | Failure]:
@@ -298,9 +298,9 @@ def _unknown(predictor: "Predictor", texts: list[str]) -> list[bool]:
 
 
 def _ahead(pool: ThreadPoolExecutor, make: Callable[[_Item], _Made], items: Iterable[_Item]) -> Iterator[_Made]:
-    """As `map`, in the pool's threads, a few items ahead: what is made but not yet taken is bounded."""
+    """As `map`, in the pool's threads, an item a thread ahead: what is made but not yet taken is bounded."""
     left = iter(items)
-    running: list[Future[_Made]] = [pool.submit(make, item) for item in itertools.islice(left, MOST_READERS)]
+    running: list[Future[_Made]] = [pool.submit(make, item) for item in itertools.islice(left, READERS)]
     try:
         while running:
             made = running.pop(0).result()

@@ -50,9 +50,19 @@ class RandomPairing:
         seed: of the training.
         shares: source -> how often its rows are drawn, relative to the other sources of its modality that are named here; all
             sources of a modality are named, or none: then every row is drawn equally often.
+        distinct: modality -> how many different rows of it a step has at most: row i of a step has the same as row i + distinct.
     """
 
-    def __init__(self, train: Manifest, sigma: float | None, batch: int, seed: int, shares: Mapping[str, float] | None = None) -> None:
+    def __init__(
+        self,
+        train: Manifest,
+        sigma: float | None,
+        batch: int,
+        seed: int,
+        shares: Mapping[str, float] | None = None,
+        distinct: Mapping[str, float] | None = None,
+    ) -> None:
+        self._distinct = distinct or {}
         self._train, self._sigma, self._batch, self._seed = train, sigma, batch, seed
         self._va = {modality: train.va(modality) for modality in ("image", "music", "text")}
         self._shares = {modality: _shares(train, modality, shares or {}) for modality in self._va}
@@ -67,6 +77,8 @@ class RandomPairing:
             count, share = len(train.rows(modality)), self._shares[modality]
             if share is not None or (modality == "text" and train.texts):
                 rows[:, column] = np.random.default_rng([self._seed, step, column]).choice(count, self._batch, p=share)
+            if modality in self._distinct:
+                rows[:, column] = np.resize(rows[: int(self._distinct[modality]), column], self._batch)
         if self._sigma is None:
             return rows, np.zeros(len(rows), np.float32)
         return rows, scores_of({modality: va[rows[:, at]] for at, (modality, va) in enumerate(self._va.items())}, self._sigma)
@@ -107,7 +119,14 @@ class FixedPairing:
 
 
 def training_pairs(
-    matching: str, train: Manifest, sigma: float | None, batch: int, seed: int, folder: Path, shares: Mapping[str, float] | None = None
+    matching: str,
+    train: Manifest,
+    sigma: float | None,
+    batch: int,
+    seed: int,
+    folder: Path,
+    shares: Mapping[str, float] | None = None,
+    distinct: Mapping[str, float] | None = None,
 ) -> Pairing:
     """The pairing a recipe asks for.
 
@@ -119,14 +138,14 @@ def training_pairs(
         batch: global batch size.
         seed: of the training.
         folder: the data folder.
-        shares: of the sources, for "random" alone, see `RandomPairing`.
+        shares, distinct: for "random" alone, see `RandomPairing`.
 
     Raises:
         DataError: texts without clips of their own in fixed pairs; a matching file that is damaged, or none of the three is there or has a pair of the training split.
     """
     match matching:
         case _ if matching == "random" or sigma is None:
-            return RandomPairing(train, sigma, batch, seed, shares)
+            return RandomPairing(train, sigma, batch, seed, shares, distinct)
         case _ if train.texts:
             raise DataError(
                 f"{folder}: pairs.matching={matching} pairs clips with their captions, which {TEXT_CSV} is not: set it to random"

@@ -131,14 +131,17 @@ class MMVA(nn.Module):
         """How the names of the tensors begin that a checkpoint leaves out: those of frozen published backbones."""
         return tuple(f"towers.{modality}.backbone." for modality in self.frozen_modalities() if self.tower(modality).published)
 
-    def forward(self, inputs: Mapping[str, Any]) -> Output:
+    def forward(self, inputs: Mapping[str, Any], places: Mapping[str, torch.Tensor] | None = None) -> Output:
         """Predict a training batch.
 
         Args:
             inputs: modality -> features, or for a fine-tuned tower its preprocessed batch.
+            places: modality -> which of its inputs each row has (n,), where rows share them.
         """
         embeddings = {modality: self.embed(modality, inputs[modality]) for modality in self.modalities}
         va = {modality: self.heads[modality](embedding) for modality, embedding in embeddings.items()}
+        for modality, place in (places or {}).items():
+            embeddings[modality], va[modality] = embeddings[modality][place], va[modality][place]
         return Output(va, embeddings, self.similarity_of(embeddings) if self.similarity is not None else None)
 
     def embed(self, modality: str, inputs: Any) -> torch.Tensor:
