@@ -19,10 +19,11 @@ _API = {
     "Summary": "mmvatool.pipelines.summarize",
     "prompt": "mmvatool.pipelines.prompt",
     "score": "mmvatool.pipelines.score",
+    "search": "mmvatool.pipelines.search",
     "summarize": "mmvatool.pipelines.summarize",
 }
 
-__all__ = ["Failure", "Prompted", "Score", "Settings", "Summary", "__version__", "prompt", "score", "summarize"]
+__all__ = ["Failure", "Prompted", "Score", "Settings", "Summary", "__version__", "prompt", "score", "search", "summarize"]
 
 
 def __getattr__(name: str) -> Any:

@@ -5,6 +5,8 @@ MmvatoolError
 ├── MediaError       an input that cannot be read as what it should be
 ├── PlanError        a selection that cannot be made (a budget under one frame, kept ranges over the budget)
 ├── OutputError      a target that exists or cannot be written
+├── LibraryError     an index of music that cannot be used
+├── QueryError       a search that cannot be made
 └── RenderError      a rendering that failed or did not pass its check
 """
 
@@ -42,3 +44,11 @@ class OutputError(FileError):
 
 class RenderError(FileError):
     """A rendering that failed or did not pass its check."""
+
+
+class LibraryError(FileError):
+    """An index of music that cannot be used."""
+
+
+class QueryError(MmvatoolError):
+    """A search that cannot be made."""

@@ -22,6 +22,7 @@ COMMANDS = {
     "evaluate": "mmvatool.cli.evaluate",
     "prompt": "mmvatool.cli.prompt",
     "score": "mmvatool.cli.score",
+    "search": "mmvatool.cli.search",
     "summarize": "mmvatool.cli.summarize",
     "train": "mmvatool.cli.train",
 }

@@ -11,6 +11,7 @@ import click
 from mmvatool.cli.console import clean
 from mmvatool.errors import FileError, MediaError
 from mmvatool.kinds import MEDIA_SUFFIXES, VIDEO_SUFFIXES
+from mmvatool.naming import natural
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,7 @@ def _look_up(text: str, path: Path, suffixes: Collection[str]) -> list[Path]:
     """What one path gives: itself, the files with a suffix in a folder, or the matches of a pattern."""
     if path.is_dir():
         inside = (file for file in path.iterdir() if file.suffix.lower() in suffixes and not file.name.startswith("."))
-        return sorted((file for file in inside if file.is_file()), key=_natural)
+        return sorted((file for file in inside if file.is_file()), key=natural)
     if path.exists():
         return [path]
     if not re.search(r"[*?[]", text):
@@ -105,7 +106,7 @@ def _look_up(text: str, path: Path, suffixes: Collection[str]) -> list[Path]:
     matches = [file for name in glob.glob(text, recursive=True) if (file := Path(name)).is_file()]  # noqa: PTH207
     if not matches:
         raise _NotThereError(path, "no file matches this pattern: check it")
-    return sorted(matches, key=_natural)
+    return sorted(matches, key=natural)
 
 
 def _identity(path: Path) -> Path:
@@ -145,9 +146,3 @@ def plan_jobs(files: list[Path], output: str | None, default_suffix: str, *, sev
         if other is not file:
             raise click.UsageError(clean(f"{other} and {file} would both write {target}: run them apart, or rename one"))
     return [Job(file, target) for file, target in zip(files, targets, strict=True)]
-
-
-def _natural(path: Path) -> tuple[list[list[tuple[bool, int, str]]], str]:
-    """clip before clip2 before clip10, folder by folder; what differs in zeros or case alone by its spelling."""
-    pieces = [re.split(r"(\d+)", name) for name in (*path.parent.parts, path.stem)]
-    return [[(part.isdecimal(), int(part) if part.isdecimal() else 0, part.lower()) for part in parts] for parts in pieces], str(path)

@@ -60,21 +60,21 @@ class TimeRange(click.ParamType):
             self.fail(f"{value!r} is not a range of time: write 1:20-1:35, the end after the start", param, ctx)
 
 
-class Va(click.ParamType):
-    """Valence and arousal, each in [0, 1]."""
+class VA(click.ParamType):
+    """VALENCE,AROUSAL."""
 
     name = "valence,arousal"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, float]:
-        """Text to two numbers."""
+        """Text to two numbers in [0, 1]."""
         if isinstance(value, tuple):
             return value
         try:
             valence, arousal = map(float, value.split(","))
         except ValueError:
-            valence = arousal = -1.0
+            self.fail(f"{value!r} is not a valence and an arousal: write 0.3,0.8", param, ctx)
         if not (0 <= valence <= 1 and 0 <= arousal <= 1):
-            self.fail(f"{value!r} is not valence and arousal: write two numbers from 0 to 1 such as 0.3,0.8", param, ctx)
+            self.fail(f"{value!r}: valence and arousal lie between 0 and 1", param, ctx)
         return valence, arousal
 
 

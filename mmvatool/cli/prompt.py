@@ -12,7 +12,7 @@ import click
 from mmvatool.cli import EXIT_FAILED, EXIT_PARTLY
 from mmvatool.cli.console import Reporter, clean, explain
 from mmvatool.cli.inputs import find_files
-from mmvatool.cli.options import Va, model_options, output_options
+from mmvatool.cli.options import VA, model_options, output_options
 from mmvatool.kinds import PICTURE_SUFFIXES
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("pictures", nargs=-1, type=click.Path(), metavar="[PICTURE|FOLDER]...")
-@click.option("--va", type=Va(), multiple=True, help="Valence and arousal in place of a picture, e.g. 0.3,0.8. Repeatable.")
+@click.option("--va", type=VA(), multiple=True, help="Valence and arousal in place of a picture, e.g. 0.3,0.8. Repeatable.")
 @click.option("--top", type=click.IntRange(1), default=1, show_default=True, help="How many prompts, the nearest first.")
 @click.option(
     "--seed",

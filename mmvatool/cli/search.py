@@ -1,0 +1,154 @@
+"""`mmvatool search`."""
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from mmvatool.cli import EXIT_PARTLY
+from mmvatool.cli.console import Reporter, clean, clock
+from mmvatool.cli.options import VA, model_options, output_options
+
+if TYPE_CHECKING:
+    from mmvatool.pipelines.search import Found, Query
+    from trainer import Predictor
+
+
+@click.command()
+@click.argument("words", nargs=-1, metavar="[WORDS]...")
+@click.option(
+    "--library",
+    required=True,
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="The folder of music to search, with all below it.",
+)
+@click.option(
+    "--like",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Instead of words: find what feels like this picture, song or video (whose pictures count).",
+)
+@click.option("--va", type=VA(), help="Instead of words: find what is near this valence and arousal, each from 0 to 1.")
+@click.option("--top", type=click.IntRange(min=1), default=10, show_default=True, help="How many tracks at most.")
+@click.option(
+    "--index",
+    "index_file",
+    type=click.Path(),
+    metavar="FILE",
+    help="Where what was heard is kept, for all libraries.  [default: library.sqlite3 in the user's cache folder]",
+)
+@click.option("--paths", is_flag=True, help="Print the paths alone, one a line.")
+@click.option("-0", "--print0", is_flag=True, help="Print the paths alone, each ended by a NUL, for xargs -0.")
+@model_options
+@output_options
+def search(
+    words: tuple[str, ...],
+    library: Path,
+    like: Path | None,
+    va: tuple[float, float] | None,
+    top: int,
+    index_file: str | None,
+    paths: bool,
+    print0: bool,
+    model: str,
+    device: str,
+    batch_size: int,
+    precision: str,
+    as_json: bool,
+    quiet: bool,
+    verbose: bool,
+    debug: bool,
+) -> int:
+    """Find the music that feels like words, a picture, a song or a video.
+
+    Ranks the tracks of a folder by how near their mean valence and arousal lie to those of what is looked for: score is
+    exp(-distance / sigma), Eq. 1 of the MMVA paper. The first run listens to all of the music; later ones only to what is
+    new or has changed.
+
+    \b
+    Examples:
+      mmvatool search "something dreamy for a sunset" --library music/
+      mmvatool search --like photo.jpg --library music/ --top 3 --json
+      mmvatool search --va 0.3,0.8 --library music/ --print0 | xargs -0 mpv
+    """
+    if as_json + paths + print0 > 1:
+        raise click.UsageError("--json, --paths and --print0 each say what is printed: give one")
+    reporter = Reporter(0 if quiet else 2 if verbose else 1)
+
+    from mmvatool.pipelines.search import Query
+    from mmvatool.pipelines.search import search as search_music
+
+    query = Query(" ".join(words) if words else None, like, va)
+    predictor = _load(query, model, device, precision, batch_size)
+    with reporter.progress() as progress:
+        found = search_music(
+            query.text,
+            like=query.like,
+            va=query.va,
+            library=library,
+            top=top,
+            index_file=index_file,
+            predictor=predictor,
+            progress=progress,
+        )
+    for failure in found.failures:
+        reporter.error(str(failure))
+    _tell(found, predictor, reporter)
+    if as_json:
+        click.echo(json.dumps(found.to_json(), indent=2))
+    elif paths or print0:
+        _print_paths(found, b"\0" if print0 else b"\n")
+    else:
+        _print_table(found, library)
+    return EXIT_PARTLY if found.failures else 0
+
+
+def _load(query: "Query", model: str, device: str, precision: str, batch_size: int) -> "Predictor":
+    """The model with the towers that are needed; what --like names is only known when it is opened."""
+    from trainer import Predictor
+
+    modalities = None if query.like else ("music", "text") if query.text else ("music",)
+    return Predictor.load(model, device=device, precision=precision, batch_size=batch_size, modalities=modalities)
+
+
+def _tell(found: "Found", predictor: "Predictor", reporter: Reporter) -> None:
+    seen = found.indexed
+    reporter.detail(
+        f"{seen.tracks} track{'s' if seen.tracks != 1 else ''}: {seen.added} added, {seen.changed} changed, {seen.moved} moved, {seen.unchanged} unchanged, "
+        f"{seen.removed} removed; {seen.felt} heard"
+    )
+    if predictor.sigma is None:
+        reporter.say(f"{found.model} has no sigma: ranked by distance, without a score")
+    if found.is_far:
+        reporter.say(f"Nothing in the library is near: the nearest track lies {found.hits[0].distance:.2f} away")
+
+
+def _print_paths(found: "Found", end: bytes) -> None:
+    for hit in found.hits:
+        path = os.fsencode(hit.path)
+        click.echo((b"./" if path.startswith(b"-") else b"") + path + end, nl=False)
+
+
+def _print_table(found: "Found", library: Path) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    valence, arousal = found.va.tolist()
+    table = Table(title=clean(f"nearest to valence {valence:.3f}, arousal {arousal:.3f} in {library}"), title_justify="left")
+    table.add_column("", justify="right")
+    table.add_column("track", overflow="fold")
+    for name in ("score", "distance", "valence", "arousal", "length"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for place, hit in enumerate(found.hits, start=1):
+        table.add_row(
+            str(place),
+            clean(str(hit.path.relative_to(library))),
+            "-" if hit.score is None else f"{hit.score:.3f}",
+            f"{hit.distance:.3f}",
+            f"{hit.valence:.3f}",
+            f"{hit.arousal:.3f}",
+            clock(hit.duration_s),
+        )
+    Console(markup=False, emoji=False, highlight=False).print(table)

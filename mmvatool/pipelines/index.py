@@ -1,0 +1,292 @@
+"""Bring a library's index up to date with a folder of music: walk -> compare -> hash -> decode and predict -> store.
+
+A file whose size and time are those of the last time is not opened. One that is new or has changed is hashed, and heard only if
+no file with the same bytes was heard by this model before. Each track is stored as soon as it is felt, so that a run that is
+killed loses the tracks in work alone.
+"""
+
+import hashlib
+import os
+import re
+import threading
+from collections import Counter, deque
+from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from mmvatool.errors import FileError, MediaError
+from mmvatool.library import Library, Stamp
+from mmvatool.media.probe import MediaInfo, look
+from mmvatool.naming import natural
+from mmvatool.pipelines.curves import MUSIC_EVERY_S, music_curve
+from mmvatool.pipelines.progress import Progress, no_progress
+from mmvatool.selection import Curve
+from trainer.errors import TrainerError
+
+if TYPE_CHECKING:
+    from trainer import Predictor
+
+MUSIC_SUFFIXES = (".mp3", ".flac", ".ogg", ".opus", ".m4a", ".wav", ".aiff", ".aif", ".aac", ".wma")
+WORKERS = 2  # one file is decoded while another is predicted
+_OWN = re.compile(rb"\.(summary|soundtrack)\.[^.]+$")
+
+
+@dataclass(frozen=True)
+class Indexed:
+    """What a run over a folder found: numbers of files, and those that cannot be heard with the reason.
+
+    `added` are new; `changed` have another content than before; `moved` are new under their name and known by their content,
+    which another name had until now; `removed` are there no more under any name; `felt` is how many were decoded and predicted.
+    """
+
+    added: int
+    changed: int
+    moved: int
+    unchanged: int
+    removed: int
+    felt: int
+    broken: tuple[FileError, ...]
+
+    @property
+    def tracks(self) -> int:
+        """How many can be found now."""
+        return self.added + self.changed + self.moved + self.unchanged
+
+
+@dataclass(frozen=True)
+class MusicFile:
+    """A file of the walk: its absolute path without links, its name as the user would write it, and what it looked like."""
+
+    path: bytes
+    shown: Path
+    stamp: Stamp
+
+
+def index(root: Path | str, library: Library, predictor: "Predictor", *, progress: Progress = no_progress) -> Indexed:
+    """Bring the index up to date with all music below a folder.
+
+    Args:
+        root: the folder.
+        library: the index.
+        predictor: with a music tower.
+        progress: told how many of the files that must be looked into are done.
+
+    Returns:
+        What was found. A file that is broken is remembered with its size and time and is not tried again until they change;
+        one that could not be read (permissions, changed meanwhile) is tried each time.
+
+    Raises:
+        MediaError: the folder is not there.
+        CheckpointError: the model has no music tower.
+        LibraryError: the index cannot be used.
+    """
+    root = Path(root)
+    model = model_key(predictor)
+    found, errors = walk(root)
+    known = library.files(real_path(root), model)
+    gone = known.keys() - {file.path for file in found}
+    if gone:
+        library.remove(gone)
+    left = Counter(known[path].content for path in gone)
+    counts: Counter[str] = Counter()
+    todo: list[MusicFile] = []
+    for file in found:
+        before = known.get(file.path)
+        if before is None or before.stamp != file.stamp or not (before.felt or before.error):
+            todo.append(file)
+        elif before.error:
+            errors.append(MediaError(file.shown, before.error))
+        else:
+            counts["unchanged"] += 1
+
+    def count(file: MusicFile, content: int) -> None:
+        before = known.get(file.path)
+        if before is not None:
+            counts["unchanged" if before.content == content else "changed"] += 1
+        elif left[content] > 0:
+            left[content] -= 1
+            counts["moved"] += 1
+        else:
+            counts["added"] += 1
+
+    def store(file: MusicFile, digest: bytes, heard: "Future[tuple[float, Curve]]") -> None:
+        try:
+            duration_s, curve = heard.result()
+            meanwhile = _stamp(os.stat(file.path))  # noqa: PTH116 - bytes
+        except TrainerError:
+            raise
+        except Exception as error:  # whatever it is, the other files go on
+            errors.append(_named(error, file.shown))
+            if isinstance(error, MediaError):
+                library.put_broken(file.path, file.stamp, error.problem)
+            return
+        if meanwhile != file.stamp:
+            errors.append(MediaError(file.shown, "changed while it was read: run again when it is whole"))
+            return
+        count(file, library.put_felt(file.path, file.stamp, digest, duration_s, model, curve.times_s, curve.va))
+
+    with progress("indexing", len(todo)) as indexed, _listeners(predictor) as submit:
+        working: dict[Future[tuple[float, Curve]], tuple[bytes, list[MusicFile]]] = {}
+        done = 0
+
+        def collect(at_most: int) -> None:
+            """Store what is felt until no more than so many are being heard."""
+            nonlocal done
+            while len(working) > at_most:
+                for future in wait(working, return_when=FIRST_COMPLETED).done:
+                    digest, files = working.pop(future)
+                    for file in files:
+                        store(file, digest, future)
+                    counts["felt"] += future.exception() is None
+                    done += len(files)
+                    indexed(done)
+
+        for file in todo:
+            try:
+                digest = _hash(file.path)
+            except OSError as error:
+                errors.append(_named(error, file.shown))
+                done += 1
+                continue
+            content = library.content(digest, model)
+            twins = next((files for other, files in working.values() if other == digest), None)
+            if content is not None and content.felt:
+                library.put(file.path, file.stamp, content.id)
+                count(file, content.id)
+                done += 1
+                indexed(done)
+            elif twins is not None:  # a copy of what is being heard
+                twins.append(file)
+            else:
+                working[submit(file.shown)] = digest, [file]
+                collect(at_most=WORKERS)  # one more than are in work: no worker waits for this loop
+        collect(at_most=0)
+    return Indexed(
+        added=counts["added"],
+        changed=counts["changed"],
+        moved=counts["moved"],
+        unchanged=counts["unchanged"],
+        removed=len(gone) - counts["moved"],
+        felt=counts["felt"],
+        broken=tuple(sorted(errors, key=lambda error: natural(error.path))),
+    )
+
+
+def model_key(predictor: "Predictor") -> str:
+    """What curves are kept under: equal keys mean equal numbers."""
+    return predictor.fingerprint + ("" if predictor.precision == "float32" else f":{predictor.precision}")
+
+
+def real_path(root: Path) -> bytes:
+    """How the index knows a folder: absolute and without links."""
+    return os.fsencode(root.resolve())
+
+
+def walk(root: Path) -> tuple[list[MusicFile], list[FileError]]:
+    """All music below a folder: links are followed, each folder is visited once, under its own name where it has one there.
+
+    Hidden files and folders and this tool's own outputs are left out.
+
+    Returns:
+        The files, and an error for each folder and file that cannot be read.
+
+    Raises:
+        MediaError: the folder is not there.
+    """
+    if not root.is_dir():
+        raise MediaError(root, "no such folder: name one with music in it")
+    real = real_path(root)
+    files: list[MusicFile] = []
+    errors: list[FileError] = []
+    visited: set[tuple[int, int]] = set()
+    folders, links = deque([b""]), deque[bytes]()
+    while folders or links:
+        inside = folders.popleft() if folders else links.popleft()
+        folder = os.path.join(real, inside)  # noqa: PTH118 - bytes
+        try:
+            status = os.stat(folder)  # noqa: PTH116
+            if (status.st_dev, status.st_ino) in visited:
+                continue
+            visited.add((status.st_dev, status.st_ino))
+            entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+        except OSError as error:
+            errors.append(_named(error, root / os.fsdecode(inside)))
+            continue
+        for entry in entries:
+            name = os.path.join(inside, entry.name)  # noqa: PTH118
+            music = entry.name.lower().endswith(tuple(suffix.encode() for suffix in MUSIC_SUFFIXES)) and not _OWN.search(entry.name)
+            if entry.name.startswith(b"."):
+                continue
+            try:
+                if entry.is_dir():
+                    (links if entry.is_symlink() else folders).append(name)
+                elif music and entry.is_file():
+                    files.append(MusicFile(entry.path, root / os.fsdecode(name), _stamp(entry.stat())))
+            except OSError as error:  # a link to itself, say
+                if music:
+                    errors.append(_named(error, root / os.fsdecode(name)))
+    return files, errors
+
+
+def _stamp(status: os.stat_result) -> Stamp:
+    return Stamp(status.st_size, status.st_mtime_ns)
+
+
+def _hash(path: bytes) -> bytes:
+    with open(path, "rb") as file:  # noqa: PTH123 - bytes
+        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=20)).digest()
+
+
+def _named(error: Exception, shown: Path) -> FileError:
+    """An error in the words of a file's own, under the name that the user knows."""
+    if isinstance(error, FileError):
+        return MediaError(shown, error.problem)
+    if isinstance(error, OSError) and error.strerror:
+        return MediaError(shown, f"cannot be read ({error.strerror}): check its name and permissions")
+    return MediaError(shown, f"failed unexpectedly ({type(error).__name__}: {error}): please report it if the machine is well")
+
+
+class _Stopped(Exception):
+    """The run ends: what is being heard is dropped."""
+
+
+class _InTurn:
+    """A predictor for several threads: one predicts while another decodes."""
+
+    def __init__(self, predictor: "Predictor") -> None:
+        self._predictor = predictor
+        self._turn = threading.Lock()
+        self.stopped = threading.Event()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._predictor, name)
+
+    def music(self, windows: Any) -> Any:
+        with self._turn:
+            if self.stopped.is_set():
+                raise _Stopped
+            return self._predictor.music(windows)
+
+
+@contextmanager
+def _listeners(predictor: "Predictor") -> Iterator[Any]:
+    """A function that has a file heard by one of WORKERS threads: its length in seconds and its curve, as a future."""
+    in_turn = _InTurn(predictor)
+
+    def hear(path: Path) -> tuple[float, Curve]:
+        info = look(path)
+        curve = music_curve(info, cast("Predictor", in_turn), every_s=MUSIC_EVERY_S)
+        if isinstance(info, MediaInfo):
+            return info.duration_s, curve
+        # The centre of the last step tells where it ends, by what was decoded; headers lie.
+        return float(2 * curve.times_s[-1] - (len(curve.times_s) - 1) * MUSIC_EVERY_S), curve
+
+    pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="listener")
+    try:
+        yield lambda path: pool.submit(hear, path)
+    finally:
+        in_turn.stopped.set()
+        pool.shutdown(cancel_futures=True)

@@ -1,0 +1,206 @@
+"""`search`: the music of a folder that feels most like words, a picture, a song or a video (MMVA's Figure 3).
+
+query -> its VA -> index brought up to date -> distance of each track's mean VA -> Eq. 1's score -> ranking.
+"""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mmvatool.errors import FileError, QueryError, SettingsError
+from mmvatool.library import Library, Track
+from mmvatool.matching import rank
+from mmvatool.media.probe import MediaInfo, look
+from mmvatool.naming import natural
+from mmvatool.pipelines import pictures
+from mmvatool.pipelines.curves import image_curve, music_curve
+from mmvatool.pipelines.index import MUSIC_SUFFIXES, Indexed, index, model_key, real_path
+from mmvatool.pipelines.progress import Progress, no_progress
+
+if TYPE_CHECKING:
+    from trainer import Predictor
+
+DEFAULT_TOP = 10
+
+
+@dataclass(frozen=True)
+class Query:
+    """What is looked for: one of `text`, `like` and `va`.
+
+    Args:
+        text: words for a mood.
+        like: a picture, an audio file or a video (whose pictures count).
+        va: valence and arousal, each in [0, 1].
+
+    Raises:
+        SettingsError: none of them or several, empty words, or a VA outside of [0, 1].
+    """
+
+    text: str | None = None
+    like: Path | None = None
+    va: tuple[float, float] | None = None
+
+    def __post_init__(self) -> None:
+        if sum(given is not None for given in (self.text, self.like, self.va)) != 1:
+            raise SettingsError("what to look for: give either words, or --like FILE, or --va VALENCE,AROUSAL")
+        if self.text is not None and not self.text.strip():
+            raise SettingsError("what to look for: the words are empty")
+        if self.va is not None and not all(0 <= value <= 1 for value in self.va):
+            raise SettingsError(f"VA {self.va[0]:g},{self.va[1]:g}: both must lie between 0 and 1")
+
+
+@dataclass(frozen=True)
+class Hit:
+    """A track that was found: its distance from the query in VA, and Eq. 1's score, None for a model without a sigma."""
+
+    path: Path
+    score: float | None
+    distance: float
+    valence: float
+    arousal: float
+    duration_s: float
+
+
+@dataclass(frozen=True)
+class Found:
+    """The result of a search: the query with its VA (2,), the nearest tracks first, and what was seen of the library.
+
+    `is_far`: even the nearest track lies farther than matching.FAR.
+    """
+
+    query: Query
+    va: np.ndarray
+    hits: tuple[Hit, ...]
+    is_far: bool
+    indexed: Indexed
+    model: str
+
+    @property
+    def failures(self) -> tuple[FileError, ...]:
+        """Files of the library that cannot be heard."""
+        return self.indexed.broken
+
+    def to_json(self) -> dict[str, object]:
+        """The documented form (docs/formats.md)."""
+        given: dict[str, object] = {}
+        if self.query.text is not None:
+            given["text"] = self.query.text
+        if self.query.like is not None:
+            given["like"] = str(self.query.like)
+        valence, arousal = self.va.tolist()
+        return {
+            "query": {**given, "valence": round(valence, 6), "arousal": round(arousal, 6)},
+            "results": [
+                {
+                    "path": str(hit.path),
+                    "score": None if hit.score is None else round(hit.score, 6),
+                    "distance": round(hit.distance, 6),
+                    "valence": round(hit.valence, 6),
+                    "arousal": round(hit.arousal, 6),
+                    "duration_s": round(hit.duration_s, 3),
+                }
+                for hit in self.hits
+            ],
+            "failures": [{"input": str(error.path), "error": str(error)} for error in self.failures],
+            "model": self.model,
+        }
+
+
+def search(
+    text: str | None = None,
+    *,
+    library: Path | str,
+    like: Path | str | None = None,
+    va: tuple[float, float] | None = None,
+    top: int = DEFAULT_TOP,
+    index_file: Path | str | None = None,
+    predictor: "Predictor | None" = None,
+    progress: Progress = no_progress,
+) -> Found:
+    """Find the music of a folder that feels most like words, a file or a VA.
+
+    Args:
+        text: words for a mood; or give `like` or `va`.
+        library: a folder of music, with all below it. What was heard of it is kept in an index.
+        like: a picture, an audio file or a video, whose pictures count.
+        va: valence and arousal, each in [0, 1].
+        top: how many tracks, at least 1.
+        index_file: where the index lies; in the user's cache folder by default.
+        predictor: a loaded model; the bundled one by default.
+        progress: told how far it is.
+
+    Returns:
+        The nearest tracks by Eq. 1's score, that is by distance; equally near ones in the natural order of their names.
+
+    Raises:
+        SettingsError: not exactly one kind of query, or a number out of its bounds.
+        QueryError: the model knows no word of the text, or the folder has no music that can be heard.
+        MediaError: the folder is not there, or the file to be like cannot be read.
+        CheckpointError: the model has no tower for the query, or none for music.
+        LibraryError: the index cannot be used.
+    """
+    query = Query(text, None if like is None else Path(like), va)
+    if top < 1:
+        raise SettingsError(f"top {top}: must be at least 1")
+    library = Path(library)
+    if predictor is None:
+        from trainer import Predictor
+
+        predictor = Predictor.load()
+    wanted = feel_query(query, predictor)
+    with Library(index_file) as opened:
+        indexed = index(library, opened, predictor, progress=progress)
+        if not indexed.tracks:
+            raise QueryError(_no_music(library, indexed))
+        root, model = real_path(library), model_key(predictor)
+        means = opened.means(root, model)
+        ranking = rank(wanted, means.va, top, predictor.sigma)
+        tracks = {track.id: track for track in opened.tracks(means.ids[ranking.indices], model)}
+    hits = []
+    for place, number in enumerate(means.ids[ranking.indices].tolist()):
+        if number in tracks:  # else it was removed in the meantime
+            score = None if ranking.scores is None else float(ranking.scores[place])
+            hits.append(_hit(tracks[number], root, library, score, float(ranking.distances[place])))
+    hits.sort(key=lambda hit: (hit.distance, natural(hit.path)))
+    return Found(query, wanted, tuple(hits[:top]), ranking.is_far and bool(hits), indexed, predictor.name)
+
+
+def feel_query(query: Query, predictor: "Predictor") -> np.ndarray:
+    """The VA (2,) of a query: of a song or a video the mean over time.
+
+    Raises:
+        QueryError: the model knows no word of the text.
+        MediaError: the file cannot be read as a picture, sound or video.
+        CheckpointError: the model has no tower for it.
+    """
+    if query.va is not None:
+        return np.array(query.va, np.float32)
+    if query.text is not None:
+        tell = getattr(predictor, "unknown", None)  # not every model can tell
+        if tell is not None and all(tell([query.text])):
+            raise QueryError(
+                f"{query.text!r}: {predictor.name} knows no word of it: describe a mood in English, such as 'calm' or 'upbeat rock'"
+            )
+        return predictor.text([query.text])[0]
+    assert query.like is not None
+    if pictures.is_picture(query.like):
+        return predictor.image(np.array(pictures.read(query.like))[None])[0]
+    info = look(query.like)
+    curve = image_curve(info, predictor) if isinstance(info, MediaInfo) else music_curve(info, predictor)
+    return curve.va.mean(axis=0)
+
+
+def _hit(track: Track, root: bytes, library: Path, score: float | None, distance: float) -> Hit:
+    """A track under the name that the user knows: below the folder as it was given."""
+    path = library / os.path.relpath(track.path, os.fsdecode(root))
+    return Hit(path, score, distance, float(track.mean[0]), float(track.mean[1]), track.duration_s)
+
+
+def _no_music(library: Path, indexed: Indexed) -> str:
+    if indexed.broken:
+        several = f" and {len(indexed.broken) - 1} more cannot be heard either" if len(indexed.broken) > 1 else ""
+        return f"{library}: holds no music that can be heard ({indexed.broken[0]}{several})"
+    return f"{library}: holds no music: name a folder with {', '.join(suffix[1:] for suffix in MUSIC_SUFFIXES)} in it"
