@@ -13,15 +13,17 @@ __version__ = "0.1.0"
 
 _API = {
     "Failure": "mmvatool.pipelines.score",
+    "Prompted": "mmvatool.pipelines.prompt",
     "Score": "mmvatool.pipelines.score",
     "Settings": "mmvatool.selection",
     "Summary": "mmvatool.pipelines.summarize",
+    "prompt": "mmvatool.pipelines.prompt",
     "score": "mmvatool.pipelines.score",
     "search": "mmvatool.pipelines.search",
     "summarize": "mmvatool.pipelines.summarize",
 }
 
-__all__ = ["Failure", "Score", "Settings", "Summary", "__version__", "score", "search", "summarize"]
+__all__ = ["Failure", "Prompted", "Score", "Settings", "Summary", "__version__", "prompt", "score", "search", "summarize"]
 
 
 def __getattr__(name: str) -> Any:

@@ -60,6 +60,24 @@ class TimeRange(click.ParamType):
             self.fail(f"{value!r} is not a range of time: write 1:20-1:35, the end after the start", param, ctx)
 
 
+class VA(click.ParamType):
+    """VALENCE,AROUSAL."""
+
+    name = "valence,arousal"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, float]:
+        """Text to two numbers in [0, 1]."""
+        if isinstance(value, tuple):
+            return value
+        try:
+            valence, arousal = map(float, value.split(","))
+        except ValueError:
+            self.fail(f"{value!r} is not a valence and an arousal: write 0.3,0.8", param, ctx)
+        if not (0 <= valence <= 1 and 0 <= arousal <= 1):
+            self.fail(f"{value!r}: valence and arousal lie between 0 and 1", param, ctx)
+        return valence, arousal
+
+
 def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """--model, --device, --batch-size, --precision: how predictions are made."""
     for option in (

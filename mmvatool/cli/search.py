@@ -3,35 +3,17 @@
 import json
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from mmvatool.cli import EXIT_PARTLY
 from mmvatool.cli.console import Reporter, clean, clock
-from mmvatool.cli.options import model_options, output_options
+from mmvatool.cli.options import VA, model_options, output_options
 
 if TYPE_CHECKING:
     from mmvatool.pipelines.search import Found, Query
     from trainer import Predictor
-
-
-class VA(click.ParamType):
-    """VALENCE,AROUSAL."""
-
-    name = "valence,arousal"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, float]:
-        """Text to two numbers in [0, 1]."""
-        if isinstance(value, tuple):
-            return value
-        try:
-            valence, arousal = map(float, value.split(","))
-        except ValueError:
-            self.fail(f"{value!r} is not a valence and an arousal: write 0.3,0.8", param, ctx)
-        if not (0 <= valence <= 1 and 0 <= arousal <= 1):
-            self.fail(f"{value!r}: valence and arousal lie between 0 and 1", param, ctx)
-        return valence, arousal
 
 
 @click.command()
