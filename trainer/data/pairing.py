@@ -93,7 +93,7 @@ def _shares(train: Manifest, modality: str, shares: Mapping[str, float]) -> np.n
     for source in set(sources):
         if source not in shares:
             raise DataError(
-                f"pairs.shares: names sources of {modality}, but not {source!r}: name all of them ({', '.join(sorted(set(sources)))})"
+                f"pairs.shares: names sources of {modality}, but not '{source}': name all of them ({', '.join(sorted(set(sources)))})"
             )
         weight[sources == source] = shares[source] / (sources == source).sum()
     if not weight.sum():

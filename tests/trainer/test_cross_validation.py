@@ -1,0 +1,146 @@
+"""Cross-validation: folds that keep groups together, figures that are right where the answer is known, baselines beside them."""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.trainer import synthetic
+from trainer import recipe as recipes
+from trainer.data import manifest
+from trainer.data.pairing import RandomPairing, scores_of
+from trainer.data.scale import standardise
+from trainer.data.split import split
+from trainer.errors import DataError
+from trainer.evaluation import baselines, cv
+from trainer.session import Job
+
+SENTENCES = 90
+
+
+def write_texts(folder: Path, rng: np.random.Generator) -> None:
+    """Sentences with a published split, on a narrow scale, and single words without one."""
+    with (folder / "text_va.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["id", "valence", "arousal", "text", "source", "split"])
+        for number, va in enumerate(rng.random((SENTENCES, 2))):
+            part = ("train", "train", "dev", "test")[number % 4]
+            low, high = (0.45 + 0.1 * va).tolist()
+            writer.writerow([f"s{number}", low, high, synthetic.caption(va, rng), "sentences", part])
+        for at, word in enumerate(synthetic.VALENCE_WORDS):
+            writer.writerow([f"w{at}", (at + 0.5) / 7, 0.4 + 0.01 * at, word, "words", ""])
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder, rng = tmp_path_factory.mktemp("cv") / "data", np.random.default_rng(0)
+    synthetic.draw(folder, images=60, tracks=20, clips_a_track=2, clip_s=1.0, image_px=32)
+    with (folder / "image_va.csv").open() as file:
+        rows = list(csv.reader(file))
+    with (folder / "image_va.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["id", "valence", "arousal", "group", "source"])
+        writer.writerows([row[1], row[2], row[3], f"theme{number % 12}", "drawn"] for number, row in enumerate(rows[1:]))
+    write_texts(folder, rng)
+    return folder
+
+
+def job(data: Path, *changes: str) -> Job:
+    recipe = recipes.load(Path(__file__).parent / "small.toml", ["data.labels=standard", *changes])
+    return Job(recipe, data, data, cache=data.parent / "features", device="cpu")
+
+
+def test_texts_of_their_own_are_read_split_and_drawn(data: Path) -> None:
+    whole = manifest.load(data)
+    assert (len(whole.images), len(whole.clips), len(whole.texts)) == (60, 40, SENTENCES + 7)
+    assert whole.rows("text") is whole.texts
+    parts = split(whole)
+    assert [sum(row.source == "sentences" for row in parts[part].texts) for part in ("train", "val", "test")] == [46, 22, 22]
+    assert all(row.source == "sentences" for part in ("val", "test") for row in parts[part].texts)
+    themes = [{row.group for row in parts[part].images} for part in ("train", "val", "test")]
+    assert all(not a & b for at, a in enumerate(themes) for b in themes[at + 1 :])
+
+    rows, scores = RandomPairing(whole, 0.5, 400, 0, {"sentences": 1, "words": 3}, {"image": 10})(3)
+    assert rows.shape == (400, 3)
+    np.testing.assert_array_equal(rows[:10, 0], rows[10:20, 0])
+    assert np.mean([whole.texts[at].source == "words" for at in rows[:, 2]]) == pytest.approx(0.75, abs=0.07)
+    va = {modality: whole.va(modality)[rows[:, at]] for at, modality in enumerate(("image", "music", "text"))}
+    distance = (np.linalg.norm(va["image"] - va["music"], axis=1) + np.linalg.norm(va["image"] - va["text"], axis=1)) / 2
+    np.testing.assert_allclose(scores, np.exp(-distance / 0.5), rtol=1e-5)
+    np.testing.assert_allclose(scores_of(va, 0.5), scores, rtol=1e-6)
+    with pytest.raises(DataError, match=r"names sources of text, but not 'words': name all of them \(sentences, words\)"):
+        RandomPairing(whole, 0.5, 4, 0, {"sentences": 1})
+
+
+def test_a_bad_text_is_named_with_its_row(data: Path, tmp_path: Path) -> None:
+    for line, message in (
+        (
+            "a,0.5,0.5,hello,x,holdout",
+            r"text_va.csv row 2 \(id 'a'\): split 'holdout': must be train, dev, val, validation, test, or nothing",
+        ),
+        ("a,0.5,1.5,hello,x,", r"text_va.csv row 2 \(id 'a'\): arousal '1.5' is outside \[0, 1\]"),
+        ("a,0.5,0.5,,x,", r"text_va.csv row 2 \(id 'a'\): the text is empty"),
+    ):
+        (tmp_path / "text_va.csv").write_text(f"id,valence,arousal,text,source,split\n{line}\n")
+        with pytest.raises(DataError, match=message):
+            manifest.load(tmp_path, modalities=("text",))
+
+
+def test_standardised_labels_have_one_mean_and_spread_a_source(data: Path) -> None:
+    whole = standardise(manifest.load(data))
+    for source in ("sentences", "words"):
+        va = np.array([row.va for row in whole.texts if row.source == source])
+        np.testing.assert_allclose(va.mean(0), 0.5, atol=0.01)
+        np.testing.assert_allclose(va.std(0), 0.18, atol=0.01)
+    before = manifest.load(data)
+    assert np.corrcoef(whole.va("text")[:SENTENCES, 0], before.va("text")[:SENTENCES, 0])[0, 1] > 0.999
+    assert whole.fingerprint != before.fingerprint
+
+
+def test_folds_keep_groups_together_and_spread_each_source() -> None:
+    rng = np.random.default_rng(0)
+    keys, sources = [f"{at}" for at in rng.integers(0, 40, 400)], []
+    sources = ["a" if int(key) < 25 else "b" for key in keys]
+    fold = cv.assign_folds(keys, sources, 5)
+    for key in set(keys):
+        assert len(set(fold[np.array(keys) == key])) == 1
+    for source in ("a", "b"):
+        counts = np.bincount(fold[np.array(sources) == source], minlength=5)
+        assert counts.max() - counts.min() < 20
+    with pytest.raises(DataError, match="source 'a': 3 groups cannot be spread over 5 folds"):
+        cv.assign_folds(["x", "y", "z"], ["a"] * 3, 5)
+
+
+@pytest.mark.slow
+def test_what_can_be_learned_is_found_and_what_cannot_is_not(data: Path) -> None:
+    run = job(data, "towers.image.input_px=32", "towers.music.window_s=1.0", "train.epochs=60", "train.batch_size=32")
+    found = cv.cross_validate(run, folds=2, only=("image", "text"))
+    figures = {(figure.modality, figure.protocol): figure for figure in found.figures}
+    assert set(figures) == {("image", "unseen themes"), ("image", "plain"), ("text", "test split")}
+    assert figures["text", "test split"].rows == 22
+    assert min(figures["text", "test split"].r) > 0.8
+    assert min(figures["image", "plain"].r) > 0.7  # what the pictures show is a colour
+    assert min(figures["image", "plain"].baseline) > 0.7
+    assert found.predictions["text"].shape == (22 + 7, 2)
+    assert json.loads(json.dumps(found.figures[0].to_json()))["r"].keys() == {"valence", "arousal"}
+    assert "image, drawn, unseen themes" in cv.table(found)
+
+
+def test_ridge_finds_a_plane_and_ignores_noise() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(200, 30))
+    y = np.column_stack([x[:, 0] - 2 * x[:, 1], rng.normal(size=200)])
+    predicted = baselines.ridge(x[:150], y[:150] + 0.1 * rng.normal(size=(150, 2)), x[150:])
+    assert np.corrcoef(predicted[:, 0], y[150:, 0])[0, 1] > 0.99
+    assert predicted[:, 1].std() < 0.5
+
+
+def test_simple_features_of_known_pictures_and_sounds() -> None:
+    red, grey = (np.full((40, 50, 3), colour, np.uint8) for colour in ((255, 0, 0), (128, 128, 128)))
+    assert baselines.colours(red)[0] == pytest.approx(1)  # all of it has the first hue
+    assert baselines.colours(grey)[:12].sum() == 0
+    assert baselines.colours(grey)[-6] == pytest.approx(128 / 255)  # its mean brightness
+    tone = np.sin(2 * np.pi * 440 * np.arange(22050) / 22050).astype(np.float32)
+    assert baselines.timbre(tone)[:40].argmax() < baselines.timbre(np.roll(tone, 1) * np.sign(tone))[:40].argmax()
