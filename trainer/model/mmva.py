@@ -61,10 +61,12 @@ def build_tower(modality: str, spec: TowerSpec) -> nn.Module:
             from trainer.model.mert import MertMusicTower as Kind
         case "text", "roberta":
             from trainer.model.roberta import RobertaTextTower as Kind
+        case "music", _:
+            from trainer.model.compact_music import CompactMusicTower as Kind
         case _:
             from trainer.model import compact
 
-            Kind = {"image": compact.CompactImageTower, "music": compact.CompactMusicTower, "text": compact.CompactTextTower}[modality]
+            Kind = {"image": compact.CompactImageTower, "text": compact.CompactTextTower}[modality]
     try:
         return Kind(**settings)
     except TypeError as error:
@@ -86,7 +88,7 @@ class MMVA(nn.Module):
     Args:
         towers: modality -> spec, as for `build_tower`; at least one.
         similarity: whether it has the similarity head, for which all three towers are needed.
-        dropout: of the heads, in [0, 1); 0 also turns off the compact image tower's stochastic depth.
+        dropout: of the heads, in [0, 1); 0 also turns off the compact towers' dropout and stochastic depth.
     """
 
     def __init__(self, towers: Mapping[str, TowerSpec], *, similarity: bool = False, dropout: float = DROPOUT) -> None:
@@ -98,7 +100,7 @@ class MMVA(nn.Module):
         self.finetuned: frozenset[str] = frozenset()
         if dropout == 0:
             for module in self.modules():
-                if isinstance(module, StochasticDepth):
+                if isinstance(module, StochasticDepth | nn.Dropout):
                     module.p = 0.0
 
     def freeze(self, finetuned: Iterable[str] = ()) -> None:
