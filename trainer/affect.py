@@ -19,10 +19,18 @@ def matching_score(va_a: np.ndarray, va_b: np.ndarray, sigma: float) -> np.ndarr
     Raises:
         ValueError: sigma is not a finite number above 0.
     """
+    return score_of_distance(np.linalg.norm(np.asarray(va_a, np.float64) - np.asarray(va_b, np.float64), axis=-1), sigma)
+
+
+def score_of_distance(distance: np.ndarray, sigma: float) -> np.ndarray:
+    """Eq. 1 of distances (...) that are known already: float32 (...).
+
+    Raises:
+        ValueError: sigma is not a finite number above 0.
+    """
     if not (np.isfinite(sigma) and sigma > 0):
         raise ValueError(f"sigma {sigma}: must be a finite number above 0")
-    distance = np.linalg.norm(np.asarray(va_a, np.float64) - np.asarray(va_b, np.float64), axis=-1)
-    return np.exp(-distance / sigma).astype(np.float32)
+    return np.exp(-np.asarray(distance, np.float64) / sigma).astype(np.float32)
 
 
 def mean_distance(va_a: np.ndarray, va_b: np.ndarray) -> float:

@@ -10,6 +10,7 @@ Metadata (all values are strings, as safetensors has it):
 Tensors are named as in `MMVA.state_dict()`. The backbone of a tower that brings its own pretrained weights may be left out.
 """
 
+import hashlib
 import json
 import math
 import os
@@ -41,6 +42,7 @@ class Checkpoint:
     towers: dict[str, TowerSpec]
     tensors: dict[str, torch.Tensor]
     notes: dict[str, str]
+    fingerprint: str = ""  # of the file's bytes: 16 hexadecimal digits of their SHA-256
 
     @property
     def sigma(self) -> float | None:
@@ -85,6 +87,8 @@ def read(model: str | Path) -> Checkpoint:
         with safe_open(path, framework="pt") as file:
             metadata = dict(file.metadata() or {})
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a dict
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()[:16]
     except (SafetensorError, OSError) as error:
         raise CheckpointError(
             f"{path}: not a readable safetensors checkpoint ({error}): it may be truncated or a pickle; get it again"
@@ -100,7 +104,7 @@ def read(model: str | Path) -> Checkpoint:
     except (KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
         raise CheckpointError(f"{path}: its metadata does not say which towers it needs ('towers'); get the checkpoint again") from error
     notes = {key: value for key, value in metadata.items() if key not in ("format", "name", "towers")}
-    return Checkpoint(path, metadata.get("name") or path.stem, towers, tensors, notes)
+    return Checkpoint(path, metadata.get("name") or path.stem, towers, tensors, notes, digest)
 
 
 def build(checkpoint: Checkpoint, modalities: Collection[str] | None = None, sources: Mapping[str, str] | None = None) -> MMVA:
@@ -151,6 +155,34 @@ def build(checkpoint: Checkpoint, modalities: Collection[str] | None = None, sou
                 "give it the weights it was trained on"
             )
     return model.eval()
+
+
+def start_tower(model: MMVA, modality: str, spec: TowerSpec, source: str | Path) -> None:
+    """Give a model's tower the weights that a checkpoint's tower of the same kind has.
+
+    Args:
+        model: to be trained.
+        modality: of the tower.
+        spec: of the model's tower.
+        source: a bundled checkpoint by name, or the path of one.
+
+    Raises:
+        CheckpointError: no such checkpoint, or its tower is not of this kind.
+    """
+    loaded = read(source)
+    check_modalities(loaded.towers, (modality,), str(loaded.path))
+    if loaded.towers[modality] != spec:
+        raise CheckpointError(
+            f"{loaded.path}: its {modality} tower is {loaded.towers[modality]}, not {spec}: start from another, or change the recipe"
+        )
+    prefix = f"towers.{modality}."
+    tensors = {key.removeprefix(prefix): value for key, value in loaded.tensors.items() if key.startswith(prefix)}
+    result = model.tower(modality).load_state_dict(
+        {key: value.float() if value.is_floating_point() else value for key, value in tensors.items()}, strict=False
+    )
+    missing = [key for key in result.missing_keys if not key.endswith("num_batches_tracked")]
+    if missing or result.unexpected_keys:
+        raise CheckpointError(f"{loaded.path}: its {modality} tower does not fit: {[*missing, *result.unexpected_keys][:3]}; get it again")
 
 
 def save(

@@ -20,6 +20,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from trainer import checkpoint, distributed, session, state
 from trainer import recipe as recipes
+from trainer.data.pairing import scores_of
 from trainer.errors import CheckpointError, DataError, TrainerError
 from trainer.evaluation import va
 from trainer.losses import similarity_loss, va_loss
@@ -30,6 +31,7 @@ from trainer.session import Job, Session
 from trainer.state import Progress, State
 
 LAST, BEST, EVALUATION = "last.safetensors", "best.safetensors", "best.json"
+_MIXUP = 3  # sets its random numbers apart from those of the pairs
 _AHEAD = 2  # batches made while one is trained on
 
 
@@ -52,9 +54,17 @@ class Result:
 
 @dataclass(frozen=True)
 class Batch:
-    """This process's share of a step's global batch."""
+    """This process's share of a step's global batch.
+
+    Attributes:
+        inputs: modality -> what differs, (m, ...).
+        places: modality -> which of it each row has, (n,); where it is left out, the rows have theirs in order.
+        labels: modality -> (n, 2).
+        scores: (n,) of Eq. 1.
+    """
 
     inputs: dict[str, Any]
+    places: dict[str, torch.Tensor]
     labels: dict[str, torch.Tensor]
     scores: torch.Tensor
 
@@ -102,7 +112,7 @@ def train(job: Job) -> Result:
 def _go_on(run: Session, kept: State) -> None:
     if kept.data != run.manifest.fingerprint:
         raise DataError(f"{run.job.data}: not the data this run began with: restore them, or start a new run with another --out")
-    kept.restore(run.model, run.optimizer)
+    kept.restore(run.model, run.optimizer, run.ema.model if run.ema is not None else None)
 
 
 def _epochs(run: Session, progress: Progress, report: Report) -> Progress:
@@ -149,7 +159,7 @@ def train_step(run: Session, model: nn.Module, batch: Batch, step: int, total: i
     torch.manual_seed(int(np.random.SeedSequence([run.recipe.train.seed, step, run.processes.rank]).generate_state(1)[0]))
     size = run.recipe.train.batch_size
     with run.autocast():
-        output = model(batch.inputs)
+        output = model(batch.inputs, batch.places)
         zero = torch.zeros((), device=run.device)
         losses = [va_loss(output.va[modality], batch.labels[modality], size) if modality in output.va else zero for modality in MODALITIES]
         losses.append(similarity_loss(output.similarity, batch.scores, size) if output.similarity is not None else zero)
@@ -159,6 +169,8 @@ def train_step(run: Session, model: nn.Module, batch: Batch, step: int, total: i
     parameters = [parameter for group in run.optimizer.param_groups for parameter in group["params"]]
     nn.utils.clip_grad_norm_(parameters, run.recipe.train.clip_norm)
     run.optimizer.step()
+    if run.ema is not None:
+        run.ema.follow(run.model, step)
     return run.processes.add(torch.stack(losses).detach())
 
 
@@ -183,17 +195,41 @@ def batches(run: Session, first: int, total: int) -> Iterator[tuple[int, Batch]]
 
 def make_batch(run: Session, step: int) -> Batch:
     """This process's share of a step."""
-    pairs, scores = run.pairing(step)
-    share = run.processes.share(len(pairs))
-    pairs = pairs[share]
-    index = {"image": pairs[:, 0], "music": pairs[:, 1], "text": pairs[:, 1]}
-    inputs = {modality: run.features["train"][modality](index[modality]) for modality in run.model.modalities}
-    labels = {modality: run.train_va[modality][index[modality]] for modality in inputs}
+    rows, scores = run.pairing(step)
+    share = run.processes.share(len(rows))
+    inputs, places, labels = {}, {}, {}
+    for column, modality in enumerate(MODALITIES):
+        if modality not in run.model.modalities:
+            continue
+        # Row i has what row i + count has: what is the same is read, mixed and computed once.
+        count = min(int(run.recipe.pairs.distinct.get(modality, len(rows))), len(rows))
+        slots, place = np.unique(np.arange(len(rows))[share] % count, return_inverse=True)
+        index = rows[slots, column]
+        inputs[modality], labels[modality] = run.features["train"][modality](index), run.train_va[modality][index]
+        if run.recipe.train.mixup and modality != "text":  # words are numbers of words: they have no middle
+            rng = np.random.default_rng([run.recipe.train.seed, step, _MIXUP, column])
+            part = rng.beta(run.recipe.train.mixup, run.recipe.train.mixup, count)[slots, None].astype(np.float32)
+            weight, mates = np.maximum(part, 1 - part), rows[rng.permutation(count)[slots], column]
+            inputs[modality] = mix(inputs[modality], run.features["train"][modality](mates), weight)
+            labels[modality] = weight * labels[modality] + (1 - weight) * run.train_va[modality][mates]
+        labels[modality] = labels[modality][place]
+        if count < len(rows):
+            places[modality] = torch.from_numpy(place).to(run.device)
+    scores = scores_of(labels, run.sigma) if run.recipe.train.mixup else scores[share]
     return Batch(
         {modality: value.to(run.device) if isinstance(value, torch.Tensor) else value for modality, value in inputs.items()},
-        {modality: value.to(run.device) for modality, value in labels.items()},
-        torch.from_numpy(scores[share]).to(run.device),
+        places,
+        {modality: torch.from_numpy(value).to(run.device) for modality, value in labels.items()},
+        torch.from_numpy(scores).to(run.device),
     )
+
+
+def mix(inputs: Any, mates: Any, weight: np.ndarray) -> Any:
+    """Mixup (Zhang et al. 2018): weight x inputs + (1 - weight) x mates, row by row; (n, ...) each, weight (n, 1)."""
+    if not isinstance(inputs, torch.Tensor):  # a fine-tuned tower's preprocessed batch
+        return [mix(own[None], mate[None], row[None])[0] for own, mate, row in zip(inputs, mates, weight, strict=True)]
+    part = torch.from_numpy(weight).reshape(-1, *[1] * (inputs.ndim - 1))
+    return part * inputs.float() + (1 - part) * mates.float()
 
 
 def _end_of_epoch(run: Session, progress: Progress, means: torch.Tensor, report: Report) -> Progress:
@@ -203,7 +239,7 @@ def _end_of_epoch(run: Session, progress: Progress, means: torch.Tensor, report:
     val_loss = None
     due = epoch % run.recipe.train.validate_every == 0 or epoch == run.recipe.train.epochs
     if due and run.processes.first:  # the others wait in their next step
-        found = va.evaluate(run.model, run.features["val"], run.parts["val"], run.sigma, run.device)
+        found = va.evaluate(run.kept_model(), run.features["val"], run.parts["val"], run.sigma, run.device)
         val_loss = found.loss()
         if progress.best is None or val_loss < progress.best:
             progress = replace(progress, best=val_loss, best_epoch=epoch)
@@ -221,7 +257,8 @@ def _end_of_epoch(run: Session, progress: Progress, means: torch.Tensor, report:
 def _save(run: Session, progress: Progress) -> None:
     if run.processes.first:
         path = run.job.out / state.NAME
-        state.save(path, run.model, run.optimizer, progress, run.recipe.to_json(), run.manifest.fingerprint)
+        average = run.ema.model if run.ema is not None else None
+        state.save(path, run.model, run.optimizer, progress, run.recipe.to_json(), run.manifest.fingerprint, average)
         _save_checkpoint(run, LAST, {"epoch": progress.step // run.pairing.steps})
 
 
@@ -232,8 +269,9 @@ def _finish(run: Session, progress: Progress, report: Report) -> Result:
         return Result(path, va.Evaluation({}, None), run.manifest.skipped, run.manifest.merged)
     best = checkpoint.read(path)
     tensors = {key: value.float() if value.is_floating_point() else value for key, value in best.tensors.items()}
-    run.model.load_state_dict(tensors, strict=False)
-    found = va.evaluate(run.model, run.features["test"], run.parts["test"], run.sigma, run.device)
+    model = run.kept_model()
+    model.load_state_dict(tensors, strict=False)
+    found = va.evaluate(model, run.features["test"], run.parts["test"], run.sigma, run.device)
     metrics = {**json.loads(best.notes["metrics"]), "test": found.to_json()}
     _save_checkpoint(run, BEST, metrics)
     (run.job.out / EVALUATION).write_text(json.dumps(found.to_json(), indent=1) + "\n", "utf-8")
@@ -255,7 +293,7 @@ def _save_checkpoint(run: Session, name: str, metrics: dict[str, Any]) -> None:
         "licences": json.dumps(inside),
         "backbones": json.dumps(run.weights),
     }
-    checkpoint.save(run.job.out / name, run.model, run.recipe.name, run.recipe.towers, notes, torch.float16)
+    checkpoint.save(run.job.out / name, run.kept_model(), run.recipe.name, run.recipe.towers, notes, torch.float16)
 
 
 def _check_folder(job: Job) -> None:

@@ -48,10 +48,21 @@ class Predictor:
         sigma: Eq. 1's sigma of the data it was trained on; None: it has a distance but no matching score.
         sample_rate_hz: of the windows that `music` takes; None without a music tower.
         window_s: their greatest length; None without a music tower.
+        fingerprint: of the checkpoint's file, 16 hexadecimal digits: what was predicted by the same file may be kept and reused.
     """
 
-    def __init__(self, model: MMVA, name: str, device: torch.device, precision: str, batch_size: int, sigma: float | None = None) -> None:
+    def __init__(
+        self,
+        model: MMVA,
+        name: str,
+        device: torch.device,
+        precision: str,
+        batch_size: int,
+        sigma: float | None = None,
+        fingerprint: str = "",
+    ) -> None:
         self.name = name
+        self.fingerprint = fingerprint
         self.device = device
         self.precision = precision
         self.batch_size = batch_size
@@ -96,7 +107,8 @@ class Predictor:
             raise ValueError(f"batch size {batch_size}: must be at least 1")
         where = pick_device(device)
         loaded = checkpoint.read(model)
-        return cls(checkpoint.build(loaded, modalities, sources), loaded.name, where, precision, batch_size, loaded.sigma)
+        built = checkpoint.build(loaded, modalities, sources)
+        return cls(built, loaded.name, where, precision, batch_size, loaded.sigma, loaded.fingerprint)
 
     @overload
     def image(self, frames: np.ndarray, *, embeddings: Literal[False] = False) -> np.ndarray: ...

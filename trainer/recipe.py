@@ -4,6 +4,7 @@ name = "mmva"
 [towers.image]  name, and the settings of that tower (`trainer.model.towers.TOWERS`)
 [towers.music]
 [towers.text]
+[start]         modality -> a checkpoint (a path, or the name of a bundled one) whose tower this one begins as
 [model] [data] [pairs] [train]  as the dataclasses below; what is left out keeps its default
 """
 
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from trainer.errors import RecipeError
-from trainer.model.towers import MODALITIES, PRETRAINED, TOWERS, Setting, TowerSpec
+from trainer.model.towers import BACKBONES, MODALITIES, TOWERS, Setting, TowerSpec
 
 # In a wheel recipes lie beside this file, in a checkout at its top.
 _FOLDERS = (Path(__file__).parent / "recipes", Path(__file__).parents[1] / "recipes")
@@ -40,10 +41,12 @@ class ModelRecipe:
 class DataRecipe:
     """How data are split, and whether features are cached."""
 
-    split: str = _of("track", choices=("track", "clip"))  # "clip" lets windows of one track leak into the test split
+    # "clip" lets windows of one track leak into the test split; "all" trains on everything and tests on what was trained on.
+    split: str = _of("track", choices=("track", "clip", "all"))
     fractions: tuple[float, ...] = _of((0.8, 0.05, 0.15), 0, 1)  # train, val, test
     split_seed: int = _of(0, 0, 2**31)
     cache: bool = _of(True)
+    labels: str = _of("given", choices=("given", "standard"))  # "standard": every source to the same mean and spread
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,10 @@ class PairsRecipe:
     """Which image goes with which clip."""
 
     matching: str = _of("random", choices=("random", "imemnet", "zhao2020"))
+    # source -> how often its rows are drawn, relative to others of its modality
+    shares: dict[str, float] = field(default_factory=dict, metadata={"rule": Setting(dict, 0)})
+    # modality -> how many different rows of it a step has, each in several pairs: a small set is then not seen too often
+    distinct: dict[str, float] = field(default_factory=dict, metadata={"rule": Setting(dict, 1)})
 
 
 @dataclass(frozen=True)
@@ -68,6 +75,8 @@ class TrainRecipe:
     precision: str = _of("auto", choices=("auto", "float32", "bf16"))  # auto: bf16 autocast on a GPU, else float32
     finetune: tuple[str, ...] = _of((), choices=MODALITIES)
     freeze_batch_norm: bool = _of(False)
+    mixup: float = _of(0.0, 0, 10)  # alpha of the Beta distribution that images, and clips, are mixed by in twos; 0: not
+    ema: float = _of(0.0, 0, 0.99999)  # decay of the moving average of the weights that is evaluated and kept; 0: none
     deterministic: bool = _of(False)
     validate_every: int = _of(1, 1, 1_000_000)  # epochs
     save_every_s: float = _of(60.0, 0, 1e6)
@@ -83,6 +92,7 @@ class Recipe:
     data: DataRecipe
     pairs: PairsRecipe
     train: TrainRecipe
+    start: dict[str, str] = field(default_factory=dict)
 
     def to_json(self) -> str:
         """The whole recipe, defaults included, as one line of JSON."""
@@ -135,7 +145,7 @@ def from_table(table: Mapping[str, Any], where: str) -> Recipe:
     Raises:
         RecipeError: as for `load`; the message begins with `where` and the key's full name.
     """
-    _refuse_unknown(table, ("name", "towers", *_SECTIONS), where, "")
+    _refuse_unknown(table, ("name", "towers", "start", *_SECTIONS), where, "")
     name = _checked(table.get("name", Path(where).stem), Setting(str), f"{where}: name")
     towers_table = _table(table.get("towers", {}), f"{where}: towers")
     _refuse_unknown(towers_table, MODALITIES, where, "towers.")
@@ -143,7 +153,10 @@ def from_table(table: Mapping[str, Any], where: str) -> Recipe:
         raise RecipeError(f"{where}: towers: at least one of {', '.join(MODALITIES)} is needed")
     towers = {modality: _tower(modality, towers_table[modality], where) for modality in MODALITIES if modality in towers_table}
     sections = {key: _section(kind, table.get(key, {}), where, key) for key, kind in _SECTIONS.items()}
-    recipe = Recipe(name, towers, **sections)
+    start = _table(table.get("start", {}), f"{where}: start")
+    _refuse_unknown(start, tuple(towers), where, "start.")
+    starts = {modality: _checked(value, Setting(str), f"{where}: start.{modality}") for modality, value in start.items()}
+    recipe = Recipe(name, towers, **sections, start=starts)
     _check_together(recipe, where)
     return recipe
 
@@ -158,10 +171,14 @@ def _check_together(recipe: Recipe, where: str) -> None:
         raise RecipeError(f"{where}: train.betas: {list(recipe.train.betas)}: must be two numbers")
     for modality in recipe.train.finetune:
         tower = recipe.towers.get(modality, {}).get("name")
-        if tower not in PRETRAINED:
-            raise RecipeError(
-                f"{where}: train.finetune: {modality!r}: its tower is {tower!r}: only {', '.join(PRETRAINED)} have a backbone to fine-tune"
-            )
+        if (modality, tower) not in BACKBONES:
+            having = ", ".join(f"{name} ({kind})" for kind, name in BACKBONES)
+            raise RecipeError(f"{where}: train.finetune: {modality!r}: its tower is {tower!r}: only {having} have a backbone to fine-tune")
+    if recipe.pairs.matching != "random" and (recipe.train.mixup or recipe.pairs.shares or recipe.pairs.distinct):
+        raise RecipeError(
+            f"{where}: train.mixup, pairs.shares and pairs.distinct go with pairs.matching 'random' alone, not {recipe.pairs.matching!r}"
+        )
+    _refuse_unknown(recipe.pairs.distinct, MODALITIES, where, "pairs.distinct.")
     if recipe.pairs.matching != "random" and not {"image", "music"} <= set(recipe.towers):
         raise RecipeError(f"{where}: pairs.matching: {recipe.pairs.matching!r} needs an image and a music tower: use 'random'")
 
@@ -188,6 +205,9 @@ def _checked(value: Any, rule: Setting, what: str) -> Any:
         if not isinstance(value, (list, tuple)):
             raise RecipeError(f"{what}: {value!r}: must be a list")
         return tuple(_checked(item, Setting(str if rule.choices else float, rule.low, rule.high, rule.choices), what) for item in value)
+    if rule.kind is dict:
+        table = _table(value, what)
+        return {key: _checked(item, Setting(float, rule.low, rule.high), f"{what}.{key}") for key, item in table.items()}
     if rule.kind is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
     right = type(value) is rule.kind and not (isinstance(value, float) and not math.isfinite(value))
@@ -198,13 +218,15 @@ def _checked(value: Any, rule: Setting, what: str) -> Any:
     return value
 
 
-_KINDS = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
+_KINDS = {int: "a whole number", float: "a number", str: "text", bool: "true or false", dict: "a table of numbers"}
 
 
 def _allowed(rule: Setting) -> str:
     if rule.choices:
         return f", one of {', '.join(rule.choices)}"
-    return "" if rule.low is None else f" from {rule.low:g} to {rule.high:g}"
+    if rule.low is None:
+        return ""
+    return f" from {rule.low:g} to {rule.high:g}" if rule.high is not None else f" of at least {rule.low:g}"
 
 
 def _table(value: Any, what: str) -> Mapping[str, Any]:

@@ -9,15 +9,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 from torch.optim import AdamW
 
+from trainer import checkpoint
 from trainer.affect import mean_distance
+from trainer.average import Average
 from trainer.data import manifest as manifests
-from trainer.data.features import BadRows, Features, bad_rows, build_cache, reading_pool, rows_of, sources
+from trainer.data.cache import FeatureCache
+from trainer.data.features import BadRows, Features, bad_rows, build_cache, reading_pool, sources
 from trainer.data.manifest import Manifest
 from trainer.data.pairing import Pairing, training_pairs
+from trainer.data.scale import standardise
 from trainer.data.split import split
 from trainer.distributed import Processes
 from trainer.errors import DataError, RecipeError
@@ -68,10 +73,11 @@ class Session:
 
     Attributes:
         parts: the manifest's splits: "train", "val", "test".
-        train_va: modality -> labels (n, 2) of the training split, on the CPU.
+        train_va: modality -> labels float32 (n, 2) of the training split.
         features: split -> modality -> its rows' features.
         sigma: Eq. 1's, of the training split; None without images or without clips.
         weights: modality -> fingerprint of its frozen backbone.
+        ema: the moving average of the weights; None: there is none.
     """
 
     job: Job
@@ -82,12 +88,13 @@ class Session:
     base_lrs: tuple[float, ...]
     manifest: Manifest
     parts: dict[str, Manifest]
-    train_va: dict[str, torch.Tensor]
+    train_va: dict[str, np.ndarray]
     features: dict[str, dict[str, Features]]
     pairing: Pairing
     sigma: float | None
     weights: dict[str, str]
     pool: ThreadPoolExecutor
+    ema: Average | None = None
 
     @property
     def recipe(self) -> Recipe:
@@ -100,11 +107,32 @@ class Session:
         enabled = precision == "bf16" or (precision == "auto" and self.device.type == "cuda")
         return torch.autocast(self.device.type, torch.bfloat16, enabled=enabled)
 
+    def kept_model(self) -> MMVA:
+        """The model that is evaluated and kept: the average of the weights where there is one."""
+        return self.model if self.ema is None else self.ema.model
+
     def training_mode(self) -> None:
         """Put the model in training mode, batch norms frozen if the recipe says so."""
         self.model.train()
         if self.recipe.train.freeze_batch_norm:
             freeze_batch_norm(self.model)
+
+
+@dataclass(frozen=True)
+class Data:
+    """What is read once and can be trained on many times, by parts.
+
+    Attributes:
+        manifest: the rows that can be trained on, labels as the recipe wants them.
+        caches: modality -> its cached features; a modality that is not there is read from the files.
+        keys_of: modality -> row id -> its key in the cache.
+        pool: threads that read files.
+    """
+
+    manifest: Manifest
+    caches: dict[str, FeatureCache]
+    keys_of: dict[str, dict[str, str]]
+    pool: ThreadPoolExecutor
 
 
 def prepare(job: Job, processes: Processes, device: torch.device, told: Callable[[str, int, int], None]) -> Session:
@@ -120,10 +148,43 @@ def prepare(job: Job, processes: Processes, device: torch.device, told: Callable
         DataError: bad data, or a training split that cannot be trained on.
         WeightsError: a tower's weights are not to be had.
         RecipeError: a batch smaller than the number of processes.
+        CheckpointError: a checkpoint to start from is not to be had, or is of another tower.
     """
     recipe = job.recipe
     if recipe.train.batch_size < processes.count:
         raise RecipeError(f"train.batch_size: {recipe.train.batch_size}: must be at least the number of processes, {processes.count}")
+    model = build_model(recipe, processes, device)
+    data = read_data(job, model, processes, told)
+    parts = split(data.manifest, recipe.data.split, recipe.data.fractions, recipe.data.split_seed)
+    return begin(job, processes, device, model, data, parts)
+
+
+def build_model(recipe: Recipe, processes: Processes, device: torch.device) -> MMVA:
+    """The recipe's model as training begins with it, on the device, in eval mode.
+
+    Raises:
+        WeightsError, CheckpointError: as `prepare`.
+    """
+    _seed(recipe, device)
+    model = MMVA(recipe.towers, similarity=recipe.model.similarity, dropout=recipe.model.dropout)
+    for modality, source in recipe.start.items():
+        checkpoint.start_tower(model, modality, recipe.towers[modality], source)
+    model.freeze(recipe.train.finetune)
+    for modality in model.frozen_modalities():
+        if not model.tower(modality).published:  # checkpoints hold it in float16: the heads are to learn on what is kept
+            model.tower(modality).backbone.half().float()
+    if processes.count > 1 and device.type == "cuda":
+        model = nn.SyncBatchNorm.convert_sync_batchnorm(model)  # gloo has none: there every process has its own statistics
+    return model.to(device).eval()
+
+
+def read_data(job: Job, model: MMVA, processes: Processes, told: Callable[[str, int, int], None]) -> Data:
+    """Read the manifest and fill the cache of every tower that is not fine-tuned.
+
+    Raises:
+        DataError: bad data.
+    """
+    recipe = job.recipe
     manifest = manifests.load(
         job.data,
         images_dir=job.images,
@@ -133,41 +194,72 @@ def prepare(job: Job, processes: Processes, device: torch.device, told: Callable
         caption_csv=job.captions,
         modalities=tuple(recipe.towers),
     )
-    _seed(recipe, device)
-    model = MMVA(recipe.towers, similarity=recipe.model.similarity, dropout=recipe.model.dropout)
-    model.freeze(recipe.train.finetune)
-    if processes.count > 1 and device.type == "cuda":
-        model = nn.SyncBatchNorm.convert_sync_batchnorm(model)  # gloo has none: there every process has its own statistics
-    model.to(device).eval()
-
-    weights = {modality: fingerprint(model.tower(modality).backbone) for modality in model.frozen_modalities()}
     pool = reading_pool(job.workers)
+    caches: dict[str, FeatureCache] = {}
+    keys_of: dict[str, dict[str, str]] = {}
     if recipe.data.cache:
         folder = job.cache or job.data / "features"
         _make(folder)
+        weights = _fingerprints(model)
         caches, keys, bad = build_cache(
             model, recipe.towers, weights, manifest, folder, pool=pool, processes=processes, skip_bad=job.skip_bad, told=told
         )
         keys_of = {
-            modality: {row.id: key for row, key in zip(rows_of(manifest, modality), found, strict=True)} for modality, found in keys.items()
+            modality: {row.id: key for row, key in zip(manifest.rows(modality), found, strict=True)} for modality, found in keys.items()
         }
     else:
-        caches, keys_of = {}, {}
         bad = bad_rows(model, manifest, pool, processes, told) if job.skip_bad else BadRows({}, {})
     if bad.images or bad.clips:
         manifest = manifest.without(bad.images, bad.clips)
+    if recipe.data.labels == "standard":
+        manifest = standardise(manifest)
+    return Data(manifest, caches, keys_of, pool)
 
-    parts = split(manifest, recipe.data.split, recipe.data.fractions, recipe.data.split_seed)
-    train = parts["train"]
+
+def begin(job: Job, processes: Processes, device: torch.device, model: MMVA, data: Data, parts: dict[str, Manifest]) -> Session:
+    """A session on given parts of the data.
+
+    Raises:
+        DataError: a training split that cannot be trained on.
+    """
+    recipe, train = job.recipe, parts["train"]
     # Without images or without clips there is nothing to match.
     sigma = mean_distance(train.image_va(), train.clip_va()) if train.images and train.clips else None
     if sigma == 0:
         raise DataError(f"{job.data}: all labels of the training split are the same: there is nothing to learn; check the CSVs")
-    pairing = training_pairs(recipe.pairs.matching, train, sigma, recipe.train.batch_size, recipe.train.seed, job.data)
-    features = {name: sources(model, part, caches, keys_of, pool) for name, part in parts.items()}
+    pairs = recipe.pairs
+    pairing = training_pairs(
+        pairs.matching, train, sigma, recipe.train.batch_size, recipe.train.seed, job.data, pairs.shares, pairs.distinct
+    )
+    features = {name: sources(model, part, data.caches, data.keys_of, data.pool, views=True) for name, part in parts.items()}
+    for modality in model.modalities:
+        if modality not in model.finetuned and hasattr(model.tower(modality), "fit"):
+            everything = features["train"][modality](np.arange(len(train.rows(modality))))
+            model.tower(modality).fit(everything, torch.from_numpy(train.va(modality)))
     optimizer, base_lrs = _optimizer(model, recipe)
-    va = {modality: torch.from_numpy(train.image_va() if modality == "image" else train.clip_va()) for modality in model.modalities}
-    return Session(job, processes, device, model, optimizer, base_lrs, manifest, parts, va, features, pairing, sigma, weights, pool)
+    va = {modality: train.va(modality) for modality in model.modalities}
+    ema = Average(model, recipe.train.ema) if recipe.train.ema else None
+    return Session(
+        job,
+        processes,
+        device,
+        model,
+        optimizer,
+        base_lrs,
+        data.manifest,
+        parts,
+        va,
+        features,
+        pairing,
+        sigma,
+        _fingerprints(model),
+        data.pool,
+        ema,
+    )
+
+
+def _fingerprints(model: MMVA) -> dict[str, str]:
+    return {modality: fingerprint(model.tower(modality).backbone) for modality in model.frozen_modalities()}
 
 
 def check_resumable(now: Recipe, before: Recipe, where: Path) -> None:

@@ -36,7 +36,7 @@ class Progress:
     best_epoch: int = 0
 
 
-def save(path: Path, model: MMVA, optimizer: Optimizer, progress: Progress, recipe: str, data: str) -> None:
+def save(path: Path, model: MMVA, optimizer: Optimizer, progress: Progress, recipe: str, data: str, average: MMVA | None = None) -> None:
     """Write the state of a training.
 
     Args:
@@ -46,9 +46,12 @@ def save(path: Path, model: MMVA, optimizer: Optimizer, progress: Progress, reci
         progress: how far it has come.
         recipe: `Recipe.to_json()`.
         data: the manifest's fingerprint.
+        average: of the model's weights.
     """
     frozen = model.frozen_prefixes() or ("\0",)
     tensors = {f"model.{key}": value for key, value in model.state_dict().items() if not key.startswith(frozen)}
+    if average is not None:
+        tensors |= {f"average.{name}": value for name, value in average.named_parameters() if not name.startswith(frozen)}
     for name, parameter in _trained(model):
         for key, value in optimizer.state.get(parameter, {}).items():
             tensors[f"optimizer.{name}.{key}"] = torch.as_tensor(value)
@@ -65,8 +68,8 @@ class State:
     data: str
     tensors: dict[str, torch.Tensor]
 
-    def restore(self, model: MMVA, optimizer: Optimizer) -> None:
-        """Put model and optimizer back where they were.
+    def restore(self, model: MMVA, optimizer: Optimizer, average: MMVA | None = None) -> None:
+        """Put model, optimizer and the average of the weights back where they were.
 
         Raises:
             CheckpointError: the state is of another model.
@@ -79,6 +82,10 @@ class State:
             raise CheckpointError(f"{self.path}: is of another model ({error}): start a new run") from error
         if result.unexpected_keys or any(not key.startswith(frozen) for key in result.missing_keys):
             raise CheckpointError(f"{self.path}: is of another model: start a new run with another --out")
+        if average is not None:
+            average.load_state_dict(model.state_dict())
+            averaged = {key.removeprefix("average."): value for key, value in self.tensors.items() if key.startswith("average.")}
+            average.load_state_dict(averaged, strict=False)
         for name, parameter in _trained(model):
             prefix = f"optimizer.{name}."
             found = {key.removeprefix(prefix): value for key, value in self.tensors.items() if key.startswith(prefix)}

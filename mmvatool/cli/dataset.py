@@ -1,7 +1,7 @@
 """`mmvatool dataset`."""
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     Bar = Callable[[Iterable[Any], int], Iterable[Any]]
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+_FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 
 
 @click.group()
@@ -26,7 +27,7 @@ def dataset() -> None:
     "--deam",
     "deam_dir",
     required=True,
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    type=_FOLDER,
     help="DEAM as unpacked: its dynamic annotations (valence.csv, arousal.csv) and its sound files, anywhere below.",
 )
 @click.option(
@@ -107,10 +108,7 @@ def imemnet_c(
         overwrite=overwrite,
         progress=bar,
     )
-    for line in built.skipped:
-        console.print(f"Skipped: {line}")
-    if built.skipped:
-        console.print(f"Skipped {len(built.skipped)} in all.")
+    _list_skipped(console, built.skipped)
     console.print(f"{out}: {built.clips} clips" + (f", {built.images} images." if built.images else "."))
     if not built.images:
         console.print("image_va.csv is not written: give --iaps, --naps or --emotic, or put the published file there.")
@@ -118,6 +116,69 @@ def imemnet_c(
         console.print("The clips have no captions: give --captions or --recipe.")
     if as_json:
         click.echo(json.dumps({"folder": str(out), "clips": built.clips, "images": built.images, "skipped": built.skipped}))
+
+
+@dataset.command("open")
+@click.option("--oasis", type=_FOLDER, help="OASIS as unpacked: OASIS.csv and images/. 900 pictures.")
+@click.option("--emotify", type=_FOLDER, help="Emotify as unpacked: data.csv and a folder of mp3 files for each genre. 400 tracks.")
+@click.option("--vgmidi", type=_FOLDER, help="VGMIDI as cloned, with labelled/. 200 pieces, which fluidsynth renders.")
+@click.option("--emobank", type=_FILE, help="EmoBank's emobank.csv. 10,000 sentences.")
+@click.option("--norms", type=_FILE, help="Warriner's word norms, Ratings_Warriner_et_al.csv: words, and captions of music made of them.")
+@click.option(
+    "--out",
+    default="open-va",
+    show_default=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    help="The data folder. All four take about 2.2 GB.",
+)
+@click.option("--soundfont", type=_FILE, help="A General MIDI soundfont (.sf2) for VGMIDI. Looked for in the usual folders without.")
+@click.option("--skip-bad", is_flag=True, help="Leave bad pictures, tracks and rows out and list them, instead of stopping at the first.")
+@click.option("--overwrite", is_flag=True, help="Replace the CSV files if they are there. Clips cut from the same files are kept.")
+@click.option("-q", "--quiet", is_flag=True, help="Print errors only (and data asked for with --json).")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout.")
+def open_sets(
+    oasis: Path | None,
+    emotify: Path | None,
+    vgmidi: Path | None,
+    emobank: Path | None,
+    norms: Path | None,
+    out: Path,
+    soundfont: Path | None,
+    skip_bad: bool,
+    overwrite: bool,
+    quiet: bool,
+    as_json: bool,
+) -> None:
+    """Lay open data sets out as one data folder to train on.
+
+    Name those that you have; each is to be had from its authors. Labels are each source's own scale brought to 0..1: OASIS 1..7,
+    VGMIDI -1..1, EmoBank 1..5, words 1..9; Emotify's nine emotions stand for the valence and arousal of their words. Music is cut into 10-second
+    clips that do not overlap. A run that broke off goes on where it was.
+
+    \b
+    Example:
+      mmvatool dataset open --oasis OASIS --emotify emotify --emobank emobank.csv --out open-va
+    """
+    from rich.console import Console
+
+    from trainer.data import open_sets
+
+    sources = open_sets.Sources(oasis, emotify, vgmidi, emobank, norms)
+    if sources == open_sets.Sources():
+        raise click.UsageError("no source: give at least one of --oasis, --emotify, --vgmidi, --emobank and --norms")
+    console = Console(stderr=True, markup=False, highlight=False, soft_wrap=True, quiet=quiet)
+    built = open_sets.build(sources, out, soundfont=soundfont, skip_bad=skip_bad, overwrite=overwrite, progress=_bar(console))
+    _list_skipped(console, built.skipped)
+    console.print(f"{out}: {', '.join(f'{count} rows of {source}' for source, count in built.rows.items())}.")
+    if as_json:
+        click.echo(json.dumps({"folder": str(out), "rows": built.rows, "skipped": built.skipped}))
+
+
+def _list_skipped(console: Any, skipped: Sequence[str]) -> None:
+    for line in skipped:
+        console.print(f"Skipped: {line}")
+    if skipped:
+        console.print(f"Skipped {len(skipped)} in all.")
 
 
 def _read_recipe(file: Path) -> "CaptionRecipe":

@@ -1,5 +1,8 @@
 """The predictor, with the bundled model on the CPU."""
 
+import hashlib
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -43,6 +46,11 @@ def test_the_size_of_a_batch_changes_nothing(frames: np.ndarray):
     many = Predictor.load(device="cpu", batch_size=64).image(frames, embeddings=True)
     np.testing.assert_allclose(one[0], many[0], atol=BATCH_TOLERANCE, rtol=0)
     np.testing.assert_allclose(one[1], many[1], atol=BATCH_TOLERANCE, rtol=1e-4)
+
+
+def test_its_fingerprint_is_of_the_file(predictor: Predictor):
+    bytes_ = (Path(trainer.__file__).parent / "weights" / "compact.safetensors").read_bytes()
+    assert predictor.fingerprint == hashlib.sha256(bytes_).hexdigest()[:16]
 
 
 def test_the_size_of_a_picture_hardly_matters(predictor: Predictor):

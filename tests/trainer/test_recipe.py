@@ -42,7 +42,7 @@ def test_json_gives_the_recipe_back() -> None:
     ("change", "message"),
     [
         ("train.epoch=3", "train.epoch: unknown key: allowed are epochs, batch_size"),
-        ("trian.epochs=3", "trian: unknown key: allowed are name, towers, model, data, pairs, train"),
+        ("trian.epochs=3", "trian: unknown key: allowed are name, towers, start, model, data, pairs, train"),
         ("train.epochs=ten", "train.epochs: 'ten': must be a whole number from 1 to"),
         ("train.epochs=true", "train.epochs: True: must be a whole number"),
         ("train.epochs=0", "train.epochs: 0: must be a whole number from 1"),
@@ -79,7 +79,12 @@ def test_parts_must_fit_together(tmp_path: Path) -> None:
             image_alone + '[model]\nsimilarity = false\n[pairs]\nmatching = "zhao2020"\n',
             "pairs.matching: 'zhao2020' needs an image",
         ),
-        (image_alone + '[model]\nsimilarity = false\n[train]\nfinetune = ["image"]\n', "only clip, mert, roberta have a backbone"),
+        (
+            '[towers.text]\nname = "compact"\n[model]\nsimilarity = false\n[train]\nfinetune = ["text"]\n',
+            "only compact (image), clip (image), mert (music), roberta (text) have a backbone to fine-tune",
+        ),
+        (image_alone + '[start]\nmusic = "compact"\n[model]\nsimilarity = false\n', "start.music: unknown key: allowed are image"),
+        (image_alone + '[model]\nsimilarity = false\n[pairs]\nshares = { a = "much" }\n', "pairs.shares.a: 'much': must be a number"),
         ("", "towers: at least one of image, music, text"),
         ("[towers", "not readable as TOML"),
     ):

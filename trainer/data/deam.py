@@ -9,7 +9,6 @@ import csv
 import math
 import os
 import re
-import wave
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from trainer.data.files import read_sound
+from trainer.data.files import read_sound, write_wav
 from trainer.data.manifest import MUSIC_SUFFIXES, SILENCE_PEAK
 from trainer.errors import DataError
 
@@ -174,17 +173,9 @@ def cut(track: str, sound_file: Path, seconds: Seconds, music: Path) -> tuple[li
             problems.append(f"{sound_file}: silent from {window.start_s} to {window.end_s} s (clip {name}); get the file again")
             continue
         path = music / f"{name}.wav"
-        _write_wav(path, samples)
+        write_wav(path, samples, RATE_HZ)
         clips.append(Clip(name, path, window.ratings))
     return clips, problems
-
-
-def _write_wav(path: Path, samples: np.ndarray) -> None:
-    with wave.open(str(path), "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(RATE_HZ)
-        file.writeframes(np.round(samples * 32767).astype("<i2").tobytes())
 
 
 def missing_sounds(tracks: Iterable[str], sounds: Mapping[str, Path], folder: Path) -> list[str]:

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from trainer.data.cache import CachedFeatures, ContentKeys, FeatureCache, text_key
-from trainer.data.manifest import ClipRow, ImageRow, Manifest, picture_of, sound_of
+from trainer.data.manifest import ClipRow, ImageRow, Manifest, Row, TextRow, picture_of, sound_of
 from trainer.distributed import Processes
 from trainer.errors import DataError
 from trainer.model.mmva import MMVA
@@ -21,7 +21,6 @@ from trainer.model.towers import TowerSpec
 SHARD_ITEMS = 256
 ENCODE_BATCH = 32
 
-Row = ImageRow | ClipRow
 # Indices of rows to their features (or, for a fine-tuned tower, to its preprocessed batch).
 Features = Callable[[np.ndarray], Any]
 Told = Callable[[str, int, int], None]
@@ -29,24 +28,19 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-def rows_of(manifest: Manifest, modality: str) -> Sequence[Row]:
-    """The rows a tower reads: images, or clips for both their sound and their caption."""
-    return manifest.images if modality == "image" else manifest.clips
-
-
-def prepare(tower: Any, modality: str, row: Row) -> torch.Tensor:
-    """One row, read and preprocessed.
+def prepare(tower: Any, modality: str, row: Row, *, views: bool = False) -> torch.Tensor:
+    """One row, read and preprocessed; with `views` a picture as all the views that its tower is trained on, if it has such.
 
     Raises:
         DataError: its file is missing, damaged or silent; the message names file and row.
     """
     match modality, row:
         case "image", ImageRow():
-            picture = torch.from_numpy(picture_of(row).copy()).permute(2, 0, 1)[None]
-            return tower.preprocess(picture)[0]
+            picture = torch.from_numpy(picture_of(row).copy()).permute(2, 0, 1)
+            return tower.training_views(picture) if views and hasattr(tower, "training_views") else tower.preprocess(picture[None])[0]
         case "music", ClipRow():
             return tower.preprocess([sound_of(row, tower.sample_rate_hz, tower.window_s)])[0]
-        case _, ClipRow():
+        case _, ClipRow() | TextRow():
             return tower.preprocess([row.caption])[0]
     raise TypeError(f"{modality} of {row}")
 
@@ -68,15 +62,20 @@ class LiveFeatures:
         rows: of a split.
         pool: threads that read files.
         encoded: False gives preprocessed batches, for a tower that is fine-tuned.
+        views: as for `prepare`.
     """
 
-    def __init__(self, tower: Any, modality: str, rows: Sequence[Row], pool: Executor, *, encoded: bool) -> None:
+    def __init__(self, tower: Any, modality: str, rows: Sequence[Row], pool: Executor, *, encoded: bool, views: bool) -> None:
         self._tower, self._modality, self._rows, self._pool, self._encoded = tower, modality, rows, pool, encoded
+        self._views = views and encoded
 
     def __call__(self, indices: np.ndarray) -> Any:
         """Features (len(indices), ...), or that many preprocessed inputs."""
-        batch = list(self._pool.map(lambda index: prepare(self._tower, self._modality, self._rows[index]), indices))
+        batch = list(self._pool.map(lambda index: self._read(self._rows[index]), indices))
         return encode(self._tower, batch) if self._encoded else batch
+
+    def _read(self, row: Row) -> torch.Tensor:
+        return prepare(self._tower, self._modality, row, views=self._views)
 
 
 @dataclass(frozen=True)
@@ -126,7 +125,7 @@ def build_cache(
         if modality in model.finetuned:
             continue
         caches[modality] = FeatureCache(folder, modality, tower_key(tower, towers[modality], weights.get(modality, "")))
-        rows = rows_of(manifest, modality)
+        rows = manifest.rows(modality)
         keys[modality] = _row_keys(rows, modality, folder, processes)
         found = _fill(caches[modality], keys[modality], tower, modality, rows, pool, processes, skip_bad, told)
         (bad.images if modality == "image" else bad.clips).update(found)
@@ -137,7 +136,7 @@ def bad_rows(model: MMVA, manifest: Manifest, pool: Executor, processes: Process
     """Read every row once and say which cannot be read; for `skip_bad` where nothing is cached."""
     bad = BadRows({}, {})
     for modality in model.modalities:
-        rows = rows_of(manifest, modality)
+        rows = manifest.rows(modality)
         own = range(processes.rank, len(rows), processes.count)
         shards = [own[at : at + SHARD_ITEMS] for at in range(0, len(own), SHARD_ITEMS)]
         found: dict[int, str] = {}
@@ -165,11 +164,15 @@ def tower_key(tower: Any, spec: TowerSpec, weights: str) -> str:
 
 def _row_keys(rows: Sequence[Row], modality: str, folder: Path, processes: Processes) -> list[str]:
     if modality == "text":
-        return [text_key(row.caption) for row in rows if isinstance(row, ClipRow)]
+        return [text_key(row.caption) for row in rows if not isinstance(row, ImageRow)]
     # Every process hashes its share and remembers it where the others find it.
-    ContentKeys(folder, processes.rank).keys([row.path for row in rows[processes.rank :: processes.count]])
+    ContentKeys(folder, processes.rank).keys(_paths(rows[processes.rank :: processes.count]))
     processes.wait()
-    return ContentKeys(folder, processes.rank).keys([row.path for row in rows])
+    return ContentKeys(folder, processes.rank).keys(_paths(rows))
+
+
+def _paths(rows: Sequence[Row]) -> list[Path]:
+    return [row.path for row in rows if not isinstance(row, TextRow)]
 
 
 def _fill(
@@ -191,7 +194,7 @@ def _fill(
 
     def read(index: int) -> torch.Tensor | DataError:
         try:
-            return prepare(tower, modality, rows[index])
+            return prepare(tower, modality, rows[index], views=True)
         except DataError as error:
             if not skip_bad:
                 raise
@@ -223,7 +226,13 @@ def ahead(pool: Executor, function: Callable[[T], R], batches: Iterable[Sequence
 
 
 def sources(
-    model: MMVA, manifest: Manifest, caches: dict[str, FeatureCache], keys_of: dict[str, dict[str, str]], pool: Executor
+    model: MMVA,
+    manifest: Manifest,
+    caches: dict[str, FeatureCache],
+    keys_of: dict[str, dict[str, str]],
+    pool: Executor,
+    *,
+    views: bool = False,
 ) -> dict[str, Features]:
     """The features of a split, by modality: cached where there is a cache, else from the files.
 
@@ -233,15 +242,16 @@ def sources(
         caches: by modality.
         keys_of: modality -> row id -> its key in the cache.
         pool: threads that read files.
+        views: as for `prepare`, where there is no cache; a cache has them always.
     """
     made: dict[str, Features] = {}
     for modality in model.modalities:
-        rows = rows_of(manifest, modality)
+        rows = manifest.rows(modality)
         if modality in caches:
             made[modality] = CachedFeatures(caches[modality], [keys_of[modality][row.id] for row in rows])
         else:
             encoded = modality not in model.finetuned
-            made[modality] = LiveFeatures(model.tower(modality), modality, rows, pool, encoded=encoded)
+            made[modality] = LiveFeatures(model.tower(modality), modality, rows, pool, encoded=encoded, views=views)
     return made
 
 

@@ -1,4 +1,4 @@
-"""Read one picture or one sound from a file."""
+"""Read one picture or one sound from a file, or write a sound."""
 
 import re
 import subprocess
@@ -96,6 +96,20 @@ def read_sound(path: str | Path, rate_hz: int, max_s: float | None = None) -> np
     if not len(sound):
         raise DataError(f"{path}: zero-length sound; get the file again or leave it out")
     return np.clip(np.nan_to_num(sound), -1.0, 1.0)
+
+
+def write_wav(path: Path, samples: np.ndarray, rate_hz: int) -> None:
+    """Write mono samples in [-1, 1] as a 16-bit WAV, whole or not at all."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        with wave.open(str(temporary), "wb") as file:
+            file.setnchannels(1)
+            file.setsampwidth(2)
+            file.setframerate(rate_hz)
+            file.writeframes(np.round(samples * 32767).astype("<i2").tobytes())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def _plain_wav(path: str | Path, rate_hz: int, max_s: float | None) -> np.ndarray | None:

@@ -1,17 +1,14 @@
 """Build IMEMNet-C's data folder from the data sets it is made of."""
 
-import csv
-import os
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from trainer.data import deam
+from trainer.data.building import Progress, each, raise_or_skip, refuse_existing, write_csv
 from trainer.data.manifest import IMAGE_CSV, MUSIC_CSV
 from trainer.data.scale import NOMINAL, to_unit
 from trainer.data.table import read_rows
@@ -19,9 +16,6 @@ from trainer.errors import DataError
 
 Captioner = Callable[[Sequence[deam.Clip]], tuple[dict[str, str], list[str]]]
 """Clips to their captions by id, and a line for each clip that has none."""
-
-
-Progress = Callable[[Iterable[Any], int], Iterable[Any]]
 
 
 @dataclass(frozen=True)
@@ -69,14 +63,12 @@ def build(
         DataError: a source is missing or bad, nothing is left, or a manifest is there already.
     """
     deam_dir, out = Path(deam_dir), Path(out)
-    for name in (MUSIC_CSV, *([IMAGE_CSV] if ratings else [])):
-        if (out / name).exists() and not overwrite:
-            raise DataError(f"{out / name}: is there already; name another folder, or --overwrite replaces it")
+    refuse_existing([out / name for name in (MUSIC_CSV, *([IMAGE_CSV] if ratings else []))], overwrite)
     if not deam_dir.is_dir():
         raise DataError(f"{deam_dir}: no such folder; name the folder that DEAM was unpacked to")
     problems: list[str] = []
     images = [row for source, file in (ratings or {}).items() for row in _read_ratings(source, Path(file), scale, problems)]
-    _raise_or_skip(problems, skip_bad)
+    raise_or_skip(problems, skip_bad)
     try:
         (out / "music").mkdir(parents=True, exist_ok=True)
         clips = _cut_all(deam_dir, out / "music", problems, skip_bad, progress)
@@ -88,12 +80,12 @@ def build(
             problems += missing
             rows = [[*row, texts[str(row[0])]] for row in rows if row[0] in texts]
             header.append("caption")
-        _raise_or_skip(problems, skip_bad)
+        raise_or_skip(problems, skip_bad)
         if not rows:
             raise DataError(f"{deam_dir}: not one clip is left; the first bad one: {problems[0]}")
-        _write(out / MUSIC_CSV, header, rows)
+        write_csv(out / MUSIC_CSV, header, ([number, *row] for number, row in enumerate(rows)))
         if ratings:
-            _write(out / IMAGE_CSV, ["", "img", "valence", "arousal"], images)
+            write_csv(out / IMAGE_CSV, ["", "img", "valence", "arousal"], ([number, *row] for number, row in enumerate(images)))
     except OSError as error:
         raise DataError(f"{out}: cannot be written ({error.strerror}); make room, or name another folder with --out") from error
     return Built(len(rows), len(images), tuple(problems))
@@ -102,7 +94,7 @@ def build(
 def _cut_all(folder: Path, music: Path, problems: list[str], skip_bad: bool, progress: Progress) -> list[deam.Clip]:
     annotations, sounds = deam.read_annotations(folder), deam.find_sounds(folder)
     problems += deam.missing_sounds(annotations, sounds, folder)
-    _raise_or_skip(problems, skip_bad)
+    raise_or_skip(problems, skip_bad)
 
     def cut(track: str) -> tuple[list[deam.Clip], list[str]]:
         try:
@@ -112,14 +104,11 @@ def _cut_all(folder: Path, music: Path, problems: list[str], skip_bad: bool, pro
 
     tracks = [track for track in annotations if track in sounds]
     clips: list[deam.Clip] = []
-    with ThreadPoolExecutor(os.cpu_count()) as threads:  # ffmpeg does the work
-        try:
-            for made, bad in progress(threads.map(cut, tracks), len(tracks)):
-                clips += made
-                problems += bad
-                _raise_or_skip(problems, skip_bad)
-        finally:
-            threads.shutdown(cancel_futures=True)
+    with each(cut, tracks, progress) as results:
+        for made, bad in results:
+            clips += made
+            problems += bad
+            raise_or_skip(problems, skip_bad)
     if not clips:
         raise DataError(f"{folder}: not one clip could be cut{', the first bad one: ' + problems[0] if problems else ''}")
     return clips
@@ -140,18 +129,3 @@ def _read_ratings(source: str, file: Path, scale: str, problems: list[str]) -> l
         raise DataError(f"{problems[-1] if problems else f'{file}: not one row'}; no usable row is left in {file.name}")
     labels = to_unit(np.array([np.mean(values, axis=0) for values in rated.values()]), source, scale)
     return [[name, *va] for name, va in zip(rated, labels.tolist(), strict=True)]
-
-
-def _raise_or_skip(problems: Sequence[str], skip_bad: bool) -> None:
-    if problems and not skip_bad:
-        more = f" (and {len(problems) - 1} more such)" if len(problems) > 1 else ""
-        raise DataError(f"{problems[0]}{more}; --skip-bad leaves such out and lists them")
-
-
-def _write(file: Path, header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    temporary = file.with_suffix(".tmp")
-    with temporary.open("w", encoding="utf-8", newline="") as lines:
-        writer = csv.writer(lines, lineterminator="\n")
-        writer.writerow(header)
-        writer.writerows([number, *row] for number, row in enumerate(rows))
-    temporary.replace(file)

@@ -1,6 +1,7 @@
 """The manifest of a data folder: which picture and which clip has which valence and arousal.
 
 The folder is laid out as IMEMNet-C is published: `image_va.csv` and `music_va.csv`, with `images/` and `music/` beside them.
+Words are the captions of the clips, or, where there is a `text_va.csv`, texts with labels of their own.
 Labels, captions and the presence of every file are checked here; what is inside a file when it is first read.
 """
 
@@ -9,7 +10,7 @@ import json
 import os
 import re
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
@@ -17,11 +18,12 @@ from typing import TypeVar
 import numpy as np
 
 from trainer.data.files import read_picture, read_sound
-from trainer.data.table import Row, read_captions, read_rows
+from trainer.data.table import Row as TableRow
+from trainer.data.table import read_captions, read_rows
 from trainer.errors import DataError
 
 MODALITIES = ("image", "music", "text")
-IMAGE_CSV, MUSIC_CSV = "image_va.csv", "music_va.csv"
+IMAGE_CSV, MUSIC_CSV, TEXT_CSV = "image_va.csv", "music_va.csv", "text_va.csv"
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 MUSIC_SUFFIXES = (".wav", ".flac", ".mp3", ".ogg", ".m4a")
 SILENCE_PEAK = 1e-4
@@ -40,12 +42,16 @@ class ImageRow:
         path: the picture.
         va: valence, arousal, each in [0, 1].
         row: row in the CSV, the header being row 1.
+        group: pictures of one group (a theme, a series) are alike; the id where the CSV names none.
+        source: the data set it comes from, "" where the CSV names none.
     """
 
     id: str
     path: Path
     va: tuple[float, float]
     row: int
+    group: str = ""
+    source: str = ""
 
 
 @dataclass(frozen=True)
@@ -59,6 +65,7 @@ class ClipRow:
         va: valence, arousal, each in [0, 1].
         caption: what the clip sounds like, in words.
         row: row in the CSV, the header being row 1.
+        source: the data set it comes from, "" where the CSV names none.
     """
 
     id: str
@@ -67,9 +74,33 @@ class ClipRow:
     va: tuple[float, float]
     caption: str
     row: int
+    source: str = ""
 
 
-AnyRow = TypeVar("AnyRow", ImageRow, ClipRow)
+@dataclass(frozen=True)
+class TextRow:
+    """One labelled text that belongs to no clip.
+
+    Attributes:
+        id: as in the CSV.
+        caption: the text.
+        va: valence, arousal, each in [0, 1].
+        row: row in the CSV, the header being row 1.
+        source: the data set it comes from, "" where the CSV names none.
+        split: "train", "val" or "test" as the source published it, "" where it says nothing.
+    """
+
+    id: str
+    caption: str
+    va: tuple[float, float]
+    row: int
+    source: str = ""
+    split: str = ""
+
+
+Row = ImageRow | ClipRow | TextRow
+AnyRow = TypeVar("AnyRow", ImageRow, ClipRow, TextRow)
+SPLITS = {"": "", "train": "train", "dev": "val", "val": "val", "validation": "val", "test": "test"}
 
 
 @dataclass(frozen=True)
@@ -82,6 +113,7 @@ class Manifest:
         skipped: one line for each bad row that was left out.
         merged: one line for each id that came with differing labels and was averaged.
         fingerprint: SHA-256 over ids, labels and captions.
+        texts: of `text_va.csv`; empty where the captions of the clips are the words.
     """
 
     images: tuple[ImageRow, ...]
@@ -89,20 +121,31 @@ class Manifest:
     skipped: tuple[str, ...]
     merged: tuple[str, ...]
     fingerprint: str
+    texts: tuple[TextRow, ...] = ()
+
+    def rows(self, modality: str) -> Sequence["Row"]:
+        """What a tower reads: images; clips; for "text" the texts, or the clips for their captions."""
+        return self.images if modality == "image" else self.texts if modality == "text" and self.texts else self.clips
+
+    def va(self, modality: str) -> np.ndarray:
+        """Labels of `rows(modality)`, float32 (n, 2)."""
+        return np.array([row.va for row in self.rows(modality)], np.float32).reshape(-1, 2)
 
     def image_va(self) -> np.ndarray:
         """Labels of the images, float32 (len(images), 2)."""
-        return np.array([row.va for row in self.images], np.float32).reshape(-1, 2)
+        return self.va("image")
 
     def clip_va(self) -> np.ndarray:
         """Labels of the clips, float32 (len(clips), 2)."""
-        return np.array([row.va for row in self.clips], np.float32).reshape(-1, 2)
+        return self.va("music")
 
-    def subset(self, images: Iterable[int], clips: Iterable[int]) -> "Manifest":
-        """The rows of these indices alone, in their order here, with a fingerprint of their own."""
+    def subset(self, images: Iterable[int], clips: Iterable[int], texts: Iterable[int] | None = None) -> "Manifest":
+        """The rows of these indices alone (all texts if `texts` is None), in their order here, with a fingerprint of their own."""
         kept_images = tuple(self.images[index] for index in sorted(images))
         kept_clips = tuple(self.clips[index] for index in sorted(clips))
-        return replace(self, images=kept_images, clips=kept_clips, fingerprint=_fingerprint(kept_images, kept_clips))
+        kept_texts = self.texts if texts is None else tuple(self.texts[index] for index in sorted(texts))
+        fingerprint = _fingerprint(kept_images, kept_clips, kept_texts)
+        return replace(self, images=kept_images, clips=kept_clips, texts=kept_texts, fingerprint=fingerprint)
 
     def without(self, images: Mapping[int, str], clips: Mapping[int, str]) -> "Manifest":
         """Leave out rows that turned out bad when read (index -> what is wrong); what is wrong joins `skipped`."""
@@ -148,27 +191,38 @@ def load(
     captions = read_captions(Path(caption_csv), problems) if caption_csv else None
     images = _images(folder, Path(images_dir or folder / "images"), problems) if "image" in modalities else []
     music = Path(music_dir or folder / "music")
-    clips = _clips(folder, music, captions, modalities, problems) if {"music", "text"} & set(modalities) else []
+    own_texts = "text" in modalities and captions is None and (folder / TEXT_CSV).is_file()
+    clip_modalities = set(modalities) - ({"text"} if own_texts else set())
+    clips = _clips(folder, music, captions, clip_modalities, problems) if {"music", "text"} & clip_modalities else []
+    texts = _texts(folder, problems) if own_texts else []
 
     if problems and not skip_bad:
         raise DataError(f"{problems[0]}{_and_more(problems)}; --skip-bad leaves bad rows out and lists them")
-    for name, rows, wanted in ((IMAGE_CSV, images, {"image"}), (MUSIC_CSV, clips, {"music", "text"})):
-        if not rows and wanted & set(modalities):
+    found: tuple[tuple[str, Sequence[Row], bool], ...] = (
+        (IMAGE_CSV, images, "image" in modalities),
+        (MUSIC_CSV, clips, bool({"music", "text"} & clip_modalities)),
+        (TEXT_CSV, texts, own_texts),
+    )
+    for name, rows, wanted in found:
+        if not rows and wanted:
             bad = next((f", the first bad one: {line}" for line in problems if name in line), "")
             raise DataError(f"{folder / name}: not one usable row{bad}; mend the file")
     merged: list[str] = []
     kept_images = _merge(images, folder / IMAGE_CSV, merged)
     kept_clips = _merge(clips, folder / MUSIC_CSV, merged)
+    kept_texts = _merge(texts, folder / TEXT_CSV, merged)
     if merged and strict:
         raise DataError(f"{merged[0]}{_and_more(merged)}; keep one row of each id, or leave out --strict-data to average them")
-    return Manifest(kept_images, kept_clips, tuple(problems), tuple(merged), _fingerprint(kept_images, kept_clips))
+    fingerprint = _fingerprint(kept_images, kept_clips, kept_texts)
+    return Manifest(kept_images, kept_clips, tuple(problems), tuple(merged), fingerprint, kept_texts)
 
 
 def _images(folder: Path, pictures: Path, problems: list[str]) -> list[ImageRow]:
     found, images = _Folder(pictures, IMAGE_SUFFIXES), []
     for row in read_rows(folder / IMAGE_CSV, ("valence", "arousal"), problems):
         try:
-            images.append(ImageRow(row.id, found.find(row), _va(row), row.number))
+            group = row.cells.get("group", "").strip() or row.id
+            images.append(ImageRow(row.id, found.find(row), _va(row), row.number, group, _source(row)))
         except DataError as error:
             problems.append(str(error))
     return images
@@ -188,10 +242,27 @@ def _clips(folder: Path, music: Path, captions: dict[str, str] | None, modalitie
                     continue
             path = found.find(row) if found else music / row.id
             track = row.cells.get("track", "").strip() or track_of(row.id)
-            clips.append(ClipRow(row.id, track, path, _va(row), caption, row.number))
+            clips.append(ClipRow(row.id, track, path, _va(row), caption, row.number, _source(row)))
         except DataError as error:
             problems.append(str(error))
     return clips
+
+
+def _texts(folder: Path, problems: list[str]) -> list[TextRow]:
+    texts = []
+    for row in read_rows(folder / TEXT_CSV, ("valence", "arousal", "text"), problems):
+        try:
+            split = row.cells.get("split", "").strip().lower()
+            if split not in SPLITS:
+                raise DataError(f"{row.where}: split {split!r}: must be {', '.join(name for name in SPLITS if name)}, or nothing")
+            texts.append(TextRow(row.id, row.text("text"), _va(row), row.number, _source(row), SPLITS[split]))
+        except DataError as error:
+            problems.append(str(error))
+    return texts
+
+
+def _source(row: TableRow) -> str:
+    return row.cells.get("source", "").strip()
 
 
 def track_of(clip_id: str) -> str:
@@ -238,7 +309,7 @@ class _Folder:
         except OSError as error:
             raise DataError(f"{folder}: no such folder ({error.strerror}); put the files there or name their folder") from error
 
-    def find(self, row: Row) -> Path:
+    def find(self, row: TableRow) -> Path:
         """The file of a row: its id as it is, or with one of the suffixes in either case.
 
         Raises:
@@ -257,7 +328,7 @@ class _Folder:
         raise DataError(f"{row.where}: no file {self.folder / row.id}{wanted}; put it there or delete the row")
 
 
-def _va(row: Row) -> tuple[float, float]:
+def _va(row: TableRow) -> tuple[float, float]:
     return row.number_in("valence", 0.0, 1.0, _LABEL_CURE), row.number_in("arousal", 0.0, 1.0, _LABEL_CURE)
 
 
@@ -279,8 +350,12 @@ def _merge(rows: list[AnyRow], file: Path, merged: list[str]) -> tuple[AnyRow, .
     return tuple(kept)
 
 
-def _fingerprint(images: tuple[ImageRow, ...], clips: tuple[ClipRow, ...]) -> str:
-    content = [[(row.id, row.va) for row in images], [(row.id, row.track, row.va, row.caption) for row in clips]]
+def _fingerprint(images: tuple[ImageRow, ...], clips: tuple[ClipRow, ...], texts: tuple[TextRow, ...]) -> str:
+    content: list[list[tuple[object, ...]]] = [
+        [(row.id, row.va) for row in images],
+        [(row.id, row.track, row.va, row.caption) for row in clips],
+    ]
+    content += [[(row.id, row.va, row.caption) for row in texts]] if texts else []
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 

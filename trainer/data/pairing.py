@@ -1,12 +1,18 @@
-"""The pairs of every training step: drawn anew (random matching) or from a fixed list, for the whole global batch."""
+"""The pairs of every training step: drawn anew (random matching) or from a fixed list, for the whole global batch.
 
+A row of a step is (image index, clip index, text index). Where the words are the clips' captions, the text index is the
+clip's; where they are texts of their own, a row has a random one, and its score is Eq. 1's with the mean of the distances of
+clip and text from the image (which is Eq. 1 itself when the text has its clip's labels).
+"""
+
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
-from trainer.affect import matching_score
-from trainer.data.manifest import Manifest
+from trainer.affect import score_of_distance
+from trainer.data.manifest import TEXT_CSV, Manifest
 from trainer.data.pairs import random_pairs, read_matching, sample_zhao2020
 from trainer.errors import DataError
 
@@ -15,33 +21,84 @@ _EVALUATION_STEP = 2**40  # no training gets there: its pairs are not those of a
 
 
 class Pairing(Protocol):
-    """Which image goes with which clip."""
+    """Which image goes with which clip and text."""
 
     steps: int  # of an epoch
 
     def __call__(self, step: int) -> tuple[np.ndarray, np.ndarray]:
-        """Pairs int64 (batch, 2) of image and clip indices and their matching scores float32 (batch,)."""
+        """Rows int64 (batch, 3) of image, clip and text indices and their matching scores float32 (batch,)."""
         ...
 
 
-class RandomPairing:
-    """Random matching: a step pairs random images with random clips, scored by Eq. 1.
+def scores_of(va: Mapping[str, np.ndarray], sigma: float | None) -> np.ndarray:
+    """The matching scores float32 (n,) of n rows by their labels (n, 2) of each modality; 0 without a sigma."""
+    if sigma is None:
+        return np.zeros(len(next(iter(va.values()))), np.float32)
+    distances = [np.linalg.norm(va["image"] - va[other], axis=1) for other in ("music", "text") if other in va]
+    return score_of_distance(np.mean(distances, axis=0), sigma)
 
-    An epoch is as many steps as the larger of the two sets has batches. Where there are images or clips alone, the other
-    index is 0 and the score too.
+
+class RandomPairing:
+    """Random matching: a step pairs random images with random clips and texts, scored by Eq. 1.
+
+    An epoch is as many steps as the largest of the sets has batches. Where one of them is empty, its index is 0.
+
+    Args:
+        train: the training split.
+        sigma: of Eq. 1; None gives scores of 0.
+        batch: global batch size.
+        seed: of the training.
+        shares: source -> how often its rows are drawn, relative to the other sources of its modality that are named here; all
+            sources of a modality are named, or none: then every row is drawn equally often.
+        distinct: modality -> how many different rows of it a step has at most: row i of a step has the same as row i + distinct.
     """
 
-    def __init__(self, train: Manifest, sigma: float | None, batch: int, seed: int) -> None:
-        self._image_va, self._clip_va = train.image_va(), train.clip_va()
-        self._sigma, self._batch, self._seed = sigma, batch, seed
-        self.steps = -(-max(len(train.images), len(train.clips)) // batch)
+    def __init__(
+        self,
+        train: Manifest,
+        sigma: float | None,
+        batch: int,
+        seed: int,
+        shares: Mapping[str, float] | None = None,
+        distinct: Mapping[str, float] | None = None,
+    ) -> None:
+        self._distinct = distinct or {}
+        self._train, self._sigma, self._batch, self._seed = train, sigma, batch, seed
+        self._va = {modality: train.va(modality) for modality in ("image", "music", "text")}
+        self._shares = {modality: _shares(train, modality, shares or {}) for modality in self._va}
+        self.steps = -(-max(len(train.images), len(train.clips), len(train.texts)) // batch)
 
     def __call__(self, step: int) -> tuple[np.ndarray, np.ndarray]:
-        """Pairs and scores of a step, as `Pairing`."""
-        pairs = random_pairs(max(1, len(self._image_va)), max(1, len(self._clip_va)), self._batch, self._seed, step)
+        """Rows and scores of a step, as `Pairing`."""
+        train = self._train
+        pairs = random_pairs(max(1, len(train.images)), max(1, len(train.clips)), self._batch, self._seed, step)
+        rows = np.column_stack([pairs, pairs[:, 1]])
+        for column, modality in enumerate(self._va):
+            count, share = len(train.rows(modality)), self._shares[modality]
+            if share is not None or (modality == "text" and train.texts):
+                rows[:, column] = np.random.default_rng([self._seed, step, column]).choice(count, self._batch, p=share)
+            if modality in self._distinct:
+                rows[:, column] = np.resize(rows[: int(self._distinct[modality]), column], self._batch)
         if self._sigma is None:
-            return pairs, np.zeros(len(pairs), np.float32)
-        return pairs, matching_score(self._image_va[pairs[:, 0]], self._clip_va[pairs[:, 1]], self._sigma)
+            return rows, np.zeros(len(rows), np.float32)
+        return rows, scores_of({modality: va[rows[:, at]] for at, (modality, va) in enumerate(self._va.items())}, self._sigma)
+
+
+def _shares(train: Manifest, modality: str, shares: Mapping[str, float]) -> np.ndarray | None:
+    """How likely each row of a modality is drawn (n,); None: all alike."""
+    sources = np.array([row.source for row in train.rows(modality)])
+    if not len(sources) or not set(sources) & shares.keys():
+        return None
+    weight = np.zeros(len(sources))
+    for source in set(sources):
+        if source not in shares:
+            raise DataError(
+                f"pairs.shares: names sources of {modality}, but not {source!r}: name all of them ({', '.join(sorted(set(sources)))})"
+            )
+        weight[sources == source] = shares[source] / (sources == source).sum()
+    if not weight.sum():
+        raise DataError(f"pairs.shares: all sources of {modality} have a share of 0")
+    return weight / weight.sum()
 
 
 class FixedPairing:
@@ -53,15 +110,24 @@ class FixedPairing:
         self.steps = -(-len(pairs) // batch)
 
     def __call__(self, step: int) -> tuple[np.ndarray, np.ndarray]:
-        """Pairs and scores of a step, as `Pairing`."""
+        """Rows and scores of a step, as `Pairing`."""
         epoch, place = divmod(step, self.steps)
         if self._order[0] != epoch:
             self._order = (epoch, np.random.default_rng([self._seed, epoch]).permutation(len(self._pairs)))
         chosen = self._order[1].take(np.arange(place * self._batch, (place + 1) * self._batch), mode="wrap")
-        return self._pairs[chosen], self._scores[chosen]
+        return self._pairs[chosen][:, [0, 1, 1]], self._scores[chosen]
 
 
-def training_pairs(matching: str, train: Manifest, sigma: float | None, batch: int, seed: int, folder: Path) -> Pairing:
+def training_pairs(
+    matching: str,
+    train: Manifest,
+    sigma: float | None,
+    batch: int,
+    seed: int,
+    folder: Path,
+    shares: Mapping[str, float] | None = None,
+    distinct: Mapping[str, float] | None = None,
+) -> Pairing:
     """The pairing a recipe asks for.
 
     Args:
@@ -72,13 +138,18 @@ def training_pairs(matching: str, train: Manifest, sigma: float | None, batch: i
         batch: global batch size.
         seed: of the training.
         folder: the data folder.
+        shares, distinct: for "random" alone, see `RandomPairing`.
 
     Raises:
-        DataError: a matching file that is damaged, or none of the three is there or has a pair of the training split.
+        DataError: texts without clips of their own in fixed pairs; a matching file that is damaged, or none of the three is there or has a pair of the training split.
     """
     match matching:
         case _ if matching == "random" or sigma is None:
-            return RandomPairing(train, sigma, batch, seed)
+            return RandomPairing(train, sigma, batch, seed, shares, distinct)
+        case _ if train.texts:
+            raise DataError(
+                f"{folder}: pairs.matching={matching} pairs clips with their captions, which {TEXT_CSV} is not: set it to random"
+            )
         case "zhao2020":
             return FixedPairing(*sample_zhao2020(train.image_va(), train.clip_va(), sigma, seed), batch, seed)
         case _:
@@ -90,11 +161,9 @@ def training_pairs(matching: str, train: Manifest, sigma: float | None, batch: i
 
 
 def evaluation_pairs(part: Manifest, sigma: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Random pairs to evaluate the similarity predictor on, the same for every recipe so that their figures compare.
+    """Random rows to evaluate the similarity predictor on, the same for every recipe so that their figures compare.
 
     Returns:
-        pairs int64 (n, 2) and scores by Eq. 1, float32 (n,); n is the larger of the two sets.
+        rows int64 (n, 3) and scores by Eq. 1, float32 (n,); n is the larger of the sets of images and clips.
     """
-    count = max(len(part.images), len(part.clips))
-    pairs = random_pairs(len(part.images), len(part.clips), count, seed, _EVALUATION_STEP)
-    return pairs, matching_score(part.image_va()[pairs[:, 0]], part.clip_va()[pairs[:, 1]], sigma)
+    return RandomPairing(part, sigma, max(len(part.images), len(part.clips)), seed)(_EVALUATION_STEP)

@@ -1,10 +1,22 @@
-"""Bring the ratings of a source to [0, 1]."""
+"""Bring the ratings of a source to [0, 1], and those of several sources to one scale."""
+
+from dataclasses import replace
 
 import numpy as np
 
+from trainer.data.manifest import AnyRow, Manifest
 from trainer.errors import DataError
 
-NOMINAL = {"deam": (-1.0, 1.0), "iaps": (1.0, 9.0), "naps": (1.0, 9.0), "emotic": (1.0, 10.0)}
+NOMINAL = {
+    "deam": (-1.0, 1.0),
+    "iaps": (1.0, 9.0),
+    "naps": (1.0, 9.0),
+    "emotic": (1.0, 10.0),
+    "oasis": (1.0, 7.0),
+    "vgmidi": (-1.0, 1.0),
+    "emobank": (1.0, 5.0),
+    "norms": (1.0, 9.0),
+}
 """The scale each source was rated on."""
 
 SCALES = ("minmax", "nominal")
@@ -35,3 +47,38 @@ def to_unit(ratings: np.ndarray, source: str, scale: str = "minmax") -> np.ndarr
     if (lowest == highest).any():
         raise DataError(f"{source}: all ratings are the same, so minmax cannot spread them; use --scale nominal")
     return (ratings - lowest) / (highest - lowest)
+
+
+CENTRE, SPREAD = 0.5, 0.18
+"""Where `standardise` puts the mean and one standard deviation of each source."""
+_ENDS = (0.01, 0.99)
+
+
+def standardise(manifest: Manifest) -> Manifest:
+    """Give every source's labels the same mean and spread, valence and arousal each on its own: CENTRE + SPREAD z.
+
+    Raters of sentences use a fifth of their scale, raters of pictures nearly all of theirs: trained together on such labels, a
+    model's 0.7 of a sentence would not mean its 0.7 of a picture. What lies beyond 0.01 or 0.99 (2.7 deviations) is put there.
+
+    Raises:
+        DataError: all ratings of a source are the same.
+    """
+    images = _standard(manifest.images, "image")
+    clips = _standard(manifest.clips, "music")
+    texts = _standard(manifest.texts, "text")
+    return replace(manifest, images=images, clips=clips, texts=texts).subset(range(len(images)), range(len(clips)))
+
+
+def _standard(rows: tuple[AnyRow, ...], modality: str) -> tuple[AnyRow, ...]:
+    va = np.array([row.va for row in rows], np.float64).reshape(-1, 2)
+    sources = np.array([row.source for row in rows])
+    for source in set(sources):
+        own = sources == source
+        deviation = va[own].std(axis=0)
+        if (deviation == 0).any():
+            raise DataError(
+                f"source {source!r} of {modality}: all ratings are the same, so that they cannot be spread: use data.labels=given"
+            )
+        va[own] = CENTRE + SPREAD * (va[own] - va[own].mean(axis=0)) / deviation
+    labels = np.clip(va, *_ENDS).tolist()
+    return tuple(replace(row, va=(label[0], label[1])) for row, label in zip(rows, labels, strict=True))

@@ -6,20 +6,21 @@ from pathlib import Path
 
 import numpy as np
 
-from trainer.data.manifest import Manifest
+from trainer.data.manifest import Manifest, TextRow
 from trainer.errors import DataError
 
 PARTS = ("train", "val", "test")
-HOW = ("track", "clip")
+HOW = ("track", "clip", "all")
 
 
 def split(manifest: Manifest, how: str = "track", fractions: Sequence[float] = (0.8, 0.05, 0.15), seed: int = 0) -> dict[str, Manifest]:
-    """Split by image and by track, so that no picture and no recording is in two parts.
+    """Split by group of images and by track, so that no theme and no recording is in two parts; texts as their source did.
 
     Args:
         manifest: what to split.
-        how: "track", or "clip" for a random split of the clips. Clips of one track overlap by up to 8 seconds, so that
-            "clip" leaks most of the test set into training: scores from it say how well the model remembers.
+        how: "track"; or "clip" for a random split of the images and clips: clips of one track overlap by up to 8 seconds, so
+            that it leaks most of the test set into training: scores from it say how well the model remembers; or "all": every
+            part is everything, for a final training whose quality was measured otherwise.
         fractions: of train, val and test; each above 0, summing to 1.
         seed: of the draw; the order of the rows does not matter.
 
@@ -33,12 +34,28 @@ def split(manifest: Manifest, how: str = "track", fractions: Sequence[float] = (
         raise DataError(f"split {how!r}: allowed are {', '.join(HOW)}")
     if len(fractions) != len(PARTS) or not all(part > 0 for part in fractions) or abs(sum(fractions) - 1) > 1e-6:
         raise DataError(f"split fractions {tuple(fractions)}: give three above 0 (train, val, test) that sum to 1")
-    # Two ids may name one file (with and without its suffix): the file decides.
-    images = _assign([row.path for row in manifest.images], fractions, np.random.default_rng([seed, 0]), "images")
+    if how == "all":
+        return dict.fromkeys(PARTS, manifest)
+    # Two ids may name one file (with and without its suffix): the file decides, unless there are groups.
+    groups = [row.group if how == "track" and row.group not in ("", row.id) else row.path for row in manifest.images]
+    images = _assign(groups, fractions, np.random.default_rng([seed, 0]), "images")
     clips = _assign(
         [row.track if how == "track" else row.path for row in manifest.clips], fractions, np.random.default_rng([seed, 1]), f"{how}s"
     )
-    return {part: manifest.subset(images[at], clips[at]) for at, part in enumerate(PARTS)}
+    texts = _published(manifest.texts) or _assign([row.id for row in manifest.texts], fractions, np.random.default_rng([seed, 2]), "texts")
+    return {part: manifest.subset(images[at], clips[at], texts[at]) for at, part in enumerate(PARTS)}
+
+
+def _published(texts: Sequence[TextRow]) -> list[list[int]] | None:
+    """The parts as the texts' sources published them, texts of no part being for training; None if no source says."""
+    if not any(row.split for row in texts):
+        return None
+    parts = [[at for at, row in enumerate(texts) if (row.split or "train") == part] for part in PARTS]
+    if not all(parts):
+        raise DataError(
+            f"of the texts, {[len(part) for part in parts]} are for {', '.join(PARTS)}: give each part some, or clear the column"
+        )
+    return parts
 
 
 def _assign(groups: Sequence[str | Path], fractions: Sequence[float], rng: np.random.Generator, what: str) -> list[list[int]]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from trainer.errors import DataError
 
-NAMED = ("valence", "arousal", "caption", "track")
+NAMED = ("valence", "arousal", "caption", "track", "text", "group", "source", "split")
 """Columns that are found by name and are therefore never the id."""
 
 
@@ -85,15 +85,16 @@ def read_captions(file: Path, problems: list[str]) -> dict[str, str]:
     return captions
 
 
-def read_rows(file: Path, needed: tuple[str, ...], skipped: list[str]) -> Iterator[Row]:
+def read_rows(file: Path, needed: tuple[str, ...], skipped: list[str], id_name: str | None = None) -> Iterator[Row]:
     """The rows of a CSV, blank ones left out.
 
     The id is the second column, as IMEMNet-C has it, or the first one that is not named where the second is.
 
     Args:
         file: a CSV in UTF-8 with a header.
-        needed: the named columns it must have; letter case and blanks in the header do not count.
+        needed: the named columns it must have, in small letters; letter case and blanks in the header do not count.
         skipped: gets one line for each row with too few cells or no id.
+        id_name: the column of the id, in small letters, for a file that has names for all its columns.
 
     Raises:
         DataError: no such file, no header, a column is missing or comes twice, or it is not CSV.
@@ -102,7 +103,7 @@ def read_rows(file: Path, needed: tuple[str, ...], skipped: list[str]) -> Iterat
         with file.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as lines:
             reader = csv.reader(lines)
             header = [name.strip().lower() for name in next(reader, [])]
-            id_column, columns = _columns(file, header, needed)
+            id_column, columns = _columns(file, header, needed, id_name)
             for number, cells in enumerate(reader, 2):
                 if not any(cell.strip() for cell in cells):
                     continue
@@ -117,8 +118,9 @@ def read_rows(file: Path, needed: tuple[str, ...], skipped: list[str]) -> Iterat
         raise DataError(f"{file}: not a readable CSV ({error}); save it as CSV in UTF-8") from error
 
 
-def _columns(file: Path, header: list[str], needed: tuple[str, ...]) -> tuple[int, dict[str, int]]:
-    columns = {name: header.index(name) for name in NAMED if name in header}
+def _columns(file: Path, header: list[str], needed: tuple[str, ...], id_name: str | None) -> tuple[int, dict[str, int]]:
+    needed = (id_name, *needed) if id_name else needed
+    columns = {name: header.index(name) for name in (*NAMED, *needed) if name in header}
     missing = [name for name in needed if name not in columns]
     if missing:
         shown = ",".join(header).encode("utf-8", "replace").decode()[:100]
@@ -127,6 +129,8 @@ def _columns(file: Path, header: list[str], needed: tuple[str, ...]) -> tuple[in
         raise DataError(
             f"{file} row 1: a column comes twice in the header {','.join(header)[:100]!r}; name each of {', '.join(needed)} once"
         )
+    if id_name:
+        return columns[id_name], columns
     free = [at for at in range(len(header)) if at not in columns.values()]
     if not free:
         raise DataError(f"{file} row 1: no column for the id beside {', '.join(header)[:100]}; put the id first")

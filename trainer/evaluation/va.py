@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from trainer.data.features import Features, rows_of
+from trainer.data.features import Features
 from trainer.data.manifest import Manifest
 from trainer.data.pairing import evaluation_pairs
 from trainer.evaluation.paper import PaperRow
@@ -103,18 +103,16 @@ def evaluate(
     embeddings, va = {}, {}
     with torch.inference_mode():
         for modality in model.eval().modalities:
-            embeddings[modality], predicted = embed_rows(
-                model, modality, features[modality], np.arange(len(rows_of(part, modality))), device
-            )
-            labels = part.image_va() if modality == "image" else part.clip_va()
+            embeddings[modality], predicted = embed_rows(model, modality, features[modality], np.arange(len(part.rows(modality))), device)
+            labels = part.va(modality)
             va[modality] = (agreement(predicted[:, 0], labels[:, 0]), agreement(predicted[:, 1], labels[:, 1]))
         similarity = None
         if model.similarity is not None and sigma is not None:
             pairs, scores = evaluation_pairs(part, sigma)
             found = []
             for at in range(0, len(pairs), BATCH):
-                image, clip = torch.from_numpy(pairs[at : at + BATCH]).to(device).T
-                chosen = {modality: embeddings[modality][image if modality == "image" else clip] for modality in MODALITIES}
+                rows = torch.from_numpy(pairs[at : at + BATCH]).to(device).T
+                chosen = {modality: embeddings[modality][own] for modality, own in zip(MODALITIES, rows, strict=True)}
                 found.append(model.similarity_of(chosen).float().cpu())
             similarity = agreement(torch.cat(found).numpy(), scores)
     return Evaluation(va, similarity)

@@ -27,6 +27,7 @@ class ClipImageTower(nn.Module):
     """
 
     version = "clip/1"
+    published = True
     feature_dtype = torch.float32
 
     def __init__(self, source: str = "ViT-B-32", pretrained: str = "openai") -> None:

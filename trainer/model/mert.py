@@ -38,6 +38,7 @@ class MertMusicTower(nn.Module):
     sample_rate_hz = 24000
     window_s = 10.0
     version = "mert/1"
+    published = True
     feature_dtype = torch.float16
 
     def __init__(self, source: str = "m-a-p/MERT-v1-95M", pool: str = "first") -> None:

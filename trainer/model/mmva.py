@@ -17,6 +17,7 @@ class Tower(Protocol):
     """What every tower does: `embed(preprocess(raw))`, in two halves of which the first can be cached."""
 
     backbone: nn.Module | None  # the pretrained part, frozen unless fine-tuned; None: all of the tower is learned
+    published: bool  # whether the backbone's weights are to be had elsewhere, so that checkpoints leave them out while it is frozen
     version: str  # changes whenever `preprocess` or `encode` gives other numbers: the cache's key
     feature_dtype: torch.dtype  # in which features are stored
 
@@ -61,12 +62,12 @@ def build_tower(modality: str, spec: TowerSpec) -> nn.Module:
             from trainer.model.mert import MertMusicTower as Kind
         case "text", "roberta":
             from trainer.model.roberta import RobertaTextTower as Kind
-        case "music", _:
-            from trainer.model.compact_music import CompactMusicTower as Kind
+        case "text", _:
+            from trainer.model.compact_text import CompactTextTower as Kind
+        case "image", _:
+            from trainer.model.compact_image import CompactImageTower as Kind
         case _:
-            from trainer.model import compact
-
-            Kind = {"image": compact.CompactImageTower, "text": compact.CompactTextTower}[modality]
+            from trainer.model.compact_music import CompactMusicTower as Kind
     try:
         return Kind(**settings)
     except TypeError as error:
@@ -128,17 +129,20 @@ class MMVA(nn.Module):
         )
 
     def frozen_prefixes(self) -> tuple[str, ...]:
-        """How the names of the tensors begin that a checkpoint leaves out: those of frozen backbones."""
-        return tuple(f"towers.{modality}.backbone." for modality in self.frozen_modalities())
+        """How the names of the tensors begin that a checkpoint leaves out: those of frozen published backbones."""
+        return tuple(f"towers.{modality}.backbone." for modality in self.frozen_modalities() if self.tower(modality).published)
 
-    def forward(self, inputs: Mapping[str, Any]) -> Output:
+    def forward(self, inputs: Mapping[str, Any], places: Mapping[str, torch.Tensor] | None = None) -> Output:
         """Predict a training batch.
 
         Args:
             inputs: modality -> features, or for a fine-tuned tower its preprocessed batch.
+            places: modality -> which of its inputs each row has (n,), where rows share them.
         """
         embeddings = {modality: self.embed(modality, inputs[modality]) for modality in self.modalities}
         va = {modality: self.heads[modality](embedding) for modality, embedding in embeddings.items()}
+        for modality, place in (places or {}).items():
+            embeddings[modality], va[modality] = embeddings[modality][place], va[modality][place]
         return Output(va, embeddings, self.similarity_of(embeddings) if self.similarity is not None else None)
 
     def embed(self, modality: str, inputs: Any) -> torch.Tensor:

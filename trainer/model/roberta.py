@@ -30,6 +30,7 @@ class RobertaTextTower(nn.Module):
     """
 
     version = "roberta/1"
+    published = True
     feature_dtype = torch.float16
 
     def __init__(self, source: str = "FacebookAI/roberta-base", pool: str = "first", max_tokens: int = 128) -> None:

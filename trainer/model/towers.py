@@ -32,8 +32,8 @@ TOWERS: dict[str, dict[str, dict[str, Setting]]] = {
         "roberta": {"source": Setting(str), "pool": Setting(str, choices=POOLS), "max_tokens": Setting(int, 2, 512)},
     },
 }
-# Towers with a pretrained backbone: frozen unless a recipe fine-tunes it, and then left out of checkpoints.
-PRETRAINED = ("clip", "mert", "roberta")
+# (modality, tower) with a backbone: frozen unless a recipe fine-tunes it.
+BACKBONES = (("image", "compact"), ("image", "clip"), ("music", "mert"), ("text", "roberta"))
 # Of the pretrained weights, for checkpoints that hold them because they were fine-tuned.
 LICENCES = {"clip": "MIT (OpenAI CLIP)", "mert": "CC BY-NC 4.0 (MERT-v1)", "roberta": "MIT (RoBERTa)"}
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from tests.trainer import synthetic
+from tests.trainer.data.open_sources import emobank, emotify_dir, oasis_dir, pretend, soundfont, vgmidi_dir  # noqa: F401 - fixtures
 
 
 @pytest.fixture

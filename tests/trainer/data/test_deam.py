@@ -174,7 +174,7 @@ def test_a_folder_that_cannot_be_written(deam_dir: Path, tmp_path: Path, monkeyp
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(deam, "_write_wav", full)
+    monkeypatch.setattr(deam, "write_wav", full)
     with pytest.raises(DataError, match=r"out: cannot be written \(No space left on device\)"):
         imemnet.build(deam_dir, tmp_path / "out", skip_bad=True)
 

@@ -1,0 +1,89 @@
+"""Read OASIS (Kurdi, Lozano & Banaji 2017): 900 pictures with the mean valence and arousal of some hundred raters each, 1 to 7."""
+
+import filecmp
+import os
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from trainer.data.files import read_picture
+from trainer.data.manifest import IMAGE_SUFFIXES
+from trainer.data.scale import NOMINAL, to_unit
+from trainer.data.table import read_rows
+from trainer.errors import DataError
+
+_CURE = "OASIS is rated from 1 to 7; mend or delete the row"
+_NUMBER = re.compile(r"\s*\d+$")
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A rated picture.
+
+    Attributes:
+        id: of its row, and its file's name in the data folder without suffix: "oasis-car-crash-1".
+        path: the file in OASIS.
+        va: valence, arousal in [0, 1].
+        group: its theme, "car crash", which other pictures share.
+    """
+
+    id: str
+    path: Path
+    va: tuple[float, float]
+    group: str
+
+
+def read(folder: Path, problems: list[str]) -> list[Picture]:
+    """The pictures of OASIS as unpacked: `OASIS.csv` and `images/THEME.jpg`.
+
+    Args:
+        folder: holds both.
+        problems: gets a line for each bad row and each rated picture without a file.
+
+    Raises:
+        DataError: no folder, no table or one with another header, or not one picture is left.
+    """
+    table, images = folder / "OASIS.csv", folder / "images"
+    for path in (folder, images):
+        if not path.is_dir():
+            raise DataError(f"{path}: no such folder; name the folder that OASIS was unpacked to, with OASIS.csv and images/")
+    files = {path.stem.strip().lower(): path for path in sorted(images.iterdir()) if path.suffix.lower() in IMAGE_SUFFIXES}
+    pictures: dict[str, Picture] = {}
+    for row in read_rows(table, ("valence_mean", "arousal_mean"), problems, "theme"):
+        try:
+            ratings = [row.number_in(name, *NOMINAL["oasis"], _CURE) for name in ("valence_mean", "arousal_mean")]
+            theme = row.id.lower()
+            if theme not in files:
+                raise DataError(f"{row.where}: no picture {images / row.id}.jpg; put it there or delete the row")
+            if theme in pictures:
+                raise DataError(f"{row.where}: the theme comes twice; delete one of the rows")
+            valence, arousal = to_unit(np.array([ratings]), "oasis", "nominal").round(6).tolist()[0]
+            ident = f"oasis-{theme.replace(' ', '-')}"
+            pictures[theme] = Picture(ident, files[theme], (valence, arousal), _NUMBER.sub("", theme))
+        except DataError as error:
+            problems.append(str(error))
+    if not pictures:
+        raise DataError(f"{folder}: not one picture of OASIS is left{', the first bad one: ' + problems[0] if problems else ''}")
+    return list(pictures.values())
+
+
+def place(picture: Picture, images: Path) -> None:
+    """Put a picture into the data folder: a hard link where the file system has them, else a copy.
+
+    Raises:
+        DataError: it cannot be decoded.
+    """
+    read_picture(picture.path)
+    target = images / f"{picture.id}{picture.path.suffix.lower()}"
+    if target.exists() and filecmp.cmp(picture.path, target, shallow=False):
+        return
+    temporary = target.with_name(f".{target.name}.tmp")
+    temporary.unlink(missing_ok=True)
+    try:
+        os.link(picture.path, temporary)
+    except OSError:  # another disk, or a file system without links
+        shutil.copyfile(picture.path, temporary)
+    temporary.replace(target)

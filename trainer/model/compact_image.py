@@ -1,0 +1,117 @@
+"""The compact image tower: a small EfficientNetV2 whose layers are all listened to."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+from torchvision.models.efficientnet import EfficientNet, FusedMBConvConfig, MBConvConfig
+from torchvision.transforms.v2 import functional as F
+
+from trainer.model.heads import EMBEDDING_DIM
+
+INPUT_PX = 128
+IMAGENET_MEAN = [0.485, 0.456, 0.406]
+IMAGENET_STD = [0.229, 0.224, 0.225]
+_CROP = 0.8  # side of the training crops, as a part of the picture's
+
+
+class CompactImageTower(nn.Module):
+    """RGB pictures to 512-d embeddings.
+
+    The backbone is an EfficientNetV2-style network (Tan & Le 2021) of 1.8 M parameters on torchvision's own blocks: fused MBConv in
+    the first two stages, MBConv with squeeze-and-excitation after that, 0.59 GFLOPs for a 128 x 128 picture. It is frozen unless
+    fine-tuned. Colour and texture, which early layers know, and things, which late ones know, both carry feeling: so the features
+    are the mean and the deviation over the picture of the output of every stage, not the last layer's mean alone (in
+    cross-validation by theme on OASIS that raised r of valence from .34 to .38, all else equal).
+
+    Args:
+        input_px: side of the square a picture is squeezed to.
+    """
+
+    version = "compact-image/2"
+    published = False
+    feature_dtype = torch.float16
+    mean: torch.Tensor
+    scale: torch.Tensor
+
+    def __init__(self, input_px: int = INPUT_PX) -> None:
+        super().__init__()
+        self.input_px = input_px
+        # (expansion, kernel, stride, channels in, channels out, blocks)
+        stages = [
+            FusedMBConvConfig(1, 3, 1, 24, 24, 1),
+            FusedMBConvConfig(3, 3, 2, 24, 40, 2),
+            MBConvConfig(4, 3, 2, 40, 80, 3),
+            MBConvConfig(4, 3, 1, 80, 112, 4),
+            MBConvConfig(4, 3, 2, 112, 168, 4),
+        ]
+        network = EfficientNet(stages, dropout=0.0, stochastic_depth_prob=0.05, last_channel=EMBEDDING_DIM)
+        self.backbone: nn.Module | None = network.features
+        width = 2 * (EMBEDDING_DIM + sum(stage.out_channels for stage in stages))
+        self.register_buffer("mean", torch.zeros(width))
+        self.register_buffer("scale", torch.ones(width))
+        self.project = nn.Linear(width, EMBEDDING_DIM)
+        nn.init.zeros_(self.project.weight)
+
+    def preprocess(self, frames: torch.Tensor) -> torch.Tensor:
+        """Bring frames to what `embed` takes: the whole picture squeezed to a square, ImageNet-normalised.
+
+        Args:
+            frames: (N, 3, H, W) uint8 RGB, any size.
+
+        Returns:
+            (N, 3, input_px, input_px) float32.
+        """
+        squeezed = F.resize(F.to_dtype(frames, torch.float32, scale=True), [self.input_px, self.input_px], antialias=True)
+        return F.normalize(squeezed, IMAGENET_MEAN, IMAGENET_STD)
+
+    def training_views(self, frame: torch.Tensor) -> torch.Tensor:
+        """The views that a picture is trained on while the backbone is frozen: itself, mirrored, its corners and its centre.
+
+        Args:
+            frame: (3, H, W) uint8 RGB.
+
+        Returns:
+            (7, 3, input_px, input_px) float32; the first is what `preprocess` gives.
+        """
+        side = round(self.input_px / _CROP)
+        large = F.resize(frame[None], [side, side], antialias=True)
+        crops = list(F.five_crop(large, [self.input_px, self.input_px]))
+        crops[-1] = F.horizontal_flip(crops[-1])
+        whole = F.resize(frame[None], [self.input_px, self.input_px], antialias=True)
+        return torch.cat([self.preprocess(frame[None]), self.preprocess(torch.cat([F.horizontal_flip(whole), *crops]))])
+
+    def encode(self, batch: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Preprocessed pictures (N, 3, px, px) to (N, 1824), or views of pictures (N, V, 3, px, px) to (N, V, 1824)."""
+        assert self.backbone is not None
+        pictures = batch if isinstance(batch, torch.Tensor) else torch.stack(list(batch))
+        pictures = pictures.to(self.mean.device)
+        hidden = pictures.reshape(-1, *pictures.shape[-3:]).float().contiguous(memory_format=torch.channels_last)
+        means, deviations = [], []
+        for at, stage in enumerate(self.backbone.children()):
+            hidden = stage(hidden)
+            if at:  # the stem has seen nothing but edges
+                means.append(hidden.float().mean((2, 3)))
+                deviations.append(hidden.float().std((2, 3)))
+        return torch.cat([*means[::-1], *deviations], 1).reshape(*pictures.shape[:-3], -1)
+
+    def fit(self, features: torch.Tensor, va: torch.Tensor) -> None:
+        """Take mean and deviation from the training split's features (n, 1824) or (n, V, 1824), to standardise by them."""
+        flat = features.float().flatten(0, -2)
+        self.mean.copy_(flat.mean(0))
+        self.scale.copy_(flat.std(0).clamp_min(1e-3))
+
+    def reduce(self, features: torch.Tensor) -> torch.Tensor:
+        """(N, 1824), or of views (N, V, 1824), to (N, 512): in training a random view of each picture, else the first.
+
+        The embedding is the mean of the last layer, by which pictures of one shot are alike, and what is learned from all layers.
+        """
+        if features.ndim == 3:
+            view = torch.randint(features.shape[1], (len(features),)) if self.training else torch.zeros(len(features), dtype=torch.long)
+            features = features[torch.arange(len(features)), view.to(features.device)]
+        standard = ((features.float() - self.mean) / self.scale).clamp(-5, 5)
+        return features[:, :EMBEDDING_DIM].float() + self.project(standard)
+
+    def embed(self, batch: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Preprocessed pictures (N, 3, input_px, input_px) to (N, 512)."""
+        return self.reduce(self.encode(batch))

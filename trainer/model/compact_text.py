@@ -1,0 +1,312 @@
+"""The compact text tower: hashed words and parts of words, two convolutions, and a vocabulary that knows what it has seen.
+
+Nothing in it is frozen: `encode` gives back the preprocessed input, which is what a cache saves.
+"""
+
+import re
+import zlib
+from collections.abc import Sequence
+from functools import lru_cache
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from trainer.model.heads import EMBEDDING_DIM
+
+MAX_CHARACTERS = 2000
+MAX_TOKENS = 64
+_BASES = 3  # of a word, beside itself
+_PARTS = 14
+_COLUMNS = 2 + _BASES + _PARTS  # shape, the word, its bases, its parts
+_OTHER, _NUMBER, _LOWER, _TITLE, _UPPER = range(1, 6)  # a token's shape; 0 where there is no token
+_SHAPES = 6
+_TOKEN = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*|\d+(?:[.,]\d+)*|[^\w\s]|_+")
+# Endings of inflected English and what to put there; what comes out is used where it is a word the model has seen.
+_ENDINGS = (
+    ("'s", ("",)),
+    ("iness", ("y",)),
+    ("ness", ("",)),
+    ("fully", ("ful",)),
+    ("ically", ("ic",)),
+    ("ily", ("y",)),
+    ("ly", ("", "le")),
+    ("ies", ("y", "ie")),
+    ("ied", ("y", "ie")),
+    ("iest", ("y",)),
+    ("ier", ("y",)),
+    ("ing", ("", "e")),
+    ("est", ("", "e")),
+    ("ed", ("", "e")),
+    ("es", ("", "e")),
+    ("er", ("", "e")),
+    ("s", ("",)),
+)
+_BLOOM_BITS = 1 << 19  # .1 % of unseen words pass among 25,000 seen ones
+_BLOOM_FACTORS = (1, 0x9E3779B1, 0x85EBCA6B, 0xC2B2AE35)
+
+
+class CompactTextTower(nn.Module):
+    """Captions to 512-d embeddings.
+
+    A token's vector is the sum of three: of the word, the mean of its bases (what it is an inflection of, such as 'hope'
+    for 'hoping') and the mean of its parts (character n-grams). Two convolutions see five tokens each way, so that 'not
+    happy' is not 'happy'. Mean, sum, maximum and minimum of both, a linear sum over hashed words and word pairs, and
+    the text's length, punctuation and capitals make the embedding.
+
+    Words that `fit` has not seen have no vector of their own, only those of bases and parts.
+    """
+
+    backbone = None
+    version = "compact-text/2"
+    feature_dtype = torch.int32
+    _WORDS = 16384
+    _PART_BUCKETS = 4096
+    _PAIR_BUCKETS = 32768
+    _RATED = 1 << 17
+    _WIDTH = 24
+    _HIDDEN = 48
+    _LINEAR = 4
+    _SCALE = 0.5
+    _WORD_DROPOUT = 0.1
+    _DROPOUT = 0.3
+
+    known: torch.Tensor
+    rated: torch.Tensor
+    ratings: torch.Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.words = nn.EmbeddingBag(self._WORDS + 1, self._WIDTH, mode="sum", padding_idx=0)
+        self.parts = nn.EmbeddingBag(self._PART_BUCKETS + 1, self._WIDTH, mode="sum", padding_idx=0)
+        self.shapes = nn.Embedding(_SHAPES, self._WIDTH, padding_idx=0)
+        self.pairs = nn.EmbeddingBag(self._PAIR_BUCKETS + 1, self._LINEAR, mode="sum", padding_idx=0)
+        for table, deviation in ((self.words, 0.1), (self.parts, 0.1), (self.shapes, 0.1), (self.pairs, 0.02)):
+            nn.init.normal_(table.weight, std=deviation)
+            with torch.no_grad():
+                table.weight[0] = 0
+        self.near = nn.Linear(3 * (self._WIDTH + 3), self._HIDDEN)
+        self.far = nn.Linear(3 * self._HIDDEN, self._HIDDEN)
+        pooled = self._WIDTH + 3 * self._HIDDEN + 11 + self._LINEAR + _SHAPES + 6
+        self.project = nn.Sequential(nn.LayerNorm(pooled), nn.Dropout(self._DROPOUT), nn.Linear(pooled, EMBEDDING_DIM))
+        # A Bloom filter of the words seen in training, eight bits a byte; all 0 until `fit`.
+        self.register_buffer("known", torch.zeros(_BLOOM_BITS // 8, dtype=torch.uint8))
+        # The same of the words that have a rating of their own, and the ratings: deviations of VA from .5 over .18.
+        self.register_buffer("rated", torch.zeros(_BLOOM_BITS // 8, dtype=torch.uint8))
+        self.register_buffer("ratings", torch.zeros(self._RATED, 2))
+
+    def preprocess(self, captions: Sequence[str]) -> torch.Tensor:
+        """Numbers of the first 64 tokens of each caption: shape, hash of the word, of its bases, of its parts; 0 for none.
+
+        Returns:
+            (N, 64, 19) int32.
+        """
+        rows = np.zeros((len(captions), MAX_TOKENS, _COLUMNS), np.int32)
+        for row, caption in zip(rows, captions, strict=True):
+            # Cut before anything else: a caption may be a whole book.
+            tokens = _TOKEN.findall(caption[:MAX_CHARACTERS])[:MAX_TOKENS]
+            if tokens:
+                row[: len(tokens)] = [_numbers(token) for token in tokens]
+        return torch.from_numpy(rows)
+
+    def fit(self, features: torch.Tensor, va: torch.Tensor | None = None) -> None:
+        """Remember the training split's words, so that `unknown` can tell, and the ratings of single words.
+
+        Args:
+            features: (N, 64, 19) int32 as `preprocess` gives them.
+            va: (N, 2) in [0, 1], what the tower is to be trained towards; those of rows of one word become that word's rating.
+        """
+        features = features.cpu()
+        word = features[..., 1].long()
+        _remember(self.known, word[features[..., 0] >= _LOWER])
+        alone = (features[:, 0, 0] >= _LOWER) & (features[:, 1, 0] == 0)
+        if va is None or not alone.any():
+            return
+        words, ratings = word[alone, 0], (va.cpu()[alone].float() - 0.5) / 0.18
+        _remember(self.rated, words)
+        at = words % self._RATED
+        sums = torch.zeros(self._RATED, 2).index_add_(0, at, ratings)
+        self.ratings.copy_(sums / torch.bincount(at, minlength=self._RATED).clamp(min=1)[:, None])
+
+    def unknown(self, features: torch.Tensor) -> torch.Tensor:
+        """Which captions have no word that was seen in training, nor an inflection of one.
+
+        Before `fit` there is no vocabulary: then only captions without any word are unknown.
+
+        Args:
+            features: (N, 64, 19) int32.
+
+        Returns:
+            (N,) bool.
+        """
+        return ~((features[..., 0] >= _LOWER) & self._seen(features[..., 1 : 2 + _BASES]).any(2)).any(1)
+
+    def encode(self, batch: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Numbers, N of (64, 19), as one tensor on this tower's device."""
+        return (batch if isinstance(batch, torch.Tensor) else torch.stack(list(batch))).to(self.shapes.weight.device)
+
+    def reduce(self, features: torch.Tensor) -> torch.Tensor:
+        """(N, 64, 19) to (N, 512)."""
+        # What is behind the longest caption is empty.
+        length = int((features[..., 0] > 0).any(0).sum().clamp(min=1))
+        numbers = features[:, :length].long()
+        shape, words = numbers[..., 0], numbers[..., 1 : 2 + _BASES]
+        real = shape > 0
+        there = real[..., None].float()
+        # All but the pooling is done on real tokens alone: most of a batch of texts of differing lengths is empty.
+        tokens = numbers[real]
+        ratings = self._ratings(tokens)
+        own = self._vectors(tokens)
+        vectors = self._spread(torch.cat([own, ratings], 1), real)
+        near = self._spread(F.gelu(self.near(_around(vectors, real, 1))), real)
+        far = near + self._spread(F.gelu(self.far(_around(near, real, 4))), real)
+        count = there.sum(1).clamp(min=1)
+        missing = 1e4 * (1 - there)
+        some = (there.sum(1) > 0).float()
+        rated = vectors[..., -1:]
+        ratings = vectors[..., -3:-1]
+        many = rated.sum(1)
+        void = 1e4 * (1 - rated)
+        any_rated = (many > 0).float()
+        pooled = [
+            vectors[..., :-3].sum(1) / count,
+            far.sum(1) / count,
+            (far - missing).amax(1) * some,
+            (far + missing).amin(1) * some,
+            ratings.sum(1) / many.clamp(min=1),
+            ratings.sum(1) / 3,
+            (ratings * ratings).sum(1) / many.clamp(min=1) / 2,
+            (ratings - void).amax(1) * any_rated,
+            (ratings + void).amin(1) * any_rated,
+            many / count,
+            self._linear(words[..., 0]) / count.sqrt(),
+            self._shape(shape, count, words[..., 0]),
+        ]
+        return self.project(torch.cat(pooled, 1))
+
+    def embed(self, batch: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Numbers to (N, 512)."""
+        return self.reduce(self.encode(batch))
+
+    def _seen(self, words: torch.Tensor) -> torch.Tensor:
+        """Whether words were seen by `fit`, by their hashes (...), 0 for none; all of them before `fit`."""
+        if not self.known.any():
+            return words > 0
+        return _holds(self.known, words)
+
+    @staticmethod
+    def _spread(values: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
+        """Values of the real tokens (M, C) at their places, 0 elsewhere: (N, T, C)."""
+        return values.new_zeros(*real.shape, values.shape[1]).masked_scatter(real[..., None], values)
+
+    def _vectors(self, tokens: torch.Tensor) -> torch.Tensor:
+        """Vectors (M, width) of tokens (M, 19)."""
+        shape, words, parts = tokens[:, 0], tokens[:, 1 : 2 + _BASES], tokens[:, 2 + _BASES :]
+        words = torch.where(self._seen(words) | (shape < _LOWER)[:, None], words, 0)
+        ids = torch.where(words > 0, words % self._WORDS + 1, 0)
+        bases = (ids[:, 1:] > 0).sum(1, keepdim=True).clamp(min=1)
+        many = (parts > 0).sum(1, keepdim=True).clamp(min=1)
+        parts = torch.where(parts > 0, parts % self._PART_BUCKETS + 1, 0)
+        own = self.words(ids[:, :1])
+        rest = self.words(ids[:, 1:]) / bases + self.parts(parts) / many + self.shapes(shape)
+        if self.training:
+            # Without its own vector a word must be known by its bases and parts, as an unseen one is.
+            drawn = torch.rand(len(tokens), 1, device=tokens.device)
+            own = own * (drawn > self._WORD_DROPOUT)
+            return (own + rest) * (drawn < 1 - self._WORD_DROPOUT) * self._SCALE
+        return (own + rest) * self._SCALE
+
+    def _ratings(self, tokens: torch.Tensor) -> torch.Tensor:
+        """Ratings (M, 3) of tokens (M, 19): valence, arousal and 1, or 0 0 0: the word's own, or else the mean of its bases'."""
+        words = tokens[:, 1 : 2 + _BASES]
+        rated = _holds(self.rated, words)
+        rated[:, 1:] &= ~rated[:, :1]
+        many = rated.sum(1, keepdim=True)
+        found = (self.ratings[words % self._RATED] * rated[..., None]).sum(1) / many.clamp(min=1)
+        return torch.cat([found, (many > 0).float()], 1)
+
+    def _linear(self, words: torch.Tensor) -> torch.Tensor:
+        """Sum of the vectors (N, 8) of hashed words and word pairs: what a linear model would see."""
+        after = words[:, 1:]
+        pairs = torch.where(after > 0, words[:, :-1] * 31 + after * 17, 0)
+        both = torch.cat([words, pairs], 1)
+        return self.pairs(torch.where(both > 0, both % self._PAIR_BUCKETS + 1, 0))
+
+    def _shape(self, shape: torch.Tensor, count: torch.Tensor, words: torch.Tensor) -> torch.Tensor:
+        """Shares of the shapes, length, and how often there are ! ? " . and , : (N, 12)."""
+        shares = F.one_hot(shape, _SHAPES)[..., 1:].sum(1) / count
+        marks = torch.stack([(words == _numbers(mark)[1]).sum(1).float() for mark in '!?".,'], 1)
+        return torch.cat([shares, torch.log1p(count) / 2, count / 20, marks.clamp(max=4)], 1)
+
+
+def _remember(table: torch.Tensor, words: torch.Tensor) -> None:
+    """Put words' hashes (n,) into a Bloom filter."""
+    bits = np.unpackbits(table.cpu().numpy())
+    bits[_places(torch.unique(words)).flatten().numpy()] = 1
+    table.copy_(torch.from_numpy(np.packbits(bits)))
+
+
+def _holds(table: torch.Tensor, words: torch.Tensor) -> torch.Tensor:
+    """Whether a Bloom filter holds words by their hashes (...), 0 for none."""
+    places = _places(words.long())
+    return (words > 0) & ((table[places >> 3] >> (7 - (places & 7))) & 1).bool().all(-1)
+
+
+def _around(values: torch.Tensor, real: torch.Tensor, step: int) -> torch.Tensor:
+    """Of each real token what is `step` before it, at it and `step` after it, 0 where there is nothing: (M, 3 * C)."""
+    length = values.shape[1]
+    padded = F.pad(values, (0, 0, step, step))
+    return torch.cat([padded[:, at : at + length][real] for at in (0, step, 2 * step)], 1)
+
+
+def _places(words: torch.Tensor) -> torch.Tensor:
+    """The bits (..., 4) that stand for hashes (...) in the Bloom filter."""
+    return torch.stack([((words * factor) & 0xFFFFFFFF) * _BLOOM_BITS >> 32 for factor in _BLOOM_FACTORS], -1)
+
+
+@lru_cache(maxsize=1 << 17)
+def _numbers(token: str) -> tuple[int, ...]:
+    """A token's row: shape, word, bases, parts."""
+    if token[0].isdecimal():
+        return (_NUMBER, _hash("0"), *[0] * (_BASES + _PARTS))
+    if not token[0].isalpha():
+        return (_OTHER, _hash(token[0]), *[0] * (_BASES + _PARTS))
+    shape = _UPPER if len(token) > 1 and token.isupper() else _TITLE if token[0].isupper() else _LOWER
+    word = token.casefold().replace("’", "'")[:40]
+    bases = _bases(word)[:_BASES]
+    parts = _parts(word)[:_PARTS]
+    return (
+        shape,
+        _hash(word),
+        *(_hash(base) for base in bases),
+        *[0] * (_BASES - len(bases)),
+        *(_hash(part) for part in parts),
+        *[0] * (_PARTS - len(parts)),
+    )
+
+
+def _bases(word: str) -> list[str]:
+    """What a word may be an inflection of: itself, and without its ending."""
+    for ending, others in _ENDINGS:
+        stem = word.removesuffix(ending)
+        if stem != word and len(stem) >= 2:
+            found = [stem + other for other in others]
+            if len(stem) > 3 and stem[-1] == stem[-2]:
+                found.append(stem[:-1])  # stopping, stop
+            return found
+    return [word]
+
+
+def _parts(word: str) -> list[str]:
+    """Character n-grams, those at its beginning and its end first; < and > mark the two."""
+    marked = f"<{word}>"
+    parts = [marked[:size] for size in range(4, min(8, len(marked)))]
+    parts += [marked[-size:] for size in range(3, min(6, len(marked)))]
+    parts += [marked[at : at + 4] for at in range(1, len(marked) - 4)]
+    return list(dict.fromkeys(parts))
+
+
+def _hash(text: str) -> int:
+    """1 ... 2^31 - 1. crc32 is the same on every machine and in every run, which Python's own hash is not."""
+    return zlib.crc32(text.encode("utf-8", "replace")) % (2**31 - 1) + 1
