@@ -1,7 +1,7 @@
 """What of a sound's mood can be computed without learning: timbre, dynamics, pulse, key, chords, intervals, register.
 
-Two spectrograms are shared by everything: a quick one (43 ms windows) in which onsets and timbre show, and a slow one
-(341 ms) in which semitones show. All is batched torch on whatever device the samples are on. Nothing hangs on an argmax:
+Three spectrograms are shared by everything: a quick one (43 ms windows) in which attacks and timbre show, a slow one
+(341 ms) in which semitones show, and one between them (85 ms) in which notes begin. All is batched torch on whatever device the samples are on. Nothing hangs on an argmax:
 where a key or a tempo is chosen, the choice is a sharp softmax, so that rounding never makes a feature jump.
 """
 
@@ -14,6 +14,7 @@ from torchaudio.functional import create_dct, melscale_fbanks
 
 RATE_HZ = 24000
 QUICK = (1024, 480)  # window and hop in samples
+MIDDLE = (2048, 480)
 SLOW = (8192, 2400)
 FRAMES_HZ = RATE_HZ / QUICK[1]
 SLOW_HZ = RATE_HZ / SLOW[1]
@@ -22,8 +23,9 @@ MELS = 64
 CEPSTRA = 20
 PITCHES = range(33, 105)  # MIDI numbers: 55 to 3520 Hz
 FINE = 3  # bins a semitone
+NOTES = range(45, 105)  # of which beginnings are looked for: 110 to 3520 Hz
 RATES_HZ = torch.logspace(math.log10(0.4), math.log10(16), 24).tolist()
-COUNT = 574
+COUNT = 597
 
 # Krumhansl & Kessler 1982: how well each pitch class fits a key, from the tonic upwards.
 _MAJOR = (6.35, 2.23, 3.48, 2.33, 4.38, 4.09, 2.52, 5.19, 2.39, 3.66, 2.29, 2.88)
@@ -48,6 +50,8 @@ class MusicFeatures(nn.Module):
     octaves: torch.Tensor
     dct: torch.Tensor
     pitch: torch.Tensor
+    notes: torch.Tensor
+    middle_window: torch.Tensor
     keys: torch.Tensor
     chords: torch.Tensor
     rough: torch.Tensor
@@ -58,13 +62,9 @@ class MusicFeatures(nn.Module):
         hz = torch.linspace(0, RATE_HZ / 2, QUICK[0] // 2 + 1)
         mel = melscale_fbanks(QUICK[0] // 2 + 1, 30, 11000, MELS, RATE_HZ)
         octaves = torch.stack([((hz >= low) & (hz < 2 * low)).float() for low in (94, 188, 375, 750, 1500, 3000, 6000)])
-        pitch_hz = torch.linspace(0, RATE_HZ / 2, SLOW[0] // 2 + 1)[1:]
-        bins = 69 + 12 * torch.log2(pitch_hz / 440)
         fine = torch.arange(PITCHES.start * FINE - 1, PITCHES.stop * FINE - 1) / FINE
-        # Bins of the low notes are further apart than a third of a semitone: the filters are never narrower than they.
-        width = torch.clamp(pitch_hz.diff(prepend=pitch_hz[:1] * 0).div(pitch_hz) * 12 / math.log(2), min=1 / FINE)
-        pitch = (1 - (bins[:, None] - fine).abs() / width[:, None]).clamp(min=0)
-        self._top = int((pitch.sum(1) > 0).nonzero().max()) + 2
+        pitch = _pitch_filters(SLOW[0], fine, 1 / FINE)
+        notes = _pitch_filters(MIDDLE[0], torch.arange(NOTES.start, NOTES.stop).float(), 1.0)
         profiles = torch.stack([_standard(torch.tensor(profile)) for profile in (_MAJOR, _MINOR)])
         keys = torch.stack([profiles.roll(step, 1) for step in range(12)], 1).reshape(24, 12) / 12
         chords = torch.zeros(len(_CHORDS), 12, 12)
@@ -78,7 +78,8 @@ class MusicFeatures(nn.Module):
         constants = {
             "quick_window": torch.hann_window(QUICK[0]), "slow_window": torch.hann_window(SLOW[0]), "hz": hz, "mel": mel.T.contiguous(),
             "octaves": octaves / octaves.sum(1, keepdim=True), "dct": create_dct(CEPSTRA, MELS, "ortho").T.contiguous(),
-            "pitch": pitch[: self._top - 1].T.contiguous(), "keys": keys, "chords": chords.flatten(0, 1),
+            "pitch": pitch, "notes": notes, "middle_window": torch.hann_window(MIDDLE[0]),
+            "keys": keys, "chords": chords.flatten(0, 1),
             "rough": torch.exp(-3.5 * bark) - torch.exp(-5.75 * bark),
             "turns": (torch.arange(12)[:, None] + torch.arange(12)) % 12,
         }  # fmt: skip
@@ -98,7 +99,12 @@ class MusicFeatures(nn.Module):
             level = power.sum(1)
             heard = (level > GATE * level.amax(1, keepdim=True)).float() * (level > 1e-8)
             power = power / _mean(level, heard)[:, None, None].clamp(min=1e-6)
-            return {**self._timbre(samples, power, heard), **self._pulse(power, heard), **self._harmony(samples)}
+            return {
+                **self._timbre(samples, power, heard),
+                **self._pulse(power, heard),
+                **self._beginnings(samples),
+                **self._harmony(samples),
+            }
 
     def _timbre(self, samples: torch.Tensor, power: torch.Tensor, heard: torch.Tensor) -> dict[str, torch.Tensor]:
         """Mel bands, cepstra, brightness, noisiness and dynamics."""
@@ -167,9 +173,37 @@ class MusicFeatures(nn.Module):
             "beat": torch.cat([beat, peaks.mean(1, keepdim=True), heard.mean(1, keepdim=True)], 1),
         }
 
+    def _beginnings(self, samples: torch.Tensor) -> dict[str, torch.Tensor]:
+        """How many notes begin, how clearly, and how long they last."""
+        power = _power(samples, MIDDLE, self.middle_window, slice(1, self.notes.shape[1] + 1))
+        strength = torch.log10(self.notes @ power / power.sum(1).mean(1).clamp(min=1e-6)[:, None, None] + 1e-4) + 4
+        rises = strength.diff(dim=2).clamp(min=0)
+        rise = rises.mean(1)
+        around = F.avg_pool1d(rise[:, None], 51, 1, 25)[:, 0]
+        highest = torch.sigmoid(2000 * (rise - F.max_pool1d(rise[:, None], 7, 1, 3)[:, 0] + 0.002))
+        peaks = [(highest * torch.sigmoid(100 * (rise - 1.2 * around - least))).mean(1) for least in (0.005, 0.01, 0.02, 0.04, 0.08)]
+        begun = []
+        for least, notes in (
+            (0.3, slice(0, 20)),
+            (0.3, slice(20, 40)),
+            (0.3, slice(40, 60)),
+            (0.15, slice(60)),
+            (0.3, slice(60)),
+            (0.6, slice(60)),
+        ):
+            begun.append((10 * (rises[:, notes] - least) + 0.5).clamp(0, 1).mean((1, 2)))
+        centred = strength - strength.mean(2, keepdim=True)
+        lasting = []
+        for values in (strength, centred):
+            whole = values.square().sum((1, 2)).clamp(min=1e-6)
+            for gap in (2, 5, 10, 25, 50, 100):
+                gap = min(gap, values.shape[2] - 1)
+                lasting.append((values[..., :-gap] * values[..., gap:]).sum((1, 2)) / whole)
+        return {"beginnings": torch.stack([*peaks, *begun], 1), "lasting": torch.stack(lasting, 1)}
+
     def _harmony(self, samples: torch.Tensor) -> dict[str, torch.Tensor]:
         """Key, mode, chords, intervals, register, tonalness and roughness."""
-        magnitude = _power(samples, SLOW, self.slow_window, slice(1, self._top)).sqrt()
+        magnitude = _power(samples, SLOW, self.slow_window, slice(1, self.pitch.shape[1] + 1)).sqrt()
         # What stands out of its surroundings is a tone, the rest is noise.
         around = F.avg_pool1d(magnitude.transpose(1, 2), 25, 1, 12).transpose(1, 2)
         tones = (magnitude - around).clamp(min=0)
@@ -267,6 +301,20 @@ class MusicFeatures(nn.Module):
         strength = fine.square()
         rough = (strength * (self.rough @ strength)).sum(1) / strength.sum(1).square().clamp(min=1e-6)
         return torch.stack([rough.mean(1), rough.std(1, correction=0)], 1)
+
+
+def _pitch_filters(window: int, notes: torch.Tensor, width: float) -> torch.Tensor:
+    """Triangles (notes, lines) over the lines of a spectrum, all but the first, up to the highest that is needed.
+
+    Args:
+        window: of the spectrum, in samples.
+        notes: centres, MIDI numbers.
+        width: of a triangle to either side in semitones; wider where lines are further apart than that.
+    """
+    lines_hz = torch.linspace(0, RATE_HZ / 2, window // 2 + 1)[1:]
+    reach = torch.clamp(lines_hz.diff(prepend=lines_hz[:1] * 0) / lines_hz * 12 / math.log(2), min=width)
+    filters = (1 - (69 + 12 * torch.log2(lines_hz / 440) - notes[:, None]).abs() / reach).clamp(min=0)
+    return filters[:, : int(filters.sum(0).nonzero().max()) + 1].contiguous()
 
 
 def _power(samples: torch.Tensor, size: tuple[int, int], window: torch.Tensor, lines: slice = slice(None)) -> torch.Tensor:
