@@ -12,7 +12,7 @@ from trainer.model.heads import EMBEDDING_DIM
 from trainer.model.music_features import MusicFeatures
 from trainer.model.towers import SILENT_PEAK
 
-CHUNK = 4  # windows whose spectrograms are held at once: more of them no longer fit into a CPU's caches
+CPU_CHUNK, GPU_CHUNK = 4, 64  # windows whose spectrograms are held at once: more of them no longer fit into a CPU's caches
 _BLOCK = 240  # samples, 10 ms
 
 
@@ -44,7 +44,7 @@ class CompactMusicTower(nn.Module):
             nn.Dropout(0.2),
             nn.Linear(music_features.COUNT, self._HIDDEN),
             nn.GELU(),
-            nn.Dropout(0.5),
+            nn.Dropout(0.3),
             nn.Linear(self._HIDDEN, EMBEDDING_DIM),
         )
 
@@ -59,8 +59,9 @@ class CompactMusicTower(nn.Module):
         """
         samples = round(self.window_s * self.sample_rate_hz)
         chunks = []
-        for at in range(0, len(windows), CHUNK):
-            filled = np.stack([_filled(window[:samples], samples) for window in windows[at : at + CHUNK]])
+        chunk = CPU_CHUNK if self.mean.device.type == "cpu" else GPU_CHUNK
+        for at in range(0, len(windows), chunk):
+            filled = np.stack([_filled(window[:samples], samples) for window in windows[at : at + chunk]])
             chunks.append(self.features(torch.from_numpy(filled).to(self.mean.device)))
         return torch.cat(chunks) if chunks else self.mean.new_empty((0, music_features.COUNT))
 
