@@ -41,7 +41,7 @@ class CompactMusicTower(nn.Module):
         self.register_buffer("mean", torch.zeros(music_features.COUNT))
         self.register_buffer("deviation", torch.ones(music_features.COUNT))
         self.layers = nn.Sequential(
-            nn.Dropout(0.2),
+            nn.Dropout(0.3),
             nn.Linear(music_features.COUNT, self._HIDDEN),
             nn.GELU(),
             nn.Dropout(0.3),
