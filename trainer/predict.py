@@ -12,11 +12,13 @@ from trainer import checkpoint
 from trainer.errors import DeviceError
 from trainer.model.heads import EMBEDDING_DIM
 from trainer.model.mmva import MMVA, check_modalities
+from trainer.model.towers import SILENT_PEAK
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 PRECISIONS = ("float32", "bf16")
 DEFAULT_BATCH_SIZE = 32
 MIN_WINDOW_S = 0.1
+SILENCE_VA = (0.5, 0.0)
 
 
 def pick_device(name: str) -> torch.device:
@@ -145,14 +147,15 @@ class Predictor:
     @overload
     def music(self, windows: np.ndarray | Sequence[np.ndarray], *, embeddings: Literal[True]) -> tuple[np.ndarray, np.ndarray]: ...
     def music(self, windows: np.ndarray | Sequence[np.ndarray], *, embeddings: bool = False) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
-        """VA of sound.
+        """VA of sound. Digital silence is not predicted: it feels like nothing at all.
 
         Args:
             windows: float32 (N, n), or N of (n_i,): mono at `sample_rate_hz`, in [-1, 1], .1 to `window_s` seconds; N may be 0.
             embeddings: also return the tower's embeddings.
 
         Returns:
-            float32 (N, 2): valence, arousal, each in [0, 1]; with `embeddings`, that and float32 (N, 512).
+            float32 (N, 2): valence, arousal, each in [0, 1]; with `embeddings`, that and float32 (N, 512). A window that
+            never reaches 1e-4 (three steps of 16-bit sound) has valence .5, arousal 0 and an embedding of zeros.
 
         Raises:
             ValueError: another shape, dtype or length, or a sample that is not finite.
@@ -169,6 +172,9 @@ class Predictor:
                 limits = f"{MIN_WINDOW_S:g} to {self.window_s:g} s"
                 raise ValueError(f"window {index} has {length_s:.2f} s at {self.sample_rate_hz} Hz: must be {limits}")
         va, vectors = self._predict("music", len(windows), lambda part: windows[part])
+        silent = [index for index, window in enumerate(windows) if np.abs(window).max() < SILENT_PEAK]
+        va[silent] = SILENCE_VA
+        vectors[silent] = 0
         return (va, vectors) if embeddings else va
 
     @overload

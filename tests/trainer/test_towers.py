@@ -2,14 +2,12 @@ import json
 import pickle
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
 from tests.trainer import tiny
 from trainer.errors import CheckpointError, RecipeError, WeightsError
-from trainer.model.compact import CompactMusicTower
 from trainer.model.compact_image import CompactImageTower
 from trainer.model.mert import MertMusicTower
 from trainer.model.mmva import build_tower
@@ -142,29 +140,6 @@ def test_clip_from_a_folder(tmp_path: Path) -> None:
     assert tower.embed(list(pictures)).shape == (2, 512)
     with pytest.raises(WeightsError, match=r"name a folder that holds open_clip_config.json"):
         build_tower("image", {"name": "clip", "source": str(tmp_path)})
-
-
-def test_compact_music_hears_neither_length_nor_batch() -> None:
-    tower = CompactMusicTower(window_s=2.0).eval()
-    second = tiny.waves(24000)[0]
-    assert tower.preprocess([second]).shape == (1, 64, 51)
-    torch.testing.assert_close(tower.preprocess([second]), tower.preprocess([np.tile(second, 2)]))
-    windows = tiny.waves(24000, 30000, 96000)
-    with torch.no_grad():
-        together = tower.embed(tower.preprocess(windows))
-        alone = torch.cat([tower.embed(tower.preprocess([window])) for window in windows])
-    torch.testing.assert_close(together, alone, atol=1e-5, rtol=0)
-    assert together.shape == (3, 512)
-
-
-@pytest.mark.parametrize("pulses_hz", [1.0, 2.5, 6.0])
-def test_compact_music_sees_the_rate_of_a_pulse(pulses_hz: float) -> None:
-    tower = CompactMusicTower(window_s=10.0)
-    time_s = np.arange(240_000) / 24000
-    sound = (np.sin(2 * np.pi * 440 * time_s) * (0.55 + 0.45 * np.sin(2 * np.pi * pulses_hz * time_s))).astype(np.float32)
-    strength = tower._pulse(tower.preprocess([sound])).reshape(4, 24).sum(0)
-    found_hz = tower._rates_hz[strength.argmax()].item()
-    assert found_hz == pytest.approx(pulses_hz, rel=0.08)  # rates are 15% apart
 
 
 def test_compact_image_takes_another_size() -> None:

@@ -67,7 +67,7 @@ def build_tower(modality: str, spec: TowerSpec) -> nn.Module:
         case "image", _:
             from trainer.model.compact_image import CompactImageTower as Kind
         case _:
-            from trainer.model.compact import CompactMusicTower as Kind
+            from trainer.model.compact_music import CompactMusicTower as Kind
     try:
         return Kind(**settings)
     except TypeError as error:
@@ -89,7 +89,7 @@ class MMVA(nn.Module):
     Args:
         towers: modality -> spec, as for `build_tower`; at least one.
         similarity: whether it has the similarity head, for which all three towers are needed.
-        dropout: of the heads, in [0, 1); 0 also turns off the compact image tower's stochastic depth.
+        dropout: of the heads, in [0, 1); 0 also turns off the compact towers' dropout and stochastic depth.
     """
 
     def __init__(self, towers: Mapping[str, TowerSpec], *, similarity: bool = False, dropout: float = DROPOUT) -> None:
@@ -102,7 +102,7 @@ class MMVA(nn.Module):
         self.finetuned: frozenset[str] = frozenset()
         if dropout == 0:
             for module in self.modules():
-                if isinstance(module, StochasticDepth):
+                if isinstance(module, StochasticDepth | nn.Dropout):
                     module.p = 0.0
 
     def freeze(self, finetuned: Iterable[str] = ()) -> None:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 MODALITIES = ("image", "music", "text")
 POOLS = ("first", "mean")
+SILENT_PEAK = 1e-4  # sound that never reaches it is silence: three steps of 16 bits
 
 
 @dataclass(frozen=True)

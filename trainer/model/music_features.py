@@ -1,0 +1,363 @@
+"""What of a sound's mood can be computed without learning: timbre, dynamics, pulse, key, chords, intervals, register.
+
+Three spectrograms are shared by everything: a quick one (43 ms windows) in which attacks and timbre show, a slow one
+(341 ms) in which semitones show, and one between them (85 ms) in which notes begin. All is batched torch on whatever device the samples are on. Nothing hangs on an argmax:
+where a key or a tempo is chosen, the choice is a sharp softmax, so that rounding never makes a feature jump.
+"""
+
+import math
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+from torchaudio.functional import create_dct, melscale_fbanks
+
+RATE_HZ = 24000
+QUICK = (1024, 480)  # window and hop in samples
+MIDDLE = (2048, 480)
+SLOW = (8192, 2400)
+FRAMES_HZ = RATE_HZ / QUICK[1]
+SLOW_HZ = RATE_HZ / SLOW[1]
+GATE = 1e-6  # frames 60 dB below the loudest do not count
+MELS = 64
+CEPSTRA = 20
+PITCHES = range(33, 105)  # MIDI numbers: 55 to 3520 Hz
+FINE = 3  # bins a semitone
+NOTES = range(45, 105)  # of which beginnings are looked for: 110 to 3520 Hz
+RATES_HZ = torch.logspace(math.log10(0.4), math.log10(16), 24).tolist()
+COUNT = 597
+
+# Krumhansl & Kessler 1982: how well each pitch class fits a key, from the tonic upwards.
+_MAJOR = (6.35, 2.23, 3.48, 2.33, 4.38, 4.09, 2.52, 5.19, 2.39, 3.66, 2.29, 2.88)
+_MINOR = (6.33, 2.68, 3.52, 5.38, 2.60, 3.53, 2.54, 4.75, 3.98, 2.69, 3.34, 3.17)
+_CHORDS = {
+    "major": (0, 4, 7), "minor": (0, 3, 7), "diminished": (0, 3, 6), "augmented": (0, 4, 8), "fourth": (0, 5, 7),
+    "fifth": (0, 7), "major seventh": (0, 4, 7, 11), "minor seventh": (0, 3, 7, 10), "dominant seventh": (0, 4, 7, 10),
+}  # fmt: skip
+
+
+class MusicFeatures(nn.Module):
+    """Samples to features, without any parameters.
+
+    The level is taken out (each window is brought to the same mean power), dynamics within a window stay; silent frames
+    are left out of every mean.
+    """
+
+    quick_window: torch.Tensor
+    slow_window: torch.Tensor
+    hz: torch.Tensor
+    mel: torch.Tensor
+    octaves: torch.Tensor
+    dct: torch.Tensor
+    pitch: torch.Tensor
+    notes: torch.Tensor
+    middle_window: torch.Tensor
+    keys: torch.Tensor
+    chords: torch.Tensor
+    rough: torch.Tensor
+    turns: torch.Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        hz = torch.linspace(0, RATE_HZ / 2, QUICK[0] // 2 + 1)
+        mel = melscale_fbanks(QUICK[0] // 2 + 1, 30, 11000, MELS, RATE_HZ)
+        octaves = torch.stack([((hz >= low) & (hz < 2 * low)).float() for low in (94, 188, 375, 750, 1500, 3000, 6000)])
+        fine = torch.arange(PITCHES.start * FINE - 1, PITCHES.stop * FINE - 1) / FINE
+        pitch = _pitch_filters(SLOW[0], fine, 1 / FINE)
+        notes = _pitch_filters(MIDDLE[0], torch.arange(NOTES.start, NOTES.stop).float(), 1.0)
+        profiles = torch.stack([_standard(torch.tensor(profile)) for profile in (_MAJOR, _MINOR)])
+        keys = torch.stack([profiles.roll(step, 1) for step in range(12)], 1).reshape(24, 12) / 12
+        chords = torch.zeros(len(_CHORDS), 12, 12)
+        for kind, intervals in enumerate(_CHORDS.values()):
+            for root in range(12):
+                chords[kind, root, [(root + step) % 12 for step in intervals]] = len(intervals) ** -0.5
+        apart = (fine[:, None] - fine).abs()
+        mean_hz = 440 * 2 ** (((fine[:, None] + fine) / 2 - 69) / 12)
+        # Plomp & Levelt 1965: two tones are roughest a quarter of a critical band apart.
+        bark = apart * mean_hz * math.log(2) / 12 / (0.0207 * mean_hz + 18.96) / 4
+        constants = {
+            "quick_window": torch.hann_window(QUICK[0]), "slow_window": torch.hann_window(SLOW[0]), "hz": hz, "mel": mel.T.contiguous(),
+            "octaves": octaves / octaves.sum(1, keepdim=True), "dct": create_dct(CEPSTRA, MELS, "ortho").T.contiguous(),
+            "pitch": pitch, "notes": notes, "middle_window": torch.hann_window(MIDDLE[0]),
+            "keys": keys, "chords": chords.flatten(0, 1),
+            "rough": torch.exp(-3.5 * bark) - torch.exp(-5.75 * bark),
+            "turns": (torch.arange(12)[:, None] + torch.arange(12)) % 12,
+        }  # fmt: skip
+        for name, value in constants.items():
+            self.register_buffer(name, value, persistent=False)
+
+    def forward(self, samples: torch.Tensor) -> torch.Tensor:
+        """Features (N, COUNT) of windows (N, n), all float32; n at least 8192. Silence gives finite ones."""
+        return torch.cat(list(self.groups(samples).values()), 1)
+
+    def groups(self, samples: torch.Tensor) -> dict[str, torch.Tensor]:
+        """The same by name: (N, k) each."""
+        with torch.autocast(samples.device.type, enabled=False):
+            samples = samples.float()
+            samples = samples / samples.square().mean(1, keepdim=True).sqrt().clamp(min=1e-5)
+            power = _power(samples, QUICK, self.quick_window)
+            level = power.sum(1)
+            heard = (level > GATE * level.amax(1, keepdim=True)).float() * (level > 1e-8)
+            power = power / _mean(level, heard)[:, None, None].clamp(min=1e-6)
+            return {
+                **self._timbre(samples, power, heard),
+                **self._pulse(power, heard),
+                **self._beginnings(samples),
+                **self._harmony(samples),
+            }
+
+    def _timbre(self, samples: torch.Tensor, power: torch.Tensor, heard: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Mel bands, cepstra, brightness, noisiness and dynamics."""
+        level = power.sum(1)
+        mel = torch.log10(self.mel @ power + 1e-6)
+        bands = F.avg_pool1d(mel.transpose(1, 2), 2).transpose(1, 2)
+        cepstra = self.dct @ mel
+        flat = torch.log10(self.octaves @ power + 1e-9) - self.octaves @ torch.log10(power + 1e-9)
+        centre = (self.hz @ power) / level.clamp(min=1e-9)
+        bright = torch.log10(centre + 50)
+        spread = torch.log10((((self.hz.square() @ power) / level.clamp(min=1e-9)) - centre.square()).clamp(min=0).sqrt() + 50)
+        loud = torch.log10(level + 1e-6)
+        second = round(FRAMES_HZ)
+        slow = F.avg_pool1d(cepstra * heard[:, None], min(second, heard.shape[1]), second // 2)
+        steady = F.avg_pool1d(loud[:, None] * heard[:, None], min(second, heard.shape[1]), second // 2)[:, 0]
+        ordered = torch.where(heard > 0, loud, _mean(loud, heard)[:, None]).sort(1).values
+        quantiles = [ordered[:, int(part * (ordered.shape[1] - 1))] for part in (0.02, 0.1, 0.25, 0.5, 0.75, 0.9, 0.98)]
+        blocks = samples[:, : samples.shape[1] // QUICK[1] * QUICK[1]].unflatten(1, (-1, QUICK[1]))
+        crest = torch.log10(blocks.abs().amax(2).clamp(min=1e-5) / blocks.square().mean(2).sqrt().clamp(min=1e-5))[:, : heard.shape[1]]
+        crossings = (blocks[..., 1:] * blocks[..., :-1] < 0).float().mean(2)[:, : heard.shape[1]]
+        curves = torch.stack([bright, spread, loud, crest, torch.log10(crossings + 0.005)], 1)
+        change = bands.unflatten(1, (8, -1)).mean(2).diff(dim=2)
+        both = heard[:, None, 1:] * heard[:, None, :-1]
+        time = torch.linspace(-1, 1, heard.shape[1], device=heard.device)
+        swell = _mean(loud * time, heard) - _mean(loud, heard) * _mean(time * heard, heard)
+        return {
+            "cepstra": torch.cat([_mean(cepstra, heard[:, None]), _std(cepstra, heard[:, None])], 1),
+            "cepstra change": _std(cepstra.diff(dim=2), both),
+            "cepstra drift": slow.std(2, correction=0),
+            "mel": torch.cat([_mean(bands, heard[:, None]), _std(bands, heard[:, None])], 1),
+            "flatness": torch.cat([_mean(flat, heard[:, None]), _std(flat, heard[:, None])], 1),
+            "curves": torch.cat([_mean(curves, heard[:, None]), _std(curves, heard[:, None]), _std(curves.diff(dim=2), both)], 1),
+            "levels": torch.stack([*quantiles, steady.std(1, correction=0), swell, level.amax(1).clamp(min=1e-6).log10()], 1),
+            "rise and fall": torch.cat([_mean(change.clamp(min=0), both), _mean(change.clamp(max=0), both)], 1),
+        }
+
+    def _pulse(self, power: torch.Tensor, heard: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Onsets of four bands and of all, and how strongly they come .4 to 16 times a second."""
+        mel = torch.log10(self.mel @ power + 1e-5)
+        rises = mel.diff(dim=2).clamp(min=0)
+        parts = rises.unflatten(1, (16, -1)).mean(2)
+        bands = rises.unflatten(1, (4, -1)).mean(2)
+        onsets = torch.cat([bands, bands.mean(1, keepdim=True)], 1)
+        frames = onsets.shape[2]
+        centred = onsets - onsets.mean(2, keepdim=True)
+        hann = torch.hann_window(frames, periodic=False, device=onsets.device)
+        size = max(frames, 1024)  # zeros after the end: the spectrum is read between its lines
+        spectrum = torch.fft.rfft(centred * hann, n=size).abs() / hann.sum()
+        lines_hz = torch.linspace(0, FRAMES_HZ / 2, spectrum.shape[2], device=onsets.device)
+        rates = torch.tensor(RATES_HZ, device=onsets.device)
+        step = math.log(RATES_HZ[1] / RATES_HZ[0])
+        filters = (1 - (torch.log(lines_hz.clamp(min=1e-3)) - rates.log()[:, None]).abs() / step).clamp(min=0)
+        filters = filters / filters.sum(1, keepdim=True).clamp(min=1e-6)
+        modulation = torch.log10(spectrum.square() @ filters.T + 1e-7)
+        echo = torch.fft.irfft(torch.fft.rfft(centred[:, 4], n=2 * frames).abs().square())[:, :frames]
+        echo = echo / (echo[:, :1] + 1e-4 * frames)
+        lags_s = torch.arange(frames, device=onsets.device) / FRAMES_HZ
+        likely = torch.exp(-0.5 * (torch.log2(lags_s.clamp(min=0.02) / 0.5) / 0.9).square()) * (lags_s >= 0.2) * (lags_s <= 2)
+        weight = torch.softmax(40 * echo * likely, 1) * (likely > 0)
+        weight = weight / weight.sum(1, keepdim=True).clamp(min=1e-9)
+        beat = torch.stack([weight @ lags_s.clamp(min=0.2).log(), (weight * echo).sum(1), (echo * likely).amax(1)], 1)
+        peaks = torch.sigmoid(30 * (onsets[:, 4] - 1.5 * F.avg_pool1d(onsets[:, 4:], 25, 1, 12)[:, 0] - 0.02))
+        return {
+            "onsets": torch.cat([parts.mean(2), parts.std(2, correction=0), onsets.amax(2)], 1),
+            "modulation": modulation.flatten(1),
+            "beat": torch.cat([beat, peaks.mean(1, keepdim=True), heard.mean(1, keepdim=True)], 1),
+        }
+
+    def _beginnings(self, samples: torch.Tensor) -> dict[str, torch.Tensor]:
+        """How many notes begin, how clearly, and how long they last."""
+        power = _power(samples, MIDDLE, self.middle_window, slice(1, self.notes.shape[1] + 1))
+        strength = torch.log10(self.notes @ power / power.sum(1).mean(1).clamp(min=1e-6)[:, None, None] + 1e-4) + 4
+        rises = strength.diff(dim=2).clamp(min=0)
+        rise = rises.mean(1)
+        around = F.avg_pool1d(rise[:, None], 51, 1, 25)[:, 0]
+        highest = torch.sigmoid(2000 * (rise - F.max_pool1d(rise[:, None], 7, 1, 3)[:, 0] + 0.002))
+        peaks = [(highest * torch.sigmoid(100 * (rise - 1.2 * around - least))).mean(1) for least in (0.005, 0.01, 0.02, 0.04, 0.08)]
+        begun = []
+        for least, notes in (
+            (0.3, slice(0, 20)),
+            (0.3, slice(20, 40)),
+            (0.3, slice(40, 60)),
+            (0.15, slice(60)),
+            (0.3, slice(60)),
+            (0.6, slice(60)),
+        ):
+            begun.append((10 * (rises[:, notes] - least) + 0.5).clamp(0, 1).mean((1, 2)))
+        centred = strength - strength.mean(2, keepdim=True)
+        lasting = []
+        for values in (strength, centred):
+            whole = values.square().sum((1, 2)).clamp(min=1e-6)
+            for gap in (2, 5, 10, 25, 50, 100):
+                gap = min(gap, values.shape[2] - 1)
+                lasting.append((values[..., :-gap] * values[..., gap:]).sum((1, 2)) / whole)
+        return {"beginnings": torch.stack([*peaks, *begun], 1), "lasting": torch.stack(lasting, 1)}
+
+    def _harmony(self, samples: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Key, mode, chords, intervals, register, tonalness and roughness."""
+        magnitude = _power(samples, SLOW, self.slow_window, slice(1, self.pitch.shape[1] + 1)).sqrt()
+        # What stands out of its surroundings is a tone, the rest is noise.
+        around = F.avg_pool1d(magnitude.transpose(1, 2), 25, 1, 12).transpose(1, 2)
+        tones = (magnitude - around).clamp(min=0)
+        fine = (self.pitch @ tones.square()).sqrt()
+        loud = fine.mean((1, 2), keepdim=True).clamp(min=1e-6)
+        fine = (fine / loud).sqrt()
+        notes = fine.unflatten(1, (-1, FINE)).sum(2)
+        rows = {"chroma": _fold(notes), "bass": _fold(notes[:, :24]), "treble": _fold(notes[:, 24:])}
+        chroma = rows["chroma"]
+        return {
+            **self._key(rows),
+            **self._chords(chroma, rows),
+            **self._register(notes),
+            "tonalness": torch.stack(
+                [_ratio(tones[:, a:b], magnitude[:, a:b]) for a, b in ((0, 90), (90, 270), (270, 700), (700, None))], 1
+            ),
+            "roughness": self._roughness(fine),
+        }
+
+    def _key(self, rows: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """How major and how minor it is, and the pitch classes counted from the tonic."""
+        chroma = rows["chroma"]
+        mean = _share(chroma.mean(2))
+        fits = _standard(mean) @ self.keys.T
+        parts = _standard(_share(F.adaptive_avg_pool1d(chroma, 4)).transpose(1, 2)) @ self.keys.T
+        local = torch.stack([_best(parts[..., :12]), _best(parts[..., 12:])], 2)
+        turned = {name: self._turn(_share(row.mean(2)), fits) for name, row in rows.items()}
+        as_major = self._turn(mean, fits[:, :12])
+        return {
+            "mode": torch.cat([_mode(_best(fits[:, :12]), _best(fits[:, 12:])), _mode(*local.mean(1).T), local.std(1, correction=0)], 1),
+            "from the tonic": torch.cat(list(turned.values()), 1),
+            "from the major tonic": as_major,
+        }
+
+    def _turn(self, chroma: torch.Tensor, fits: torch.Tensor) -> torch.Tensor:
+        """(N, 12) turned so that the tonic comes first, by the fits of 24 or of 12 keys."""
+        tonic = torch.softmax(40 * fits, 1).unflatten(1, (-1, 12)).sum(1)
+        return torch.einsum("nt,nti->ni", tonic, chroma[:, self.turns])
+
+    def _chords(self, chroma: torch.Tensor, rows: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """Kinds of chords, how often they change, which intervals sound together and after each other."""
+        smooth = F.avg_pool1d(chroma, 3, 1, 1, count_include_pad=False)
+        weight = smooth.sum(1)
+        unit = smooth / smooth.norm(dim=1, keepdim=True).clamp(min=1e-6)
+        fits = (self.chords @ unit).unflatten(1, (-1, 12))
+        kinds = torch.logsumexp(25 * fits, 2) / 25
+        triads = torch.softmax(25 * fits[:, :2].flatten(1, 2), 1)
+        mean = _share(chroma.mean(2))
+        degrees = torch.cat(
+            [self._turn(_mean(triads[:, at : at + 12], weight[:, None]), _standard(mean) @ self.keys.T) for at in (0, 12)], 1
+        )
+        now = _share(chroma)
+        waves = torch.fft.rfft(now, dim=1).abs()[:, 1:]
+        step = round(SLOW_HZ / 2)
+        later = [torch.einsum("nit,nkit->nk", now[..., :-gap], now[..., gap:][:, self.turns]) / max(now.shape[2] - gap, 1)
+                 for gap in (min(step, now.shape[2] - 1), min(2 * step, now.shape[2] - 1))]  # fmt: skip
+        change = (now[..., 1:] - now[..., :-1]).abs().sum(1)
+        return {
+            "chord kinds": torch.cat([_mean(kinds, weight[:, None]), _std(kinds, weight[:, None])], 1),
+            "degrees": degrees,
+            "chord change": torch.stack(
+                [(triads[..., 1:] - triads[..., :-1]).abs().sum(1).mean(1), change.mean(1), change.std(1, correction=0)], 1
+            ),
+            "circles": torch.cat(
+                [torch.fft.rfft(mean, dim=1).abs()[:, 1:], _mean(waves, weight[:, None]), _std(waves, weight[:, None])], 1
+            ),
+            "intervals": torch.einsum("nit,nkit->nk", now, now[:, self.turns[:7]]) / now.shape[2],
+            "above the bass": torch.einsum("nit,nkit->nk", _share(rows["bass"]), _share(rows["treble"])[:, self.turns]) / now.shape[2],
+            "steps": torch.cat(later, 1),
+        }
+
+    def _register(self, notes: torch.Tensor) -> dict[str, torch.Tensor]:
+        """How high the notes and their fundamentals lie, and how much they move."""
+        number = torch.arange(notes.shape[1], device=notes.device) / 12
+        padded = F.pad(notes, (0, 0, 0, 36))
+        # A fundamental's overtones lie 12, 19, 24, 28 and 31 semitones above it.
+        harmonic = sum(0.8**place * padded[:, at : at + notes.shape[1]] for place, at in enumerate((0, 12, 19, 24, 28, 31)))
+        assert isinstance(harmonic, torch.Tensor)
+        voice = torch.softmax(2 * harmonic, 1)
+        weight = notes.sum(1)
+        heights = [torch.einsum("p,npt->nt", number, share) for share in (_share(notes), voice)]
+        spread = (torch.einsum("p,npt->nt", number.square(), _share(notes)) - heights[0].square()).clamp(min=0).sqrt()
+        lines = torch.stack([*heights, spread], 1)
+        entropy = -(voice * (voice + 1e-9).log()).sum(1)
+        flux = (notes[..., 1:] - notes[..., :-1]).clamp(min=0).sum(1) / (weight[:, 1:] + weight[:, :-1]).clamp(min=1e-6)
+        return {
+            "register": _share(notes.mean(2).unflatten(1, (18, 4)).sum(2)),
+            "fundamentals": _mean(voice, weight[:, None]).unflatten(1, (12, 6)).sum(2),
+            "heights": torch.cat([_mean(lines, weight[:, None]), _std(lines, weight[:, None]), lines.diff(dim=2).abs().mean(2)], 1),
+            "density": torch.stack([entropy.mean(1), entropy.std(1, correction=0), flux.mean(1), flux.std(1, correction=0)], 1),
+        }
+
+    def _roughness(self, fine: torch.Tensor) -> torch.Tensor:
+        """Mean and deviation of the share of a frame's energy that beats."""
+        strength = fine.square()
+        rough = (strength * (self.rough @ strength)).sum(1) / strength.sum(1).square().clamp(min=1e-6)
+        return torch.stack([rough.mean(1), rough.std(1, correction=0)], 1)
+
+
+def _pitch_filters(window: int, notes: torch.Tensor, width: float) -> torch.Tensor:
+    """Triangles (notes, lines) over the lines of a spectrum, all but the first, up to the highest that is needed.
+
+    Args:
+        window: of the spectrum, in samples.
+        notes: centres, MIDI numbers.
+        width: of a triangle to either side in semitones; wider where lines are further apart than that.
+    """
+    lines_hz = torch.linspace(0, RATE_HZ / 2, window // 2 + 1)[1:]
+    reach = torch.clamp(lines_hz.diff(prepend=lines_hz[:1] * 0) / lines_hz * 12 / math.log(2), min=width)
+    filters = (1 - (69 + 12 * torch.log2(lines_hz / 440) - notes[:, None]).abs() / reach).clamp(min=0)
+    return filters[:, : int(filters.sum(0).nonzero().max()) + 1].contiguous()
+
+
+def _power(samples: torch.Tensor, size: tuple[int, int], window: torch.Tensor, lines: slice = slice(None)) -> torch.Tensor:
+    """Power spectrogram (N, frequencies, frames), of frames that lie inside the window."""
+    spectrum = torch.stft(samples, *size, window=window, center=False, return_complex=True)[:, lines]
+    # abs() of complex numbers guards against overflow, which takes six times as long.
+    return spectrum.real.square().add_(spectrum.imag.square())
+
+
+def _mean(values: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    """Mean over the last axis, weighted."""
+    return (values * weight).sum(-1) / weight.sum(-1).clamp(min=1e-6)
+
+
+def _std(values: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    """Deviation over the last axis, weighted."""
+    return (_mean((values - _mean(values, weight)[..., None]).square(), weight) + 1e-8).sqrt()
+
+
+def _standard(rows: torch.Tensor) -> torch.Tensor:
+    """Each row with mean 0 and deviation 1; nearly even ones with less."""
+    centred = rows - rows.mean(-1, keepdim=True)
+    return centred / (centred.square().mean(-1, keepdim=True) + 1e-6).sqrt()
+
+
+def _share(rows: torch.Tensor) -> torch.Tensor:
+    """(N, k, ...) whose second axis sums to 1, or to 0 where there is nothing."""
+    return rows / rows.sum(1, keepdim=True).clamp(min=1e-6)
+
+
+def _fold(notes: torch.Tensor) -> torch.Tensor:
+    """Notes (N, 12 k, T) to pitch classes (N, 12, T), C first."""
+    return notes.unflatten(1, (-1, 12)).sum(1).roll(PITCHES.start % 12, 1)
+
+
+def _best(fits: torch.Tensor) -> torch.Tensor:
+    """A maximum over the last axis without corners."""
+    return torch.logsumexp(40 * fits, -1) / 40
+
+
+def _mode(major: torch.Tensor, minor: torch.Tensor) -> torch.Tensor:
+    return torch.stack([major, minor, major - minor, torch.maximum(major, minor)], 1)
+
+
+def _ratio(part: torch.Tensor, whole: torch.Tensor) -> torch.Tensor:
+    return part.sum((1, 2)) / whole.sum((1, 2)).clamp(min=1e-6)
