@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 MODALITIES = ("image", "music", "text")
 POOLS = ("first", "mean")
+# Of a caption: what is behind is not looked at, so that a whole book is as quick as its first page.
+MAX_CHARACTERS = 2000
 
 
 @dataclass(frozen=True)
