@@ -164,7 +164,7 @@ def test_the_linear_model_in_training_has_not_seen_the_row() -> None:
     assert seen > 0.9
     assert abs(unseen) < 0.2
     # The folds' weights are not kept, but the mean is.
-    assert set(model.state_dict()) == {"table", "dense"}
+    assert set(model.state_dict()) == {"idf", "sparse", "dense"}
 
 
 def test_the_predictor_says_what_it_does_not_know(tmp_path: Path) -> None:

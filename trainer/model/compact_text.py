@@ -87,6 +87,7 @@ class CompactTextTower(nn.Module):
             nn.init.normal_(table.weight, std=0.1)
             with torch.no_grad():
                 table.weight[0] = 0
+        self.forget = nn.Dropout(self._WORD_DROPOUT)
         self.near = nn.Linear(3 * (self._WIDTH + 3), self._HIDDEN)
         self.far = nn.Linear(3 * self._HIDDEN, self._HIDDEN)
         self.linear = CrossFittedRidge(self._LINEAR, _PLAIN)
@@ -141,14 +142,17 @@ class CompactTextTower(nn.Module):
         self.linear.fit(*self._fitted(features), deviations, torch.where(alone, _ALONE, 1.0) * (1.0 if weights is None else weights.cpu()))
 
     def _fitted(self, features: torch.Tensor) -> tuple[list[torch.Tensor], torch.Tensor]:
-        """What the linear model is fitted on, made in pieces: a book of captions would not fit in memory as int64."""
+        """What the linear model is fitted on, made in pieces: all of it would take a lot of memory as int64."""
+        training = self.training
+        self.eval()
         plain, blocks = [], []
         for at in range(0, len(features), 2048):
-            numbers = features[at : at + 2048].long()
+            numbers = features[at : at + 2048].long().to(self.ratings.device)
             real = numbers[..., 0] > 0
             ratings = self._spread(self._ratings(numbers[real]), real)
-            plain.append(_of_sentences(self._plain(numbers, ratings), numbers))
-            blocks.append([block.int() for block in _blocks(numbers)])
+            plain.append(_of_sentences(self._plain(numbers, ratings), numbers).cpu())
+            blocks.append([block.int().cpu() for block in _blocks(numbers)])
+        self.train(training)
         return [torch.cat(kind) for kind in zip(*blocks, strict=True)], torch.cat(plain)
 
     def unknown(self, features: torch.Tensor) -> torch.Tensor:
@@ -218,19 +222,19 @@ class CompactTextTower(nn.Module):
         parts = torch.where(parts > 0, parts % self._PART_BUCKETS + 1, 0)
         own = self.words(ids[:, :1])
         rest = self.words(ids[:, 1:]) / bases + self.parts(parts) / many + self.shapes(shape)
-        if self.training:
+        if self.training and self.forget.p:
             # Without its own vector a word must be known by its bases and parts, as an unseen one is.
             drawn = torch.rand(len(tokens), 1, device=tokens.device)
-            own = own * (drawn > self._WORD_DROPOUT)
-            return own + rest * (drawn < 1 - self._WORD_DROPOUT)
+            own = own * (drawn > self.forget.p)
+            return own + rest * (drawn < 1 - self.forget.p)
         return own + rest
 
     def _ratings(self, tokens: torch.Tensor) -> torch.Tensor:
         """Ratings (M, 3) of tokens (M, 19): valence, arousal and 1, or 0 0 0: the word's own, or else the mean of its bases'."""
         words = tokens[:, 1 : 2 + _BASES]
         rated = _holds(self.rated, words)
-        if self.training:  # as if the word itself had none
-            rated[:, 0] &= torch.rand(len(tokens), device=tokens.device) > self._WORD_DROPOUT / 2
+        if self.training and self.forget.p:  # as if the word itself had none
+            rated[:, 0] &= torch.rand(len(tokens), device=tokens.device) > self.forget.p / 2
         rated[:, 1:] &= ~rated[:, :1]
         many = rated.sum(1, keepdim=True)
         found = (self.ratings[words % self._RATED] * rated[..., None]).sum(1) / many.clamp(min=1)

@@ -30,14 +30,16 @@ class CrossFittedRidge(nn.Module):
         dense: number of dense features.
     """
 
-    table: torch.Tensor
+    idf: torch.Tensor
+    sparse: torch.Tensor
     dense: torch.Tensor
 
     def __init__(self, buckets: int, dense: int) -> None:
         super().__init__()
         self._buckets = buckets
-        # Inverse document frequency, valence, arousal. Row 0 stands for nothing.
-        self.register_buffer("table", torch.zeros(buckets + 1, 1 + _AXES))
+        # Inverse document frequencies; weights for valence and arousal. Row 0 stands for nothing.
+        self.register_buffer("idf", torch.zeros(buckets + 1))
+        self.register_buffer("sparse", torch.zeros(buckets + 1, _AXES))
         self.register_buffer("dense", torch.zeros(dense + 1, _AXES))
         # The folds' own weights, of both; as large as the training is long: until then.
         self._folds: tuple[torch.Tensor, torch.Tensor] | None = None
@@ -52,7 +54,7 @@ class CrossFittedRidge(nn.Module):
         Returns:
             (N, 2), in deviations; 0 before `fit`.
         """
-        sparse_weights, dense_weights = self.table[:, 1:], self.dense
+        sparse_weights, dense_weights = self.sparse, self.dense
         crossed = self.training and self._folds is not None
         if crossed:
             assert self._folds is not None
@@ -61,7 +63,7 @@ class CrossFittedRidge(nn.Module):
         found = F.pad(dense * _DENSE, (0, 1), value=1.0) @ dense_weights
         for hashes in blocks:
             ids = self._ids(hashes)
-            weights = self.table[ids, 0]
+            weights = self.idf[ids]
             weights = weights / weights.square().sum(1, keepdim=True).sqrt().clamp(min=1e-6)
             found = found + F.embedding_bag(ids, sparse_weights, per_sample_weights=weights, mode="sum")
         if crossed:
@@ -116,7 +118,8 @@ class CrossFittedRidge(nn.Module):
         weights_of = torch.from_numpy(solved)
         weights_of[0] = 0
         sparse, plain = weights_of[: self._buckets + 1], weights_of[self._buckets + 1 :]
-        self.table.copy_(torch.cat([idf[:, None], sparse.mean(1)], 1))
+        self.idf.copy_(idf)
+        self.sparse.copy_(sparse.mean(1))
         self.dense.copy_(plain.mean(1))
         self._folds = (sparse.flatten(1).contiguous(), plain.flatten(1).contiguous())
 

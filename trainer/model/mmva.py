@@ -88,7 +88,7 @@ class MMVA(nn.Module):
     Args:
         towers: modality -> spec, as for `build_tower`; at least one.
         similarity: whether it has the similarity head, for which all three towers are needed.
-        dropout: of the heads, in [0, 1); 0 also turns off the compact image tower's stochastic depth.
+        dropout: of the heads, in [0, 1); 0 also turns off what the compact towers leave out by chance.
     """
 
     def __init__(self, towers: Mapping[str, TowerSpec], *, similarity: bool = False, dropout: float = DROPOUT) -> None:
@@ -99,8 +99,10 @@ class MMVA(nn.Module):
         self.similarity = similarity_head(dropout) if similarity else None
         self.finetuned: frozenset[str] = frozenset()
         if dropout == 0:
-            for module in self.modules():
-                if isinstance(module, StochasticDepth):
+            # Backbones keep their own.
+            own = [tower for tower in self.towers.values() if tower.backbone is None]
+            for module in (module for tower in own for module in tower.modules()):
+                if isinstance(module, (StochasticDepth, nn.Dropout)):
                     module.p = 0.0
 
     def freeze(self, finetuned: Iterable[str] = ()) -> None:
