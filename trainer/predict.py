@@ -12,7 +12,7 @@ from trainer import checkpoint
 from trainer.errors import DeviceError
 from trainer.model.heads import EMBEDDING_DIM
 from trainer.model.mmva import MMVA, check_modalities
-from trainer.model.towers import SILENT_PEAK
+from trainer.model.towers import MAX_CHARACTERS, SILENT_PEAK
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 PRECISIONS = ("float32", "bf16")
@@ -185,20 +185,44 @@ class Predictor:
         """VA of words.
 
         Args:
-            captions: N texts; N may be 0.
+            captions: N texts; N may be 0. What is behind the first 2,000 characters is not read.
             embeddings: also return the tower's embeddings.
 
         Returns:
-            float32 (N, 2): valence, arousal, each in [0, 1]; with `embeddings`, that and float32 (N, 512).
+            float32 (N, 2): valence, arousal, each in [0, 1]; with `embeddings`, that and float32 (N, 512). A text without
+            a letter or a digit has (0.5, 0.5): defined, not predicted.
 
         Raises:
             ValueError: one text instead of a sequence of them.
             CheckpointError: the model has no text tower.
         """
-        if isinstance(captions, str):
-            raise ValueError("captions must be a sequence of texts, not one text")
-        va, vectors = self._predict("text", len(captions), lambda part: captions[part])
+        cut = _cut(captions)
+        va, vectors = self._predict("text", len(cut), lambda part: cut[part])
+        va[[_blank(caption) for caption in cut]] = 0.5
         return (va, vectors) if embeddings else va
+
+    def unknown(self, captions: Sequence[str]) -> list[bool]:
+        """Which texts hold no word that the model knows: their VA says nothing.
+
+        A word is known that was seen in training, or that is an inflection of one that was. A tower that cannot tell, such
+        as RoBERTa, takes all words for known; a text without a letter or a digit is always unknown.
+
+        Args:
+            captions: N texts; N may be 0.
+
+        Raises:
+            ValueError: one text instead of a sequence of them.
+            CheckpointError: the model has no text tower.
+        """
+        cut = _cut(captions)
+        check_modalities(self.modalities, ("text",), self.name)
+        tower = self._model.tower("text")
+        found = [_blank(caption) for caption in cut]
+        if hasattr(tower, "unknown"):
+            for start in range(0, len(cut), self.batch_size):
+                part = slice(start, start + self.batch_size)
+                found[part] = tower.unknown(tower.encode(tower.preprocess(cut[part]))).tolist()
+        return found
 
     def _predict(self, modality: str, count: int, raw: Callable[[slice], Any]) -> tuple[np.ndarray, np.ndarray]:
         check_modalities(self.modalities, (modality,), self.name)
@@ -237,3 +261,13 @@ class Predictor:
 def _tensor(pictures: np.ndarray) -> torch.Tensor:
     plain = np.ascontiguousarray(pictures)
     return torch.from_numpy(plain if plain.flags.writeable else plain.copy())  # torch warns of what it must not write to
+
+
+def _cut(captions: Sequence[str]) -> list[str]:
+    if isinstance(captions, str):
+        raise ValueError("captions must be a sequence of texts, not one text")
+    return [caption[:MAX_CHARACTERS] for caption in captions]
+
+
+def _blank(caption: str) -> bool:
+    return not any(character.isalnum() for character in caption)

@@ -14,14 +14,17 @@ from torch import nn
 from torch.nn import functional as F
 
 from trainer.model.heads import EMBEDDING_DIM
+from trainer.model.linear_text import CrossFittedRidge
+from trainer.model.towers import MAX_CHARACTERS
 
-MAX_CHARACTERS = 2000
 MAX_TOKENS = 64
 _BASES = 3  # of a word, beside itself
 _PARTS = 14
 _COLUMNS = 2 + _BASES + _PARTS  # shape, the word, its bases, its parts
 _OTHER, _NUMBER, _LOWER, _TITLE, _UPPER = range(1, 6)  # a token's shape; 0 where there is no token
 _SHAPES = 6
+_MARKS = '!?".,'
+_PLAIN = 11 + _SHAPES - 1 + 2 + len(_MARKS)
 _TOKEN = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*|\d+(?:[.,]\d+)*|[^\w\s]|_+")
 # Endings of inflected English and what to put there; what comes out is used where it is a word the model has seen.
 _ENDINGS = (
@@ -43,6 +46,7 @@ _ENDINGS = (
     ("er", ("", "e")),
     ("s", ("",)),
 )
+_ALONE = 0.6  # how much a single word counts in the linear model, beside a sentence
 _BLOOM_BITS = 1 << 19  # .1 % of unseen words pass among 25,000 seen ones
 _BLOOM_FACTORS = (1, 0x9E3779B1, 0x85EBCA6B, 0xC2B2AE35)
 
@@ -61,15 +65,13 @@ class CompactTextTower(nn.Module):
     backbone = None
     version = "compact-text/2"
     feature_dtype = torch.int32
-    _WORDS = 16384
+    _WORDS = 8192
     _PART_BUCKETS = 4096
-    _PAIR_BUCKETS = 32768
-    _RATED = 1 << 17
-    _WIDTH = 24
+    _RATED = 1 << 16
+    _LINEAR = 1 << 18
+    _WIDTH = 16
     _HIDDEN = 48
-    _LINEAR = 4
-    _SCALE = 0.5
-    _WORD_DROPOUT = 0.1
+    _WORD_DROPOUT = 0.2
     _DROPOUT = 0.3
 
     known: torch.Tensor
@@ -81,15 +83,17 @@ class CompactTextTower(nn.Module):
         self.words = nn.EmbeddingBag(self._WORDS + 1, self._WIDTH, mode="sum", padding_idx=0)
         self.parts = nn.EmbeddingBag(self._PART_BUCKETS + 1, self._WIDTH, mode="sum", padding_idx=0)
         self.shapes = nn.Embedding(_SHAPES, self._WIDTH, padding_idx=0)
-        self.pairs = nn.EmbeddingBag(self._PAIR_BUCKETS + 1, self._LINEAR, mode="sum", padding_idx=0)
-        for table, deviation in ((self.words, 0.1), (self.parts, 0.1), (self.shapes, 0.1), (self.pairs, 0.02)):
-            nn.init.normal_(table.weight, std=deviation)
+        for table in (self.words, self.parts, self.shapes):
+            nn.init.normal_(table.weight, std=0.1)
             with torch.no_grad():
                 table.weight[0] = 0
+        self.forget = nn.Dropout(self._WORD_DROPOUT)
         self.near = nn.Linear(3 * (self._WIDTH + 3), self._HIDDEN)
         self.far = nn.Linear(3 * self._HIDDEN, self._HIDDEN)
-        pooled = self._WIDTH + 3 * self._HIDDEN + 11 + self._LINEAR + _SHAPES + 6
+        self.linear = CrossFittedRidge(self._LINEAR, _PLAIN)
+        pooled = self._WIDTH + 3 * self._HIDDEN
         self.project = nn.Sequential(nn.LayerNorm(pooled), nn.Dropout(self._DROPOUT), nn.Linear(pooled, EMBEDDING_DIM))
+        self.plain = nn.Linear(_PLAIN + 2, EMBEDDING_DIM)
         # A Bloom filter of the words seen in training, eight bits a byte; all 0 until `fit`.
         self.register_buffer("known", torch.zeros(_BLOOM_BITS // 8, dtype=torch.uint8))
         # The same of the words that have a rating of their own, and the ratings: deviations of VA from .5 over .18.
@@ -110,24 +114,46 @@ class CompactTextTower(nn.Module):
                 row[: len(tokens)] = [_numbers(token) for token in tokens]
         return torch.from_numpy(rows)
 
-    def fit(self, features: torch.Tensor, va: torch.Tensor | None = None) -> None:
-        """Remember the training split's words, so that `unknown` can tell, and the ratings of single words.
+    def fit(self, features: torch.Tensor, va: torch.Tensor | None = None, weights: torch.Tensor | None = None) -> None:
+        """Take in the training split at once, before the training: its words, the ratings of single words, the linear model.
+
+        Without it the tower has no vocabulary (`unknown` cannot tell) and learns by gradients alone. A later call replaces
+        the ratings and the linear model; words add up.
 
         Args:
             features: (N, 64, 19) int32 as `preprocess` gives them.
-            va: (N, 2) in [0, 1], what the tower is to be trained towards; those of rows of one word become that word's rating.
+            va: (N, 2) in [0, 1], what the tower is to be trained towards; those of rows of one word become that word's
+                rating. None: only the words are remembered.
+            weights: (N,) above 0, how much each row counts in the linear model; None for 1.
         """
         features = features.cpu()
         word = features[..., 1].long()
         _remember(self.known, word[features[..., 0] >= _LOWER])
-        alone = (features[:, 0, 0] >= _LOWER) & (features[:, 1, 0] == 0)
-        if va is None or not alone.any():
+        if va is None:
             return
-        words, ratings = word[alone, 0], (va.cpu()[alone].float() - 0.5) / 0.18
+        deviations = (va.cpu().float() - 0.5) / 0.18
+        alone = features[:, 1, 0] == 0
+        rateable = alone & (features[:, 0, 0] >= _LOWER)
+        words = word[rateable, 0]
         _remember(self.rated, words)
         at = words % self._RATED
-        sums = torch.zeros(self._RATED, 2).index_add_(0, at, ratings)
+        sums = torch.zeros(self._RATED, 2).index_add_(0, at, deviations[rateable])
         self.ratings.copy_(sums / torch.bincount(at, minlength=self._RATED).clamp(min=1)[:, None])
+        self.linear.fit(*self._fitted(features), deviations, torch.where(alone, _ALONE, 1.0) * (1.0 if weights is None else weights.cpu()))
+
+    def _fitted(self, features: torch.Tensor) -> tuple[list[torch.Tensor], torch.Tensor]:
+        """What the linear model is fitted on, made in pieces: all of it would take a lot of memory as int64."""
+        training = self.training
+        self.eval()
+        plain, blocks = [], []
+        for at in range(0, len(features), 2048):
+            numbers = features[at : at + 2048].long().to(self.ratings.device)
+            real = numbers[..., 0] > 0
+            ratings = self._spread(self._ratings(numbers[real]), real)
+            plain.append(_of_sentences(self._plain(numbers, ratings), numbers).cpu())
+            blocks.append([block.int().cpu() for block in _blocks(numbers)])
+        self.train(training)
+        return [torch.cat(kind) for kind in zip(*blocks, strict=True)], torch.cat(plain)
 
     def unknown(self, features: torch.Tensor) -> torch.Tensor:
         """Which captions have no word that was seen in training, nor an inflection of one.
@@ -149,41 +175,27 @@ class CompactTextTower(nn.Module):
     def reduce(self, features: torch.Tensor) -> torch.Tensor:
         """(N, 64, 19) to (N, 512)."""
         # What is behind the longest caption is empty.
-        length = int((features[..., 0] > 0).any(0).sum().clamp(min=1))
+        length = int((features[..., 0] > 0).any(0).sum().clamp(min=2))  # two, so that there are pairs
         numbers = features[:, :length].long()
-        shape, words = numbers[..., 0], numbers[..., 1 : 2 + _BASES]
-        real = shape > 0
+        real = numbers[..., 0] > 0
         there = real[..., None].float()
         # All but the pooling is done on real tokens alone: most of a batch of texts of differing lengths is empty.
         tokens = numbers[real]
-        ratings = self._ratings(tokens)
-        own = self._vectors(tokens)
-        vectors = self._spread(torch.cat([own, ratings], 1), real)
-        near = self._spread(F.gelu(self.near(_around(vectors, real, 1))), real)
+        ratings, own = self._spread(self._ratings(tokens), real), self._spread(self._vectors(tokens), real)
+        near = self._spread(F.gelu(self.near(_around(torch.cat([own, ratings], 2), real, 1))), real)
         far = near + self._spread(F.gelu(self.far(_around(near, real, 4))), real)
         count = there.sum(1).clamp(min=1)
         missing = 1e4 * (1 - there)
         some = (there.sum(1) > 0).float()
-        rated = vectors[..., -1:]
-        ratings = vectors[..., -3:-1]
-        many = rated.sum(1)
-        void = 1e4 * (1 - rated)
-        any_rated = (many > 0).float()
-        pooled = [
-            vectors[..., :-3].sum(1) / count,
+        deep = [
+            own.sum(1) / count,
             far.sum(1) / count,
             (far - missing).amax(1) * some,
             (far + missing).amin(1) * some,
-            ratings.sum(1) / many.clamp(min=1),
-            ratings.sum(1) / 3,
-            (ratings * ratings).sum(1) / many.clamp(min=1) / 2,
-            (ratings - void).amax(1) * any_rated,
-            (ratings + void).amin(1) * any_rated,
-            many / count,
-            self._linear(words[..., 0]) / count.sqrt(),
-            self._shape(shape, count, words[..., 0]),
         ]
-        return self.project(torch.cat(pooled, 1))
+        plain = self._plain(numbers, ratings)
+        linear = self.linear(_blocks(numbers), _of_sentences(plain, numbers))
+        return self.project(torch.cat(deep, 1)) + self.plain(torch.cat([plain, 2 * linear], 1))
 
     def embed(self, batch: Sequence[torch.Tensor]) -> torch.Tensor:
         """Numbers to (N, 512)."""
@@ -210,34 +222,60 @@ class CompactTextTower(nn.Module):
         parts = torch.where(parts > 0, parts % self._PART_BUCKETS + 1, 0)
         own = self.words(ids[:, :1])
         rest = self.words(ids[:, 1:]) / bases + self.parts(parts) / many + self.shapes(shape)
-        if self.training:
+        if self.training and self.forget.p:
             # Without its own vector a word must be known by its bases and parts, as an unseen one is.
             drawn = torch.rand(len(tokens), 1, device=tokens.device)
-            own = own * (drawn > self._WORD_DROPOUT)
-            return (own + rest) * (drawn < 1 - self._WORD_DROPOUT) * self._SCALE
-        return (own + rest) * self._SCALE
+            own = own * (drawn > self.forget.p)
+            return own + rest * (drawn < 1 - self.forget.p)
+        return own + rest
 
     def _ratings(self, tokens: torch.Tensor) -> torch.Tensor:
         """Ratings (M, 3) of tokens (M, 19): valence, arousal and 1, or 0 0 0: the word's own, or else the mean of its bases'."""
         words = tokens[:, 1 : 2 + _BASES]
         rated = _holds(self.rated, words)
+        if self.training and self.forget.p:  # as if the word itself had none
+            rated[:, 0] &= torch.rand(len(tokens), device=tokens.device) > self.forget.p / 2
         rated[:, 1:] &= ~rated[:, :1]
         many = rated.sum(1, keepdim=True)
         found = (self.ratings[words % self._RATED] * rated[..., None]).sum(1) / many.clamp(min=1)
         return torch.cat([found, (many > 0).float()], 1)
 
-    def _linear(self, words: torch.Tensor) -> torch.Tensor:
-        """Sum of the vectors (N, 8) of hashed words and word pairs: what a linear model would see."""
-        after = words[:, 1:]
-        pairs = torch.where(after > 0, words[:, :-1] * 31 + after * 17, 0)
-        both = torch.cat([words, pairs], 1)
-        return self.pairs(torch.where(both > 0, both % self._PAIR_BUCKETS + 1, 0))
-
-    def _shape(self, shape: torch.Tensor, count: torch.Tensor, words: torch.Tensor) -> torch.Tensor:
-        """Shares of the shapes, length, and how often there are ! ? " . and , : (N, 12)."""
+    def _plain(self, numbers: torch.Tensor, ratings: torch.Tensor) -> torch.Tensor:
+        """What can be said of a text without learning (N, 23): pools of its words' ratings (N, T, 3), its length, capitals, marks."""
+        shape, words = numbers[..., 0], numbers[..., 1]
+        count = (shape > 0).sum(1, keepdim=True).clamp(min=1)
+        rated = ratings[..., 2:]
+        values, many = ratings[..., :2], rated.sum(1)
+        missing, some = 1e4 * (1 - rated), (many > 0).float()
         shares = F.one_hot(shape, _SHAPES)[..., 1:].sum(1) / count
-        marks = torch.stack([(words == _numbers(mark)[1]).sum(1).float() for mark in '!?".,'], 1)
-        return torch.cat([shares, torch.log1p(count) / 2, count / 20, marks.clamp(max=4)], 1)
+        marks = torch.stack([(words == _numbers(mark)[1]).sum(1).float() for mark in _MARKS], 1).clamp(max=4)
+        return torch.cat(
+            [
+                values.sum(1) / many.clamp(min=1),
+                values.sum(1) / 3,
+                values.square().sum(1) / many.clamp(min=1) / 2,
+                (values - missing).amax(1) * some,
+                (values + missing).amin(1) * some,
+                many / count,
+                shares,
+                torch.log1p(count) / 2,
+                count / 20,
+                marks,
+            ],
+            1,
+        )
+
+
+def _blocks(numbers: torch.Tensor) -> list[torch.Tensor]:
+    """Hashes of words, of word pairs, of bases and parts: what the linear model sees of tokens (N, T, 19)."""
+    words = numbers[..., 1]
+    pairs = torch.where(words[:, 1:] > 0, (words[:, :-1] * 31 + words[:, 1:] * 17) & 0x7FFFFFFF, 0)
+    return [words, pairs, numbers[..., 2:].flatten(1)]
+
+
+def _of_sentences(plain: torch.Tensor, numbers: torch.Tensor) -> torch.Tensor:
+    """`_plain`, 0 for single words: their rating is what is to be predicted, and would teach the linear model to look no further."""
+    return torch.where((numbers[..., 0] > 0).sum(1, keepdim=True) > 1, plain, 0)
 
 
 def _remember(table: torch.Tensor, words: torch.Tensor) -> None:

@@ -101,7 +101,9 @@ class MMVA(nn.Module):
         self.calibrations = nn.ModuleDict()  # by modality; what a finished training adds
         self.finetuned: frozenset[str] = frozenset()
         if dropout == 0:
-            for module in self.modules():
+            # Published backbones keep their own.
+            own = [tower for tower in self.towers.values() if tower.backbone is None or not tower.published]
+            for module in (module for tower in own for module in tower.modules()):
                 if isinstance(module, StochasticDepth | nn.Dropout):
                     module.p = 0.0
 
