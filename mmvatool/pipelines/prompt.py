@@ -147,7 +147,7 @@ class Prompter:
         return va
 
     def _feel(self, path: Path) -> np.ndarray:
-        return self.predictor.image([pictures.read(path)])[0].astype(np.float64)
+        return self.predictor.image([pictures.read(path)], still=True)[0].astype(np.float64)
 
     def _score(self) -> np.ndarray:
         va = np.empty((len(self.prompts), 2), np.float32)

@@ -222,7 +222,7 @@ def _score_pictures(paths: list[Path], towers: Towers, pool: ThreadPoolExecutor)
         return []
     try:
         predictor = towers("image")
-        for place, va in zip(there, predictor.image(decoded()), strict=True):
+        for place, va in zip(there, predictor.image(decoded(), still=True), strict=True):
             results[place] = Score(paths[place], "image", float(va[0]), float(va[1]), predictor.name)
     except Exception as error:
         results |= {place: Failure(path, error) for place, path in enumerate(paths) if place not in results}
@@ -287,7 +287,7 @@ def _score_texts(texts: list[str], towers: Towers) -> list[Score | Failure]:
     try:
         predictor = towers("text")
         va = predictor.text(valid)
-        unknown = _unknown(predictor, valid)
+        unknown = predictor.unknown(valid)
     except Exception as error:
         return [Failure(text, error) for text in cut]
     results: list[Score | Failure] = []
@@ -296,13 +296,6 @@ def _score_texts(texts: list[str], towers: Towers) -> list[Score | Failure]:
         notes += [f"scored by its first {LONGEST_TEXT} characters"] if len(whole) > LONGEST_TEXT else []
         results.append(Score(text, "text", float(valence), float(arousal), predictor.name, note="; ".join(notes) or None))
     return results
-
-
-def _unknown(predictor: "Predictor", texts: list[str]) -> list[bool]:
-    """Of which texts no word is known to the model; an empty text has none."""
-    tell = getattr(predictor, "unknown", None)
-    told = tell(texts) if tell is not None else [False] * len(texts)
-    return [nothing or not text.strip() for nothing, text in zip(told, texts, strict=True)]
 
 
 def _ahead(pool: ThreadPoolExecutor, make: Callable[[_Item], _Made], items: Iterable[_Item]) -> Iterator[_Made]:

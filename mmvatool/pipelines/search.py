@@ -179,15 +179,14 @@ def feel_query(query: Query, predictor: "Predictor") -> np.ndarray:
     if query.va is not None:
         return np.array(query.va, np.float32)
     if query.text is not None:
-        tell = getattr(predictor, "unknown", None)  # not every model can tell
-        if tell is not None and all(tell([query.text])):
+        if all(predictor.unknown([query.text])):
             raise QueryError(
                 f"{query.text!r}: {predictor.name} knows no word of it: describe a mood in English, such as 'calm' or 'upbeat rock'"
             )
         return predictor.text([query.text])[0]
     assert query.like is not None
     if pictures.is_picture(query.like):
-        return predictor.image(np.array(pictures.read(query.like))[None])[0]
+        return predictor.image([pictures.read(query.like)], still=True)[0]
     info = look(query.like)
     curve = image_curve(info, predictor) if isinstance(info, MediaInfo) else music_curve(info, predictor)
     return curve.va.mean(axis=0)

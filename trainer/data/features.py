@@ -29,7 +29,7 @@ R = TypeVar("R")
 
 
 def prepare(tower: Any, modality: str, row: Row, *, views: bool = False) -> torch.Tensor:
-    """One row, read and preprocessed; with `views` a picture as all the views that its tower is trained on, if it has such.
+    """One row, read and preprocessed; with `views` a picture as all the views that its tower has of a still picture, if it has such.
 
     Raises:
         DataError: its file is missing, damaged or silent; the message names file and row.
@@ -37,7 +37,7 @@ def prepare(tower: Any, modality: str, row: Row, *, views: bool = False) -> torc
     match modality, row:
         case "image", ImageRow():
             picture = torch.from_numpy(picture_of(row).copy()).permute(2, 0, 1)
-            return tower.training_views(picture) if views and hasattr(tower, "training_views") else tower.preprocess(picture[None])[0]
+            return tower.views(picture) if views and hasattr(tower, "views") else tower.preprocess(picture[None])[0]
         case "music", ClipRow():
             return tower.preprocess([sound_of(row, tower.sample_rate_hz, tower.window_s)])[0]
         case _, ClipRow() | TextRow():

@@ -19,6 +19,7 @@ from trainer.data.manifest import Manifest
 from trainer.distributed import Processes
 from trainer.errors import DataError
 from trainer.evaluation import baselines
+from trainer.evaluation.baselines_text import tfidf_ridge
 from trainer.evaluation.va import AXES, agreement, embed_rows
 from trainer.model.towers import MODALITIES
 from trainer.predict import pick_device
@@ -35,7 +36,7 @@ class Figure:
     Attributes:
         modality: "image", "music" or "text".
         source: data set.
-        protocol: how it was split: "unseen themes", "plain", "by track" or "test split".
+        protocol: how it was split: "unseen themes", "plain", "by track" or "test split"; of pictures also "..., one view".
         rows: pictures, tracks or texts judged in all.
         r: valence, arousal: mean over the folds or seeds.
         spread: their standard deviations over the folds or seeds.
@@ -148,20 +149,23 @@ class _Runner:
         for scheme in schemes:
             keys = [getattr(row, "group", "") or row.id for row in rows] if scheme == "unseen themes" else units.tolist()
             fold = assign_folds(keys, sources.tolist(), folds)
-            predicted, simple = np.empty_like(labels), np.empty_like(labels)
+            predicted, glanced, simple = (np.empty_like(labels) for _ in range(3))
             for number in range(folds):
                 self.told(f"{self.modality}, {scheme}", number, folds)
                 train, held = np.flatnonzero(fold != number), np.flatnonzero(fold == number)
-                predicted[held] = np.mean([self._train(train, held, seed) for seed in range(self.seeds)], axis=0)
+                runs = [self._train(train, held, seed) for seed in range(self.seeds)]
+                predicted[held], glanced[held] = np.mean(runs, axis=0)
                 simple[held] = baselines.ridge(plain[train], labels[train], plain[held])
             for source in sorted(set(sources)):
-                r, simple_r = [], []
-                for number in range(folds):
-                    own = np.flatnonzero((fold == number) & (sources == source))
-                    r.append(_r(*_means(units[own], predicted[own], labels[own])))
-                    simple_r.append(_r(*_means(units[own], simple[own], labels[own])))
-                count = len(set(units[sources == source]))
-                figures.append(self._figure(source, scheme, count, r, simple_r))
+                parts = [np.flatnonzero((fold == number) & (sources == source)) for number in range(folds)]
+
+                def by_part(said: np.ndarray, parts: list[np.ndarray] = parts) -> list[np.ndarray]:
+                    return [_r(*_means(units[own], said[own], labels[own])) for own in parts]
+
+                count, base = len(set(units[sources == source])), by_part(simple)
+                figures.append(self._figure(source, scheme, count, by_part(predicted), base))
+                if self.modality == "image" and not np.array_equal(predicted, glanced):
+                    figures.append(self._figure(source, f"{scheme}, one view", count, by_part(glanced), base))
             kept = predicted if kept is None else kept
         assert kept is not None
         return figures, kept
@@ -172,8 +176,6 @@ class _Runner:
         labels = self.data.manifest.va("text")
         train = np.array([at for at, row in enumerate(texts) if row.split in ("", "train")])
         held = np.array([at for at, row in enumerate(texts) if row.split == "test"])
-        from trainer.evaluation.baselines_text import tfidf_ridge
-
         same = [at for at in train if texts[at].source in {texts[index].source for index in held}]
         simple = tfidf_ridge([texts[at].caption for at in same], labels[same], [texts[at].caption for at in held])
         seeds = max(self.seeds, 3)
@@ -183,7 +185,7 @@ class _Runner:
             np.array([at for at in train if texts[at].source == name]) for name in sorted({texts[at].source for at in train} - published)
         ]
         asked = np.concatenate([held, *(np.random.default_rng(0).permutation(own)[: len(held)] for own in others)])
-        everything = [self._train(train, asked, seed) for seed in range(seeds)]
+        everything = [self._train(train, asked, seed)[0] for seed in range(seeds)]
         runs = [run[: len(held)] for run in everything]
         figures = []
         for source in sorted({texts[at].source for at in held}):
@@ -198,7 +200,9 @@ class _Runner:
         return Figure(self.modality, source, protocol, rows, (mean[0], mean[1]), (spread[0], spread[1]), (base[0], base[1]), name)
 
     def _train(self, train: np.ndarray, held: np.ndarray, seed: int) -> np.ndarray:
-        """VA (len(held), 2) of the rows `held`, in their order, by a model trained on `train` alone."""
+        """VA (2, len(held), 2) of the rows `held`, in their order, by a model trained on `train` alone: of pictures by all of their
+        views and by the first, as frames of a video are looked at.
+        """
         job = replace(self.job, recipe=replace(self.job.recipe, train=replace(self.job.recipe.train, seed=seed)))
         parts = {"train": self._part(train), "val": self._part(held), "test": self._part(held)}
         model = session.build_model(job.recipe, Processes(), self.device)
@@ -207,9 +211,16 @@ class _Runner:
         for step, batch in loop.batches(run, 0, self.steps):
             loop.train_step(run, run.model, batch, step, self.steps)
         kept = run.kept_model().eval()
+        features, rows = run.features["test"][self.modality], np.arange(len(held))
         with torch.inference_mode():
-            found = embed_rows(kept, self.modality, run.features["test"][self.modality], np.arange(len(held)), self.device)[1]
-        return found[np.argsort(np.argsort(held))]  # a part has its rows in the manifest's order
+            found = embed_rows(kept, self.modality, features, rows, self.device)[1]
+            first = (
+                embed_rows(kept, self.modality, lambda index: features(index)[:, :1], rows, self.device)[1]
+                if self.modality == "image"
+                else found
+            )
+        back = np.argsort(np.argsort(held))  # a part has its rows in the manifest's order
+        return np.stack([found[back], first[back]])
 
     def _part(self, index: np.ndarray) -> Manifest:
         manifest, rows = self.data.manifest, index.tolist()

@@ -12,6 +12,7 @@ from trainer.model.heads import EMBEDDING_DIM
 INPUT_PX = 128
 IMAGENET_MEAN = [0.485, 0.456, 0.406]
 IMAGENET_STD = [0.229, 0.224, 0.225]
+_DROPOUT = 0.5  # of the features: there are twice as many of them as there are pictures in OASIS
 _CROP = 0.8  # side of the training crops, as a part of the picture's
 
 
@@ -50,6 +51,7 @@ class CompactImageTower(nn.Module):
         width = 2 * (EMBEDDING_DIM + sum(stage.out_channels for stage in stages))
         self.register_buffer("mean", torch.zeros(width))
         self.register_buffer("scale", torch.ones(width))
+        self.dropout = nn.Dropout(_DROPOUT)
         self.project = nn.Linear(width, EMBEDDING_DIM)
         nn.init.zeros_(self.project.weight)
 
@@ -65,8 +67,8 @@ class CompactImageTower(nn.Module):
         squeezed = F.resize(F.to_dtype(frames, torch.float32, scale=True), [self.input_px, self.input_px], antialias=True)
         return F.normalize(squeezed, IMAGENET_MEAN, IMAGENET_STD)
 
-    def training_views(self, frame: torch.Tensor) -> torch.Tensor:
-        """The views that a picture is trained on while the backbone is frozen: itself, mirrored, its corners and its centre.
+    def views(self, frame: torch.Tensor) -> torch.Tensor:
+        """The views of a still picture: itself, mirrored, its corners and its centre.
 
         Args:
             frame: (3, H, W) uint8 RGB.
@@ -102,16 +104,19 @@ class CompactImageTower(nn.Module):
         self.scale.copy_(flat.std(0).clamp_min(1e-3))
 
     def reduce(self, features: torch.Tensor) -> torch.Tensor:
-        """(N, 1824), or of views (N, V, 1824), to (N, 512): in training a random view of each picture, else the first.
+        """(N, 1824), or of views (N, V, 1824), to (N, 512): in training a random view of each picture, else the mean of all.
 
         The embedding is the mean of the last layer, by which pictures of one shot are alike, and what is learned from all layers.
         """
-        if features.ndim == 3:
-            view = torch.randint(features.shape[1], (len(features),)) if self.training else torch.zeros(len(features), dtype=torch.long)
-            features = features[torch.arange(len(features)), view.to(features.device)]
-        standard = ((features.float() - self.mean) / self.scale).clamp(-5, 5)
-        return features[:, :EMBEDDING_DIM].float() + self.project(standard)
+        features = features.float()
+        if features.ndim == 3 and self.training:
+            view = torch.randint(features.shape[1], (len(features),), device=features.device)
+            features = features[torch.arange(len(features), device=features.device), view]
+        elif features.ndim == 3:
+            features = features.mean(1)
+        standard = ((features - self.mean) / self.scale).clamp(-5, 5)
+        return features[:, :EMBEDDING_DIM] + self.project(self.dropout(standard))
 
     def embed(self, batch: Sequence[torch.Tensor]) -> torch.Tensor:
-        """Preprocessed pictures (N, 3, input_px, input_px) to (N, 512)."""
+        """Preprocessed pictures (N, 3, input_px, input_px), or their views (N, V, 3, input_px, input_px), to (N, 512)."""
         return self.reduce(self.encode(batch))

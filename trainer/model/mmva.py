@@ -158,13 +158,16 @@ class MMVA(nn.Module):
         assert self.similarity is not None
         return self.similarity(torch.cat([embeddings[modality] for modality in MODALITIES], 1)).squeeze(1)
 
-    def predict(self, modality: str, raw: Any) -> tuple[torch.Tensor, torch.Tensor]:
+    def predict(self, modality: str, raw: Any, *, still: bool = False) -> tuple[torch.Tensor, torch.Tensor]:
         """VA (N, 2) in [0, 1] and embeddings (N, 512) of frames (N, 3, H, W) uint8, of N sounds or of N captions.
 
-        Pictures of several sizes come one by one, each (3, H, W).
+        Pictures of several sizes come one by one, each (3, H, W). With `still` they are looked at in several views, where the tower
+        has such.
         """
         tower = self.tower(modality)
-        if modality == "image" and not isinstance(raw, torch.Tensor):
+        if still and hasattr(tower, "views"):
+            batch = [tower.views(picture) for picture in raw]
+        elif modality == "image" and not isinstance(raw, torch.Tensor):
             batch = [tower.preprocess(picture[None])[0] for picture in raw]
         else:
             batch = tower.preprocess(raw)
