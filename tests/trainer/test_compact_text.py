@@ -201,3 +201,11 @@ def test_the_baseline_learns_words_and_pairs() -> None:
     assert found.dtype == np.float32
     assert found[0, 0] > 0.55 > 0.45 > found[1, 0]
     np.testing.assert_allclose(tfidf_ridge(["a", "b"], np.array([[0.2, 0.4], [0.4, 0.8]]), ["zz", ""]), [[0.3, 0.6]] * 2)
+
+
+def test_bf16_is_near_float32(learned: tuple[CompactTextTower, torch.nn.Module]) -> None:
+    tower, head = learned
+    captions = ["a happy song!", "a bleak song.", "not bleak", "", "qwertz"]
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        rounded = head(tower.embed(tower.preprocess(captions))).float().numpy()
+    np.testing.assert_allclose(rounded, predict(learned, *captions), atol=0.02)

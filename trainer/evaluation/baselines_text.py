@@ -6,14 +6,17 @@ from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.sparse import csr_matrix, diags
+from scipy.sparse import csr_matrix, diags, hstack
 from scipy.sparse.linalg import lsqr
 
-_WORD = re.compile(r"\w\w+")
+_TOKEN = re.compile(r"\w+|[^\w\s]")
+_SIZES = range(2, 6)
 
 
-def tfidf_ridge(train_texts: Sequence[str], train_va: np.ndarray, test_texts: Sequence[str], *, penalty: float = 1.0) -> np.ndarray:
-    """Predict VA by ridge regression on TF-IDF of words and word pairs that come at least twice.
+def tfidf_ridge(train_texts: Sequence[str], train_va: np.ndarray, test_texts: Sequence[str], *, penalty: float = 2.0) -> np.ndarray:
+    """Predict VA by ridge regression on TF-IDF of tokens, token pairs and two to five characters of a word.
+
+    What comes once only is left out.
 
     Args:
         train_texts: N texts.
@@ -24,24 +27,32 @@ def tfidf_ridge(train_texts: Sequence[str], train_va: np.ndarray, test_texts: Se
     Returns:
         float32 (M, 2); not clipped.
     """
-    documents = [_grams(text) for text in train_texts]
-    frequency = Counter(gram for document in documents for gram in document)
-    columns = {gram: column for column, gram in enumerate(sorted(gram for gram, count in frequency.items() if count >= 2))}
-    idf = np.array([np.log((1 + len(documents)) / (1 + frequency[gram])) + 1 for gram in columns])
     labels = np.asarray(train_va, np.float64)
     mean = labels.mean(0)
-    if not columns:
+    blocks = [_tfidf([grams(text) for text in train_texts], [grams(text) for text in test_texts]) for grams in (_tokens, _characters)]
+    train, test = (hstack([block[at] for block in blocks]).tocsr() for at in (0, 1))
+    if not train.shape[1]:
         return np.tile(mean, (len(test_texts), 1)).astype(np.float32)
-    train = _matrix(documents, columns, idf)
-    test = _matrix([_grams(text) for text in test_texts], columns, idf)
-    centre = np.asarray(train.mean(0)).ravel()
-    weights = [lsqr(train, labels[:, axis] - mean[axis], damp=penalty**0.5, iter_lim=200)[0] for axis in (0, 1)]
-    return (test @ np.stack(weights, 1) - centre @ np.stack(weights, 1) + mean).astype(np.float32)
+    weights = np.stack([lsqr(train, labels[:, axis] - mean[axis], damp=penalty**0.5, iter_lim=100)[0] for axis in (0, 1)], 1)
+    offset = mean - np.asarray(train.mean(0)).ravel() @ weights
+    return (test @ weights + offset).astype(np.float32)
 
 
-def _grams(text: str) -> Counter[str]:
-    words = _WORD.findall(text.casefold())
-    return Counter([*words, *(f"{a} {b}" for a, b in itertools.pairwise(words))])
+def _tokens(text: str) -> Counter[str]:
+    tokens = _TOKEN.findall(text.casefold())
+    return Counter([*tokens, *(f"{a} {b}" for a, b in itertools.pairwise(tokens))])
+
+
+def _characters(text: str) -> Counter[str]:
+    words = [f" {word} " for word in text.split()]
+    return Counter(word[at : at + size] for word in words for size in _SIZES for at in range(len(word) - size + 1))
+
+
+def _tfidf(train: Sequence[Counter[str]], test: Sequence[Counter[str]]) -> tuple[csr_matrix, csr_matrix]:
+    frequency = Counter(gram for document in train for gram in document)
+    columns = {gram: column for column, gram in enumerate(sorted(gram for gram, count in frequency.items() if count >= 2))}
+    idf = np.array([np.log((1 + len(train)) / (1 + frequency[gram])) + 1 for gram in columns])
+    return _matrix(train, columns, idf), _matrix(test, columns, idf)
 
 
 def _matrix(documents: Sequence[Counter[str]], columns: dict[str, int], idf: np.ndarray) -> csr_matrix:
