@@ -4,7 +4,7 @@ name = "mmva"
 [towers.image]  name, and the settings of that tower (`trainer.model.towers.TOWERS`)
 [towers.music]
 [towers.text]
-[start]         modality -> a checkpoint (a path, or the name of a bundled one) whose tower this one begins as
+[start]         modality -> a checkpoint (a path, or the name of a bundled one) whose backbone its tower begins with
 [classes]       pretrain the image tower on classes of pictures instead
 [model] [data] [pairs] [train]  as the dataclasses below; what is left out keeps its default
 """
@@ -168,6 +168,9 @@ def from_table(table: Mapping[str, Any], where: str) -> Recipe:
     sections = {key: _section(kind, table.get(key, {}), where, key) for key, kind in _SECTIONS.items()}
     start = _table(table.get("start", {}), f"{where}: start")
     _refuse_unknown(start, tuple(towers), where, "start.")
+    for modality in start:
+        if (modality, towers[modality]["name"]) != ("image", "compact"):
+            raise RecipeError(f"{where}: start.{modality}: only an image tower named 'compact' can start from a checkpoint")
     starts = {modality: _checked(value, Setting(str), f"{where}: start.{modality}") for modality, value in start.items()}
     classes = _section(ClassesRecipe, table["classes"], where, "classes") if "classes" in table else None
     recipe = Recipe(name, towers, **sections, start=starts, classes=classes)

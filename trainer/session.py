@@ -21,7 +21,7 @@ from trainer.data import manifest as manifests
 from trainer.data.cache import FeatureCache
 from trainer.data.features import BadRows, Features, bad_rows, build_cache, reading_pool, sources
 from trainer.data.manifest import Manifest
-from trainer.data.pairing import Pairing, training_pairs
+from trainer.data.pairing import Pairing, row_weights, training_pairs
 from trainer.data.scale import standardise
 from trainer.data.split import split
 from trainer.distributed import Processes
@@ -168,7 +168,7 @@ def build_model(recipe: Recipe, processes: Processes, device: torch.device) -> M
     _seed(recipe, device)
     model = MMVA(recipe.towers, similarity=recipe.model.similarity, dropout=recipe.model.dropout)
     for modality, source in recipe.start.items():
-        checkpoint.start_tower(model, modality, recipe.towers[modality], source)
+        checkpoint.start_backbone(model, modality, source)
     model.freeze(recipe.train.finetune)
     for modality in model.frozen_modalities():
         if not model.tower(modality).published:  # checkpoints hold it in float16: the heads are to learn on what is kept
@@ -231,11 +231,12 @@ def begin(job: Job, processes: Processes, device: torch.device, model: MMVA, dat
     pairing = training_pairs(
         pairs.matching, train, sigma, recipe.train.batch_size, recipe.train.seed, job.data, pairs.shares, pairs.distinct
     )
-    features = {name: sources(model, part, data.caches, data.keys_of, data.pool, views=True) for name, part in parts.items()}
+    features = {name: sources(model, part, data.caches, data.keys_of, data.pool) for name, part in parts.items()}
     for modality in model.modalities:
         if modality not in model.finetuned and hasattr(model.tower(modality), "fit"):
             everything = features["train"][modality](np.arange(len(train.rows(modality))))
-            model.tower(modality).fit(everything, torch.from_numpy(train.va(modality)))
+            weights = row_weights(train, modality, pairs.shares)
+            model.tower(modality).fit(everything, torch.from_numpy(train.va(modality)), torch.from_numpy(weights))
     optimizer, base_lrs = _optimizer(model, recipe)
     va = {modality: train.va(modality) for modality in model.modalities}
     ema = Average(model, recipe.train.ema) if recipe.train.ema else None

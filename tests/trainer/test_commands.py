@@ -13,6 +13,7 @@ from mmvatool.cli.evaluate import evaluate
 from mmvatool.cli.train import train
 from trainer.errors import TrainerError
 
+SMALL = Path(__file__).parent / "small.toml"
 QUICK = ["--set", "towers.image.input_px=32", "--set", "towers.music.window_s=1.0", "--set", "train.epochs=2", "--device", "cpu"]
 
 
@@ -27,9 +28,9 @@ def run(command: click.Command, *arguments: str) -> tuple[int, str, str]:
 @pytest.fixture(scope="module")
 def trained(small: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("commands") / "run"
-    code, stdout, stderr = run(train, "compact", "--data", small, "--out", out, *QUICK, "--batch-size", "8", "--precision", "float32")
+    code, stdout, stderr = run(train, SMALL, "--data", small, "--out", out, *QUICK, "--batch-size", "8", "--precision", "float32")
     assert code == 0
-    assert stdout.splitlines()[2].startswith("compact ")
+    assert stdout.splitlines()[2].startswith("small ")
     assert "MMVA (paper)" in stdout
     assert "epoch 2: training loss" in stderr
     return out
@@ -37,7 +38,7 @@ def trained(small: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_resume_needs_nothing_but_the_folder(trained: Path) -> None:
     code, stdout, stderr = run(
-        train, "compact", *QUICK, "--batch-size", "8", "--precision", "float32", "--resume", trained, "--set", "train.epochs=3"
+        train, SMALL, *QUICK, "--batch-size", "8", "--precision", "float32", "--resume", trained, "--set", "train.epochs=3"
     )
     assert code == 0
     assert "epoch 3: training loss" in stderr
@@ -57,11 +58,11 @@ def test_what_is_missing_or_too_much_is_a_usage_error(small: Path, trained: Path
     with pytest.raises(TrainerError, match="no recipe 'vgg': give compact"):
         run(train, "vgg", "--data", small, "--out", "x")
     with pytest.raises(TrainerError, match="holds no run to resume"):
-        run(train, "compact", "--resume", small)
+        run(train, SMALL, "--resume", small)
 
 
 def test_python_m_trainer_says_what_is_wrong_in_one_line(small: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "trainer", "compact", "--data", str(small), "--out", str(tmp_path), "--set", "train.epochs=0"]
+    command = [sys.executable, "-m", "trainer", str(SMALL), "--data", str(small), "--out", str(tmp_path), "--set", "train.epochs=0"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert done.stdout == ""

@@ -7,7 +7,7 @@ from trainer.errors import RecipeError
 
 
 def test_the_recipes_that_come_along() -> None:
-    assert recipes.names() == ["compact", "mmva", "mmva-no-random-matching", "mmva-no-similarity"]
+    assert recipes.names() == ["compact", "compact-pretrain", "mmva", "mmva-no-random-matching", "mmva-no-similarity", "mmva-open"]
     for name in recipes.names():
         recipe = recipes.load(name)
         assert recipe.name == name
@@ -98,5 +98,5 @@ def test_parts_must_fit_together(tmp_path: Path) -> None:
 
 
 def test_an_unknown_recipe_is_answered_with_the_known() -> None:
-    with pytest.raises(RecipeError, match=r"no recipe 'mmvb': give compact, mmva, .*, or the path of a .toml file"):
+    with pytest.raises(RecipeError, match=r"no recipe 'mmvb': give compact, compact-pretrain, mmva, .*, or the path of a .toml file"):
         recipes.load("mmvb")

@@ -21,12 +21,13 @@ from trainer.errors import CheckpointError, DataError, RecipeError, TrainerError
 from trainer.loop import BEST, LAST, Result, train
 from trainer.session import Job
 
+SMALL = Path(__file__).parent / "small.toml"
 # Small pictures and windows: what is to be learned is in their colour, pitch and pulse.
 QUICK = ("towers.image.input_px=32", "towers.music.window_s=1.0")
 TRACE = (*QUICK, "model.dropout=0.0", "train.freeze_batch_norm=true", "train.batch_size=19", "train.epochs=3", "train.lr=1e-4")
 
 
-def job(data: Path, out: Path, *changes: str, recipe: str = "compact", resume: bool = False) -> Job:
+def job(data: Path, out: Path, *changes: str, recipe: str | Path = SMALL, resume: bool = False) -> Job:
     return Job(recipes.load(recipe, changes), data, out, cache=data.parent / f"{data.name}-features", resume=resume, device="cpu")
 
 
@@ -73,7 +74,7 @@ def test_three_steps_have_the_losses_they_always_had(traced: Path) -> None:
 def test_two_processes_have_the_losses_of_one(small: Path, traced: Path, tmp_path: Path) -> None:
     changes = [part for change in TRACE for part in ("--set", change)]
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", str(random.randint(20000, 60000))]
-    command += ["-m", "trainer", "compact", "--data", str(small), "--out", str(tmp_path / "run"), "--device", "cpu"]
+    command += ["-m", "trainer", str(SMALL), "--data", str(small), "--out", str(tmp_path / "run"), "--device", "cpu"]
     command += ["--cache", str(tmp_path / "features"), *changes]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, env={**os.environ, "OMP_NUM_THREADS": "1"}, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
@@ -187,7 +188,7 @@ def test_what_a_run_leaves_behind(traced: Path) -> None:
     assert {BEST, LAST, "best.json", "metrics.csv", "losses.png", "state.safetensors", "run.json"} <= names
     read = loop.checkpoint.read(traced / BEST)
     assert {"label_scale", "recipe", "data", "sigma", "metrics", "libraries", "licences", "backbones"} <= set(read.notes)
-    assert recipes.from_json(read.notes["recipe"]) == recipes.load("compact", TRACE)
+    assert recipes.from_json(read.notes["recipe"]) == recipes.load(SMALL, TRACE)
     assert read.sigma == float(read.notes["sigma"])
     assert json.loads(read.notes["metrics"])["test"] == json.loads((traced / "best.json").read_text())
 

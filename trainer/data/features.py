@@ -62,12 +62,10 @@ class LiveFeatures:
         rows: of a split.
         pool: threads that read files.
         encoded: False gives preprocessed batches, for a tower that is fine-tuned.
-        views: as for `prepare`.
     """
 
-    def __init__(self, tower: Any, modality: str, rows: Sequence[Row], pool: Executor, *, encoded: bool, views: bool) -> None:
+    def __init__(self, tower: Any, modality: str, rows: Sequence[Row], pool: Executor, *, encoded: bool) -> None:
         self._tower, self._modality, self._rows, self._pool, self._encoded = tower, modality, rows, pool, encoded
-        self._views = views and encoded
 
     def __call__(self, indices: np.ndarray) -> Any:
         """Features (len(indices), ...), or that many preprocessed inputs."""
@@ -75,7 +73,7 @@ class LiveFeatures:
         return encode(self._tower, batch) if self._encoded else batch
 
     def _read(self, row: Row) -> torch.Tensor:
-        return prepare(self._tower, self._modality, row, views=self._views)
+        return prepare(self._tower, self._modality, row, views=self._encoded)
 
 
 @dataclass(frozen=True)
@@ -226,13 +224,7 @@ def ahead(pool: Executor, function: Callable[[T], R], batches: Iterable[Sequence
 
 
 def sources(
-    model: MMVA,
-    manifest: Manifest,
-    caches: dict[str, FeatureCache],
-    keys_of: dict[str, dict[str, str]],
-    pool: Executor,
-    *,
-    views: bool = False,
+    model: MMVA, manifest: Manifest, caches: dict[str, FeatureCache], keys_of: dict[str, dict[str, str]], pool: Executor
 ) -> dict[str, Features]:
     """The features of a split, by modality: cached where there is a cache, else from the files.
 
@@ -242,7 +234,6 @@ def sources(
         caches: by modality.
         keys_of: modality -> row id -> its key in the cache.
         pool: threads that read files.
-        views: as for `prepare`, where there is no cache; a cache has them always.
     """
     made: dict[str, Features] = {}
     for modality in model.modalities:
@@ -251,7 +242,7 @@ def sources(
             made[modality] = CachedFeatures(caches[modality], [keys_of[modality][row.id] for row in rows])
         else:
             encoded = modality not in model.finetuned
-            made[modality] = LiveFeatures(model.tower(modality), modality, rows, pool, encoded=encoded, views=views)
+            made[modality] = LiveFeatures(model.tower(modality), modality, rows, pool, encoded=encoded)
     return made
 
 

@@ -101,6 +101,12 @@ def _shares(train: Manifest, modality: str, shares: Mapping[str, float]) -> np.n
     return weight / weight.sum()
 
 
+def row_weights(train: Manifest, modality: str, shares: Mapping[str, float]) -> np.ndarray:
+    """How much each row of a modality counts float32 (n,): as often as it is drawn, the most often drawn 1."""
+    share = _shares(train, modality, shares)
+    return np.ones(len(train.rows(modality)), np.float32) if share is None else (share / share.max()).astype(np.float32)
+
+
 class FixedPairing:
     """Pairs listed before training, in a new order every epoch; the last batch is filled up from the epoch's beginning."""
 

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from trainer import loop, session
+from trainer.data import manifest as manifests
 from trainer.data.manifest import Manifest
 from trainer.distributed import Processes
 from trainer.errors import DataError
@@ -23,7 +24,6 @@ from trainer.evaluation.baselines_text import tfidf_ridge
 from trainer.evaluation.va import AXES, agreement, embed_rows
 from trainer.model.towers import MODALITIES
 from trainer.predict import pick_device
-from trainer.recipe import Recipe
 from trainer.session import Data, Job
 
 Told = Callable[[str, int, int], None]
@@ -90,13 +90,16 @@ def cross_validate(
     if folds < 2:
         raise ValueError(f"{folds} folds: at least 2 are needed")
     device = pick_device(job.device)
-    model = session.build_model(job.recipe, Processes(), device)
-    data = session.read_data(job, model, Processes(), told)
-    steps = job.recipe.train.epochs * -(-max(len(data.manifest.rows(m)) for m in MODALITIES) // job.recipe.train.batch_size)
+    largest = max(
+        len(manifests.load(job.data, skip_bad=True, modalities=tuple(job.recipe.towers)).rows(modality)) for modality in MODALITIES
+    )
+    steps = job.recipe.train.epochs * -(-largest // job.recipe.train.batch_size)
+    job = _with_towers(job, [modality for modality in job.recipe.towers if not only or modality in only])
+    data = session.read_data(job, session.build_model(job.recipe, Processes(), device), Processes(), told)
     found: list[Figure] = []
     predictions: dict[str, np.ndarray] = {}
     try:
-        for modality in [modality for modality in job.recipe.towers if not only or modality in only]:
+        for modality in job.recipe.towers:
             runner = _Runner(_alone(job, modality), data, modality, steps, device, seeds, told)
             figures, predictions[modality] = runner.text() if modality == "text" and _published(data.manifest) else runner.by_folds(folds)
             found += figures
@@ -105,22 +108,20 @@ def cross_validate(
     return CrossValidation(tuple(found), predictions)
 
 
-def _alone(job: Job, modality: str) -> Job:
-    """The job with one tower."""
+def _with_towers(job: Job, kept: Sequence[str]) -> Job:
+    """The job with some of its towers, and without the similarity predictor."""
     recipe = job.recipe
+    towers = {modality: recipe.towers[modality] for modality in kept}
+    start = {modality: source for modality, source in recipe.start.items() if modality in kept}
+    return replace(job, recipe=replace(recipe, towers=towers, start=start, model=replace(recipe.model, similarity=False)))
+
+
+def _alone(job: Job, modality: str) -> Job:
+    """The job with one tower, and batches of as many rows as are different in those of the joint training."""
+    recipe = _with_towers(job, [modality]).recipe
     batch = int(recipe.pairs.distinct.get(modality, recipe.train.batch_size))
-    return replace(
-        job,
-        recipe=Recipe(
-            recipe.name,
-            {modality: recipe.towers[modality]},
-            replace(recipe.model, similarity=False),
-            recipe.data,
-            replace(recipe.pairs, distinct={}),
-            replace(recipe.train, batch_size=batch),
-            {key: value for key, value in recipe.start.items() if key == modality},
-        ),
-    )
+    train, pairs = replace(recipe.train, batch_size=batch), replace(recipe.pairs, distinct={})
+    return replace(job, recipe=replace(recipe, train=train, pairs=pairs))
 
 
 def _published(manifest: Manifest) -> bool:

@@ -29,7 +29,7 @@ class Calibration(nn.Module):
         apart = np.maximum.accumulate(inner + _STEP * np.arange(len(LEVELS)), axis=1) - _STEP * np.arange(len(LEVELS)) / 2
         ends = np.zeros((2, 1)), np.ones((2, 1))
         given = np.concatenate([ends[0], apart.clip(_STEP, 1 - _STEP), ends[1]], axis=1)
-        self.register_buffer("given", torch.from_numpy(np.maximum.accumulate(given, axis=1)).float())
+        self.register_buffer("given", torch.from_numpy(np.ascontiguousarray(np.maximum.accumulate(given, axis=1))).float())
         self.given: torch.Tensor
 
     def forward(self, va: torch.Tensor) -> torch.Tensor:

@@ -84,7 +84,7 @@ class CompactImageTower(nn.Module):
         return torch.cat([self.preprocess(frame[None]), self.preprocess(torch.cat([F.horizontal_flip(whole), *crops]))])
 
     def encode(self, batch: Sequence[torch.Tensor]) -> torch.Tensor:
-        """Preprocessed pictures (N, 3, px, px) to (N, 1824), or views of pictures (N, V, 3, px, px) to (N, V, 1824)."""
+        """Preprocessed pictures (N, 3, px, px) to (N, 1872), or views of pictures (N, V, 3, px, px) to (N, V, 1872)."""
         assert self.backbone is not None
         pictures = batch if isinstance(batch, torch.Tensor) else torch.stack(list(batch))
         pictures = pictures.to(self.mean.device)
@@ -97,14 +97,15 @@ class CompactImageTower(nn.Module):
                 deviations.append(hidden.float().std((2, 3)))
         return torch.cat([*means[::-1], *deviations], 1).reshape(*pictures.shape[:-3], -1)
 
-    def fit(self, features: torch.Tensor, va: torch.Tensor) -> None:
-        """Take mean and deviation from the training split's features (n, 1824) or (n, V, 1824), to standardise by them."""
+    def fit(self, features: torch.Tensor, va: torch.Tensor | None = None, weights: torch.Tensor | None = None) -> None:
+        """Take mean and deviation from the training split's features (n, 1872) or (n, V, 1872), to standardise by them."""
         flat = features.float().flatten(0, -2)
-        self.mean.copy_(flat.mean(0))
-        self.scale.copy_(flat.std(0).clamp_min(1e-3))
+        # Rounded to what a checkpoint holds: the loaded model is the trained one.
+        self.mean.copy_(flat.mean(0).half().float())
+        self.scale.copy_(flat.std(0).clamp_min(1e-3).half().float())
 
     def reduce(self, features: torch.Tensor) -> torch.Tensor:
-        """(N, 1824), or of views (N, V, 1824), to (N, 512): in training a random view of each picture, else the mean of all.
+        """(N, 1872), or of views (N, V, 1872), to (N, 512): in training a random view of each picture, else the mean of all.
 
         The embedding is the mean of the last layer, by which pictures of one shot are alike, and what is learned from all layers.
         """

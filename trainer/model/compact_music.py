@@ -65,8 +65,8 @@ class CompactMusicTower(nn.Module):
             chunks.append(self.features(torch.from_numpy(filled).to(self.mean.device)))
         return torch.cat(chunks) if chunks else self.mean.new_empty((0, music_features.COUNT))
 
-    def fit(self, features: torch.Tensor, va: torch.Tensor | None = None) -> None:
-        """Learn what is usual from the training split's features (N, COUNT): called once, before training; `va` does not matter."""
+    def fit(self, features: torch.Tensor, va: torch.Tensor | None = None, weights: torch.Tensor | None = None) -> None:
+        """Learn what is usual from the training split's features (N, COUNT): called once, before training."""
         # Rounded to what a checkpoint holds: the loaded model is the trained one.
         mean, deviation = (values.half().float() for values in (features.float().mean(0), features.float().std(0, correction=0)))
         self.mean.copy_(mean)

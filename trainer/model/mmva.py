@@ -21,6 +21,9 @@ class Tower(Protocol):
     version: str  # changes whenever `preprocess` or `encode` gives other numbers: the cache's key
     feature_dtype: torch.dtype  # in which features are stored
 
+    # A tower may also have `fit(features, va, weights)`, called once before training with all of the training split; `views(frame)`,
+    # several views (V, ...) of a still picture, for `encode` to take instead of one; and `unknown(features)`.
+
     def preprocess(self, raw: Any) -> Sequence[torch.Tensor]:
         """Frames (N, 3, H, W) uint8, or N sounds, or N captions to what `encode` takes."""
         ...
