@@ -28,9 +28,10 @@ lint: $(READY)  ## ruff, mypy, import-linter
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(READY)  ## seconds of each stage beside a full ffmpeg decode; training with and without the cache
+bench: $(READY)  ## seconds of each stage beside a full ffmpeg decode; training with and without the cache; pictures, music and words a second
 	$(BIN)/python -m benchmarks.summarize
 	$(BIN)/python -m benchmarks.train
+	$(BIN)/python -m benchmarks.score
 
 docs: $(READY)  ## docs/cli.md from the commands themselves
 	$(BIN)/python -m tests.cli_reference docs/cli.md
