@@ -32,7 +32,7 @@ def main() -> None:
     rng = np.random.default_rng(0)
     frames = rng.integers(0, 255, (64, 270, 480, 3), np.uint8)
     sound = [rng.normal(0, 0.1, 240_000).astype(np.float32) for _ in range(32)]
-    words = "calm furious euphoric a the slow fast song with drums and piano in rain night bright dark".split()
+    words = ["calm", "furious", "euphoric", "a", "the", "slow", "fast", "song", "with", "drums", "and", "piano", "in", "rain", "night", "bright", "dark"]
     sentences = [" ".join(rng.choice(words, 12)) for _ in range(2048)]
     print(f"{torch.get_num_threads()} threads, {torch.__config__.parallel_info().splitlines()[0]}")
     for batch_size in (32, 256):
