@@ -32,16 +32,37 @@ def main() -> None:
     rng = np.random.default_rng(0)
     frames = rng.integers(0, 255, (64, 270, 480, 3), np.uint8)
     sound = [rng.normal(0, 0.1, 240_000).astype(np.float32) for _ in range(32)]
-    words = ["calm", "furious", "euphoric", "a", "the", "slow", "fast", "song", "with", "drums", "and", "piano", "in", "rain", "night", "bright", "dark"]
+    words = [
+        "calm",
+        "furious",
+        "euphoric",
+        "a",
+        "the",
+        "slow",
+        "fast",
+        "song",
+        "with",
+        "drums",
+        "and",
+        "piano",
+        "in",
+        "rain",
+        "night",
+        "bright",
+        "dark",
+    ]
     sentences = [" ".join(rng.choice(words, 12)) for _ in range(2048)]
     print(f"{torch.get_num_threads()} threads, {torch.__config__.parallel_info().splitlines()[0]}")
     for batch_size in (32, 256):
-        model = Predictor.load("compact", device="cpu", batch_size=batch_size)
         print(f"\nbatch size {batch_size}")
-        print(f"frames of a video, 480 x 270   {rate(lambda: model.image(frames), 64):8.0f} a second")
-        print(f"photos, seven views            {rate(lambda: model.image(frames[:16], still=True), 16):8.1f} a second")
-        print(f"music                          {rate(lambda: model.music(sound), 320):8.0f} seconds a second")
-        print(f"sentences of 12 words          {rate(lambda: model.text(sentences), 2048):8.0f} a second")
+        measure(Predictor.load("compact", device="cpu", batch_size=batch_size), frames, sound, sentences)
+
+
+def measure(model: Predictor, frames: np.ndarray, sound: list[np.ndarray], sentences: list[str]) -> None:
+    print(f"frames of a video, 480 x 270   {rate(lambda: model.image(frames), 64):8.0f} a second")
+    print(f"photos, seven views            {rate(lambda: model.image(frames[:16], still=True), 16):8.1f} a second")
+    print(f"music                          {rate(lambda: model.music(sound), 320):8.0f} seconds a second")
+    print(f"sentences of 12 words          {rate(lambda: model.text(sentences), 2048):8.0f} a second")
 
 
 if __name__ == "__main__":
