@@ -12,7 +12,7 @@ from trainer.model.heads import EMBEDDING_DIM
 INPUT_PX = 128
 IMAGENET_MEAN = [0.485, 0.456, 0.406]
 IMAGENET_STD = [0.229, 0.224, 0.225]
-_DROPOUT = 0.5  # of the features: there are twice as many of them as there are pictures in OASIS
+_DROPOUT = 0.6  # of the features: there are twice as many of them as there are pictures in OASIS
 _CROP = 0.8  # side of the training crops, as a part of the picture's
 
 
