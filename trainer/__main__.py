@@ -95,6 +95,8 @@ def train(
     if result.skipped or result.merged:
         click.echo(f"{len(result.skipped)} bad rows left out, {len(result.merged)} ids with differing labels averaged", err=True)
     click.echo(va.table(checked.name, result.evaluation, paper.va_rows(checked)))
+    if checked.data.split == "all":
+        click.echo("These rows were trained on: only cross-validation says how good the model is.", err=True)
     if checked.train.calibrate:
         from trainer import calibrate
         from trainer.evaluation import cv

@@ -110,7 +110,7 @@ class CompactImageTower(nn.Module):
         The embedding is the mean of the last layer, by which pictures of one shot are alike, and what is learned from all layers.
         """
         features = features.float()
-        if features.ndim == 3 and self.training:
+        if features.ndim == 3 and self.training and self.dropout.p:  # without dropout nothing is left to chance
             view = torch.randint(features.shape[1], (len(features),), device=features.device)
             features = features[torch.arange(len(features), device=features.device), view]
         elif features.ndim == 3:
