@@ -34,6 +34,7 @@ def reference() -> str:
     """The whole page."""
     parts = [HEADER]
     for command, context in commands():
+        command._help_option = None  # click keeps the one of a command's first call, which may have been made without the group
         help_text = "\n".join(line.rstrip() for line in command.get_help(context).splitlines())
         parts.append(f"## {context.command_path}\n\n```text\n{help_text}\n```\n")
     return "\n".join(parts)

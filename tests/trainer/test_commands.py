@@ -88,12 +88,28 @@ def test_evaluate_va_prints_and_keeps_what_training_found(small: Path, trained: 
     assert "may have been trained on" in stderr
 
 
-def test_evaluate_the_bundled_model_on_pictures(small: Path) -> None:
-    code, stdout, _ = run(evaluate, "va", "compact", "--data", small, "--device", "cpu", "--json")
+def test_evaluate_the_bundled_model(small: Path) -> None:
+    code, stdout, stderr = run(evaluate, "va", "compact", "--data", small, "--device", "cpu", "--json")
     assert code == 0
-    assert set(json.loads(stdout)) == {"image"}
-    with pytest.raises(TrainerError, match="retrieval: has no music tower"):
-        run(evaluate, "retrieval", "compact", "--data", small, "--device", "cpu")
+    assert set(json.loads(stdout)) == {"image", "music", "text", "similarity"}
+    assert "may have been trained on" in stderr  # other data than its own: it cannot tell
+
+
+def test_cross_validation_prints_a_table_and_refuses_what_is_not_for_it(small: Path) -> None:
+    arguments = ("va", SMALL, "--cv", "--data", small, "--folds", "2", "--only", "image", "--device", "cpu", *QUICK[:-2])
+    code, stdout, _ = run(evaluate, *arguments)
+    assert code == 0
+    assert [line.split(",")[0] for line in stdout.splitlines()[1:]] == ["image"] * 4  # by theme and plain, in all views and in one
+    assert "ridge on colours" in stdout
+    _, stdout, _ = run(evaluate, *arguments, "--json")
+    assert json.loads(stdout)["figures"][0]["protocol"] == "unseen themes"
+    for wrong, message in (
+        (("va", SMALL, "--data", small, "--only", "image"), "--only, --set and --cache go with --cv"),
+        (("va", SMALL, "--cv", "--data", small, "--part", "all"), "--weights and --part do not go with --cv"),
+    ):
+        code, _, stderr = run(evaluate, *wrong)
+        assert code == 2
+        assert message in stderr
 
 
 def test_evaluate_retrieval(small: Path, trained: Path) -> None:

@@ -40,17 +40,24 @@ def test_the_bundled_model_says_what_it_always_said() -> None:
     picture = np.zeros((1, 100, 200, 3), np.uint8)
     picture[:, :50] = (255, 120, 0)
     assert bundled.name == "compact"
-    assert bundled.modalities == ("image",)
-    assert bundled.sigma is None
-    assert bundled.sample_rate_hz is None
+    assert bundled.sample_rate_hz == 24000
     np.testing.assert_allclose(bundled.image(picture), [[0.66245, 0.36058]], atol=2e-4)
+    np.testing.assert_allclose(bundled.text(["calm", "a furious drum solo"]), [[0.66245, 0.36058], [0.66245, 0.36058]], atol=2e-4)
+    tone = 0.3 * np.sin(2 * np.pi * 440 * np.arange(48000) / 24000).astype(np.float32)
+    np.testing.assert_allclose(bundled.music([tone]), [[0.66245, 0.36058]], atol=2e-4)
     va, vectors = bundled.image(frames(3), embeddings=True)
     assert va.shape == (3, 2)
     assert vectors.shape == (3, 512)
+
+
+def test_a_tower_that_is_not_loaded_is_not_there() -> None:
+    pictures = Predictor.load(device="cpu", modalities=("image",))
+    assert pictures.modalities == ("image",)
+    assert pictures.sample_rate_hz is None
     with pytest.raises(CheckpointError, match="compact: has no music tower, only image: use one that was trained on music"):
-        bundled.music([np.zeros(24000, np.float32)])
+        pictures.music([np.zeros(24000, np.float32)])
     with pytest.raises(CheckpointError, match="has no text tower"):
-        bundled.text(["calm"])
+        pictures.text(["calm"])
 
 
 def test_all_modalities_in_batches_of_any_size(saved: Path, predictor: Predictor) -> None:

@@ -62,8 +62,8 @@ def test_eval_mode_without_gradients(predictor: Predictor, frames: np.ndarray, m
     seen: list[tuple[bool, bool, bool]] = []
     predict = type(predictor._model).predict
 
-    def watched(model: torch.nn.Module, modality: str, batch: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        va, embedded = predict(model, modality, batch)
+    def watched(model: torch.nn.Module, modality: str, batch: torch.Tensor, *, still: bool) -> tuple[torch.Tensor, torch.Tensor]:
+        va, embedded = predict(model, modality, batch, still=still)
         seen.append((any(part.training for part in model.modules()), torch.is_grad_enabled(), va.requires_grad or embedded.requires_grad))
         return va, embedded
 

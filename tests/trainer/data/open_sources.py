@@ -30,7 +30,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 def oasis_dir(tmp_path: Path) -> Path:
     folder = tmp_path / "oasis"
     (folder / "images").mkdir(parents=True)
-    themes = {"Acorns 1": (4.0, 1.0), "Acorns 2": (7.0, 2.5), "Car crash 10": (1.0, 7.0), "War 2 ": (2.5, 5.5)}
+    themes = {"Acorns 1": (4.0, 1.0), "Acorns 2": (7.0, 2.5), "Car crash 10": (1.0, 7.0), "War 2 ": (2.5, 5.5), "Nude man 3": (4.0, 4.0)}
     lines = ["\ufeff,Theme,Category,Source,Valence_mean,Valence_SD,Valence_N,Arousal_mean,Arousal_SD,Arousal_N"]
     for number, (theme, (valence, arousal)) in enumerate(themes.items(), 1):
         lines.append(f"I{number},{theme},Object,Pixabay,{valence},0.9,102,{arousal},1.6,101")
