@@ -1,6 +1,7 @@
 """Help, completion and usage errors do not wait for the heavy libraries."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -62,3 +63,12 @@ def test_help_and_version_go_to_stdout(mmvatool):
 def test_python_m_runs_it():
     done = subprocess.run([sys.executable, "-m", "mmvatool", "--version"], cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout) == (0, f"mmvatool, version {__version__}\n")
+
+
+@pytest.mark.parametrize(("given", "kept"), [({}, "PASSIVE"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "ACTIVE")])
+def test_threads_do_not_wait_by_spinning_unless_the_user_wants_it(given: dict[str, str], kept: str):
+    code = "import os, sys; sys.argv = ['mmvatool', '--version']; from mmvatool.cli import main\ntry:\n    main()\nfinally:\n"
+    code += "    print(os.environ['OMP_WAIT_POLICY'], 'torch' in sys.modules)"
+    environment = {key: value for key, value in os.environ.items() if key != "OMP_WAIT_POLICY"} | given
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, cwd=ROOT, env=environment)
+    assert done.stdout.splitlines()[-1] == f"{kept} False"
