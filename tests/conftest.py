@@ -11,6 +11,7 @@ import pytest
 from tests import media
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ["HF_HUB_OFFLINE"] = "1"  # before huggingface_hub is imported: a test must not wait for the network
 
 # Real files, where a checkout has them beside it; tests that use them are skipped elsewhere.
 REAL_MEDIA = Path(os.environ.get("MMVATOOL_TEST_MEDIA", Path(__file__).parents[2] / "shared" / "media"))

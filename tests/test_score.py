@@ -43,7 +43,7 @@ def test_pictures_score_the_same_alone_in_a_batch_and_as_arrays(photos, predicto
     for path, result in zip(photos, together, strict=True):
         assert (result.input, result.kind, result.model, len(result.curve.times_s)) == (path, "image", "compact", 0)
         (alone,) = scored([path], predictor=single)
-        (array,) = predictor.image(pictures.read(path)[None])
+        (array,) = predictor.image(pictures.read(path)[None], still=True)
         for va in ((alone.valence, alone.arousal), array):
             np.testing.assert_allclose((result.valence, result.arousal), va, atol=BATCH_TOLERANCE)
     assert np.ptp([result.arousal for result in together]) > 0.1

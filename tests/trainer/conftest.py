@@ -1,7 +1,4 @@
-import os
 from pathlib import Path
-
-os.environ["HF_HUB_OFFLINE"] = "1"  # before huggingface_hub is imported: a test must not wait for the network
 
 import pytest
 import torch
@@ -19,3 +16,9 @@ def one_thread() -> None:
 def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data folder too small to learn from, which tests must leave as it is."""
     return synthetic.draw(tmp_path_factory.mktemp("small"), images=24, tracks=8, clips_a_track=3, clip_s=1.0, image_px=32)
+
+
+@pytest.fixture(scope="session")
+def open_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small data folder in the form of several open sets, which tests must leave as it is."""
+    return synthetic.open_sets(tmp_path_factory.mktemp("open") / "data")

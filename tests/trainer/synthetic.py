@@ -116,3 +116,31 @@ def write_wav(path: Path, samples: np.ndarray, rate_hz: int = RATE_HZ) -> None:
         file.setsampwidth(2)
         file.setframerate(rate_hz)
         file.writeframes((np.clip(samples, -1, 1) * 32767).astype("<i2").tobytes())
+
+
+SENTENCES = 90
+
+
+def open_sets(folder: Path) -> Path:
+    """As `draw`, small, in the form of several open sets: pictures of themes, and texts of their own that no clip has.
+
+    90 sentences on a narrow scale with a published split, and seven rated words without one.
+    """
+    rng = np.random.default_rng(0)
+    draw(folder, images=60, tracks=20, clips_a_track=2, clip_s=1.0, image_px=32)
+    with (folder / "image_va.csv").open(encoding="utf-8") as file:
+        rows = list(csv.reader(file))
+    with (folder / "image_va.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["id", "valence", "arousal", "group", "source"])
+        writer.writerows([row[1], row[2], row[3], f"theme{number % 12}", "drawn"] for number, row in enumerate(rows[1:]))
+    with (folder / "text_va.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["id", "valence", "arousal", "text", "source", "split"])
+        for number, va in enumerate(rng.random((SENTENCES, 2))):
+            part = ("train", "train", "dev", "test")[number % 4]
+            low, high = (0.45 + 0.1 * va).tolist()
+            writer.writerow([f"s{number}", low, high, caption(va, rng), "sentences", part])
+        for at, word in enumerate(VALENCE_WORDS):
+            writer.writerow([f"w{at}", (at + 0.5) / 7, 0.4 + 0.01 * at, word, "words", ""])
+    return folder

@@ -1,13 +1,12 @@
 """Cross-validation: folds that keep groups together, figures that are right where the answer is known, baselines beside them."""
 
-import csv
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tests.trainer import synthetic
+from tests.trainer.synthetic import SENTENCES
 from trainer import recipe as recipes
 from trainer.data import manifest
 from trainer.data.pairing import RandomPairing, scores_of
@@ -17,43 +16,14 @@ from trainer.errors import DataError
 from trainer.evaluation import baselines, cv
 from trainer.session import Job
 
-SENTENCES = 90
-
-
-def write_texts(folder: Path, rng: np.random.Generator) -> None:
-    """Sentences with a published split, on a narrow scale, and single words without one."""
-    with (folder / "text_va.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["id", "valence", "arousal", "text", "source", "split"])
-        for number, va in enumerate(rng.random((SENTENCES, 2))):
-            part = ("train", "train", "dev", "test")[number % 4]
-            low, high = (0.45 + 0.1 * va).tolist()
-            writer.writerow([f"s{number}", low, high, synthetic.caption(va, rng), "sentences", part])
-        for at, word in enumerate(synthetic.VALENCE_WORDS):
-            writer.writerow([f"w{at}", (at + 0.5) / 7, 0.4 + 0.01 * at, word, "words", ""])
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder, rng = tmp_path_factory.mktemp("cv") / "data", np.random.default_rng(0)
-    synthetic.draw(folder, images=60, tracks=20, clips_a_track=2, clip_s=1.0, image_px=32)
-    with (folder / "image_va.csv").open() as file:
-        rows = list(csv.reader(file))
-    with (folder / "image_va.csv").open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["id", "valence", "arousal", "group", "source"])
-        writer.writerows([row[1], row[2], row[3], f"theme{number % 12}", "drawn"] for number, row in enumerate(rows[1:]))
-    write_texts(folder, rng)
-    return folder
-
 
 def job(data: Path, *changes: str) -> Job:
     recipe = recipes.load(Path(__file__).parent / "small.toml", ["data.labels=standard", *changes])
     return Job(recipe, data, data, cache=data.parent / "features", device="cpu")
 
 
-def test_texts_of_their_own_are_read_split_and_drawn(data: Path) -> None:
-    whole = manifest.load(data)
+def test_texts_of_their_own_are_read_split_and_drawn(open_data: Path) -> None:
+    whole = manifest.load(open_data)
     assert (len(whole.images), len(whole.clips), len(whole.texts)) == (60, 40, SENTENCES + 7)
     assert whole.rows("text") is whole.texts
     parts = split(whole)
@@ -74,7 +44,7 @@ def test_texts_of_their_own_are_read_split_and_drawn(data: Path) -> None:
         RandomPairing(whole, 0.5, 4, 0, {"sentences": 1})
 
 
-def test_a_bad_text_is_named_with_its_row(data: Path, tmp_path: Path) -> None:
+def test_a_bad_text_is_named_with_its_row(open_data: Path, tmp_path: Path) -> None:
     for line, message in (
         (
             "a,0.5,0.5,hello,x,holdout",
@@ -88,13 +58,13 @@ def test_a_bad_text_is_named_with_its_row(data: Path, tmp_path: Path) -> None:
             manifest.load(tmp_path, modalities=("text",))
 
 
-def test_standardised_labels_have_one_mean_and_spread_a_source(data: Path) -> None:
-    whole = standardise(manifest.load(data))
+def test_standardised_labels_have_one_mean_and_spread_a_source(open_data: Path) -> None:
+    whole = standardise(manifest.load(open_data))
     for source in ("sentences", "words"):
         va = np.array([row.va for row in whole.texts if row.source == source])
         np.testing.assert_allclose(va.mean(0), 0.5, atol=0.01)
         np.testing.assert_allclose(va.std(0), 0.18, atol=0.01)
-    before = manifest.load(data)
+    before = manifest.load(open_data)
     assert np.corrcoef(whole.va("text")[:SENTENCES, 0], before.va("text")[:SENTENCES, 0])[0, 1] > 0.999
     assert whole.fingerprint != before.fingerprint
 
@@ -114,15 +84,16 @@ def test_folds_keep_groups_together_and_spread_each_source() -> None:
 
 
 @pytest.mark.slow
-def test_what_can_be_learned_is_found_and_what_cannot_is_not(data: Path) -> None:
-    run = job(data, "towers.image.input_px=32", "towers.music.window_s=1.0", "train.epochs=60", "train.batch_size=32")
+def test_what_can_be_learned_is_found_and_what_cannot_is_not(open_data: Path) -> None:
+    run = job(open_data, "towers.image.input_px=32", "towers.music.window_s=1.0", "train.epochs=40", "train.batch_size=32")
     found = cv.cross_validate(run, folds=2, only=("image", "text"))
     figures = {(figure.modality, figure.protocol): figure for figure in found.figures}
-    assert set(figures) == {("image", "unseen themes"), ("image", "plain"), ("text", "test split")}
+    schemes = ("unseen themes", "unseen themes, one view", "plain", "plain, one view")
+    assert set(figures) == {*(("image", scheme) for scheme in schemes), ("text", "test split")}
     assert figures["text", "test split"].rows == 22
-    assert min(figures["text", "test split"].r) > 0.8
+    assert min(figures["text", "test split"].r) > 0.75
     assert min(figures["image", "plain"].r) > 0.7  # what the pictures show is a colour
-    assert min(figures["image", "plain"].baseline) > 0.7
+    assert min(figures["image", "plain"].baseline) > 0.2
     assert found.predictions["text"].shape == (22 + 7, 2)
     assert json.loads(json.dumps(found.figures[0].to_json()))["r"].keys() == {"valence", "arousal"}
     assert "image, drawn, unseen themes" in cv.table(found)

@@ -56,11 +56,11 @@ def read(folder: Path, problems: list[str]) -> list[Picture]:
     pictures: dict[str, Picture] = {}
     for row in read_rows(table, ("valence_mean", "arousal_mean"), problems, "theme"):
         try:
-            ratings = [row.number_in(name, *NOMINAL["oasis"], _CURE) for name in ("valence_mean", "arousal_mean")]
             theme = row.id.lower()
             group = _NUMBER.sub("", theme)
             if group in LEFT_OUT:
                 continue
+            ratings = [row.number_in(name, *NOMINAL["oasis"], _CURE) for name in ("valence_mean", "arousal_mean")]
             if theme not in files:
                 raise DataError(f"{row.where}: no picture {images / row.id}.jpg; put it there or delete the row")
             if theme in pictures:
