@@ -75,6 +75,8 @@ def cut_samples(info: MediaInfo, bounds: list[tuple[int, int]], rate_hz: int, ch
             while not ended and held_from + len(held) < past:
                 data = reader.read(BLOCK_SAMPLES * channels * 2)
                 ended = len(data) < BLOCK_SAMPLES * channels * 2
+                if ended:
+                    reader.finish()
                 block = np.frombuffer(data[: len(data) // (channels * 2) * channels * 2], "<i2").reshape(-1, channels)
                 drop = min(max(0, first - held_from), len(held))
                 held, held_from = np.concatenate([held[drop:], block]), held_from + drop
@@ -120,6 +122,8 @@ def read_steps(info: SoundInfo, every_s: float, window_s: float, rate_hz: int, *
             while not ended and past < needed:
                 data = reader.read(BLOCK_SAMPLES * 2)
                 ended = len(data) < BLOCK_SAMPLES * 2
+                if ended:
+                    reader.finish()
                 blocks.append(np.frombuffer(data[: len(data) // 2 * 2], "<i2"))
                 past += len(blocks[-1])
             held = np.concatenate(blocks)

@@ -125,6 +125,17 @@ class Reader:
             raise MediaError(self._path, f"ffmpeg gave nothing for {STALL_LIMIT_S:.0f} s: the file may be damaged")
         return data
 
+    def finish(self) -> None:
+        """Wait for ffmpeg to end, at the end of the data.
+
+        Raises:
+            MediaError: it was killed from outside, so that the data are only a part.
+        """
+        self._process.wait()
+        if self._process.returncode < 0:
+            number = -self._process.returncode
+            raise MediaError(self._path, f"ffmpeg was killed by signal {number} while reading it (out of memory?): try again")
+
     def errors(self) -> str:
         """What ffmpeg has said on stderr so far; waits for it to end, so read to the end of the data first."""
         self._process.wait()
