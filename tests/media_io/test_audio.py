@@ -89,8 +89,8 @@ def test_no_sound_is_an_error_with_the_cure(silent):
         next(read_windows(probe(silent), [Segment(0, 1)], RATE_HZ))
 
 
-def test_a_decoder_that_is_killed_is_not_the_end_of_the_sound(song, tmp_path, monkeypatch):
-    info = look(song)
+def test_a_decoder_that_is_killed_is_not_the_end_of_the_sound(song, vlog, tmp_path, monkeypatch):
+    info, video = look(song), probe(vlog)
     script = tmp_path / "ffmpeg"
     script.write_text("#!/bin/sh\nhead -c 60000 /dev/zero\nkill -9 $$\n")
     script.chmod(0o755)
@@ -98,4 +98,4 @@ def test_a_decoder_that_is_killed_is_not_the_end_of_the_sound(song, tmp_path, mo
     with pytest.raises(MediaError, match=r"song.wav: ffmpeg was killed by signal 9 while reading it \(out of memory\?\): try again"):
         list(audio.read_steps(info, 1.0, 1.0, 24000, least_s=0.1))
     with pytest.raises(MediaError, match="killed by signal 9"):
-        list(cut_samples(info, [(0, 240_000)], 24000, 1))
+        list(cut_samples(video, [(0, 240_000)], 24000, 1))
