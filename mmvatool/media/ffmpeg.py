@@ -116,6 +116,7 @@ class Reader:
             self._process.kill()
 
         timer = threading.Timer(STALL_LIMIT_S, give_up)
+        timer.daemon = True  # one that an interrupt left behind must not keep the program from ending
         timer.start()
         try:
             data = self._stdout.read(size)

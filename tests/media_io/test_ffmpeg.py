@@ -1,3 +1,5 @@
+import threading
+
 import numpy as np
 import pytest
 
@@ -35,3 +37,21 @@ def test_leaving_a_stream_ends_ffmpeg(silent):
         process = reader._process
     assert media.read_stamp(frame) == 0
     assert process.poll() is not None
+
+
+def test_an_interrupt_leaves_no_thread_that_the_program_waits_for(song, monkeypatch):
+    start = threading.Timer.start
+
+    def interrupted(timer: threading.Timer) -> None:
+        start(timer)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(threading.Timer, "start", interrupted)
+    node = ffmpeg.source(song).output("pipe:", format="s16le")
+    with pytest.raises(KeyboardInterrupt), ffmpeg.stream(node, song) as reader:
+        reader.read(16)
+    left = [thread for thread in threading.enumerate() if isinstance(thread, threading.Timer)]
+    assert left
+    assert all(thread.daemon for thread in left)
+    for thread in left:
+        thread.cancel()
