@@ -78,7 +78,8 @@ def va(
 ) -> None:
     """Valence, arousal and similarity against the labels, beside the rows of the MMVA paper (Tables 1 and 3).
 
-    Errors (MSE, MAE) are the paper's columns; Pearson's r and Lin's concordance (CCC) stand below. The similarity is measured on
+    Errors (MSE, MAE) are the paper's columns; Pearson's r and Lin's concordance (CCC) stand below. Heads are measured as they were
+    trained, before any calibration. The similarity is measured on
     random pairs of the part, the same for every checkpoint. The figures are also saved beside the checkpoint.
 
     A music MSE far below the paper's other columns can be a leak: with data.split=clip, windows of one track that overlap are in
