@@ -90,9 +90,8 @@ def cross_validate(
     if folds < 2:
         raise ValueError(f"{folds} folds: at least 2 are needed")
     device = pick_device(job.device)
-    largest = max(
-        len(manifests.load(job.data, skip_bad=True, modalities=tuple(job.recipe.towers)).rows(modality)) for modality in MODALITIES
-    )
+    given = manifests.load(job.data, skip_bad=True, modalities=tuple(job.recipe.towers))
+    largest = max(len(given.rows(modality)) for modality in MODALITIES)
     steps = job.recipe.train.epochs * -(-largest // job.recipe.train.batch_size)
     job = _with_towers(job, [modality for modality in job.recipe.towers if not only or modality in only])
     data = session.read_data(job, session.build_model(job.recipe, Processes(), device), Processes(), told)
@@ -100,7 +99,7 @@ def cross_validate(
     predictions: dict[str, np.ndarray] = {}
     try:
         for modality in job.recipe.towers:
-            runner = _Runner(_alone(job, modality), data, modality, steps, device, seeds, told)
+            runner = _Runner(_alone(job, modality), data, given, modality, steps, device, seeds, told)
             figures, predictions[modality] = runner.text() if modality == "text" and _published(data.manifest) else runner.by_folds(folds)
             found += figures
     finally:
@@ -132,6 +131,7 @@ def _published(manifest: Manifest) -> bool:
 class _Runner:
     job: Job
     data: Data
+    given: Manifest  # with the labels as they are in the data folder: what is judged by
     modality: str
     steps: int
     device: torch.device
@@ -141,7 +141,7 @@ class _Runner:
     def by_folds(self, folds: int) -> tuple[list[Figure], np.ndarray]:
         """Figures of each protocol and source, and the held-out predictions of the last protocol but plain."""
         rows = self.data.manifest.rows(self.modality)
-        labels = self.data.manifest.va(self.modality)
+        labels, trained_on = self._labels(), self.data.manifest.va(self.modality)
         schemes = {"image": ("unseen themes", "plain"), "music": ("by track",), "text": ("by text",)}[self.modality]
         sources = np.array([row.source for row in rows])
         units = np.array([getattr(row, "track", row.id) for row in rows])
@@ -156,7 +156,7 @@ class _Runner:
                 train, held = np.flatnonzero(fold != number), np.flatnonzero(fold == number)
                 runs = [self._train(train, held, seed) for seed in range(self.seeds)]
                 predicted[held], glanced[held] = np.mean(runs, axis=0)
-                simple[held] = baselines.ridge(plain[train], labels[train], plain[held])
+                simple[held] = baselines.ridge(plain[train], trained_on[train], plain[held])
             for source in sorted(set(sources)):
                 parts = [np.flatnonzero((fold == number) & (sources == source)) for number in range(folds)]
 
@@ -174,11 +174,11 @@ class _Runner:
     def text(self) -> tuple[list[Figure], np.ndarray]:
         """The published test split, from several seeds; every text that is not for testing is trained on, but those for validation."""
         texts = self.data.manifest.texts
-        labels = self.data.manifest.va("text")
+        labels, trained_on = self._labels(), self.data.manifest.va("text")
         train = np.array([at for at, row in enumerate(texts) if row.split in ("", "train")])
         held = np.array([at for at, row in enumerate(texts) if row.split == "test"])
         same = [at for at in train if texts[at].source in {texts[index].source for index in held}]
-        simple = tfidf_ridge([texts[at].caption for at in same], labels[same], [texts[at].caption for at in held])
+        simple = tfidf_ridge([texts[at].caption for at in same], trained_on[same], [texts[at].caption for at in held])
         seeds = max(self.seeds, 3)
         # What is judged comes first, then as many of each source that publishes no test split.
         published = {row.source for row in texts if row.split}
@@ -222,6 +222,11 @@ class _Runner:
             )
         back = np.argsort(np.argsort(held))  # a part has its rows in the manifest's order
         return np.stack([found[back], first[back]])
+
+    def _labels(self) -> np.ndarray:
+        """The given labels (n, 2) of the rows that are trained and judged: standardised ones are cut at the ends of the scale."""
+        found = {row.id: row.va for row in self.given.rows(self.modality)}
+        return np.array([found[row.id] for row in self.data.manifest.rows(self.modality)], np.float32)
 
     def _part(self, index: np.ndarray) -> Manifest:
         manifest, rows = self.data.manifest, index.tolist()
