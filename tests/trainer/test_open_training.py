@@ -85,3 +85,12 @@ def test_a_final_training_sees_everything_and_says_so(open_data: Path, tmp_path:
     notes = checkpoint.read(result.checkpoint).notes
     assert recipes.from_json(notes["recipe"]).data.split == "all"
     assert json.loads(notes["metrics"])["test"] == json.loads((tmp_path / "run" / "best.json").read_text())
+
+
+def test_the_images_backbone_can_be_fine_tuned(open_data: Path, tmp_path: Path) -> None:
+    changes = (*QUICK, "train.epochs=1", "start.image=compact", 'train.finetune=["image"]', "train.mixup=0.4", "train.backbone_lr=1e-3")
+    result = train(job(open_data, tmp_path / "run", *changes))
+    bundled, trained = (checkpoint.read(model).tensors for model in ("compact", result.checkpoint))
+    key = "towers.image.backbone.6.0.weight"
+    assert not torch.equal(bundled[key], trained[key])
+    assert Predictor.load(result.checkpoint, device="cpu").modalities == ("image", "music", "text")
