@@ -9,8 +9,7 @@ import math
 import os
 import pickle
 import wave
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -82,6 +81,7 @@ def generate(
     """
     import torch
 
+    from trainer.model.pretrained import first_line, quiet_transformers
     from trainer.predict import pick_device
 
     target = Path(target)
@@ -97,12 +97,12 @@ def generate(
         torch.manual_seed(seed)
         words = processor(text=[prompt], return_tensors="pt").to(where)
         try:
-            with _quiet(), progress("composing", tokens) as composed:
+            with quiet_transformers(), progress("composing", tokens) as composed:
                 found = model.generate(
                     **words, do_sample=True, guidance_scale=_GUIDANCE, max_new_tokens=tokens, stopping_criteria=_counted(composed)
                 )
         except RuntimeError as error:
-            raise RenderError(target, f"MusicGen failed ({_first_line(error)}): ask for fewer --seconds, or try --device cpu") from error
+            raise RenderError(target, f"MusicGen failed ({first_line(error)}): ask for fewer --seconds, or try --device cpu") from error
     sound = found[0, :, : round(seconds * codec.sampling_rate)].float().cpu().numpy()
     if not np.isfinite(sound).all():
         raise RenderError(target, "MusicGen made numbers that are no sound: its weights may be damaged; get them again")
@@ -168,12 +168,14 @@ def _load(folder: Path, device: "torch.device") -> tuple[Any, Any]:
     from safetensors import SafetensorError
     from transformers import AutoProcessor, MusicgenForConditionalGeneration
 
+    from trainer.model.pretrained import first_line, quiet_transformers
+
     try:
-        with _quiet():
+        with quiet_transformers():
             processor = AutoProcessor.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
             loaded: Any = MusicgenForConditionalGeneration.from_pretrained(folder, local_files_only=True, output_loading_info=True)
     except (OSError, ValueError, RuntimeError, TypeError, KeyError, AttributeError, SafetensorError, pickle.UnpicklingError) as error:
-        raise WeightsError(f"{folder}: cannot be loaded as MusicGen ({_first_line(error)}): get it again") from error
+        raise WeightsError(f"{folder}: cannot be loaded as MusicGen ({first_line(error)}): get it again") from error
     model, info = loaded
     if missing := sorted(info["missing_keys"]):  # transformers would fill them with noise
         raise WeightsError(f"{folder}: lacks {len(missing)} of MusicGen's tensors ({missing[0]}, ...): get it again")
@@ -202,23 +204,3 @@ def _wav(sound: np.ndarray, rate_hz: int) -> bytes:
         file.setframerate(rate_hz)
         file.writeframes(np.round(np.clip(sound, -1, 1) * 32767).astype("<i2").T.tobytes())
     return buffer.getvalue()
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """transformers speaks of lengths, token numbers and loading on stderr; what matters is checked here."""
-    from transformers.utils import logging
-
-    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(verbosity)
-        if bars:
-            logging.enable_progress_bar()
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().split("\n", 1)[0] or type(error).__name__

@@ -69,6 +69,14 @@ def test_standardised_labels_have_one_mean_and_spread_a_source(open_data: Path) 
     assert whole.fingerprint != before.fingerprint
 
 
+def test_labels_that_are_all_the_same_cannot_be_standardised(tmp_path: Path) -> None:
+    (tmp_path / "text_va.csv").write_text("id,valence,arousal,text,source\na,0.5,0.1,calm,mine\nb,0.5,0.9,furious,mine\n")
+    with pytest.raises(
+        DataError, match=r"source 'mine' of text: all ratings are the same, so that they cannot be spread: use data\.labels=given"
+    ):
+        standardise(manifest.load(tmp_path, modalities=("text",)))
+
+
 def test_folds_keep_groups_together_and_spread_each_source() -> None:
     rng = np.random.default_rng(0)
     keys, sources = [f"{at}" for at in rng.integers(0, 40, 400)], []

@@ -72,7 +72,7 @@ def standardise(manifest: Manifest) -> Manifest:
 def _standard(rows: tuple[AnyRow, ...], modality: str) -> tuple[AnyRow, ...]:
     va = np.array([row.va for row in rows], np.float64).reshape(-1, 2)
     sources = np.array([row.source for row in rows])
-    for source in set(sources):
+    for source in sorted({row.source for row in rows}):
         own = sources == source
         deviation = va[own].std(axis=0)
         if (deviation == 0).any():

@@ -157,7 +157,7 @@ class _Runner:
                 runs = [self._train(train, held, seed) for seed in range(self.seeds)]
                 predicted[held], glanced[held] = np.mean(runs, axis=0)
                 simple[held] = baselines.ridge(plain[train], trained_on[train], plain[held])
-            for source in sorted(set(sources)):
+            for source in sorted({row.source for row in rows}):
                 parts = [np.flatnonzero((fold == number) & (sources == source)) for number in range(folds)]
 
                 def by_part(said: np.ndarray, parts: list[np.ndarray] = parts) -> list[np.ndarray]:

@@ -1,17 +1,15 @@
 """The paper's caption tower: RoBERTa-base (Liu et al. 2019) through transformers."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 from transformers import AutoTokenizer, RobertaModel
-from transformers.utils import logging
 
 from trainer.errors import WeightsError
-from trainer.model.pretrained import first_line, refuse
+from trainer.model.pretrained import first_line, quiet_transformers, refuse
 from trainer.model.reduction import HiddenStateReduction, check_pool, pool_states
 
 HOW_TO_GET = "name a folder that holds config.json, model.safetensors and the tokenizer's files"
@@ -39,7 +37,7 @@ class RobertaTextTower(nn.Module):
         path = str(Path(source).expanduser()) if Path(source).expanduser().is_dir() else source
         self.backbone: nn.Module | None
         try:
-            with _quiet():
+            with quiet_transformers():
                 self._tokenizer = AutoTokenizer.from_pretrained(path)
                 loaded: Any = RobertaModel.from_pretrained(path, add_pooling_layer=False, output_loading_info=True, dtype=torch.float32)
                 self.backbone, report = loaded
@@ -74,17 +72,3 @@ class RobertaTextTower(nn.Module):
     def embed(self, batch: Sequence[torch.Tensor]) -> torch.Tensor:
         """Token numbers to (N, 512)."""
         return self.reduce(self.encode(batch))
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """transformers reports RoBERTa's unused language-model head in a table on stderr; the tower checks what matters."""
-    verbosity, progress = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(verbosity)
-        if progress:
-            logging.enable_progress_bar()
