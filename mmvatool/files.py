@@ -1,7 +1,10 @@
 """Write files so that they are whole or not there."""
 
 import os
+import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from mmvatool.errors import OutputError
@@ -26,6 +29,23 @@ def write_file(target: Path, data: bytes) -> None:
     finally:
         if temporary != target:
             temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def workspace(target: Path) -> Iterator[Path]:
+    """A temporary folder beside the target, so that the last step is a rename; gone afterwards, whatever happens.
+
+    Raises:
+        OutputError: it cannot be made.
+    """
+    try:
+        folder = Path(tempfile.mkdtemp(prefix=".mmvatool-", dir=target.parent))
+    except OSError as error:
+        raise OutputError(target, f"cannot be written ({error.strerror}): choose another place with -o") from error
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _umask() -> int:

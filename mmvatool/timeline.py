@@ -1,8 +1,11 @@
-"""The plan: which parts of a source are shown, in which order. Plain frozen data."""
+"""The plan: what is shown when, and what is heard. Plain frozen data."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+_PLACES = 6
 
 
 @dataclass(frozen=True, order=True)
@@ -31,15 +34,57 @@ class Segment:
 
 
 @dataclass(frozen=True)
-class Timeline:
-    """What is rendered: segments of one source, in the order of time, none overlapping or touching another."""
+class Clip:
+    """What is shown in [start_s, end_s) of the result: the stretch `source` of the video `path`, or the picture `path` if that is None."""
 
-    source: Path
-    segments: tuple[Segment, ...]
+    path: Path
+    start_s: float
+    end_s: float
+    source: Segment | None = None
+
+
+@dataclass(frozen=True)
+class Cue:
+    """Music in [start_s, end_s) of the result: the track `path` from `offset_s` on, again from its start where it ends too soon.
+
+    `distance` is how far it lies from what is shown, in VA; `score` is Eq. 1's, None for a model without a sigma. Cues that follow
+    each other overlap where they are crossfaded.
+    """
+
+    path: Path
+    start_s: float
+    end_s: float
+    offset_s: float
+    distance: float
+    score: float | None = None
+
+    @property
+    def length_s(self) -> float:
+        """Length in seconds."""
+        return self.end_s - self.start_s
+
+    def to_json(self) -> dict[str, Any]:
+        """The documented form (docs/formats.md)."""
+        return {
+            "path": str(self.path),
+            "start_s": round(self.start_s, _PLACES),
+            "end_s": round(self.end_s, _PLACES),
+            "offset_s": round(self.offset_s, _PLACES),
+            "distance": round(self.distance, _PLACES),
+            "score": None if self.score is None else round(self.score, _PLACES),
+        }
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """What is rendered: clips, each beginning where the one before ends, the first at 0, and the music under them."""
+
+    clips: tuple[Clip, ...]
+    cues: tuple[Cue, ...] = ()
 
     @classmethod
     def of(cls, source: Path, kept: Iterable[Segment]) -> "Timeline":
-        """Join kept shots that touch: where nothing is cut out there is no cut to make.
+        """The kept shots of a video in the order of time. Those that touch are joined: where nothing is cut out there is no cut to make.
 
         Args:
             source: the video.
@@ -51,9 +96,27 @@ class Timeline:
                 joined[-1] = Segment(joined[-1].start_s, segment.end_s)
             else:
                 joined.append(segment)
-        return cls(source, tuple(joined))
+        clips: list[Clip] = []
+        for segment in joined:
+            start_s = clips[-1].end_s if clips else 0.0
+            clips.append(Clip(source, start_s, start_s + segment.length_s, segment))
+        return cls(tuple(clips))
+
+    @property
+    def segments(self) -> tuple[Segment, ...]:
+        """The stretches of videos that are shown."""
+        return tuple(clip.source for clip in self.clips if clip.source is not None)
 
     @property
     def duration_s(self) -> float:
         """Seconds shown in all."""
-        return sum(segment.length_s for segment in self.segments)
+        return self.clips[-1].end_s if self.clips else 0.0
+
+    def to_json(self) -> dict[str, Any]:
+        """The documented form (docs/formats.md)."""
+        return {"clips": [_clip_json(clip) for clip in self.clips], "cues": [cue.to_json() for cue in self.cues]}
+
+
+def _clip_json(clip: Clip) -> dict[str, Any]:
+    source = clip.source and [round(clip.source.start_s, _PLACES), round(clip.source.end_s, _PLACES)]
+    return {"path": str(clip.path), "start_s": round(clip.start_s, _PLACES), "end_s": round(clip.end_s, _PLACES), "source": source}

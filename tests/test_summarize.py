@@ -45,7 +45,7 @@ def test_a_vlog_becomes_its_intense_part(vlog, tmp_path, predictor):
     saved = json.loads((tmp_path / "out.json").read_text())
     assert saved == summary.to_json()
     assert saved["summary_s"] == pytest.approx(got.duration_s, abs=1e-4)
-    assert list(saved) == ["schema", "input", "output", "model", "settings", "duration_s", "summary_s", "shots", "fallbacks"]
+    assert list(saved) == ["schema", "input", "output", "model", "settings", "duration_s", "summary_s", "shots", "timeline", "fallbacks"]
     assert set(saved["shots"][0]) == {"start_s", "end_s", "valence", "arousal", "kept"}
 
 

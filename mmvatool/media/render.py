@@ -8,10 +8,7 @@ decoded once and checked before it gets its name.
 
 import os
 import re
-import shutil
-import tempfile
-from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -19,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from mmvatool.errors import MediaError, OutputError, RenderError
+from mmvatool.files import workspace
 from mmvatool.media import audio, ffmpeg
 from mmvatool.media.frames import seek_point
 from mmvatool.media.probe import Color, MediaInfo
@@ -76,7 +74,7 @@ def render(timeline: Timeline, info: MediaInfo, target: Path, on_frame: Callable
     """
     container = CONTAINERS[target.suffix.lower()]
     counts = [max(1, round(segment.length_s * info.rate)) for segment in timeline.segments]
-    with _workspace(target) as folder:
+    with workspace(target) as folder:
         picture = folder / f"summary{target.suffix.lower()}"
         notes = _departures(info)
         sound = None
@@ -113,19 +111,6 @@ def _passed(tags: dict[str, str]) -> dict[str, str]:
 
 def _odd(info: MediaInfo) -> bool:
     return bool(info.video.width % 2 or info.video.height % 2)
-
-
-@contextmanager
-def _workspace(target: Path) -> Iterator[Path]:
-    """A temporary folder beside the target, so that the last step is a rename; gone afterwards, whatever happens."""
-    try:
-        folder = Path(tempfile.mkdtemp(prefix=".mmvatool-", dir=target.parent))
-    except OSError as error:
-        raise OutputError(target, f"cannot be written ({error.strerror}): choose another place with -o") from error
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _write_video(

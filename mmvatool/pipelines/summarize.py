@@ -71,6 +71,7 @@ class Summary:
                 }
                 for shot in self.shots
             ],
+            "timeline": self.timeline.to_json(),
             "fallbacks": list(self.fallbacks),
         }
 
