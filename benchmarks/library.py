@@ -8,6 +8,7 @@ Medians of five lookups. The index lies in a temporary file: a million rows take
 import argparse
 import os
 import statistics
+import struct
 import tempfile
 import time
 from collections.abc import Callable
@@ -46,7 +47,8 @@ def lay(path: Path, count: int, *, seed: int = 0) -> np.ndarray:
         sql.executemany("INSERT INTO curves VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
         sql.executemany("INSERT INTO files VALUES (?, ?, 1000, 1, ?, NULL)", ((n + 1, path, n + 1) for n, path in enumerate(paths)))
         order = sorted(range(count), key=paths.__getitem__)
-        sql.executemany("INSERT INTO felt VALUES (?, ?, ?, ?, ?)", ((MODEL, paths[n], n + 1, *va[n].tolist()) for n in order))
+        means = ((MODEL, paths[n], n + 1, struct.pack("<qff", n + 1, *va[n])) for n in order)
+        sql.executemany("INSERT INTO felt VALUES (?, ?, ?, ?)", means)
     return va
 
 
