@@ -177,7 +177,17 @@ class Frames:
         self._source = FFmpegFrames(self._info)
 
 
-def steady_frames(info: MediaInfo, start_s: float, count: int, rate: Fraction, size: tuple[int, int], color: Color | None = None) -> Any:
+def steady_frames(
+    info: MediaInfo,
+    start_s: float,
+    count: int,
+    rate: Fraction,
+    size: tuple[int, int],
+    *,
+    color: Color | None = None,
+    kept: tuple[float, float] = (1.0, 1.0),
+    tone_map: bool = False,
+) -> Any:
     """What makes ffmpeg decode `count` frames from `start_s` on at a constant rate, to its stdout.
 
     Args:
@@ -187,6 +197,8 @@ def steady_frames(info: MediaInfo, start_s: float, count: int, rate: Fraction, s
         rate: frames a second.
         size: width and height to scale to; pixel aspect is not looked at.
         color: what the video's colours are taken for; as it is tagged if None.
+        kept: the share of the width and of the height, around the middle, that is scaled to the size.
+        tone_map: whether to bring high dynamic range (PQ, HLG) down to what ordinary screens show.
 
     Returns:
         an ffmpeg-python output node of rgb24.
@@ -201,6 +213,14 @@ def steady_frames(info: MediaInfo, start_s: float, count: int, rate: Fraction, s
     node = node.filter("trim", start=f"{at_s - quarter_s:.6f}").filter("setpts", f"round(PTS-{at_s:.6f}/TB)")
     # Fills the place of a damaged frame, and makes a variable rate constant.
     node = node.filter("fps", fps=ratio(rate), start_time=0)
+    if kept != (1.0, 1.0):
+        node = node.filter("crop", f"iw*{kept[0]:.6f}", f"ih*{kept[1]:.6f}")
+    if tone_map:
+        node = node.filter("scale", *size, flags="bicubic").filter("format", "yuv420p10le")
+        node = node.filter("zscale", transfer="linear", npl=203).filter("format", "gbrpf32le").filter("zscale", primaries="bt709")
+        node = node.filter("tonemap", "mobius", desat=0)
+        node = node.filter("zscale", transfer="bt709", matrix="bt709", range="limited").filter("format", "yuv444p")
+        color = Color("bt709", "bt709", "bt709")
     # Without accurate_rnd, which takes six times as long on this side and moves the mean by less than 1/255.
     options = conversion("in", color or info.video.color)
     node = node.filter("scale", *size, **options, flags="bicubic+full_chroma_int").filter("format", "rgb24")
