@@ -69,9 +69,7 @@ def _quiet(_: float) -> None:
     pass
 
 
-def _write(
-    sound: Iterator, samples: int, codec: str, encoded: Path, target: Path, on_progress: Callable[[float], None]
-) -> None:
+def _write(sound: Iterator, samples: int, codec: str, encoded: Path, target: Path, on_progress: Callable[[float], None]) -> None:
     def pieces() -> Iterator[bytes]:
         done = 0
         for piece in sound:
@@ -87,7 +85,7 @@ def _write(
 
 
 def measure(path: Path, target: Path) -> tuple[float | None, float | None]:
-    """Integrated loudness and true peak of what a file decodes to, by ffmpeg's own meter; None for silence.    """
+    """Integrated loudness and true peak of what a file decodes to, by ffmpeg's own meter; None for silence."""
     # The meter says what it heard at the log level info.
     node = ffmpeg.source(path)["a:0"].filter("ebur128", peak="true", framelog="quiet").output("pipe:", format="null")
     try:
