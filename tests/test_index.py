@@ -16,8 +16,9 @@ import pytest
 from mmvatool.errors import MediaError
 from mmvatool.library import Library
 from mmvatool.pipelines import index as pipeline
+from mmvatool.pipelines.curves import music_curve
+from mmvatool.pipelines.hear import Heard
 from mmvatool.pipelines.index import index, model_key, real_path, walk
-from mmvatool.selection import Curve
 from tests.models import save_random
 from tests.trainer.synthetic import sound, write_wav
 from trainer import CheckpointError, Predictor
@@ -57,13 +58,13 @@ def library(tmp_path: Path):
 def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Names of the files that are decoded, as they are."""
     names: list[str] = []
-    listen = pipeline.music_curve
+    listen = pipeline.hear
 
-    def counted(info, *args, **options) -> Curve:
-        names.append(info.path.name)
-        return listen(info, *args, **options)
+    def counted(path: Path, predictor: Predictor) -> Heard:
+        names.append(path.name)
+        return listen(path, predictor)
 
-    monkeypatch.setattr(pipeline, "music_curve", counted)
+    monkeypatch.setattr(pipeline, "hear", counted)
     return names
 
 
@@ -96,7 +97,7 @@ class TestWhatIsHeard:
             {"a.wav": 1.0, "b.wav": 1.0, "c.wav": 16.0}, abs=LENGTH_TOLERANCE_S
         )
         for name in ("a.wav", "sub/c.wav"):
-            expected = pipeline.music_curve(music / name, model).va
+            expected = music_curve(music / name, model).va
             np.testing.assert_allclose(tracks[Path(name).name][1], expected.mean(0), atol=1e-5)
         assert len(expected) == 2
 
@@ -207,15 +208,15 @@ class TestBroken:
         assert "text.mp3" in found(library, spoilt, model)
 
     def test_what_fails_unexpectedly_is_tried_each_time(self, music, library, model, monkeypatch):
-        listen = pipeline.music_curve
+        listen = pipeline.hear
 
-        def fail(info, *args, **options):
-            if info.path.name == "b.wav":
+        def fail(path, predictor):
+            if path.name == "b.wav":
                 raise RuntimeError("out of memory")
-            return listen(info, *args, **options)
+            return listen(path, predictor)
 
         with monkeypatch.context() as patch:
-            patch.setattr(pipeline, "music_curve", fail)
+            patch.setattr(pipeline, "hear", fail)
             counts, errors = numbers(music, library, model)
             assert counts == {"added": 2, "felt": 2}
             assert errors == [
@@ -224,16 +225,16 @@ class TestBroken:
         assert numbers(music, library, model) == ({"added": 1, "unchanged": 2, "felt": 1}, [])
 
     def test_a_file_that_grows_is_not_kept(self, music, library, model, monkeypatch):
-        listen = pipeline.music_curve
+        listen = pipeline.hear
 
-        def grow(info, *args, **options):
-            curve = listen(info, *args, **options)
-            with info.path.open("ab") as file:
+        def grow(path, predictor):
+            heard = listen(path, predictor)
+            with path.open("ab") as file:
                 file.write(b"more")
-            return curve
+            return heard
 
         with monkeypatch.context() as patch:
-            patch.setattr(pipeline, "music_curve", grow)
+            patch.setattr(pipeline, "hear", grow)
             counts, errors = numbers(music, library, model)
             assert counts == {"felt": 3}
             assert all("changed while it was read: run again" in error for error in errors)
@@ -306,11 +307,12 @@ from mmvatool.library import Library
 from mmvatool.pipelines import index as pipeline
 from trainer import Predictor
 music, index, model, slow = sys.argv[1:]
-listen = pipeline.music_curve
-def slowly(info, *args, **options):
+listen = pipeline.hear
+def slowly(path, predictor):
+    print(path.name, flush=True)
     time.sleep(float(slow))
-    return listen(info, *args, **options)
-pipeline.music_curve = slowly
+    return listen(path, predictor)
+pipeline.hear = slowly
 with Library(index) as library:
     seen = pipeline.index(music, library, Predictor.load(model, device="cpu", modalities=("music",)))
 assert not seen.broken, seen.broken
@@ -362,4 +364,4 @@ class TestProcesses:
         decoded.clear()
         assert numbers(many, library, model) == ({"unchanged": 12}, [])
         assert decoded == []
-        assert library._sql.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        assert library._file.sql.execute("PRAGMA integrity_check").fetchone() == ("ok",)

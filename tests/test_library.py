@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmarks import library as benchmark
 from mmvatool.errors import LibraryError
-from mmvatool.library import APPLICATION_ID, SCHEMA_VERSION, FileRow, Library, Stamp, default_index
-from mmvatool.matching import rank
+from mmvatool.index_file import APPLICATION_ID, SCHEMA_VERSION, default_index
+from mmvatool.library import FileRow, Library, Sound, Stamp
 
 ROOT = os.fsencode("/music")
 STAMP = Stamp(100, 12345)
@@ -32,7 +33,7 @@ def below(name: str | bytes) -> bytes:
 
 class TestTracks:
     def test_what_was_felt_comes_back(self, library: Library):
-        library.put_felt(below("a.mp3"), STAMP, b"hash", 31.0, "model", TIMES_S, VA)
+        library.put_felt(below("a.mp3"), STAMP, b"hash", Sound(31.0), "model", TIMES_S, VA)
         means = library.means(ROOT, "model")
         np.testing.assert_allclose(means.va, [[0.2, 0.5]], atol=1e-7)
         (track,) = library.tracks(means.ids, "model")
@@ -44,17 +45,17 @@ class TestTracks:
         np.testing.assert_array_equal(va, VA)
 
     def test_a_curve_belongs_to_a_model(self, library: Library):
-        library.put_felt(below("a.mp3"), STAMP, b"hash", 31.0, "one", TIMES_S, VA)
+        library.put_felt(below("a.mp3"), STAMP, b"hash", Sound(31.0), "one", TIMES_S, VA)
         assert len(library.means(ROOT, "two").ids) == 0
-        assert library.files(ROOT, "two") == {below("a.mp3"): FileRow(STAMP, 1, None, felt=False)}
-        library.put_felt(below("a.mp3"), STAMP, b"hash", 31.0, "two", TIMES_S, VA / 2)
+        assert library.files(ROOT, "two") == {below("a.mp3"): FileRow(*STAMP, 1, None, felt=False)}
+        library.put_felt(below("a.mp3"), STAMP, b"hash", Sound(31.0), "two", TIMES_S, VA / 2)
         np.testing.assert_allclose(library.means(ROOT, "one").va, [[0.2, 0.5]], atol=1e-7)
         np.testing.assert_allclose(library.means(ROOT, "two").va, [[0.1, 0.25]], atol=1e-7)
         with pytest.raises(KeyError):
             library.curve(1, "three")
 
     def test_a_copy_needs_no_hearing(self, library: Library):
-        content = library.put_felt(below("a.mp3"), STAMP, b"hash", 31.0, "model", TIMES_S, VA)
+        content = library.put_felt(below("a.mp3"), STAMP, b"hash", Sound(31.0), "model", TIMES_S, VA)
         known = library.content(b"hash", "model")
         assert known is not None
         assert (known.id, known.felt) == (content, True)
@@ -63,23 +64,23 @@ class TestTracks:
         assert library.content(b"other", "model") is None
 
     def test_what_a_removed_file_sounded_like_stays(self, library: Library):
-        library.put_felt(below("a.mp3"), STAMP, b"hash", 31.0, "model", TIMES_S, VA)
+        library.put_felt(below("a.mp3"), STAMP, b"hash", Sound(31.0), "model", TIMES_S, VA)
         library.remove([below("a.mp3")])
         assert library.files(ROOT, "model") == {}
         assert library.content(b"hash", "model") is not None
 
     def test_a_changed_file_keeps_its_row(self, library: Library):
-        library.put_felt(below("a.mp3"), STAMP, b"old", 31.0, "model", TIMES_S, VA)
+        library.put_felt(below("a.mp3"), STAMP, b"old", Sound(31.0), "model", TIMES_S, VA)
         (before,) = library.means(ROOT, "model").ids
         library.put_broken(below("a.mp3"), STAMP, "is broken")
-        assert library.files(ROOT, "model") == {below("a.mp3"): FileRow(STAMP, None, "is broken", felt=False)}
-        library.put_felt(below("a.mp3"), Stamp(7, 8), b"new", 5.0, "model", TIMES_S[:1], VA[:1])
+        assert library.files(ROOT, "model") == {below("a.mp3"): FileRow(*STAMP, None, "is broken", felt=False)}
+        library.put_felt(below("a.mp3"), Stamp(7, 8), b"new", Sound(5.0), "model", TIMES_S[:1], VA[:1])
         assert library.means(ROOT, "model").ids.tolist() == [before]
         np.testing.assert_allclose(library.means(ROOT, "model").va, VA[:1], atol=1e-7)
 
     def test_a_root_is_a_folder_not_a_prefix(self, library: Library):
         for number, path in enumerate([b"/music/a", b"/music2/a", b"/music", b"/music-old/a", b"/music/sub/\xff\n'.mp3", b"/mus/a"]):
-            library.put_felt(path, STAMP, bytes([number]), 1.0, "model", TIMES_S, VA)
+            library.put_felt(path, STAMP, bytes([number]), Sound(1.0), "model", TIMES_S, VA)
         assert set(library.files(ROOT, "model")) == {b"/music/a", b"/music/sub/\xff\n'.mp3"}
         assert len(library.means(ROOT, "model").ids) == 2
         assert len(library.means(b"/", "model").ids) == 6
@@ -89,33 +90,57 @@ class TestTracks:
     @pytest.mark.parametrize("va", [VA[:0], np.array([[np.nan, 0.5]])])
     def test_an_empty_curve_is_not_stored(self, library: Library, va: np.ndarray):
         with pytest.raises(ValueError, match="cannot be stored"):
-            library.put_felt(below("a.mp3"), STAMP, b"hash", 31.0, "model", TIMES_S[: len(va)], va)
+            library.put_felt(below("a.mp3"), STAMP, b"hash", Sound(31.0), "model", TIMES_S[: len(va)], va)
         assert library.content(b"hash", "model") is None
 
     def test_a_track_that_went_is_left_out(self, library: Library):
-        library.put_felt(below("a.mp3"), STAMP, b"hash", 31.0, "model", TIMES_S, VA)
+        library.put_felt(below("a.mp3"), STAMP, b"hash", Sound(31.0), "model", TIMES_S, VA)
         assert [track.id for track in library.tracks([1, 99], "model")] == [1]
 
 
-def test_a_hundred_thousand_tracks_are_searched_in_under_a_second(tmp_path: Path):
-    count = 100_000
-    va = np.random.default_rng(0).random((count, 2))
-    with Library(tmp_path / "index.db") as library:
-        sql = library._sql
-        sql.execute("BEGIN")
-        sql.executemany("INSERT INTO contents VALUES (?, ?, 200.0)", ((n, n.to_bytes(20, "big")) for n in range(count)))
-        blob = np.zeros((1, 3), "<f4").tobytes()
-        sql.executemany("INSERT INTO curves VALUES (?, 'model', ?, ?, 0.1, 0.1, ?)", ((n, *va[n].tolist(), blob) for n in range(count)))
-        sql.executemany("INSERT INTO files VALUES (?, ?, 1, 1, ?, NULL)", ((n, below(f"{n % 100}/track {n}.mp3"), n) for n in range(count)))
-        sql.execute("COMMIT")
+@pytest.fixture(scope="module")
+def many(tmp_path_factory: pytest.TempPathFactory):
+    """An index of a hundred thousand made-up tracks, and their means."""
+    path = tmp_path_factory.mktemp("many") / "index.db"
+    va = benchmark.lay(path, 100_000)
+    with Library(path) as opened:
+        yield opened, va
+
+
+class TestManyTracks:
+    def test_they_are_searched_in_under_a_second(self, many):
+        library, va = many
         started = time.perf_counter()
-        means = library.means(ROOT, "model")
-        ranking = rank(np.array([0.3, 0.8]), means.va, 10, 0.3)
-        tracks = library.tracks(means.ids[ranking.indices], "model")
+        found = benchmark.search(library)
         seconds = time.perf_counter() - started
-    nearest = np.argsort(np.linalg.norm(va - [0.3, 0.8], axis=1))[:10]
-    assert [track.id for track in tracks] == nearest.tolist()
-    assert seconds < 1
+        nearest = np.argsort(np.linalg.norm(va - [0.3, 0.8], axis=1))[: benchmark.TOP]
+        assert found == (nearest + 1).tolist()
+        assert seconds < 1
+
+    def test_a_folder_of_them_costs_what_it_holds(self, many):
+        library, va = many
+        started = time.perf_counter()
+        tracks = library.tracks_below(benchmark.ROOT + b"/artist 1", benchmark.MODEL)
+        curves = library.curves(benchmark.ROOT + b"/artist 1", benchmark.MODEL)
+        seconds = time.perf_counter() - started
+        assert len(tracks) == 100
+        np.testing.assert_allclose([track.mean for track in tracks], va[[track.id - 1 for track in tracks]], atol=1e-12)
+        assert curves.keys() == {track.id for track in tracks}
+        assert all(va.shape == (benchmark.WINDOWS, 2) for _, va in curves.values())
+        assert seconds < 0.1
+
+    @pytest.mark.parametrize("read", ["means", "tracks_below", "curves", "files"])
+    def test_nothing_is_scanned_or_sorted(self, many, read: str, monkeypatch: pytest.MonkeyPatch):
+        library, _ = many
+        asked: list[tuple[str, tuple[object, ...]]] = []
+        rows = library._rows
+        monkeypatch.setattr(library, "_rows", lambda query, values: asked.append((query, values)) or rows(query, values))
+        getattr(library, read)(benchmark.ROOT + b"/artist 1", benchmark.MODEL)
+        ((query, values),) = asked
+        plan = [row[3] for row in library._file.sql.execute(f"EXPLAIN QUERY PLAN {query}", values)]
+        assert not any("SCAN" in step or "TEMP B-TREE" in step for step in plan), plan
+        if read == "means":
+            assert plan == ["SEARCH felt USING PRIMARY KEY (model=? AND path>? AND path<?)"]
 
 
 class TestTheFile:
@@ -167,7 +192,7 @@ class TestTheFile:
         assert path.read_bytes() == before
 
     def test_another_version_says_so(self, library: Library):
-        library._sql.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
+        library._file.sql.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
         with pytest.raises(
             LibraryError, match=f"version {SCHEMA_VERSION + 1}, and this mmvatool reads version {SCHEMA_VERSION}: delete it"
         ):
@@ -175,7 +200,7 @@ class TestTheFile:
 
     def test_a_damaged_page_says_so(self, library: Library):
         for number in range(200):
-            library.put_felt(below(f"{number}.mp3"), STAMP, bytes([number]), 31.0, "model", TIMES_S, VA)
+            library.put_felt(below(f"{number}.mp3"), STAMP, bytes([number]), Sound(31.0), "model", TIMES_S, VA)
         library.close()
         data = bytearray(library.path.read_bytes())
         data[4096:] = b"\xa5" * (len(data) - 4096)
@@ -184,33 +209,33 @@ class TestTheFile:
             again.means(ROOT, "model")
 
     def test_a_damaged_curve_says_so(self, library: Library):
-        library.put_felt(below("a.mp3"), STAMP, b"hash", 31.0, "model", TIMES_S, VA)
-        library._sql.execute("UPDATE curves SET samples = x'00112233'")
+        library.put_felt(below("a.mp3"), STAMP, b"hash", Sound(31.0), "model", TIMES_S, VA)
+        library._file.sql.execute("UPDATE curves SET samples = x'00112233'")
         with pytest.raises(LibraryError, match="a curve of 4 bytes"):
             library.curve(1, "model")
 
     def test_a_lock_that_stays_is_named(self, library: Library, monkeypatch: pytest.MonkeyPatch):
-        monkeypatch.setattr("mmvatool.library.BUSY_LIMIT_S", 0.1)
+        monkeypatch.setattr("mmvatool.index_file.BUSY_LIMIT_S", 0.1)
         with Library(library.path) as second:
-            library._sql.execute("BEGIN IMMEDIATE")
+            library._file.sql.execute("BEGIN IMMEDIATE")
             with pytest.raises(LibraryError, match=r"locked by another run for .*: try again"):
                 second.remove([b"x"])
             assert second.files(ROOT, "model") == {}  # readers do not wait
 
     def test_the_schema_is_what_the_header_says(self, library: Library):
-        assert library._header() == (APPLICATION_ID, SCHEMA_VERSION)
-        assert library._sql.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+        assert library._file.header() == (APPLICATION_ID, SCHEMA_VERSION)
+        assert library._file.sql.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
 
 WRITER = """
 import sys
 import numpy as np
-from mmvatool.library import Library, Stamp
+from mmvatool.library import Library, Sound, Stamp
 who, index = sys.argv[1:]
 for number in range(60):
     with Library(index) as library:
         path = f"/music/{number}-{who}.mp3".encode()
-        library.put_felt(path, Stamp(1, number), number.to_bytes(2, "big"), 10.0, "model", np.array([5.0]), np.array([[0.5, number / 60]]))
+        library.put_felt(path, Stamp(1, number), number.to_bytes(2, "big"), Sound(10.0), "model", np.array([5.0]), np.array([[0.5, number / 60]]))
 """
 
 
@@ -223,5 +248,5 @@ def test_several_processes_lay_and_write_one_index(tmp_path: Path):
     assert [(process.communicate(timeout=120)[1], process.returncode) for process in started] == [("", 0)] * 4
     with Library(tmp_path / "index.db") as library:
         assert len(library.means(ROOT, "model").ids) == 240
-        assert library._sql.execute("SELECT count(*) FROM contents").fetchone() == (60,)
-        assert library._sql.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        assert library._file.sql.execute("SELECT count(*) FROM contents").fetchone() == (60,)
+        assert library._file.sql.execute("PRAGMA integrity_check").fetchone() == ("ok",)

@@ -10,7 +10,7 @@ import click
 
 from mmvatool.cli.console import clean
 from mmvatool.errors import FileError, MediaError
-from mmvatool.kinds import MEDIA_SUFFIXES, VIDEO_SUFFIXES
+from mmvatool.kinds import MEDIA_SUFFIXES, VIDEO_SUFFIXES, is_own_output
 from mmvatool.naming import natural
 
 
@@ -20,11 +20,6 @@ class Job:
 
     input: Path
     target: Path
-
-
-def is_own_output(path: Path) -> bool:
-    """Whether a file looks like a summary that this tool wrote: `<name>.summary.<suffix>`."""
-    return bool(re.search(r"\.summary\.[^.]+$", path.name))
 
 
 def find_videos(given: tuple[str, ...]) -> tuple[list[Path], list[FileError]]:
@@ -76,9 +71,9 @@ def find_files(
             errors.append(MediaError(path, f"cannot be read ({error.strerror}): check its name and permissions"))
             continue
         meant = found == [path] and (named or len(given) == 1)
-        fresh = [file for file in found if meant or not is_own_output(file)]
+        fresh = [file for file in found if meant or not is_own_output(file.name)]
         if not fresh and found != [path]:
-            problem = f"holds no {what} (*.summary.* are this tool's own): name {what}s, or a folder with {what}s in it"
+            problem = f"holds no {what} (*.summary.* and *.soundtrack.* are this tool's own): name {what}s, or a folder with {what}s in it"
             errors.append(MediaError(path, problem))
         files += fresh
     if given and not files and not errors:

@@ -1,7 +1,9 @@
 """Sound of a media file through ffmpeg: one pass, sample-exact on the container's clock."""
 
 import math
+import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,6 +17,14 @@ BLOCK_SAMPLES = 1 << 16
 # How far sound may slip against its own timestamps before silence is filled in or a piece is dropped: under the 40 ms of
 # lip sync, over the jitter of coarse container clocks.
 MAX_SLIP_S = 0.030
+SILENCE_LUFS = -70.0  # the absolute gate of BS.1770: nothing at or below it counts
+
+
+@dataclass
+class Loudness:
+    """The integrated loudness of sound, once it is read to its end: LUFS by ITU-R BS.1770, None for silence and under .4 s."""
+
+    lufs: float | None = None
 
 
 class SilentError(MediaError):
@@ -89,7 +99,9 @@ def cut_samples(info: MediaInfo, bounds: list[tuple[int, int]], rate_hz: int, ch
             yield stretch
 
 
-def read_steps(info: SoundInfo, every_s: float, window_s: float, rate_hz: int, *, least_s: float) -> Iterator[tuple[float, np.ndarray]]:
+def read_steps(
+    info: SoundInfo, every_s: float, window_s: float, rate_hz: int, *, least_s: float, loudness: Loudness | None = None
+) -> Iterator[tuple[float, np.ndarray]]:
     """Mono sound of an audio file in windows around the centres of steps, to the end of what can be decoded.
 
     Headers are not asked how long it is, and its timestamps are passed over: of recordings joined byte by byte all is heard. A
@@ -101,6 +113,7 @@ def read_steps(info: SoundInfo, every_s: float, window_s: float, rate_hz: int, *
         window_s: length of a window; those at the start and the end are cut there.
         rate_hz: sample rate to resample to.
         least_s: no window is shorter.
+        loudness: takes the loudness of all channels as they are in the file, measured in the same pass.
 
     Yields:
         The centre of a step in seconds, and float32 (n,) in [-1, 1].
@@ -110,9 +123,12 @@ def read_steps(info: SoundInfo, every_s: float, window_s: float, rate_hz: int, *
         SilentError: not a sample of it can be decoded.
     """
     every, half, least = every_s * rate_hz, int(window_s * rate_hz / 2), math.ceil(least_s * rate_hz)
-    node = mixed(ffmpeg.source(info.path)[str(info.audio.index)], info.audio, 1).filter("aresample", rate_hz)
+    node = ffmpeg.source(info.path)[str(info.audio.index)]
+    if loudness:
+        node = node.filter("ebur128", framelog="quiet")
+    node = mixed(node, info.audio, 1).filter("aresample", rate_hz)
     node = node.output("pipe:", format="s16le", acodec="pcm_s16le", ac=1, ar=rate_hz)
-    with ffmpeg.stream(node, info.path) as reader:
+    with ffmpeg.stream(node, info.path, log="info" if loudness else "error") as reader:
         held, held_from, ended, step = np.empty(0, np.int16), 0, False, 0
         while True:
             # A step is whole when the half of the next one is there, too: else what follows belongs to it.
@@ -140,12 +156,20 @@ def read_steps(info: SoundInfo, every_s: float, window_s: float, rate_hz: int, *
             first = max(0, min(first, end - least))
             end = max(end, first + least)
             yield centre / rate_hz, held[first - held_from : end - held_from].astype(np.float32) / 32768
+            if last and loudness:
+                loudness.lufs = _measured(reader.said())
             if last:
                 return
             step += 1
             # The centre of the last step, if it is a short one, lies a quarter of a step sooner than those of the others.
             drop = min(max(0, int((step + 0.25) * every) - half - least - held_from), len(held))
             held, held_from = held[drop:], held_from + drop
+
+
+def _measured(said: str) -> float | None:
+    """The loudness in what ffmpeg's ebur128 says at its end; of recordings joined to one file, each of its own, the loudest."""
+    values = [float(value) for value in re.findall(r"^    I: +(-?\d+\.\d+) LUFS", said, re.MULTILINE)]
+    return max((value for value in values if value > SILENCE_LUFS), default=None)
 
 
 def mixed(node: Any, stream: AudioStream, channels: int) -> Any:

@@ -22,6 +22,8 @@ from mmvatool.errors import MediaError
 
 RUN_LIMIT_S = 3600.0
 STALL_LIMIT_S = 120.0
+# Lines that are no complaints. What follows such a line without a level of its own, the rest of a table, is indented or empty.
+_NEWS = re.compile(r"(\[[^]]* @ [^]]*\] )*\[(info|verbose|debug|trace|warning)\] |  |$")
 PIPE_BYTES = 1 << 20  # a frame of 1080p is 6 MB: fewer turns than with the usual 64 KiB
 
 
@@ -132,15 +134,15 @@ def feed(node: Any, pieces: Iterable[bytes], path: Path) -> None:
 
 
 @contextmanager
-def stream(node: Any, path: Path) -> Iterator["Reader"]:
-    """Run a composed command and read its stdout while it works; leaving the block ends it.
+def stream(node: Any, path: Path, *, log: str = "error") -> Iterator["Reader"]:
+    """Run a composed command and read its stdout while it works; leaving the block ends it. `log` is ffmpeg's log level.
 
     Raises:
         MediaError: no data for STALL_LIMIT_S seconds (raised by the read).
     """
     with tempfile.TemporaryFile() as errors:
         process = subprocess.Popen(
-            _command(node, "error"), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, pipesize=PIPE_BYTES
+            _command(node, f"level+{log}"), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, pipesize=PIPE_BYTES
         )
         assert process.stdout is not None
         try:
@@ -188,7 +190,11 @@ class Reader:
             raise MediaError(self._path, f"ffmpeg was killed by signal {number} while reading it (out of memory?): try again")
 
     def errors(self) -> str:
-        """What ffmpeg has said on stderr so far; waits for it to end, so read to the end of the data first."""
+        """What ffmpeg has complained of so far; waits for it to end, so read to the end of the data first."""
+        return "\n".join(line for line in self.said().splitlines() if not _NEWS.match(line))
+
+    def said(self) -> str:
+        """All that ffmpeg has said on stderr so far, each line with its level; waits for it to end, as `errors` does."""
         self._process.wait()
         self._errors.seek(0)
         return self._errors.read().decode(errors="replace")

@@ -83,6 +83,21 @@ def read(path: Path, wanted: str) -> Headers:
     )
 
 
+def stream_tags(entry: Entry) -> dict[str, str]:
+    """The tags of one stream: Ogg keeps what others say of the file there."""
+    tags: dict[str, str] = {}
+    last, inside = None, False
+    for line in entry[3].splitlines()[1:]:
+        if not line.startswith("      "):
+            inside = line == "    Metadata:"
+        elif inside and (more := re.match(r" {22}: (.*)", line)) and last is not None:  # a further line of the tag before
+            tags[last] += f"\n{more[1]}"
+        elif inside and (tag := re.match(r"      (\S.*?) *: (.*)", line)):
+            last = tag[1]
+            tags[last] = tag[2]
+    return {key: value for key, value in tags.items() if key.lower() not in ("encoder", "handler_name", "vendor_id")}
+
+
 def _is_mp4(path: Path) -> bool:
     """ffmpeg takes any file named .mp4 for one; a real one begins with a box of one of these kinds."""
     with path.open("rb") as file:

@@ -123,7 +123,8 @@ class MediaInfo:
 class SoundInfo:
     """A probed audio file: no moving picture, so that its time is counted from its first sample.
 
-    `stated_s` is the length that its header claims, None where it claims none: good for a progress bar.
+    `stated_s` is the length that its header claims, None where it claims none: good for a progress bar. `tags` are the file's and
+    those of the stream of sound.
     """
 
     path: Path
@@ -150,8 +151,24 @@ def look(path: Path, wanted: str = "a sound or video file") -> MediaInfo | Sound
     """
     said = headers.read(path, wanted)
     if said.heard and not said.videos:
-        return SoundInfo(path, said.container, audio_stream(said.heard), said.stated_s, said.tags)
+        return _sound_info(path, said, said.heard)
     return _probe_video(path, said)
+
+
+def listen(path: Path) -> SoundInfo:
+    """Probe the sound of a file by its content, whatever can be seen beside it.
+
+    Raises:
+        MediaError: not there, empty, unreadable, or without sound.
+    """
+    said = headers.read(path, "a sound file")
+    if not said.heard:
+        raise MediaError(path, "holds no sound: give a sound file")
+    return _sound_info(path, said, said.heard)
+
+
+def _sound_info(path: Path, said: Headers, heard: Entry) -> SoundInfo:
+    return SoundInfo(path, said.container, audio_stream(heard), said.stated_s, headers.stream_tags(heard) | said.tags)
 
 
 def _probe_video(path: Path, said: Headers) -> MediaInfo:

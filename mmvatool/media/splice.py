@@ -9,8 +9,8 @@ import numpy as np
 from mmvatool.errors import MediaError, OutputError, RenderError
 from mmvatool.files import workspace
 from mmvatool.media import ffmpeg, headers
+from mmvatool.media.encode import CONTAINERS, PRESET
 from mmvatool.media.probe import MediaInfo
-from mmvatool.media.render import CONTAINERS, PRESET
 
 MP4_SUFFIXES = (".mp4", ".m4v", ".mov")
 MP4_CONTAINER = "mov,mp4,m4a,3gp,3g2,mj2"
@@ -29,7 +29,7 @@ def copy_picture(info: MediaInfo, sound: Path, target: Path) -> list[str]:
     Args:
         info: the probed source.
         sound: an encoded sound file; its time 0 is that of the source's container. Its length is not touched.
-        target: where to; its suffix (a key of render.CONTAINERS) chooses the container. An existing file is replaced.
+        target: where to; its suffix (a key of encode.CONTAINERS) chooses the container. An existing file is replaced.
 
     Returns:
         What had to be done otherwise than as the source does it, a sentence each.

@@ -6,7 +6,8 @@ from pathlib import Path
 import click
 import pytest
 
-from mmvatool.cli.inputs import find_videos, is_own_output, plan_jobs
+from mmvatool.cli.inputs import find_videos, plan_jobs
+from mmvatool.kinds import is_own_output
 
 
 def _wanted(*names: str) -> list[tuple[Path, Path]]:
@@ -73,14 +74,16 @@ def test_nothing_left_to_do_is_an_error(files: Path, given: tuple[str, ...]):
     assert len(errors) == 1
 
 
-@pytest.mark.parametrize("name", ["a.summary.mp4", "a.b.summary.webm", ".summary.mp4", "x.summary.json"])
+@pytest.mark.parametrize(
+    "name", ["a.summary.mp4", "a.b.summary.webm", ".summary.mp4", "x.summary.json", "a.soundtrack.mp4", "two\nlines.soundtrack.m4a"]
+)
 def test_own_outputs(name: str):
-    assert is_own_output(Path("in.summary.d") / name)
+    assert is_own_output(name)
 
 
-@pytest.mark.parametrize("name", ["summary.mp4", "a.summary", "a.summary.tar.gz", "a.summary2.mp4", "asummary.mp4"])
+@pytest.mark.parametrize("name", ["summary.mp4", "a.summary", "a.summary.tar.gz", "a.summary2.mp4", "asummary.mp4", "soundtrack.mp4"])
 def test_not_own_outputs(name: str):
-    assert not is_own_output(Path("x.summary.mp4") / name)
+    assert not is_own_output(name)
 
 
 def test_each_file_once_whatever_its_spelling(files: Path):
