@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from mmvatool.media import ffmpeg, render
+from mmvatool.media import encode, ffmpeg, render
 from mmvatool.media.frames import Frames
 from mmvatool.media.probe import probe
 from mmvatool.pipelines import summarize as pipeline
@@ -80,7 +80,7 @@ def measure(path: Path, seconds: Seconds, predictor, folder: Path) -> None:
     with clocked(seconds, "the same cuts by ffmpeg alone"):
         for segment in timeline.segments:
             cut = ("-ss", segment.start_s, "-t", segment.length_s, "-i", path)
-            run_ffmpeg(*cut, "-c:v", "libx264", "-preset", render.PRESET, "-crf", render.CRF, folder / "cut.mp4")
+            run_ffmpeg(*cut, "-c:v", "libx264", "-preset", encode.PRESET, "-crf", encode.CRF, folder / "cut.mp4")
 
 
 def main() -> None:

@@ -1,14 +1,29 @@
-"""Which music fits: the distance of two VA, Eq. 1's score, and the ranking by them. Pure numpy."""
+"""Which music fits: the distance of two VA, Eq. 1's score, the ranking by them, and the best stretch of a track. Pure numpy.
 
+How far a stretch of a track lies from a show is half the distance of their mean VA and half the mean distance of their VA at each
+moment. The mean alone forgets the order: calm, then exciting, would be as good as exciting, then calm. The moments alone are noise:
+of one window of ten seconds a model is not sure, so that the track whose errors happen to fall in step would win, and one that
+varies about the right mood would lose to one that never changes.
+"""
+
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from trainer.affect import matching_score
+from trainer.affect import matching_score, score_of_distance
 
 # Farther than this, the nearest track is not near: a fifth of the scale of valence or of arousal.
 FAR = 0.2
 PLACES = 6  # of a distance: what differs by the rounding of float32 is equally near
+STEP_S = 10.0  # what a show wants and what a track gives is compared in steps of so many seconds; windows of a track are as long
+# What beginning again costs, in VA: of stretches that are nearly equal, under a tenth of a step of a nine-point rating, the one
+# that plays through is taken.
+LOOP = 0.01
+SPREAD = 0.02  # with a seed, candidates at most so much further away than the nearest are as good
+LIKELY = 1000  # tracks of a big library of which every stretch is looked at
+_PAIRS = 1 << 18  # windows against steps in one go: some 20 MB
+_ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
@@ -71,3 +86,222 @@ def rank(query: np.ndarray, va: np.ndarray, top: int, sigma: float | None) -> Ra
     indices = nearest[np.argsort(away[nearest], kind="stable")]
     scores = None if sigma is None else matching_score(np.asarray(query), np.asarray(va, np.float64)[indices], sigma)
     return Ranking(indices, away[indices], scores)
+
+
+@dataclass(frozen=True)
+class Steps:
+    """What is wanted over time: `va` float64 (S, 2), and how long each step lasts, `lengths_s` (S,): STEP_S, the last one up to it."""
+
+    va: np.ndarray
+    lengths_s: np.ndarray
+
+    @property
+    def length_s(self) -> float:
+        """Length of the whole in seconds."""
+        return float(self.lengths_s.sum())
+
+    @property
+    def mean(self) -> np.ndarray:
+        """VA (2,) over time."""
+        return self.lengths_s @ self.va / self.lengths_s.sum()
+
+
+@dataclass(frozen=True)
+class Tracks:
+    """Windows of T tracks, one track after the other.
+
+    `va` float64 (W, 2); `counts` int64 (T,), how many windows each track has; `durations_s` float64 (T,). Window k of a track begins at
+    k x STEP_S, and the last one ends with the track.
+    """
+
+    va: np.ndarray
+    counts: np.ndarray
+    durations_s: np.ndarray
+
+    @classmethod
+    def of(cls, curves: Sequence[np.ndarray], durations_s: Sequence[float]) -> "Tracks":
+        """Join curves.
+
+        Args:
+            curves: VA (M, 2) of each track in windows of STEP_S, M at least 1.
+            durations_s: length of each track in seconds.
+
+        Raises:
+            ValueError: no track, another shape, a number that is not finite, or a track that ends before its last window begins.
+        """
+        if not len(curves) or len(curves) != len(durations_s):
+            raise ValueError(f"{len(curves)} curves of {len(durations_s)} tracks: must be one each, and at least one")
+        joined = [_va(curve) for curve in curves]
+        counts, durations = np.array([len(curve) for curve in joined], np.int64), np.array(durations_s, np.float64)
+        if not (np.isfinite(durations) & (durations > (counts - 1) * STEP_S)).all():
+            raise ValueError("a track must last longer than to the begin of its last window")
+        return cls(np.concatenate(joined), counts, durations)
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """Where in a track to begin: at `offset_s`; how far that lies from what is wanted in VA; and Eq. 1's score, None without a sigma.
+
+    `loops` is how often the track begins again before the show ends. It does not count in `distance`.
+    """
+
+    offset_s: float
+    distance: float
+    score: float | None
+    loops: int
+
+
+def steps(va: np.ndarray, edges_s: np.ndarray) -> Steps:
+    """What a show wants, in steps of STEP_S: the mean over the time of each. The last step may be shorter.
+
+    Args:
+        va: (N, 2) of pictures or samples, in order.
+        edges_s: (N + 1,) rising: where each begins, and the end of the last. Time counts from the first.
+
+    Raises:
+        ValueError: none of them, another shape, a number that is not finite, or edges that do not rise.
+    """
+    va, edges = _va(va), np.asarray(edges_s, np.float64)
+    if edges.shape != (len(va) + 1,) or not (np.isfinite(edges).all() and (np.diff(edges) > 0).all()):
+        raise ValueError(f"edges {edges.shape} of {len(va)} pictures: must be one more, finite and rising")
+    edges = edges - edges[0]
+    bounds = np.append(np.arange(max(1, np.ceil(edges[-1] / STEP_S - _ROUNDING))) * STEP_S, edges[-1])
+    sums = np.concatenate([np.zeros((1, 2)), np.cumsum(va * np.diff(edges)[:, None], axis=0)])
+    reached = np.stack([np.interp(bounds, edges, sums[:, column]) for column in (0, 1)], axis=1)
+    lengths = np.diff(bounds)
+    return Steps(np.diff(reached, axis=0) / lengths[:, None], lengths)
+
+
+def best(wanted: Steps, tracks: Tracks, sigma: float | None) -> list[Stretch]:
+    """The stretch of each track that is nearest to what is wanted. Every window's start is tried as the in-point.
+
+    A track that ends before the show begins again from its start. Each time costs LOOP, which is added to the distance for the choice
+    of the in-point and left out of the result; a show longer than the track loops anyway. Of equals it is the earliest.
+
+    Args:
+        wanted: the show.
+        tracks: T of them.
+        sigma: Eq. 1's sigma of the model; None: there is no score.
+
+    Returns:
+        T stretches.
+
+    Raises:
+        ValueError: a sigma that cannot be.
+    """
+    first = np.cumsum(tracks.counts) - tracks.counts
+    owner = np.repeat(np.arange(len(tracks.counts)), tracks.counts)
+    offsets_s = (np.arange(len(tracks.va)) - first[owner]) * STEP_S
+    away = np.empty(len(owner))
+    rows = max(1, _PAIRS // len(wanted.lengths_s))
+    for start in range(0, len(owner), rows):
+        part = slice(start, start + rows)
+        own = owner[part]
+        away[part] = _away(wanted, tracks.va, first[own], tracks.counts[own], tracks.durations_s[own], offsets_s[part])
+    loops = loops_of(wanted.length_s, tracks.durations_s[owner], offsets_s)
+    costs = np.round(away + LOOP * loops, PLACES)
+    chosen = np.array([start + costs[start : start + count].argmin() for start, count in zip(first, tracks.counts, strict=True)])
+    scores = [None] * len(chosen) if sigma is None else score_of_distance(away[chosen], sigma).tolist()
+    return [
+        Stretch(float(offsets_s[window]), float(away[window]), score, int(loops[window]))
+        for window, score in zip(chosen, scores, strict=True)
+    ]
+
+
+def distance_from(wanted: Steps, va: np.ndarray, duration_s: float, offset_s: float) -> float:
+    """How far one stretch of a track lies from what is wanted, without what loops cost.
+
+    Args:
+        wanted: the show.
+        va: (M, 2) of the track's windows.
+        duration_s: length of the track.
+        offset_s: where in it the show begins.
+
+    Raises:
+        ValueError: another shape, a number that is not finite, or an in-point outside of the track.
+    """
+    track = Tracks.of([va], [duration_s])
+    if not 0 <= offset_s < duration_s:
+        raise ValueError(f"in-point {offset_s} s: the track has {duration_s} s")
+    return float(_away(wanted, track.va, np.zeros(1, np.int64), track.counts, track.durations_s, np.array([offset_s]))[0])
+
+
+def loops_of(length_s: float, durations_s: np.ndarray, offsets_s: np.ndarray) -> np.ndarray:
+    """How often tracks begin again before a show of a length ends: int64, 0 where the stretch plays through."""
+    passes = np.ceil((np.asarray(offsets_s) + length_s) / np.asarray(durations_s) - _ROUNDING)
+    return np.maximum(passes - 1, 0).astype(np.int64)
+
+
+def likely(wanted: Steps, means: np.ndarray, spreads: np.ndarray | None = None, keep: int = LIKELY) -> np.ndarray:
+    """The tracks of a big library whose stretches are worth looking at: the nearest by their mean, less their spread.
+
+    A track that varies has stretches away from its mean, about as far as it spreads. This is a rule of thumb and no bound: a
+    track with one fitting minute in an hour of something else is passed over if `keep` others are nearer.
+
+    Args:
+        wanted: the show.
+        means: (T, 2), the mean VA of each track.
+        spreads: (T, 2), their standard deviations; None: not known.
+        keep: how many.
+
+    Returns:
+        int64, rising: all T, or the nearest `keep` of them.
+
+    Raises:
+        ValueError: another shape or a number that is not finite.
+    """
+    away = distances(wanted.mean, means)
+    less = away if spreads is None else np.maximum(0, away - distances(np.zeros(2), spreads))
+    return np.sort(np.lexsort((away, less))[:keep])  # of several that reach it by their spread, the nearest means
+
+
+def shuffle_near(away: np.ndarray, seed: int | None, within: float) -> np.ndarray:
+    """Candidates from the nearest on; with a seed, those at most `within` further away than the nearest come first, in a drawn order.
+
+    Args:
+        away: (N,) distances.
+        seed: of the draw; None: there is none.
+        within: in the unit of the distances.
+
+    Returns:
+        int64 (N,), equally near ones in the order given.
+    """
+    order = np.argsort(away, kind="stable")
+    if seed is None or not len(order):
+        return order
+    near = away <= away.min() + within
+    return np.concatenate([np.random.default_rng(seed).permutation(np.flatnonzero(near)), order[~near[order]]])
+
+
+def pick(away: np.ndarray, seed: int | None, within: float = SPREAD) -> int:
+    """The nearest candidate; with a seed, a draw among those at most `within` further away.
+
+    Raises:
+        ValueError: there is no candidate, or a distance is not finite.
+    """
+    away = np.asarray(away, np.float64)
+    if not len(away) or not np.isfinite(away).all():
+        raise ValueError("there must be a candidate, and distances must be finite")
+    return int(shuffle_near(np.round(away, PLACES), seed, within + _ROUNDING)[0])
+
+
+def _away(
+    wanted: Steps, va: np.ndarray, first: np.ndarray, counts: np.ndarray, durations_s: np.ndarray, offsets_s: np.ndarray
+) -> np.ndarray:
+    """Distances (R,) of R stretches: each begins at an offset in a track whose `counts` windows stand in `va` from `first` on.
+
+    What is heard in a step is the window at its middle.
+    """
+    middles_s = np.cumsum(wanted.lengths_s) - wanted.lengths_s / 2
+    times_s = np.mod(offsets_s[:, None] + middles_s, durations_s[:, None])
+    windows = first[:, None] + np.minimum((times_s / STEP_S).astype(np.int64), counts[:, None] - 1)
+    weights = wanted.lengths_s / wanted.lengths_s.sum()
+    apart = va[windows] - wanted.va
+    return (np.hypot(*(apart * weights[:, None]).sum(axis=1).T) + np.hypot(apart[..., 0], apart[..., 1]) @ weights) / 2
+
+
+def _va(va: np.ndarray) -> np.ndarray:
+    va = np.asarray(va, np.float64)
+    if va.ndim != 2 or va.shape[1] != 2 or not len(va) or not np.isfinite(va).all():
+        raise ValueError(f"VA {va.shape}: must be (N, 2), N at least 1, and finite")
+    return va

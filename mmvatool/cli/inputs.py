@@ -109,35 +109,34 @@ def _identity(path: Path) -> Path:
     return path.parent.resolve() / path.name
 
 
-def plan_jobs(files: list[Path], output: str | None, default_suffix: str, *, several: bool = False) -> list[Job]:
+def plan_jobs(wanted: list[tuple[Path, Path]], output: str | None, *, several: bool = False) -> list[Job]:
     """Give each input its target.
 
-    `output` is a folder if it ends in a slash, exists as one, or there are several files; a file otherwise.
+    `output` is a folder if it ends in a slash, exists as one, or there are several inputs; a file otherwise.
 
     Args:
-        files: the inputs.
+        wanted: each input with its target where -o names none; in a folder that -o names it keeps its name.
         output: the -o option.
-        default_suffix: what stands behind the input's stem, ".summary.mp4".
         several: whether several inputs were given, though not all of them may be there.
 
     Raises:
         click.UsageError: two inputs would write one file, or a file stands where the folder should be.
     """
-    if output is None:
-        targets = [file.with_name(file.stem + default_suffix) for file in files]
-    else:
+    targets = [target for _, target in wanted]
+    if output is not None:
         where = Path(output)
         if not output:
             raise click.UsageError("-o is empty: name a file or a folder")
-        if output.endswith(("/", "\\")) or where.is_dir() or several or len(files) > 1:
+        if output.endswith(("/", "\\")) or where.is_dir() or several or len(wanted) > 1:
             if where.exists() and not where.is_dir():
                 raise click.UsageError(f"-o {clean(output)}: is a file, but a folder is needed")
-            targets = [where / (file.stem + default_suffix) for file in files]
+            targets = [where / target.name for target in targets]
         else:
             targets = [where]
+    jobs = [Job(given, target) for (given, _), target in zip(wanted, targets, strict=False)]
     taken: dict[Path, Path] = {}
-    for file, target in zip(files, targets, strict=True):
-        other = taken.setdefault(_identity(target), file)
-        if other is not file:
-            raise click.UsageError(clean(f"{other} and {file} would both write {target}: run them apart, or rename one"))
-    return [Job(file, target) for file, target in zip(files, targets, strict=True)]
+    for job in jobs:
+        other = taken.setdefault(_identity(job.target), job.input)
+        if other is not job.input:
+            raise click.UsageError(clean(f"{other} and {job.input} would both write {job.target}: run them apart, or rename one"))
+    return jobs

@@ -75,7 +75,7 @@ def cut_samples(info: MediaInfo, bounds: list[tuple[int, int]], rate_hz: int, ch
     # first_pts counts in samples of the source's rate, not of the one asked for.
     # min_hard_comp: by itself, swresample lets up to 0.1 s of lost sound pass before it fills the gap.
     clock = {"async": 1, "first_pts": round(info.origin_s * stream.rate_hz), "min_hard_comp": MAX_SLIP_S}
-    node = _mixed(ffmpeg.source(info.path)[str(stream.index)], stream, channels).filter("aresample", rate_hz, **clock)
+    node = mixed(ffmpeg.source(info.path)[str(stream.index)], stream, channels).filter("aresample", rate_hz, **clock)
     node = node.output("pipe:", format="s16le", acodec="pcm_s16le", ac=channels, ar=rate_hz)
     with ffmpeg.stream(node, info.path) as reader:
         held = np.empty((0, channels), np.int16)  # decoded samples that a stretch may still want
@@ -126,7 +126,7 @@ def read_steps(
     node = ffmpeg.source(info.path)[str(info.audio.index)]
     if loudness:
         node = node.filter("ebur128", framelog="quiet")
-    node = _mixed(node, info.audio, 1).filter("aresample", rate_hz)
+    node = mixed(node, info.audio, 1).filter("aresample", rate_hz)
     node = node.output("pipe:", format="s16le", acodec="pcm_s16le", ac=1, ar=rate_hz)
     with ffmpeg.stream(node, info.path, log="info" if loudness else "error") as reader:
         held, held_from, ended, step = np.empty(0, np.int16), 0, False, 0
@@ -172,11 +172,12 @@ def _measured(said: str) -> float | None:
     return max((value for value in values if value > SILENCE_LUFS), default=None)
 
 
-def _mixed(node: Any, stream: AudioStream, channels: int) -> Any:
-    """Channels whose places are not known cannot be mixed by ffmpeg: their mean, where one is asked for."""
-    if channels == 1 and not stream.placed:
+def mixed(node: Any, stream: AudioStream, channels: int) -> Any:
+    """Channels whose places are not known cannot be mixed by ffmpeg: their mean, where one or two are asked for."""
+    if channels in (1, 2) and channels != stream.channels and not stream.placed:
         # "<" divides by the sum of the parts.
-        return node.filter("pan", "mono|c0<" + "+".join(f"c{channel}" for channel in range(stream.channels)))
+        mean = "<" + "+".join(f"c{channel}" for channel in range(stream.channels))
+        return node.filter("pan", "|".join(["mono" if channels == 1 else "stereo", *(f"c{channel}{mean}" for channel in range(channels))]))
     return node
 
 

@@ -5,13 +5,15 @@ at, and small enough that a batch stays small whatever the video is.
 """
 
 from collections.abc import Sequence
-from typing import Protocol
+from fractions import Fraction
+from typing import Any, Protocol
 
 import numpy as np
 
 from mmvatool.errors import MediaError
 from mmvatool.media import ffmpeg
-from mmvatool.media.probe import MediaInfo
+from mmvatool.media.encode import conversion, ratio
+from mmvatool.media.probe import Color, MediaInfo
 
 SHORT_SIDE_PX = 256
 # One filter expression holds this many times: 5,400 in one would pass the length limit of a command-line argument.
@@ -173,6 +175,56 @@ class Frames:
     def _fall_back(self, error: MediaError) -> None:
         self.fallback = f"frames decoded by ffmpeg: {error.problem}"
         self._source = FFmpegFrames(self._info)
+
+
+def steady_frames(
+    info: MediaInfo,
+    start_s: float,
+    count: int,
+    rate: Fraction,
+    size: tuple[int, int],
+    *,
+    color: Color | None = None,
+    kept: tuple[float, float] = (1.0, 1.0),
+    tone_map: bool = False,
+) -> Any:
+    """What makes ffmpeg decode `count` frames from `start_s` on at a constant rate, to its stdout.
+
+    Args:
+        info: the probed video.
+        start_s: where the first frame lies; before the video's own first frame, that is repeated.
+        count: frames at most; there are fewer where the video ends.
+        rate: frames a second.
+        size: width and height to scale to; pixel aspect is not looked at.
+        color: what the video's colours are taken for; as it is tagged if None.
+        kept: the share of the width and of the height, around the middle, that is scaled to the size.
+        tone_map: whether to bring high dynamic range (PQ, HLG) down to what ordinary screens show.
+
+    Returns:
+        an ffmpeg-python output node of rgb24.
+    """
+    quarter_s = float(1 / info.rate) / 4
+    from_s = seek_point(info, start_s)
+    at_s = info.origin_s + start_s
+    # reinit_filter: where the picture size changes, scale follows; a new graph would begin to count again.
+    node = ffmpeg.source(info.path, reinit_filter=0, **({"ss": f"{from_s:.6f}"} if from_s > 0 else {}))[str(info.video.index)]
+    # A quarter of a frame: trim rounds to the stream's clock, and AVI's ticks once a frame. Counted from the segment's
+    # start, not from the first frame that decodes: what follows a damaged start stays in its place.
+    node = node.filter("trim", start=f"{at_s - quarter_s:.6f}").filter("setpts", f"round(PTS-{at_s:.6f}/TB)")
+    # Fills the place of a damaged frame, and makes a variable rate constant.
+    node = node.filter("fps", fps=ratio(rate), start_time=0)
+    if kept != (1.0, 1.0):
+        node = node.filter("crop", f"iw*{kept[0]:.6f}", f"ih*{kept[1]:.6f}")
+    if tone_map:
+        node = node.filter("scale", *size, flags="bicubic").filter("format", "yuv420p10le")
+        node = node.filter("zscale", transfer="linear", npl=203).filter("format", "gbrpf32le").filter("zscale", primaries="bt709")
+        node = node.filter("tonemap", "mobius", desat=0)
+        node = node.filter("zscale", transfer="bt709", matrix="bt709", range="limited").filter("format", "yuv444p")
+        color = Color("bt709", "bt709", "bt709")
+    # Without accurate_rnd, which takes six times as long on this side and moves the mean by less than 1/255.
+    options = conversion("in", color or info.video.color)
+    node = node.filter("scale", *size, **options, flags="bicubic+full_chroma_int").filter("format", "rgb24")
+    return node.output("pipe:", format="rawvideo", **{"frames:v": count})
 
 
 def seek_point(info: MediaInfo, time_s: float) -> float:

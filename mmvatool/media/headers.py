@@ -7,7 +7,7 @@ from pathlib import Path
 from mmvatool.errors import MediaError
 from mmvatool.media import ffmpeg
 
-_STREAM = re.compile(r"^  Stream #0:(\d+)(?:\[0x[0-9a-f]+\])?(?:\(([^()]+)\))?: (Video|Audio): (.*)$")
+_STREAM = re.compile(r"^  Stream #0:(\d+)(?:\[0x[0-9a-f]+\])?(?:\(([^()]+)\))?: (Video|Audio|Subtitle): (.*)$")
 
 Entry = tuple[int, str | None, str, str]  # index, language, kind, ffmpeg's description with what follows it
 
@@ -26,6 +26,11 @@ class Headers:
     def videos(self) -> list[Entry]:
         """Streams of moving pictures; cover art is none."""
         return [entry for entry in self.entries if entry[2] == "Video" and "(attached pic)" not in entry[3]]
+
+    @property
+    def subtitles(self) -> list[Entry]:
+        """Streams of subtitles."""
+        return [entry for entry in self.entries if entry[2] == "Subtitle"]
 
     @property
     def heard(self) -> Entry | None:

@@ -168,7 +168,7 @@ def listen(path: Path) -> SoundInfo:
 
 
 def _sound_info(path: Path, said: Headers, heard: Entry) -> SoundInfo:
-    return SoundInfo(path, said.container, _audio_stream(heard), said.stated_s, headers.stream_tags(heard) | said.tags)
+    return SoundInfo(path, said.container, audio_stream(heard), said.stated_s, headers.stream_tags(heard) | said.tags)
 
 
 def _probe_video(path: Path, said: Headers) -> MediaInfo:
@@ -192,7 +192,7 @@ def _probe_video(path: Path, said: Headers) -> MediaInfo:
         container=container,
         origin_s=origin_s,
         video=_video_stream(path, chosen, packets.pixel_aspect),
-        audio=_audio_stream(heard) if heard else None,
+        audio=audio_stream(heard) if heard else None,
         rate=rate,
         constant_rate=constant,
         times_s=times_s,
@@ -244,7 +244,8 @@ def _color(pixel_format: str, tags: str) -> Color:
     return Color(names[0], names[1], names[2], full, tagged)
 
 
-def _audio_stream(entry: Entry) -> AudioStream:
+def audio_stream(entry: Entry) -> AudioStream:
+    """What a line of the headers says of a stream of sound."""
     index, language, _, text = entry
     rate = re.search(r"(\d+) Hz, ([^,\n]+)", text)
     layout = rate[2].strip() if rate else "stereo"

@@ -1,18 +1,25 @@
-"""Pictures from files: what is one, and its pixels."""
+"""Pictures from files: what is one, its pixels, and when it was taken."""
 
+import re
 import warnings
+from contextlib import suppress
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from mmvatool.errors import MediaError
-from trainer.data.files import read_picture
+from trainer.data.files import open_picture, read_picture
 from trainer.errors import DataError
+
+# EXIF's tags for the second, its fraction and the distance from UTC, the best first: taken, digitized, changed.
+_EXIF_BLOCK = 0x8769
+_TIMES = ((0x9003, 0x9291, 0x9011), (0x9004, 0x9292, 0x9012), (0x0132, 0x9290, 0x9010))
 
 
 def read(path: Path) -> np.ndarray:
-    """Read a picture upright and in RGB, transparency over white; of an animation the first frame.
+    """Read a picture upright and in sRGB, transparency over white; of an animation the first frame.
 
     Returns:
         uint8 (H, W, 3).
@@ -21,8 +28,7 @@ def read(path: Path) -> np.ndarray:
         MediaError: not there, empty, unreadable, not a picture, truncated, or too large to be meant.
     """
     _check(path)
-    # What Pillow thinks of a profile or an EXIF block is nobody's concern; pictures too large are refused by name.
-    warnings.filterwarnings("ignore", module=r"PIL\.")
+    _hush()
     try:
         return read_picture(path)
     except DataError as error:
@@ -33,11 +39,54 @@ def read(path: Path) -> np.ndarray:
 
 def is_picture(path: Path) -> bool:
     """Whether a file is a picture by its content. Nothing of it is decoded."""
+    _hush()
     try:
-        with Image.open(path):
+        with open_picture(path):
             return True
+    except Image.DecompressionBombError:  # too large to be read, which `read` says
+        return True
     except Exception:  # Pillow's plugins raise all sorts on what is none
         return False
+
+
+def taken_at(path: Path) -> datetime | None:
+    """When a picture was taken, by its EXIF block.
+
+    Returns:
+        the camera's wall clock, with its distance from UTC (an aware time) where that is noted: of a mixed lot compare the
+        wall clocks, `replace(tzinfo=None)`. None where nothing usable is noted, or the file is no picture.
+    """
+    _hush()
+    tags: dict[int, object] = {}
+    with suppress(Exception), open_picture(path) as opened:  # Pillow's plugins raise all sorts on broken blocks
+        exif = opened.getexif()
+        tags.update(exif)
+        tags.update(exif.get_ifd(_EXIF_BLOCK))
+    return next((time for time_tags in _TIMES if (time := _time(*(_text(tags.get(tag)) for tag in time_tags)))), None)
+
+
+def _text(value: object) -> str:
+    return value.decode("ascii", "replace") if isinstance(value, bytes) else str(value or "")
+
+
+def _time(second: str, fraction: str, offset: str) -> datetime | None:
+    """Read `2021:02:03 04:05:06`, `125` and `+02:00`; None where the first is no time (as `0000:00:00 00:00:00`)."""
+    found = re.match(r"\s*(\d{4})\D(\d\d)\D(\d\d)\D+(\d\d)\D(\d\d)\D(\d\d)", second)
+    if not found:
+        return None
+    digits = re.match(r"\d{1,6}", fraction.strip())
+    distance = re.match(r"([+-])(\d\d):?(\d\d)", offset.strip())
+    year, month, day, hour, minute, at = map(int, found.groups())
+    try:
+        zone = timezone(int(distance[1] + "1") * timedelta(hours=int(distance[2]), minutes=int(distance[3]))) if distance else None
+        return datetime(year, month, day, hour, minute, at, int(digits[0].ljust(6, "0")) if digits else 0, zone)
+    except ValueError:
+        return None
+
+
+def _hush() -> None:
+    """What Pillow thinks of a profile or an EXIF block is nobody's concern; pictures too large are refused by name."""
+    warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
 def _check(path: Path) -> None:

@@ -1,5 +1,6 @@
 """Read one picture or one sound from a file, or write a sound."""
 
+import io
 import re
 import subprocess
 import wave
@@ -7,24 +8,52 @@ from pathlib import Path
 
 import imageio_ffmpeg
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
 from trainer.errors import DataError
 
 DECODE_LIMIT_S = 600
 """A decode that takes longer is taken for hung: ffmpeg decodes an hour of music in well under a minute."""
 
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What makes a picture upright, by its EXIF orientation."""
+
 _ADDRESS = re.compile(r"\[\S+ @ 0x[0-9a-f]+\]")
 
 
-def read_picture(path: str | Path) -> np.ndarray:
-    """Read a picture upright and in RGB.
+def open_picture(path: str | Path) -> Image.Image:
+    """Open a picture without decoding it: any file Pillow reads, HEIC as well.
 
-    EXIF orientation is honoured, transparency lies over white, CMYK, palettes, grey and 16-bit grey are converted; of an
-    animation the first frame counts.
+    Raises:
+        UnidentifiedImageError: it is none; or what else Pillow raises.
+    """
+    try:
+        return Image.open(path)
+    except Image.UnidentifiedImageError:
+        if "HEIF" in Image.OPEN:
+            raise
+        import pillow_heif  # here: the first HEIC waits for it, not every start
+
+        pillow_heif.register_heif_opener()
+        return Image.open(path)
+
+
+def read_picture(path: str | Path) -> np.ndarray:
+    """Read a picture upright and in sRGB.
+
+    EXIF orientation is honoured, colour profiles are converted, transparency lies over white, CMYK, palettes, grey and 16-bit
+    grey are converted; of an animation the first frame counts.
 
     Args:
-        path: any file Pillow reads.
+        path: any file Pillow reads, HEIC as well.
 
     Returns:
         uint8 (H, W, 3).
@@ -33,17 +62,48 @@ def read_picture(path: str | Path) -> np.ndarray:
         DataError: no such file, not a picture, truncated, or too large to be meant.
     """
     try:
-        with Image.open(path) as opened:
-            upright = ImageOps.exif_transpose(opened)
-            return np.asarray(_over_white(upright))
+        with open_picture(path) as opened:
+            opened.load()  # a TIFF is upright after this
+            return np.asarray(_over_white(_upright(_in_srgb(opened))))
     except FileNotFoundError as error:
         raise DataError(f"{path}: no such picture; check the path") from error
     except Image.UnidentifiedImageError as error:
         raise DataError(f"{path}: not a picture that can be read; convert it to JPEG or PNG") from error
     except Image.DecompressionBombError as error:
         raise DataError(f"{path}: has over {2 * (Image.MAX_IMAGE_PIXELS or 0) // 10**6} million pixels; scale it down") from error
-    except (OSError, ValueError, SyntaxError, TypeError, EOFError) as error:  # what Pillow's plugins raise on damaged files
+    except (OSError, ValueError, SyntaxError, TypeError, EOFError, RuntimeError) as error:  # what Pillow's plugins raise on damaged files
         raise DataError(f"{path}: damaged picture ({_one_line(error)}); get the file again") from error
+
+
+def _upright(picture: Image.Image) -> Image.Image:
+    try:
+        orientation = picture.getexif().get(0x0112)
+    except Exception:  # a broken EXIF block: the picture itself is none the worse
+        orientation = None
+    return picture.transpose(_TURNS[orientation]) if orientation in _TURNS else picture
+
+
+def _in_srgb(picture: Image.Image) -> Image.Image:
+    """Convert a picture by its colour profile; as it is where it has none, an unusable one, or more than 8 bits."""
+    from PIL import ImageCms
+
+    profile = picture.info.get("icc_profile")
+    usual = {"RGB": ("RGB", "RGBA"), "GRAY": ("L",), "CMYK": ("CMYK",)}
+    if not profile or picture.mode not in {"P", *usual["RGB"], *usual["GRAY"], *usual["CMYK"]}:
+        return picture
+    try:
+        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        if "sRGB" in ImageCms.getProfileDescription(source):
+            return picture
+        if picture.mode == "P":
+            picture = picture.convert("RGBA" if "transparency" in picture.info else "RGB")
+        if picture.mode not in usual.get(source.profile.xcolor_space.strip(), ()) or "transparency" in picture.info:
+            return picture
+        mode = "RGBA" if picture.mode == "RGBA" else "RGB"
+        converted = ImageCms.profileToProfile(picture, source, ImageCms.createProfile("sRGB"), outputMode=mode)
+    except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
+        return picture
+    return converted or picture
 
 
 def _over_white(picture: Image.Image) -> Image.Image:

@@ -1,0 +1,190 @@
+"""What moviepy needs to write exactly the planned frames: containers, the encoder's parameters, and the check of the result.
+
+moviepy 2 writes rates with two decimals and tags no colours. The parameters given to its encoder restore the exact rate,
+the colour matrix and range, the pixel aspect and the tags. The result is decoded once and checked before it gets its name.
+"""
+
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+
+from mmvatool.errors import MediaError, OutputError, RenderError
+from mmvatool.media import ffmpeg
+from mmvatool.media.probe import Color
+
+# Visually lossless, and 2-3 times faster than x264's default preset for a somewhat larger file.
+CRF = 18
+PRESET = "veryfast"
+AAC_RATES_HZ = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
+# swscale's names for H.273 matrices; None: not tagged, read and written alike as swscale's default.
+MATRICES = {"bt709": "bt709", "smpte170m": "bt601", "bt470bg": "bt601", "fcc": "fcc", "smpte240m": "smpte240m", "bt2020nc": "bt2020"}
+
+
+@dataclass(frozen=True)
+class Container:
+    """How a kind of file is written."""
+
+    video_codec: str
+    audio_codec: str
+    audio_rates_hz: tuple[int, ...]
+    params: tuple[str, ...]
+
+
+_X264 = ("-crf", str(CRF))
+CONTAINERS = {
+    ".mp4": Container("libx264", "aac", AAC_RATES_HZ, (*_X264, "-movflags", "+faststart")),
+    ".m4v": Container("libx264", "aac", AAC_RATES_HZ, (*_X264, "-movflags", "+faststart", "-f", "mp4")),
+    ".mov": Container("libx264", "aac", AAC_RATES_HZ, (*_X264, "-movflags", "+faststart")),
+    ".mkv": Container("libx264", "aac", AAC_RATES_HZ, _X264),
+    ".webm": Container(
+        "libvpx-vp9", "libopus", (48000,), ("-crf", "31", "-b:v", "0", "-row-mt", "1", "-cpu-used", "4", "-deadline", "good")
+    ),
+}
+
+
+def write_frames(
+    frames: Generator[np.ndarray],
+    count: int,
+    rate: Fraction,
+    container: Container,
+    picture: Path,
+    params: Sequence[str],
+    *,
+    sound: Path | None = None,
+    sound_codec: str = "copy",
+    blamed: Path,
+    on_frame: Callable[[int], None],
+) -> None:
+    """Write frames as a video with moviepy.
+
+    Args:
+        frames: uint8 RGB (H, W, 3), `count` of them; closed afterwards.
+        count: how many frames to write, at least 1.
+        rate: frames a second; the encoder's parameters say it exactly.
+        container: how to write.
+        picture: the file to write, in a workspace.
+        params: the encoder's parameters: `picture_params` and what the container and the sound need.
+        sound: a file to write with them, up to the end of both.
+        sound_codec: what encodes the sound; "copy" takes it as it is.
+        blamed: the file that an error should name.
+        on_frame: called with the number of frames written so far.
+
+    Raises:
+        RenderError: the encoder failed.
+    """
+    from moviepy import VideoClip  # here: --help must not wait for it
+
+    # It writes two decimals, which are 0.00 for a frame every 300 s. The encoder's parameters say the true rate.
+    moviepy_rate = max(rate, Fraction(1))
+    shown = next(frames)
+    place = 0
+
+    def frame_at(time_s: float) -> np.ndarray:
+        """moviepy asks in order, the first frame twice."""
+        nonlocal shown, place
+        while place < round(time_s * moviepy_rate):
+            shown, place = next(frames), place + 1
+            on_frame(place + 1)
+        return shown
+
+    # Half a frame longer: moviepy rounds the number of frames down.
+    clip = VideoClip(frame_function=frame_at, duration=float((count + Fraction(1, 2)) / moviepy_rate))
+    try:
+        clip.write_videofile(
+            str(picture.absolute()),
+            fps=float(moviepy_rate),
+            codec=container.video_codec,
+            preset=PRESET,
+            audio=str(sound.absolute()) if sound else False,
+            audio_codec=sound_codec,
+            logger=None,
+            ffmpeg_params=[*params, *container.params],
+        )
+    except OSError as error:
+        raise encoder_failed(blamed, error) from error
+    finally:
+        clip.close()
+        frames.close()
+
+
+def picture_params(rate: Fraction, color: Color, pixel_format: str, pixel_aspect: Fraction = Fraction(1)) -> list[str]:
+    """The encoder's parameters that restore the exact rate, convert RGB as the colour tags say, and write those tags."""
+    aspect = pixel_aspect.limit_denominator(65535)
+    options = ":".join(f"{key}={value}" for key, value in conversion("out", color).items())
+    filters = [
+        f"settb={rate.denominator}/{rate.numerator}",
+        "setpts=N",
+        f"fps={ratio(rate)}",  # passes every frame; tells the encoder the exact rate, which moviepy rounds
+        f"scale={options}:flags=bicubic+accurate_rnd+full_chroma_int",
+        f"format={pixel_format}",
+        f"setparams=colorspace={color.matrix or 'unknown'}:color_primaries={color.primaries or 'unknown'}"
+        f":color_trc={color.transfer or 'unknown'}:range={_range_tag(color)}",
+        f"setsar={aspect.numerator}/{aspect.denominator}",
+    ]
+    timescale = rate.numerator
+    while timescale < 10_000:
+        timescale *= 2
+    return ["-vf", ",".join(filters), "-fps_mode", "passthrough", "-video_track_timescale", str(timescale)]
+
+
+def ratio(rate: Fraction) -> str:
+    """A rate as ffmpeg reads it."""
+    return f"{rate.numerator}/{rate.denominator}"
+
+
+def conversion(side: str, color: Color) -> dict[str, str]:
+    """swscale's options for one side of the RGB that moviepy is handed."""
+    return {
+        f"{side}_color_matrix": MATRICES.get(color.matrix or "", "bt601"),
+        f"{side}_range": "full" if color.full_range else "limited",
+    }
+
+
+def _range_tag(color: Color) -> str:
+    return ("full" if color.full_range else "limited") if color.range_tagged else "unknown"
+
+
+def encoder_failed(blamed: Path, error: OSError) -> RenderError:
+    """What moviepy raises, in one line: its message holds all that ffmpeg said, in parts of it as the repr of bytes."""
+    message = str(error).split("\n\n", 2)[-1].replace("\\n", "\n").removesuffix("'")
+    return RenderError(blamed, f"the encoder failed ({ffmpeg.last_words(message)}): is the disk full?")
+
+
+def check(picture: Path, target: Path, frames: int, size: tuple[int, int], *, with_sound: bool) -> None:
+    """Decode what was written; refuse it unless it has the planned frames, size (width, height) and streams.
+
+    Raises:
+        RenderError: it names the target.
+    """
+    if not picture.is_file():
+        raise RenderError(target, "the encoder wrote nothing: is the disk full?")
+    node = ffmpeg.source(picture).output("pipe:", format="framecrc", map="0")
+    try:
+        decoded = ffmpeg.run(node, target)
+    except MediaError as error:
+        raise RenderError(target, f"the rendered file does not decode ({error.problem}): is the disk full?") from error
+    lines = decoded.stdout.decode().splitlines()
+    got = sum(line.startswith("0,") for line in lines)
+    dimensions = f"#dimensions 0: {size[0]}x{size[1]}"
+    sounding = any(line.startswith("#media_type 1: audio") for line in lines)
+    if got != frames or dimensions not in lines or sounding != with_sound or decoded.stderr:
+        raise RenderError(
+            target,
+            f"the rendered file failed its check ({got} of {frames} frames, sound: {sounding}, {ffmpeg.last_words(decoded.stderr)}): "
+            "nothing was kept; please report this with the source's details",
+        )
+
+
+def name_it(picture: Path, target: Path) -> None:
+    """Give a checked file its name.
+
+    Raises:
+        OutputError: the target cannot be written.
+    """
+    try:
+        picture.replace(target)
+    except OSError as error:
+        raise OutputError(target, f"cannot be written ({error.strerror}): choose another place with -o") from error
