@@ -35,7 +35,7 @@ def lay(path: Path, count: int, *, seed: int = 0) -> np.ndarray:
     va = rng.random((count, 2))
     samples = np.column_stack([np.arange(WINDOWS) * 10 + 5, rng.random((WINDOWS, 2))]).astype("<f4").tobytes()
     # Folders in an order of their own: files are not found in the order of their names.
-    folders = rng.permutation(count // 100 + 1).tolist()
+    folders = rng.permutation((count + 99) // 100).tolist()
     paths = [b"%s/artist %d/album/%02d track %d.mp3" % (ROOT, folders[n // 100], n % 100, n) for n in range(count)]
     with Library(path) as library, library._file.transaction():
         sql = library._file.sql
