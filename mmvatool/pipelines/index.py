@@ -237,6 +237,19 @@ def real_path(root: Path) -> bytes:
     return os.fsencode(root.resolve())
 
 
+def below(folder: Path, root: bytes, path: Path) -> Path:
+    """A file of the index under the name that the user knows: below the folder, whose real path is `root`, as it was given."""
+    return folder / os.path.relpath(path, os.fsdecode(root))
+
+
+def no_music(folder: Path, indexed: Indexed) -> str:
+    """Why there is nothing to choose from."""
+    if indexed.broken:
+        several = f" and {len(indexed.broken) - 1} more cannot be heard either" if len(indexed.broken) > 1 else ""
+        return f"{folder}: holds no music that can be heard ({indexed.broken[0]}{several})"
+    return f"{folder}: holds no music: name a folder with {', '.join(suffix[1:] for suffix in MUSIC_SUFFIXES)} in it"
+
+
 def walk(root: Path) -> tuple[list[MusicFile], list[FileError]]:
     """All music below a folder: links are followed, each folder is visited once, under its own name where it has one there.
 
