@@ -208,22 +208,18 @@ def best(wanted: Steps, tracks: Tracks, sigma: float | None) -> list[Stretch]:
     ]
 
 
-def distance_from(wanted: Steps, va: np.ndarray, duration_s: float, offset_s: float) -> float:
-    """How far one stretch of a track lies from what is wanted, without what loops cost.
-
-    Args:
-        wanted: the show.
-        va: (M, 2) of the track's windows.
-        duration_s: length of the track.
-        offset_s: where in it the show begins.
+def distance_from(wanted: Steps, tracks: Tracks, track: int, offset_s: float) -> float:
+    """How far one stretch of one track lies from what is wanted, without what loops cost.
 
     Raises:
-        ValueError: another shape, a number that is not finite, or an in-point outside of the track.
+        ValueError: an in-point outside of the track.
     """
-    track = Tracks.of([va], [duration_s])
+    duration_s = tracks.durations_s[track]
     if not 0 <= offset_s < duration_s:
         raise ValueError(f"in-point {offset_s} s: the track has {duration_s} s")
-    return float(_away(wanted, track.va, np.zeros(1, np.int64), track.counts, track.durations_s, np.array([offset_s]))[0])
+    one = slice(track, track + 1)
+    first = tracks.counts[:track].sum(keepdims=True)
+    return float(_away(wanted, tracks.va, first, tracks.counts[one], tracks.durations_s[one], np.array([offset_s]))[0])
 
 
 def loops_of(length_s: float, durations_s: np.ndarray, offsets_s: np.ndarray) -> np.ndarray:

@@ -3,11 +3,12 @@
 A show is told by `fixed_s` (N,): the length of each video clip in seconds, which it keeps, and NaN for a picture, which has none.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
-from mmvatool.matching import LOOP, PLACES, STEP_S, Stretch, distance_from, loops_of, steps
+from mmvatool.matching import LOOP, PLACES, STEP_S, Stretch, Tracks, distance_from, loops_of, steps
 from trainer.affect import score_of_distance
 
 # How much shorter and longer than asked for a picture may be shown so that the show ends with the music.
@@ -96,10 +97,8 @@ def endings(fixed_s: np.ndarray, seconds: float, duration_s: float) -> np.ndarra
     return offsets_s[[to_music(fixed_s, seconds, duration_s, offset_s).ends for offset_s in offsets_s]]
 
 
-def best_ending(
-    va: np.ndarray, fixed_s: np.ndarray, seconds: float, track_va: np.ndarray, duration_s: float, sigma: float | None
-) -> Ending | None:
-    """The stretch of a track that a show ends with, and that is nearest to it: `matching.best` among `endings`.
+def best_endings(va: np.ndarray, fixed_s: np.ndarray, seconds: float, tracks: Tracks, sigma: float | None) -> list[Ending | None]:
+    """The stretch of each track that a show ends with, and that is nearest to it: `matching.best` among `endings`.
 
     What `matching.best` adds to the distance for the choice is added here too, and STRAY for each doubling or halving of `seconds`.
 
@@ -107,24 +106,28 @@ def best_ending(
         va: (N, 2) of the pictures and clips.
         fixed_s: (N,) lengths of clips, NaN for pictures.
         seconds: how long a picture should be shown.
-        track_va: (M, 2) of the track's windows.
-        duration_s: length of the track.
+        tracks: T of them.
         sigma: Eq. 1's sigma of the model; None: there is no score.
 
     Returns:
-        The ending, the earliest of equals; None: the show cannot end with this track.
+        T endings, the earliest of equals; None: the show cannot end with this track.
 
     Raises:
         ValueError: another shape, a number that is not finite, or a length that is not above 0.
     """
+    return [_ending(va, fixed_s, seconds, tracks, track, sigma) for track in range(len(tracks.counts))]
+
+
+def _ending(va: np.ndarray, fixed_s: np.ndarray, seconds: float, tracks: Tracks, track: int, sigma: float | None) -> Ending | None:
+    duration_s = float(tracks.durations_s[track])
     found: list[tuple[float, Ending]] = []
-    for offset_s in (STEP_S * np.arange(len(track_va))).tolist():
+    for offset_s in (STEP_S * np.arange(tracks.counts[track])).tolist():
         pace = to_music(fixed_s, seconds, duration_s, offset_s)
         if pace.ends:
-            away = distance_from(steps(va, pace.edges_s), track_va, duration_s, offset_s)
+            away = distance_from(steps(va, pace.edges_s), tracks, track, offset_s)
             score = None if sigma is None else float(score_of_distance(np.array(away), sigma))
             loops = int(loops_of(pace.length_s, np.array(duration_s), np.array(offset_s)))
-            cost = round(away + LOOP * loops + STRAY * abs(np.log2(pace.seconds / seconds)), PLACES)
+            cost = round(away + LOOP * loops + STRAY * abs(math.log2(pace.seconds / seconds)), PLACES)
             found.append((cost, Ending(Stretch(offset_s, away, score, loops), pace)))
     return min(found, key=lambda each: each[0])[1] if found else None
 

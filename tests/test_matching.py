@@ -109,9 +109,10 @@ def test_the_order_counts_and_so_does_the_mean():
     """Of two tracks of one mean the one in the order of the show is nearer; both halves of the formula by hand."""
     show = steps(_plan((CALM, 2), (EXCITING, 2)), np.arange(5) * 10.0)
     rising, falling = _plan((CALM, 2), (EXCITING, 2)), _plan((EXCITING, 2), (CALM, 2))
-    assert distance_from(show, rising, 40, 0) == pytest.approx(0, abs=1e-12)
-    assert distance_from(show, falling, 40, 0) == pytest.approx((0 + 0.7) / 2)
-    assert distance_from(show, _plan((CALM, 4)), 40, 0) == pytest.approx((0.35 + 0.35) / 2)
+    tracks = Tracks.of([rising, falling, _plan((CALM, 4))], [40] * 3)
+    assert distance_from(show, tracks, 0, 0) == pytest.approx(0, abs=1e-12)
+    assert distance_from(show, tracks, 1, 0) == pytest.approx((0 + 0.7) / 2)
+    assert distance_from(show, tracks, 2, 0) == pytest.approx((0.35 + 0.35) / 2)
 
 
 @pytest.mark.parametrize(("away", "offset_s", "loops"), [(1.5 * LOOP, 0, 0), (3 * LOOP, 30, 1)])
@@ -154,8 +155,9 @@ def test_it_is_the_best_of_all_in_points(seed: int, monkeypatch: pytest.MonkeyPa
     show = steps(rng.random((9, 2)), np.cumsum([0, *rng.uniform(0.5, 12, 9)]))
     curves = [rng.random((rng.integers(1, 15), 2)) for _ in range(12)]
     durations = [(len(curve) - 1) * 10 + rng.uniform(5, 15) for curve in curves]
-    found = best(show, Tracks.of(curves, durations), 0.3)
-    for stretch, curve, duration_s in zip(found, curves, durations, strict=True):
+    tracks = Tracks.of(curves, durations)
+    found = best(show, tracks, 0.3)
+    for track, (stretch, curve, duration_s) in enumerate(zip(found, curves, durations, strict=True)):
         offsets = np.arange(len(curve)) * 10.0
         away = np.array([_slowly(show, curve, duration_s, offset_s) for offset_s in offsets])
         loops = np.ceil((offsets + show.length_s) / duration_s) - 1
@@ -164,7 +166,7 @@ def test_it_is_the_best_of_all_in_points(seed: int, monkeypatch: pytest.MonkeyPa
         assert stretch.distance == pytest.approx(away[cost.argmin()], abs=1e-9)
         assert stretch.loops == loops[cost.argmin()]
         assert stretch.score == pytest.approx(np.exp(-stretch.distance / 0.3), abs=1e-6)
-        assert stretch.distance == pytest.approx(distance_from(show, curve, duration_s, stretch.offset_s), abs=1e-12)
+        assert stretch.distance == pytest.approx(distance_from(show, tracks, track, stretch.offset_s), abs=1e-12)
 
 
 def test_a_thousand_tracks_are_quick():
@@ -197,7 +199,7 @@ def test_likely_tracks_of_a_big_library():
         lambda: Tracks.of([np.full((1, 2), np.inf)], [5.0]),
         lambda: Tracks.of([np.zeros((3, 2))], [20.0]),
         lambda: Tracks.of([np.zeros((1, 2))], [np.nan]),
-        lambda: distance_from(steps(np.zeros((1, 2)), np.array([0, 4.0])), np.zeros((1, 2)), 9.0, 9.0),
+        lambda: distance_from(steps(np.zeros((1, 2)), np.array([0, 4.0])), Tracks.of([np.zeros((1, 2))], [9.0]), 0, 9.0),
         lambda: best(steps(np.zeros((1, 2)), np.array([0, 4.0])), Tracks.of([np.zeros((1, 2))], [9.0]), 0.0),
         lambda: likely(steps(np.zeros((1, 2)), np.array([0, 4.0])), np.full((1, 2), np.nan)),
         lambda: pick(np.empty(0), None),

@@ -9,7 +9,7 @@ from mmvatool.pacing import (
     LEAST_SHOWN_S,
     LONGEST,
     SHORTEST,
-    best_ending,
+    best_endings,
     endings,
     evenly,
     on_beats,
@@ -82,20 +82,23 @@ def test_the_best_ending_is_the_planted_one():
     track[26:] = [0.5, 0.8]
     fixed_s, va = np.full(10, PICTURE), np.tile([0.5, 0.9], (10, 1))
     assert best(steps(va, evenly(fixed_s, 4.0)), Tracks.of([track], [300.0]), 0.3)[0].offset_s == 100
-    found = best_ending(va, fixed_s, 4.0, track, 300.0, 0.3)
+    other = np.full((3, 2), 0.5)  # .. and of several tracks each has its own
+    first, found = best_endings(va, fixed_s, 4.0, Tracks.of([other, track], [30.0, 300.0]), 0.3)
+    assert first is not None
     assert found is not None
+    assert first.stretch.distance == pytest.approx(0.4)
     assert (found.stretch.offset_s, found.pace.seconds, found.stretch.loops) == (260, pytest.approx(4), 0)
     assert found.stretch.distance == pytest.approx(0.1)
     assert found.stretch.score == pytest.approx(np.exp(-0.1 / 0.3), abs=1e-6)
-    assert found.stretch.distance == pytest.approx(distance_from(steps(va, found.pace.edges_s), track, 300.0, 260.0))
+    assert found.stretch.distance == pytest.approx(distance_from(steps(va, found.pace.edges_s), Tracks.of([track], [300.0]), 0, 260.0))
     # Of a track that is the same all over, the one at which pictures are shown as asked.
-    same = best_ending(va, fixed_s, 4.0, np.full((30, 2), 0.5), 300.0, None)
+    (same,) = best_endings(va, fixed_s, 4.0, Tracks.of([np.full((30, 2), 0.5)], [300.0]), None)
     assert same is not None
     assert (same.stretch.offset_s, same.stretch.score) == (260, None)
 
 
 def test_a_show_of_clips_has_no_ending():
-    assert best_ending(np.full((2, 2), 0.5), np.array([9.0, 9.0]), 4.0, np.full((30, 2), 0.5), 300.0, 0.3) is None
+    assert best_endings(np.full((2, 2), 0.5), np.array([9.0, 9.0]), 4.0, Tracks.of([np.full((30, 2), 0.5)], [300.0]), 0.3) == [None]
 
 
 def test_cuts_move_to_the_nearest_beat():
