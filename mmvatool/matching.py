@@ -251,8 +251,8 @@ def distances_from(wanted: Steps, tracks: Tracks, owners: np.ndarray, offsets_s:
     return (of_means + (np.hypot(apart[..., 0], apart[..., 1]) * weights).sum(axis=1)) / 2
 
 
-def loops_of(length_s: float, durations_s: np.ndarray, offsets_s: np.ndarray) -> np.ndarray:
-    """How often tracks begin again before a show of a length ends: int64, 0 where the stretch plays through."""
+def loops_of(length_s: float | np.ndarray, durations_s: float | np.ndarray, offsets_s: float | np.ndarray) -> np.ndarray:
+    """How often tracks begin again before a show ends: int64 (R,) of lengths, durations and in-points (R,) or one for all; 0 where it plays through."""
     passes = np.ceil((np.asarray(offsets_s) + length_s) / np.asarray(durations_s) - _ROUNDING)
     return np.maximum(passes - 1, 0).astype(np.int64)
 
