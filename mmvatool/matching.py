@@ -187,7 +187,6 @@ def steps(va: np.ndarray, edges_s: np.ndarray) -> Steps:
     ends = paces[:, -1:]
     count = int(np.ceil(ends / STEP_S - _ROUNDING).max(initial=1))
     bounds = np.minimum(np.arange(count + 1) * STEP_S, ends)
-    bounds[:, -1:] = ends
     sums = np.zeros((*paces.shape, 2))
     np.cumsum(va * np.diff(paces)[..., None], axis=1, out=sums[:, 1:])
     # One interpolation for all: the paces are laid one after the other, each behind the end of all before.
@@ -252,7 +251,7 @@ def distances_from(wanted: Steps, tracks: Tracks, owners: np.ndarray, offsets_s:
 
 
 def loops_of(length_s: float | np.ndarray, durations_s: float | np.ndarray, offsets_s: float | np.ndarray) -> np.ndarray:
-    """How often tracks begin again before a show ends: int64 (R,) of lengths, durations and in-points (R,) or one for all; 0 where it plays through."""
+    """How often tracks begin again before a show ends: int64, of one number or (R,) each; 0 where the stretch plays through."""
     passes = np.ceil((np.asarray(offsets_s) + length_s) / np.asarray(durations_s) - _ROUNDING)
     return np.maximum(passes - 1, 0).astype(np.int64)
 

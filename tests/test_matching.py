@@ -145,6 +145,12 @@ def test_equals_go_to_the_earliest():
     assert best(steps(np.full((2, 2), 0.4), np.array([0, 4, 8.0])), Tracks.of([np.full((9, 2), 0.5)], [90.0]), 0.3)[0].offset_s == 0
 
 
+def test_what_differs_by_rounding_is_equal():
+    track = np.full((5, 2), 0.5)
+    track[0] += 1e-8
+    assert best(steps(np.full((1, 2), 0.2), np.array([0, 10.0])), Tracks.of([track], [50.0]), None)[0].offset_s == 0
+
+
 def _slowly(show: Steps, va: np.ndarray, duration_s: float, offset_s: float) -> float:
     """The distance by the words of the documentation, a step at a time."""
     at, heard = 0.0, []
@@ -191,6 +197,7 @@ def test_likely_tracks_of_a_big_library():
     assert likely(show, means, keep=2).tolist() == [1, 4]
     spreads = np.array([[0.4, 0.0], [0, 0], [0, 0], [0, 0], [0, 0]])
     assert likely(show, means, spreads, keep=2).tolist() == [0, 4]  # one whose stretches reach it
+    assert likely(show, means, np.full((5, 2), 0.5), keep=1).tolist() == [4]  # all reach it: the nearest mean
     assert likely(show, means).tolist() == [0, 1, 2, 3, 4]
 
 
