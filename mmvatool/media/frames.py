@@ -210,9 +210,12 @@ def steady_frames(
     node = ffmpeg.source(info.path, reinit_filter=0, **({"ss": f"{from_s:.6f}"} if from_s > 0 else {}))[str(info.video.index)]
     # A quarter of a frame: trim rounds to the stream's clock, and AVI's ticks once a frame. Counted from the segment's
     # start, not from the first frame that decodes: what follows a damaged start stays in its place.
-    node = node.filter("trim", start=f"{at_s - quarter_s:.6f}").filter("setpts", f"round(PTS-{at_s:.6f}/TB)")
-    # Fills the place of a damaged frame, and makes a variable rate constant.
-    node = node.filter("fps", fps=ratio(rate), start_time=0)
+    node = node.filter("trim", start=f"{at_s - quarter_s:.6f}")
+    # Fills the place of a damaged frame, and makes a variable rate constant. At another rate a frame is shown from its own time
+    # on: the nearest would be up to half of the new rate's frame early.
+    same = rate == info.rate
+    node = node.filter("setpts", f"round(PTS-{at_s if same else at_s + quarter_s:.6f}/TB)")
+    node = node.filter("fps", fps=ratio(rate), start_time=0, round="near" if same else "up")
     if kept != (1.0, 1.0):
         node = node.filter("crop", f"iw*{kept[0]:.6f}", f"ih*{kept[1]:.6f}")
     if tone_map:
