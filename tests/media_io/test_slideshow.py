@@ -186,6 +186,18 @@ def test_pan_and_zoom_are_smooth_and_go_on_through_the_crossfades(tmp_path, plac
         assert np.abs(steps - np.abs(np.diff(expected))).max() < 0.2  # no jerks
 
 
+def test_fine_texture_is_equally_sharp_everywhere(tmp_path):
+    """Noise, near the end of the zoom, where the copy has hardly more pixels than the frame."""
+    noise = np.random.default_rng(0).integers(0, 256, (810, 1440, 1), dtype=np.uint8).repeat(3, 2)
+    target = tmp_path / "a.mp4"
+    slideshow.render(
+        Timeline((Clip(Path("n"), 0, 2),)), None, target, size=(480, 270), rate=RATE, crossfade_s=0, read=lambda path: noise, infos={}
+    )
+    frame = FFmpegFrames(probe(target)).read([18])[0].mean(2)
+    blocks = frame[: 30 * (frame.shape[0] // 30), : 30 * (frame.shape[1] // 30)].reshape(frame.shape[0] // 30, 30, -1, 30).std((1, 3))
+    assert blocks.std() < 0.06 * blocks.mean()
+
+
 def test_still_pictures_stand_still_and_backgrounds_always(tmp_path):
     picture = dotted((0.8, 0.7), (400, 300))
     frames = made(tmp_path / "still.mp4", [picture], 1, still=True, crossfade_s=0).astype(int)
