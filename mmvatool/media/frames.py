@@ -198,7 +198,7 @@ def steady_frames(
         size: width and height to scale to; pixel aspect is not looked at.
         color: what the video's colours are taken for; as it is tagged if None.
         kept: the share of the width and of the height, around the middle, that is scaled to the size.
-        tone_map: whether to bring high dynamic range (PQ, HLG) down to what ordinary screens show.
+        tone_map: whether its dynamic range is high (PQ or HLG in bt2020), to be brought down to what ordinary screens show.
 
     Returns:
         an ffmpeg-python output node of rgb24.
@@ -220,6 +220,8 @@ def steady_frames(
         node = node.filter("crop", f"iw*{kept[0]:.6f}", f"ih*{kept[1]:.6f}")
     if tone_map:
         node = node.filter("scale", *size, flags="bicubic").filter("format", "yuv420p10le")
+        # zscale refuses what is not tagged whole.
+        node = node.filter("setparams", colorspace="bt2020nc", color_primaries="bt2020", color_trc=info.video.color.transfer)
         node = node.filter("zscale", transfer="linear", npl=203).filter("format", "gbrpf32le").filter("zscale", primaries="bt709")
         node = node.filter("tonemap", "mobius", desat=0)
         node = node.filter("zscale", transfer="bt709", matrix="bt709", range="limited").filter("format", "yuv444p")
