@@ -44,6 +44,7 @@ BLUR_PX = 5
 BLUR_LIGHT = 0.5
 SD_LINES = 576  # a video without tags is bt601 up to this size, bt709 above, as players take it
 HDR = ("smpte2084", "arib-std-b67")
+SHORT_S = 0.5  # a video that ends so much sooner than it should is damaged
 MOST_WORKERS = 4
 TICK = 1e-6  # of a frame: bounds that are meant to lie on a frame do
 
@@ -330,7 +331,8 @@ class _Film:
         )
         self._reader = resources.enter_context(ffmpeg.stream(node, info.path))
         self._frame: np.ndarray | None = None
-        self._ended = False
+        self._got, self._ended = 0, False
+        self._planned_s = min(source.end_s, info.end_s)
 
     def draw(self, number: int) -> Drawing:
         """See _Scene."""
@@ -341,15 +343,15 @@ class _Film:
         data = b"" if self._ended else self._reader.read(width * height * 3)
         if len(data) == width * height * 3:
             self._frame = np.frombuffer(data, np.uint8).reshape(height, width, 3)
+            self._got += 1
         elif not self._ended:
             self._ended = True  # the last frame stays
-            said = self._reader.errors()
             if self._frame is None:
-                raise MediaError(self._info.path, f"cannot be decoded at {max(0.0, self._start_s):.2f} s ({ffmpeg.last_words(said)})")
-            if said:
-                self._stage.notes.append(
-                    f"{self._info.path.name}: a part cannot be decoded ({ffmpeg.last_words(said)}): a frame stands for it"
-                )
+                said = ffmpeg.last_words(self._reader.errors())
+                raise MediaError(self._info.path, f"cannot be decoded at {max(0.0, self._start_s):.2f} s ({said})")
+            ended_s = self._start_s + float(self._got / self._stage.rate)
+            if ended_s < self._planned_s - SHORT_S:
+                self._stage.notes.append(f"{self._info.path.name}: cannot be decoded after {ended_s:.1f} s: its last frame stays")
         assert self._frame is not None
         return self._frame
 

@@ -1,5 +1,6 @@
 """A slideshow is decoded again: which picture is on screen when, how it moves and fades, its colours, its sound."""
 
+import re
 import subprocess
 import threading
 from collections.abc import Sequence
@@ -155,7 +156,7 @@ def test_bars_are_where_they_should_be(tmp_path, size, area, fill):
 
 
 @pytest.mark.parametrize("size", [(60_000, 8), (8, 60_000), (1, 1), (161, 91)])
-@pytest.mark.parametrize("fill", slideshow.FILLS)
+@pytest.mark.parametrize("fill", ["blur", "crop"])
 def test_odd_shapes(tmp_path, size, fill):
     frames = made(tmp_path / "a.mp4", [plain(RED, size)], 0.3, fill=fill, crossfade_s=0)
     if fill == "crop" or size[0] < 200 > size[1]:
@@ -339,7 +340,9 @@ def test_a_damaged_end_keeps_its_last_frame_and_is_said(kinds, tmp_path):
     numbers = [media.read_stamp(frame) for frame in frames]
     assert numbers[0] == pytest.approx(30, abs=1)
     assert len(set(numbers[-5:])) == 1
-    assert all("cut.mkv" in note for note in notes)
+    assert len(set(numbers)) == pytest.approx(15, abs=6)  # half of its bytes are about half of its 6 seconds
+    assert len(notes) == 1
+    assert re.fullmatch(r"cut\.mkv: cannot be decoded after \d\.\d s: its last frame stays", notes[0])
 
 
 def test_a_video_that_is_gone(kinds, tmp_path):
