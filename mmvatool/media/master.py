@@ -12,7 +12,7 @@ HIGHEST_PEAK_DBTP = -1.0
 # Encoding moves peaks by up to half a decibel.
 FIRST_CEILING_DBTP = -1.5
 # Beyond that a limiter crushes.
-MOST_LIMITING_DB = 8.0
+MOST_LIMITING_DB = 10.0
 LOUDNESS_TOLERANCE_LU = 0.35  # measured in tenths
 # Of encoding and measuring: until the ceiling alone is not trusted any more, for the loudness, for the peak.
 PATIENCE, ROUNDS, MOST_ROUNDS = 2, 4, 8
