@@ -24,6 +24,7 @@ COMMANDS = {
     "prompt": "mmvatool.cli.prompt",
     "score": "mmvatool.cli.score",
     "search": "mmvatool.cli.search",
+    "soundtrack": "mmvatool.cli.soundtrack",
     "summarize": "mmvatool.cli.summarize",
     "train": "mmvatool.cli.train",
 }

@@ -10,16 +10,18 @@ import click
 
 from mmvatool.cli.console import clean
 from mmvatool.errors import FileError, MediaError
-from mmvatool.kinds import MEDIA_SUFFIXES, VIDEO_SUFFIXES, is_own_output
+from mmvatool.files import inside
+from mmvatool.kinds import MEDIA_SUFFIXES, PICTURE_SUFFIXES, VIDEO_SUFFIXES, is_own_output
 from mmvatool.naming import natural
 
 
 @dataclass(frozen=True)
 class Job:
-    """One input and its target."""
+    """One input and its target; `files` are all that belong to it, where it is the first of several."""
 
     input: Path
     target: Path
+    files: tuple[Path, ...] = ()
 
 
 def find_videos(given: tuple[str, ...]) -> tuple[list[Path], list[FileError]]:
@@ -91,8 +93,7 @@ class _NotThereError(MediaError):
 def _look_up(text: str, path: Path, suffixes: Collection[str]) -> list[Path]:
     """What one path gives: itself, the files with a suffix in a folder, or the matches of a pattern."""
     if path.is_dir():
-        inside = (file for file in path.iterdir() if file.suffix.lower() in suffixes and not file.name.startswith("."))
-        return sorted((file for file in inside if file.is_file()), key=natural)
+        return inside(path, suffixes)
     if path.exists():
         return [path]
     if not re.search(r"[*?[]", text):
@@ -107,6 +108,33 @@ def _look_up(text: str, path: Path, suffixes: Collection[str]) -> list[Path]:
 def _identity(path: Path) -> Path:
     """The same for all spellings of one name in one folder."""
     return path.parent.resolve() / path.name
+
+
+def plan_shows(given: tuple[str, ...], output: str | None) -> tuple[list[Job], list[FileError]]:
+    """What gets a soundtrack: each folder, each video, or all files named together where there are pictures among them.
+
+    Args:
+        given: paths as typed.
+        output: the -o option, as in `plan_jobs`.
+
+    Returns:
+        The jobs, and an error for each path that gave nothing.
+
+    Raises:
+        click.UsageError: as `find_files` and `plan_jobs` raise.
+    """
+    folders = [text for text in given if text and Path(text).is_dir()]
+    shows: list[tuple[Path, Path, tuple[Path, ...]]] = []
+    for text in folders:
+        whole = Path(text).resolve()
+        parent = whole.parent if Path(text).name in ("", "..") else Path(text).parent
+        shows.append((Path(text), parent / f"{whole.name}.soundtrack.mp4", ()))
+    named = tuple(text for text in given if text not in folders)
+    files, errors = find_files(named, "PICTURES|VIDEO...", "picture or video", PICTURE_SUFFIXES | VIDEO_SUFFIXES, alone=len(given) == 1)
+    together = [tuple(files)] if any(file.suffix.lower() in PICTURE_SUFFIXES for file in files) else [(file,) for file in files]
+    shows += [(group[0], group[0].with_name(f"{group[0].stem}.soundtrack.mp4"), group) for group in together]
+    jobs = plan_jobs([(show, target) for show, target, _ in shows], output, several=len(folders) > 1)
+    return [Job(job.input, job.target, group) for job, (_, _, group) in zip(jobs, shows, strict=True)], errors
 
 
 def plan_jobs(wanted: list[tuple[Path, Path]], output: str | None, *, several: bool = False) -> list[Job]:

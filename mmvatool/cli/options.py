@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from fractions import Fraction
 from typing import Any
 
 import click
@@ -76,6 +77,40 @@ class VA(click.ParamType):
         if not (0 <= valence <= 1 and 0 <= arousal <= 1):
             self.fail(f"{value!r}: valence and arousal lie between 0 and 1", param, ctx)
         return valence, arousal
+
+
+class Size(click.ParamType):
+    """WIDTHxHEIGHT."""
+
+    name = "widthxheight"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
+        """Text to two numbers of pixels."""
+        if isinstance(value, tuple):
+            return value
+        found = re.fullmatch(r"(\d{1,5})[xX](\d{1,5})", value.strip())
+        if not found:
+            self.fail(f"{value!r} is not a size: write 1920x1080", param, ctx)
+        return int(found[1]), int(found[2])
+
+
+class Rate(click.ParamType):
+    """Frames a second, exact."""
+
+    name = "rate"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Fraction:
+        """Text to a fraction: 30, 30000/1001, or 29.97, which stands for that."""
+        if isinstance(value, Fraction):
+            return value
+        try:
+            rate = Fraction(value.strip())
+        except (ValueError, ZeroDivisionError):
+            self.fail(f"{value!r} is not a frame rate: write 30 or 30000/1001", param, ctx)
+        if not 1 <= rate <= 240:
+            self.fail(f"{value!r}: between 1 and 240 frames a second", param, ctx)
+        ntsc = Fraction(round(rate) * 1000, 1001)
+        return ntsc if rate != ntsc and abs(rate - ntsc) < Fraction(1, 200) else rate
 
 
 index_option = click.option(

@@ -73,7 +73,7 @@ def samples(rate_hz: int, channels: int) -> Any:
 
 def join(streams: Sequence[Any], target: Path, **options: Any) -> Any:
     """An ffmpeg-python output node that takes streams of several inputs."""
-    return ffmpeg.output(*streams, name(target), **options)
+    return ffmpeg.output(*streams, filename=name(target), **options)
 
 
 def run(node: Any, path: Path, *, log: str = "error", limit_s: float = RUN_LIMIT_S) -> Output:

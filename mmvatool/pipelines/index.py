@@ -248,17 +248,22 @@ def curve_key(fingerprint: str, precision: str) -> str:
     return fingerprint + ("" if precision == "float32" else f":{precision}")
 
 
+def real_path(root: Path) -> bytes:
+    """How the index knows a folder: absolute and without links."""
+    return os.fsencode(root.resolve())
+
+
+def below(folder: Path, root: bytes, path: Path) -> Path:
+    """A file of the index under the name that the user knows: below the folder, whose real path is `root`, as it was given."""
+    return folder / os.path.relpath(path, os.fsdecode(root))
+
+
 def no_music(folder: Path, indexed: Indexed) -> str:
-    """What is said of a folder without a track."""
+    """Why there is nothing to choose from."""
     if indexed.broken:
         several = f" and {len(indexed.broken) - 1} more cannot be heard either" if len(indexed.broken) > 1 else ""
         return f"{folder}: holds no music that can be heard ({indexed.broken[0]}{several})"
     return f"{folder}: holds no music: name a folder with {', '.join(suffix[1:] for suffix in MUSIC_SUFFIXES)} in it"
-
-
-def real_path(root: Path) -> bytes:
-    """How the index knows a folder: absolute and without links."""
-    return os.fsencode(root.resolve())
 
 
 def walk(root: Path) -> tuple[list[MusicFile], list[FileError]]:

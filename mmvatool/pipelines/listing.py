@@ -9,7 +9,7 @@ import numpy as np
 from mmvatool.errors import FileError, MediaError, QueryError
 from mmvatool.library import Library, Track
 from mmvatool.naming import natural
-from mmvatool.pipelines.index import curve_key, real_path
+from mmvatool.pipelines.index import below, curve_key, real_path
 
 SORTS = ("name", "length", "valence", "arousal", "tempo", "loudness")
 
@@ -82,8 +82,8 @@ def list_tracks(
         felt_by = checkpoint.read(model)
         key, root = curve_key(felt_by.fingerprint, precision), real_path(folder)
         tracks, files = library.tracks_below(root, key), library.files(root, key)
-    found = [Listed(_shown(folder, root, os.fsencode(track.path)), track) for track in tracks]
-    broken = [MediaError(_shown(folder, root, path), row.error) for path, row in files.items() if row.error]
+    found = [Listed(below(folder, root, track.path), track) for track in tracks]
+    broken = [MediaError(below(folder, root, Path(os.fsdecode(path))), row.error) for path, row in files.items() if row.error]
     unheard = sum(not row.felt and not row.error for row in files.values())
     if not found:
         cure = f"run mmvatool library index {folder}"
@@ -117,11 +117,6 @@ def forget(folder: Path | str | None, *, index_file: Path | str | None = None) -
     if not forgotten and folder is not None:
         raise QueryError(f"{folder}: nothing of it is in the index: name a folder as it was indexed, or one above it")
     return forgotten
-
-
-def _shown(folder: Path, root: bytes, path: bytes) -> Path:
-    """The name of a file below a folder as that was given."""
-    return folder / os.fsdecode(os.path.relpath(path, root))
 
 
 def _value(track: Track, sort: str) -> float:
