@@ -280,8 +280,8 @@ def test_pixels_that_are_not_square_and_bars(kinds, tmp_path):
     ("tags", "size"),
     [
         (("-vf", "scale=out_color_matrix=bt601", "-colorspace", "smpte170m"), (160, 90)),
-        (("-vf", "scale=out_color_matrix=bt601"), (160, 90)),
-        (("-vf", "scale=out_color_matrix=bt709"), (1280, 720)),
+        (("-vf", "scale=out_color_matrix=bt601,setparams=colorspace=unknown"), (160, 90)),
+        (("-vf", "scale=out_color_matrix=bt709,setparams=colorspace=unknown"), (1280, 720)),
         (("-vf", "scale=out_range=full:out_color_matrix=bt709", "-color_range", "pc", "-colorspace", "bt709"), (160, 90)),
     ],
 )
@@ -291,6 +291,7 @@ def test_colours_of_a_video(tmp_path, tags, size):
     picture = colours.astype(np.uint8).repeat(size[1] // 2, 0).repeat(size[0] // 2, 1)
     path = media.encode(tmp_path / "in.mp4", lambda n: picture, 10, RATE, None, (*X264, "-crf", "10", *tags))
     info = probe(path)
+    assert (info.video.color.matrix is None) == ("unknown" in tags[1])  # the drawing is what it claims to be
     frames = shown(tmp_path / "out.mp4", Timeline((clip_of(info, 0, 1),)), infos={path: info}, crossfade_s=0)
     np.testing.assert_allclose(frames[5, 22::45, 40::80], colours, atol=COLOUR_TOLERANCE + 2)  # decoded twice
 
