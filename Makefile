@@ -32,6 +32,7 @@ bench: $(READY)  ## seconds of each stage beside a full ffmpeg decode; training 
 	$(BIN)/python -m benchmarks.summarize
 	$(BIN)/python -m benchmarks.train
 	$(BIN)/python -m benchmarks.score
+	$(BIN)/python -m benchmarks.library
 
 docs: $(READY)  ## docs/cli.md from the commands themselves
 	$(BIN)/python -m tests.cli_reference docs/cli.md

@@ -16,14 +16,31 @@ _API = {
     "Prompted": "mmvatool.pipelines.prompt",
     "Score": "mmvatool.pipelines.score",
     "Settings": "mmvatool.selection",
+    "Soundtrack": "mmvatool.pipelines.soundtrack",
+    "SoundtrackSettings": "mmvatool.pipelines.soundtrack",
     "Summary": "mmvatool.pipelines.summarize",
     "prompt": "mmvatool.pipelines.prompt",
     "score": "mmvatool.pipelines.score",
     "search": "mmvatool.pipelines.search",
+    "soundtrack": "mmvatool.pipelines.soundtrack",
     "summarize": "mmvatool.pipelines.summarize",
 }
 
-__all__ = ["Failure", "Prompted", "Score", "Settings", "Summary", "__version__", "prompt", "score", "search", "summarize"]
+__all__ = [
+    "Failure",
+    "Prompted",
+    "Score",
+    "Settings",
+    "Soundtrack",
+    "SoundtrackSettings",
+    "Summary",
+    "__version__",
+    "prompt",
+    "score",
+    "search",
+    "soundtrack",
+    "summarize",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,13 +1,14 @@
-"""Write files so that they are whole or not there."""
+"""Files written so that they are whole or not there, and files found in folders."""
 
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from mmvatool.errors import OutputError
+from mmvatool.naming import natural
 
 
 def write_file(target: Path, data: bytes) -> None:
@@ -29,6 +30,16 @@ def write_file(target: Path, data: bytes) -> None:
     finally:
         if temporary != target:
             temporary.unlink(missing_ok=True)
+
+
+def inside(folder: Path, suffixes: Collection[str]) -> list[Path]:
+    """Files directly in a folder with one of these suffixes, in natural order; hidden ones are left out.
+
+    Raises:
+        OSError: the folder cannot be read.
+    """
+    found = (file for file in folder.iterdir() if file.suffix.lower() in suffixes and not file.name.startswith("."))
+    return sorted((file for file in found if file.is_file()), key=natural)
 
 
 @contextmanager

@@ -1,4 +1,6 @@
-"""What a file is said to be by its suffix. In lower case, with the dot."""
+"""What a file is said to be by its name. Suffixes are in lower case, with the dot."""
+
+import re
 
 PICTURE_SUFFIXES = frozenset(
     f".{name}" for name in ["avif", "bmp", "gif", "heic", "heif", "jfif", "jpe", "jpeg", "jpg", "png", "tif", "tiff", "webp"]
@@ -31,3 +33,8 @@ VIDEO_SUFFIXES = frozenset(
     ]
 )
 MEDIA_SUFFIXES = PICTURE_SUFFIXES | SOUND_SUFFIXES | VIDEO_SUFFIXES
+
+
+def is_own_output(name: str) -> bool:
+    """Whether a file's name looks like one that this tool gave: `<name>.summary.<suffix>` or `<name>.soundtrack.<suffix>`."""
+    return bool(re.search(r"\.(summary|soundtrack)\.[^.]+$", name))

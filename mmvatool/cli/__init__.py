@@ -20,9 +20,11 @@ COMMANDS = {
     "completion": "mmvatool.cli.completion",
     "dataset": "mmvatool.cli.dataset",
     "evaluate": "mmvatool.cli.evaluate",
+    "library": "mmvatool.cli.library",
     "prompt": "mmvatool.cli.prompt",
     "score": "mmvatool.cli.score",
     "search": "mmvatool.cli.search",
+    "soundtrack": "mmvatool.cli.soundtrack",
     "summarize": "mmvatool.cli.summarize",
     "train": "mmvatool.cli.train",
 }

@@ -10,21 +10,18 @@ import click
 
 from mmvatool.cli.console import clean
 from mmvatool.errors import FileError, MediaError
-from mmvatool.kinds import MEDIA_SUFFIXES, VIDEO_SUFFIXES
+from mmvatool.files import inside
+from mmvatool.kinds import MEDIA_SUFFIXES, PICTURE_SUFFIXES, VIDEO_SUFFIXES, is_own_output
 from mmvatool.naming import natural
 
 
 @dataclass(frozen=True)
 class Job:
-    """One input and its target."""
+    """One input and its target; `files` are all that belong to it, where it is the first of several."""
 
     input: Path
     target: Path
-
-
-def is_own_output(path: Path) -> bool:
-    """Whether a file looks like a summary that this tool wrote: `<name>.summary.<suffix>`."""
-    return bool(re.search(r"\.summary\.[^.]+$", path.name))
+    files: tuple[Path, ...] = ()
 
 
 def find_videos(given: tuple[str, ...]) -> tuple[list[Path], list[FileError]]:
@@ -76,9 +73,9 @@ def find_files(
             errors.append(MediaError(path, f"cannot be read ({error.strerror}): check its name and permissions"))
             continue
         meant = found == [path] and (named or len(given) == 1)
-        fresh = [file for file in found if meant or not is_own_output(file)]
+        fresh = [file for file in found if meant or not is_own_output(file.name)]
         if not fresh and found != [path]:
-            problem = f"holds no {what} (*.summary.* are this tool's own): name {what}s, or a folder with {what}s in it"
+            problem = f"holds no {what} (*.summary.* and *.soundtrack.* are this tool's own): name {what}s, or a folder with {what}s in it"
             errors.append(MediaError(path, problem))
         files += fresh
     if given and not files and not errors:
@@ -96,8 +93,7 @@ class _NotThereError(MediaError):
 def _look_up(text: str, path: Path, suffixes: Collection[str]) -> list[Path]:
     """What one path gives: itself, the files with a suffix in a folder, or the matches of a pattern."""
     if path.is_dir():
-        inside = (file for file in path.iterdir() if file.suffix.lower() in suffixes and not file.name.startswith("."))
-        return sorted((file for file in inside if file.is_file()), key=natural)
+        return inside(path, suffixes)
     if path.exists():
         return [path]
     if not re.search(r"[*?[]", text):
@@ -114,35 +110,61 @@ def _identity(path: Path) -> Path:
     return path.parent.resolve() / path.name
 
 
-def plan_jobs(files: list[Path], output: str | None, default_suffix: str, *, several: bool = False) -> list[Job]:
-    """Give each input its target.
-
-    `output` is a folder if it ends in a slash, exists as one, or there are several files; a file otherwise.
+def plan_shows(given: tuple[str, ...], output: str | None) -> tuple[list[Job], list[FileError]]:
+    """What gets a soundtrack: each folder, each video, or all files named together where there are pictures among them.
 
     Args:
-        files: the inputs.
+        given: paths as typed.
+        output: the -o option, as in `plan_jobs`.
+
+    Returns:
+        The jobs, and an error for each path that gave nothing.
+
+    Raises:
+        click.UsageError: as `find_files` and `plan_jobs` raise.
+    """
+    folders = [text for text in given if text and Path(text).is_dir()]
+    shows: list[tuple[Path, Path, tuple[Path, ...]]] = []
+    for text in folders:
+        whole = Path(text).resolve()
+        parent = whole.parent if Path(text).name in ("", "..") else Path(text).parent
+        shows.append((Path(text), parent / f"{whole.name}.soundtrack.mp4", ()))
+    named = tuple(text for text in given if text not in folders)
+    files, errors = find_files(named, "PICTURES|VIDEO...", "picture or video", PICTURE_SUFFIXES | VIDEO_SUFFIXES, alone=len(given) == 1)
+    together = [tuple(files)] if any(file.suffix.lower() in PICTURE_SUFFIXES for file in files) else [(file,) for file in files]
+    shows += [(group[0], group[0].with_name(f"{group[0].stem}.soundtrack.mp4"), group) for group in together]
+    jobs = plan_jobs([(show, target) for show, target, _ in shows], output, several=len(folders) > 1)
+    return [Job(job.input, job.target, group) for job, (_, _, group) in zip(jobs, shows, strict=True)], errors
+
+
+def plan_jobs(wanted: list[tuple[Path, Path]], output: str | None, *, several: bool = False) -> list[Job]:
+    """Give each input its target.
+
+    `output` is a folder if it ends in a slash, exists as one, or there are several inputs; a file otherwise.
+
+    Args:
+        wanted: each input with its target where -o names none; in a folder that -o names it keeps its name.
         output: the -o option.
-        default_suffix: what stands behind the input's stem, ".summary.mp4".
         several: whether several inputs were given, though not all of them may be there.
 
     Raises:
         click.UsageError: two inputs would write one file, or a file stands where the folder should be.
     """
-    if output is None:
-        targets = [file.with_name(file.stem + default_suffix) for file in files]
-    else:
+    targets = [target for _, target in wanted]
+    if output is not None:
         where = Path(output)
         if not output:
             raise click.UsageError("-o is empty: name a file or a folder")
-        if output.endswith(("/", "\\")) or where.is_dir() or several or len(files) > 1:
+        if output.endswith(("/", "\\")) or where.is_dir() or several or len(wanted) > 1:
             if where.exists() and not where.is_dir():
                 raise click.UsageError(f"-o {clean(output)}: is a file, but a folder is needed")
-            targets = [where / (file.stem + default_suffix) for file in files]
+            targets = [where / target.name for target in targets]
         else:
             targets = [where]
+    jobs = [Job(given, target) for (given, _), target in zip(wanted, targets, strict=False)]
     taken: dict[Path, Path] = {}
-    for file, target in zip(files, targets, strict=True):
-        other = taken.setdefault(_identity(target), file)
-        if other is not file:
-            raise click.UsageError(clean(f"{other} and {file} would both write {target}: run them apart, or rename one"))
-    return [Job(file, target) for file, target in zip(files, targets, strict=True)]
+    for job in jobs:
+        other = taken.setdefault(_identity(job.target), job.input)
+        if other is not job.input:
+            raise click.UsageError(clean(f"{other} and {job.input} would both write {job.target}: run them apart, or rename one"))
+    return jobs

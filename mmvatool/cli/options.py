@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from fractions import Fraction
 from typing import Any
 
 import click
@@ -78,16 +79,68 @@ class VA(click.ParamType):
         return valence, arousal
 
 
+class Size(click.ParamType):
+    """WIDTHxHEIGHT."""
+
+    name = "widthxheight"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
+        """Text to two numbers of pixels."""
+        if isinstance(value, tuple):
+            return value
+        found = re.fullmatch(r"(\d{1,5})[xX](\d{1,5})", value.strip())
+        if not found:
+            self.fail(f"{value!r} is not a size: write 1920x1080", param, ctx)
+        return int(found[1]), int(found[2])
+
+
+class Rate(click.ParamType):
+    """Frames a second, exact."""
+
+    name = "rate"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Fraction:
+        """Text to a fraction: 30, 30000/1001, or 29.97, which stands for that."""
+        if isinstance(value, Fraction):
+            return value
+        try:
+            rate = Fraction(value.strip())
+        except (ValueError, ZeroDivisionError):
+            self.fail(f"{value!r} is not a frame rate: write 30 or 30000/1001", param, ctx)
+        if not 1 <= rate <= 240:
+            self.fail(f"{value!r}: between 1 and 240 frames a second", param, ctx)
+        ntsc = Fraction(round(rate) * 1000, 1001)
+        return ntsc if rate != ntsc and abs(rate - ntsc) < Fraction(1, 200) else rate
+
+
+index_option = click.option(
+    "--index",
+    "index_file",
+    type=click.Path(),
+    metavar="FILE",
+    help="Where what was heard is kept, for all libraries.  [default: library.sqlite3 in the user's cache folder]",
+)
+precision_option = click.option(
+    "--precision",
+    type=click.Choice(["float32", "bf16"]),
+    default="float32",
+    show_default=True,
+    help="Arithmetic of the model. bf16 is faster on a GPU; its rounding can change what is chosen.",
+)
+model_option = click.option(
+    "--model",
+    type=click.Path(),
+    metavar="NAME|FILE",
+    default="compact",
+    show_default=True,
+    help="compact (bundled), or the path of a .safetensors checkpoint.",
+)
+
+
 def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """--model, --device, --batch-size, --precision: how predictions are made."""
     for option in (
-        click.option(
-            "--precision",
-            type=click.Choice(["float32", "bf16"]),
-            default="float32",
-            show_default=True,
-            help="Arithmetic of the model. bf16 is faster on a GPU; its rounding can change what is chosen.",
-        ),
+        precision_option,
         click.option(
             "--batch-size",
             type=click.IntRange(min=1),
@@ -102,14 +155,7 @@ def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
             show_default=True,
             help="Where the model runs; auto takes a GPU if there is one.",
         ),
-        click.option(
-            "--model",
-            type=click.Path(),
-            metavar="NAME|FILE",
-            default="compact",
-            show_default=True,
-            help="compact (bundled), or the path of a .safetensors checkpoint.",
-        ),
+        model_option,
     ):
         command = option(command)
     return command

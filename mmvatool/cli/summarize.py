@@ -1,21 +1,17 @@
 """`mmvatool summarize`."""
 
-import json
-import time
-import traceback
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from mmvatool.cli import EXIT_FAILED, EXIT_PARTLY
-from mmvatool.cli.console import Reporter, clean, clock, explain
+from mmvatool.cli.batch import Batch, make_folder
+from mmvatool.cli.console import Reporter, clean, clock
 from mmvatool.cli.inputs import Job, find_videos, plan_jobs
 from mmvatool.cli.options import Time, TimeRange, model_options, output_options
-from mmvatool.errors import OutputError
 from mmvatool.timeline import Segment
 
 if TYPE_CHECKING:
+    from mmvatool.pipelines.progress import Progress
     from mmvatool.pipelines.summarize import Summary
     from trainer import Predictor
 
@@ -105,7 +101,7 @@ def summarize(
     if overwrite and skip_existing:
         raise click.UsageError("--overwrite and --skip-existing contradict each other: give one")
     files, missing = find_videos(inputs)
-    jobs = plan_jobs(files, output, ".summary.mp4", several=len(inputs) > 1)
+    jobs = plan_jobs([(file, file.with_name(f"{file.stem}.summary.mp4")) for file in files], output, several=len(inputs) > 1)
     reporter = Reporter(0 if quiet else 2 if verbose else 1)
 
     from mmvatool.pipelines.summarize import modalities
@@ -113,75 +109,41 @@ def summarize(
     from mmvatool.selection import DEFAULT_RATIO, Settings
 
     settings = Settings(DEFAULT_RATIO if ratio is None else ratio, duration, by, shots, value, min_shot, max_shot, keep, drop)
-    skipped = [job for job in jobs if skip_existing and not dry_run and job.target.exists()]
-    for job in skipped:
-        reporter.say(f"{job.input}: skipped, {job.target} exists")
-    todo = [job for job in jobs if job not in skipped]
-    results: list[Summary] = []
-    failures: list[tuple[Path, str]] = []
-
-    def failed(error: Exception, *jobs: Job) -> None:
-        """Tell of an error once, note it for each job, and go on."""
-        if debug:
-            traceback.print_exception(error)
-        reporter.error(explain(error, jobs[0].input))
-        failures.extend((job.input, explain(error, job.input)) for job in jobs)
-
+    batch = Batch["Summary"](reporter, debug=debug)
+    todo = batch.leave_existing(jobs) if skip_existing and not dry_run else jobs
     for absent in missing:
-        failed(absent, Job(absent.path, absent.path))
-    predictor = None
+        batch.failed(absent, absent.path)
     if todo:
         try:
-            if output is not None and not dry_run:
-                _make_folder(todo[0].target, Path(output))
+            if not dry_run:
+                make_folder(todo[0].target, output)
             predictor = _load(model, device, precision, batch_size, modalities(settings))
         except Exception as error:
-            failed(error, *todo)
-    if predictor is not None:
-        for job in todo:
-            started = time.monotonic()
-            try:
-                with reporter.progress() as progress:
-                    summary = summarize_video(
-                        job.input,
-                        job.target,
-                        predictor=predictor,
-                        settings=settings,
-                        plot=plot,
-                        dry_run=dry_run,
-                        overwrite=overwrite,
-                        progress=progress,
-                    )
-            except Exception as error:  # whatever it is, the other files go on
-                failed(error, job)
-                continue
-            results.append(summary)
-            _tell(summary, reporter, time.monotonic() - started, table=dry_run and not as_json)
+            batch.failed(error, *(job.input for job in todo))
+        else:
+
+            def work(job: Job, progress: "Progress") -> "Summary":
+                return summarize_video(
+                    job.input,
+                    job.target,
+                    predictor=predictor,
+                    settings=settings,
+                    plot=plot,
+                    dry_run=dry_run,
+                    overwrite=overwrite,
+                    progress=progress,
+                )
+
+            batch.run(todo, work, lambda summary, seconds: _tell(summary, reporter, seconds, table=dry_run and not as_json))
     if as_json:
-        document = {
-            "results": [summary.to_json() for summary in results],
-            "skipped": [str(job.input) for job in skipped],
-            "failures": [{"input": str(path), "error": text} for path, text in failures],
-        }
-        click.echo(json.dumps(document, indent=2))
-    if not failures:
-        return 0
-    return EXIT_PARTLY if results or skipped else EXIT_FAILED
+        click.echo(batch.to_json())
+    return batch.exit_code
 
 
 def _load(model: str, device: str, precision: str, batch_size: int, towers: tuple[str, ...]) -> "Predictor":
     from trainer import Predictor
 
     return Predictor.load(model, device=device, precision=precision, batch_size=batch_size, modalities=towers)
-
-
-def _make_folder(target: Path, output: Path) -> None:
-    """Create the output folder that -o names; a file's folder must be there."""
-    if target != output:
-        try:
-            output.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise OutputError(output, f"cannot be created ({error.strerror}): choose another folder with -o") from error
 
 
 def _tell(summary: "Summary", reporter: Reporter, seconds: float, *, table: bool) -> None:

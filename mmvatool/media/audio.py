@@ -1,7 +1,9 @@
 """Sound of a media file through ffmpeg: one pass, sample-exact on the container's clock."""
 
 import math
+import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,6 +17,14 @@ BLOCK_SAMPLES = 1 << 16
 # How far sound may slip against its own timestamps before silence is filled in or a piece is dropped: under the 40 ms of
 # lip sync, over the jitter of coarse container clocks.
 MAX_SLIP_S = 0.030
+SILENCE_LUFS = -70.0  # the absolute gate of BS.1770: nothing at or below it counts
+
+
+@dataclass
+class Loudness:
+    """The integrated loudness of sound, once it is read to its end: LUFS by ITU-R BS.1770, None for silence and under .4 s."""
+
+    lufs: float | None = None
 
 
 class SilentError(MediaError):
@@ -65,7 +75,7 @@ def cut_samples(info: MediaInfo, bounds: list[tuple[int, int]], rate_hz: int, ch
     # first_pts counts in samples of the source's rate, not of the one asked for.
     # min_hard_comp: by itself, swresample lets up to 0.1 s of lost sound pass before it fills the gap.
     clock = {"async": 1, "first_pts": round(info.origin_s * stream.rate_hz), "min_hard_comp": MAX_SLIP_S}
-    node = _mixed(ffmpeg.source(info.path)[str(stream.index)], stream, channels).filter("aresample", rate_hz, **clock)
+    node = mixed(ffmpeg.source(info.path)[str(stream.index)], stream, channels).filter("aresample", rate_hz, **clock)
     node = node.output("pipe:", format="s16le", acodec="pcm_s16le", ac=channels, ar=rate_hz)
     with ffmpeg.stream(node, info.path) as reader:
         held = np.empty((0, channels), np.int16)  # decoded samples that a stretch may still want
@@ -89,7 +99,9 @@ def cut_samples(info: MediaInfo, bounds: list[tuple[int, int]], rate_hz: int, ch
             yield stretch
 
 
-def read_steps(info: SoundInfo, every_s: float, window_s: float, rate_hz: int, *, least_s: float) -> Iterator[tuple[float, np.ndarray]]:
+def read_steps(
+    info: SoundInfo, every_s: float, window_s: float, rate_hz: int, *, least_s: float, loudness: Loudness | None = None
+) -> Iterator[tuple[float, np.ndarray]]:
     """Mono sound of an audio file in windows around the centres of steps, to the end of what can be decoded.
 
     Headers are not asked how long it is, and its timestamps are passed over: of recordings joined byte by byte all is heard. A
@@ -101,6 +113,7 @@ def read_steps(info: SoundInfo, every_s: float, window_s: float, rate_hz: int, *
         window_s: length of a window; those at the start and the end are cut there.
         rate_hz: sample rate to resample to.
         least_s: no window is shorter.
+        loudness: takes the loudness of all channels as they are in the file, measured in the same pass.
 
     Yields:
         The centre of a step in seconds, and float32 (n,) in [-1, 1].
@@ -110,9 +123,12 @@ def read_steps(info: SoundInfo, every_s: float, window_s: float, rate_hz: int, *
         SilentError: not a sample of it can be decoded.
     """
     every, half, least = every_s * rate_hz, int(window_s * rate_hz / 2), math.ceil(least_s * rate_hz)
-    node = _mixed(ffmpeg.source(info.path)[str(info.audio.index)], info.audio, 1).filter("aresample", rate_hz)
+    node = ffmpeg.source(info.path)[str(info.audio.index)]
+    if loudness:
+        node = node.filter("ebur128", framelog="quiet")
+    node = mixed(node, info.audio, 1).filter("aresample", rate_hz)
     node = node.output("pipe:", format="s16le", acodec="pcm_s16le", ac=1, ar=rate_hz)
-    with ffmpeg.stream(node, info.path) as reader:
+    with ffmpeg.stream(node, info.path, log="info" if loudness else "error") as reader:
         held, held_from, ended, step = np.empty(0, np.int16), 0, False, 0
         while True:
             # A step is whole when the half of the next one is there, too: else what follows belongs to it.
@@ -140,6 +156,8 @@ def read_steps(info: SoundInfo, every_s: float, window_s: float, rate_hz: int, *
             first = max(0, min(first, end - least))
             end = max(end, first + least)
             yield centre / rate_hz, held[first - held_from : end - held_from].astype(np.float32) / 32768
+            if last and loudness:
+                loudness.lufs = _measured(reader.said())
             if last:
                 return
             step += 1
@@ -148,11 +166,18 @@ def read_steps(info: SoundInfo, every_s: float, window_s: float, rate_hz: int, *
             held, held_from = held[drop:], held_from + drop
 
 
-def _mixed(node: Any, stream: AudioStream, channels: int) -> Any:
-    """Channels whose places are not known cannot be mixed by ffmpeg: their mean, where one is asked for."""
-    if channels == 1 and not stream.placed:
+def _measured(said: str) -> float | None:
+    """The loudness in what ffmpeg's ebur128 says at its end; of recordings joined to one file, each of its own, the loudest."""
+    values = [float(value) for value in re.findall(r"^    I: +(-?\d+\.\d+) LUFS", said, re.MULTILINE)]
+    return max((value for value in values if value > SILENCE_LUFS), default=None)
+
+
+def mixed(node: Any, stream: AudioStream, channels: int) -> Any:
+    """Channels whose places are not known cannot be mixed by ffmpeg: their mean, where one or two are asked for."""
+    if channels in (1, 2) and channels != stream.channels and not stream.placed:
         # "<" divides by the sum of the parts.
-        return node.filter("pan", "mono|c0<" + "+".join(f"c{channel}" for channel in range(stream.channels)))
+        mean = "<" + "+".join(f"c{channel}" for channel in range(stream.channels))
+        return node.filter("pan", "|".join(["mono" if channels == 1 else "stereo", *(f"c{channel}{mean}" for channel in range(channels))]))
     return node
 
 

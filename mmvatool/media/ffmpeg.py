@@ -8,8 +8,8 @@ import re
 import subprocess
 import tempfile
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -22,6 +22,9 @@ from mmvatool.errors import MediaError
 
 RUN_LIMIT_S = 3600.0
 STALL_LIMIT_S = 120.0
+_LEVEL = re.compile(r"^((?:\[[^]]* @ [^]]*\] )*)\[(?:error|fatal|panic)\] ")
+# Lines that are no complaints. What follows such a line without a level of its own, the rest of a table, is indented or empty.
+_NEWS = re.compile(r"(?:\[[^]]* @ [^]]*\] )*\[(?:info|verbose|debug|trace|warning)\] |  |$")
 PIPE_BYTES = 1 << 20  # a frame of 1080p is 6 MB: fewer turns than with the usual 64 KiB
 
 
@@ -48,14 +51,29 @@ def executable() -> str:
 
 
 def source(path: Path, **options: Any) -> Any:
-    """An ffmpeg-python input node. The `file:` protocol keeps names like `-x.mp4` or `a:b.mp4` from meaning something else."""
-    name = f"file:{path.absolute()}"
+    """An ffmpeg-python input node."""
+    return ffmpeg.input(name(path), **options)
+
+
+def name(path: Path) -> str | bytes:
+    """What ffmpeg-python takes for a file. The `file:` protocol keeps names like `-x.mp4` or `a:b.mp4` from meaning something else."""
+    text = f"file:{path.absolute()}"
     try:
-        name.encode()
+        text.encode()
     except UnicodeEncodeError:
         # ffmpeg-python hashes names as UTF-8, which a name with undecodable bytes is not: it gets the bytes themselves.
-        return ffmpeg.input(os.fsencode(name), **options)
-    return ffmpeg.input(name, **options)
+        return os.fsencode(text)
+    return text
+
+
+def samples(rate_hz: int, channels: int) -> Any:
+    """An ffmpeg-python input node of raw float32 sound that `feed` writes."""
+    return ffmpeg.input("pipe:", format="f32le", ar=rate_hz, ac=channels)
+
+
+def join(streams: Sequence[Any], target: Path, **options: Any) -> Any:
+    """An ffmpeg-python output node that takes streams of several inputs."""
+    return ffmpeg.output(*streams, filename=name(target), **options)
 
 
 def run(node: Any, path: Path, *, log: str = "error", limit_s: float = RUN_LIMIT_S) -> Output:
@@ -81,16 +99,51 @@ def run(node: Any, path: Path, *, log: str = "error", limit_s: float = RUN_LIMIT
     return Output(done.stdout, stderr)
 
 
+def feed(node: Any, pieces: Iterable[bytes], path: Path) -> None:
+    """Run a composed command that reads its stdin, and write to that what `pieces` yields.
+
+    Args:
+        node: an ffmpeg-python output node; its input is `pipe:`.
+        pieces: the data, made while ffmpeg works.
+        path: the file an error should name.
+
+    Raises:
+        FFmpegError: ffmpeg failed.
+        MediaError: it did not end within STALL_LIMIT_S seconds after the last of the data.
+    """
+    with tempfile.TemporaryFile() as errors:
+        process = subprocess.Popen(
+            _command(node, "error"), stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=errors, pipesize=PIPE_BYTES
+        )
+        assert process.stdin is not None
+        try:
+            # An ffmpeg that ends before the data do has said why.
+            with suppress(BrokenPipeError):
+                for piece in pieces:
+                    process.stdin.write(piece)
+            with suppress(BrokenPipeError):
+                process.stdin.close()
+            process.wait(STALL_LIMIT_S)
+        except subprocess.TimeoutExpired as error:
+            raise MediaError(path, f"ffmpeg did not finish within {STALL_LIMIT_S:.0f} s: is the disk full?") from error
+        finally:
+            process.kill()
+            process.wait()
+        if process.returncode:
+            errors.seek(0)
+            raise FFmpegError(path, errors.read().decode(errors="replace"))
+
+
 @contextmanager
-def stream(node: Any, path: Path) -> Iterator["Reader"]:
-    """Run a composed command and read its stdout while it works; leaving the block ends it.
+def stream(node: Any, path: Path, *, log: str = "error") -> Iterator["Reader"]:
+    """Run a composed command and read its stdout while it works; leaving the block ends it. `log` is ffmpeg's log level.
 
     Raises:
         MediaError: no data for STALL_LIMIT_S seconds (raised by the read).
     """
     with tempfile.TemporaryFile() as errors:
         process = subprocess.Popen(
-            _command(node, "error"), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, pipesize=PIPE_BYTES
+            _command(node, f"level+{log}"), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, pipesize=PIPE_BYTES
         )
         assert process.stdout is not None
         try:
@@ -138,7 +191,11 @@ class Reader:
             raise MediaError(self._path, f"ffmpeg was killed by signal {number} while reading it (out of memory?): try again")
 
     def errors(self) -> str:
-        """What ffmpeg has said on stderr so far; waits for it to end, so read to the end of the data first."""
+        """What ffmpeg has complained of so far; waits for it to end, so read to the end of the data first."""
+        return "\n".join(_LEVEL.sub(r"\1", line) for line in self.said().splitlines() if not _NEWS.match(line))
+
+    def said(self) -> str:
+        """All that ffmpeg has said on stderr so far, each line with its level; waits for it to end, as `errors` does."""
         self._process.wait()
         self._errors.seek(0)
         return self._errors.read().decode(errors="replace")

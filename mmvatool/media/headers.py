@@ -7,7 +7,7 @@ from pathlib import Path
 from mmvatool.errors import MediaError
 from mmvatool.media import ffmpeg
 
-_STREAM = re.compile(r"^  Stream #0:(\d+)(?:\[0x[0-9a-f]+\])?(?:\(([^()]+)\))?: (Video|Audio): (.*)$")
+_STREAM = re.compile(r"^  Stream #0:(\d+)(?:\[0x[0-9a-f]+\])?(?:\(([^()]+)\))?: (Video|Audio|Subtitle): (.*)$")
 
 Entry = tuple[int, str | None, str, str]  # index, language, kind, ffmpeg's description with what follows it
 
@@ -26,6 +26,11 @@ class Headers:
     def videos(self) -> list[Entry]:
         """Streams of moving pictures; cover art is none."""
         return [entry for entry in self.entries if entry[2] == "Video" and "(attached pic)" not in entry[3]]
+
+    @property
+    def subtitles(self) -> list[Entry]:
+        """Streams of subtitles."""
+        return [entry for entry in self.entries if entry[2] == "Subtitle"]
 
     @property
     def heard(self) -> Entry | None:
@@ -76,6 +81,21 @@ def read(path: Path, wanted: str) -> Headers:
         entries=entries,
         tags=_tags(output.stdout.decode(errors="replace")),
     )
+
+
+def stream_tags(entry: Entry) -> dict[str, str]:
+    """The tags of one stream: Ogg keeps what others say of the file there."""
+    tags: dict[str, str] = {}
+    last, inside = None, False
+    for line in entry[3].splitlines()[1:]:
+        if not line.startswith("      "):
+            inside = line == "    Metadata:"
+        elif inside and (more := re.match(r" {22}: (.*)", line)) and last is not None:  # a further line of the tag before
+            tags[last] += f"\n{more[1]}"
+        elif inside and (tag := re.match(r"      (\S.*?) *: (.*)", line)):
+            last = tag[1]
+            tags[last] = tag[2]
+    return {key: value for key, value in tags.items() if key.lower() not in ("encoder", "handler_name", "vendor_id")}
 
 
 def _is_mp4(path: Path) -> bool:

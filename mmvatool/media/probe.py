@@ -123,7 +123,8 @@ class MediaInfo:
 class SoundInfo:
     """A probed audio file: no moving picture, so that its time is counted from its first sample.
 
-    `stated_s` is the length that its header claims, None where it claims none: good for a progress bar.
+    `stated_s` is the length that its header claims, None where it claims none: good for a progress bar. `tags` are the file's and
+    those of the stream of sound.
     """
 
     path: Path
@@ -150,8 +151,24 @@ def look(path: Path, wanted: str = "a sound or video file") -> MediaInfo | Sound
     """
     said = headers.read(path, wanted)
     if said.heard and not said.videos:
-        return SoundInfo(path, said.container, _audio_stream(said.heard), said.stated_s, said.tags)
+        return _sound_info(path, said, said.heard)
     return _probe_video(path, said)
+
+
+def listen(path: Path) -> SoundInfo:
+    """Probe the sound of a file by its content, whatever can be seen beside it.
+
+    Raises:
+        MediaError: not there, empty, unreadable, or without sound.
+    """
+    said = headers.read(path, "a sound file")
+    if not said.heard:
+        raise MediaError(path, "holds no sound: give a sound file")
+    return _sound_info(path, said, said.heard)
+
+
+def _sound_info(path: Path, said: Headers, heard: Entry) -> SoundInfo:
+    return SoundInfo(path, said.container, audio_stream(heard), said.stated_s, headers.stream_tags(heard) | said.tags)
 
 
 def _probe_video(path: Path, said: Headers) -> MediaInfo:
@@ -175,7 +192,7 @@ def _probe_video(path: Path, said: Headers) -> MediaInfo:
         container=container,
         origin_s=origin_s,
         video=_video_stream(path, chosen, packets.pixel_aspect),
-        audio=_audio_stream(heard) if heard else None,
+        audio=audio_stream(heard) if heard else None,
         rate=rate,
         constant_rate=constant,
         times_s=times_s,
@@ -227,7 +244,8 @@ def _color(pixel_format: str, tags: str) -> Color:
     return Color(names[0], names[1], names[2], full, tagged)
 
 
-def _audio_stream(entry: Entry) -> AudioStream:
+def audio_stream(entry: Entry) -> AudioStream:
+    """What a line of the headers says of a stream of sound."""
     index, language, _, text = entry
     rate = re.search(r"(\d+) Hz, ([^,\n]+)", text)
     layout = rate[2].strip() if rate else "stereo"

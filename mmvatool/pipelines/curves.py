@@ -101,7 +101,7 @@ def music_curves(
                 errors[owner] = error
 
     expected = sum(max(1, round((info.stated_s or every_s) / every_s)) for info in infos)
-    va = _feel_windows(windows(), expected, predictor, progress)
+    va = feel_windows(windows(), predictor, expected, progress)
     owned, times_s = np.array(owners, np.int64), np.array(times)
     return [errors.get(owner) or Curve(times_s[owned == owner], va[owned == owner]) for owner in range(len(infos))]
 
@@ -172,7 +172,7 @@ def feel_sound(
         # A video of a few frames is shorter than the least that can be scored: what follows it is silence.
         cut.append(Segment(start_s, max(end_s, start_s + LEAST_S)))
     windows = audio.read_windows(info, cut, predictor.sample_rate_hz)
-    return _feel_windows(windows, len(cut), predictor, progress)
+    return feel_windows(windows, predictor, len(cut), progress)
 
 
 def check_window_s(predictor: "Predictor", window_s: float | None) -> float:
@@ -203,7 +203,7 @@ def check_step(every_s: float) -> None:
         raise SettingsError(f"step {every_s:g} s: must be at least {LEAST_S:g} s")
 
 
-def _feel_windows(windows: Iterable[np.ndarray], total: int, predictor: "Predictor", progress: Progress) -> np.ndarray:
+def feel_windows(windows: Iterable[np.ndarray], predictor: "Predictor", total: int = 0, progress: Progress = no_progress) -> np.ndarray:
     """VA (N, 2) of windows as they come; `total` is how many are expected."""
     felt: list[np.ndarray] = []
     batch: list[np.ndarray] = []

@@ -7,23 +7,24 @@ killed loses the tracks in work alone.
 
 import hashlib
 import os
-import re
 import threading
+import time
 from collections import Counter, deque
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
-from mmvatool.errors import FileError, MediaError
+from mmvatool.claims import Claims
+from mmvatool.errors import FileError, LibraryError, MediaError
+from mmvatool.kinds import is_own_output
 from mmvatool.library import Library, Stamp
-from mmvatool.media.probe import MediaInfo, look
 from mmvatool.naming import natural
-from mmvatool.pipelines.curves import MUSIC_EVERY_S, music_curve
+from mmvatool.pipelines.curves import check_window_s
+from mmvatool.pipelines.hear import Heard, hear
 from mmvatool.pipelines.progress import Progress, no_progress
-from mmvatool.selection import Curve
 from trainer.errors import TrainerError
 
 if TYPE_CHECKING:
@@ -31,7 +32,9 @@ if TYPE_CHECKING:
 
 MUSIC_SUFFIXES = (".mp3", ".flac", ".ogg", ".opus", ".m4a", ".wav", ".aiff", ".aif", ".aac", ".wma")
 WORKERS = 2  # one file is decoded while another is predicted
-_OWN = re.compile(rb"\.(summary|soundtrack)\.[^.]+$")
+_KINDS = ("added", "changed", "moved", "unchanged", "removed")
+WAIT_S = 0.2  # for another run, before it is asked again what that has heard
+PATIENCE_S = 600.0  # with a run that has heard nothing more in this time: it may be halted
 
 
 @dataclass(frozen=True)
@@ -55,9 +58,18 @@ class Indexed:
         """How many can be found now."""
         return self.added + self.changed + self.moved + self.unchanged
 
+    def summary(self) -> str:
+        """The numbers in a line."""
+        kinds = ", ".join(f"{getattr(self, kind)} {kind}" for kind in _KINDS)
+        return f"{self.tracks} track{'s' if self.tracks != 1 else ''}: {kinds}; {self.felt} heard"
 
-@dataclass(frozen=True)
-class MusicFile:
+    def to_json(self) -> dict[str, object]:
+        """The documented form (docs/formats.md)."""
+        failures = [{"input": str(error.path), "error": str(error)} for error in self.broken]
+        return {"tracks": self.tracks, **{kind: getattr(self, kind) for kind in _KINDS}, "heard": self.felt, "failures": failures}
+
+
+class MusicFile(NamedTuple):
     """A file of the walk: its absolute path without links, its name as the user would write it, and what it looked like."""
 
     path: bytes
@@ -84,105 +96,174 @@ def index(root: Path | str, library: Library, predictor: "Predictor", *, progres
         LibraryError: the index cannot be used.
     """
     root = Path(root)
+    check_window_s(predictor, None)
     model = model_key(predictor)
-    found, errors = walk(root)
-    known = library.files(real_path(root), model)
-    gone = known.keys() - {file.path for file in found}
-    if gone:
-        library.remove(gone)
-    left = Counter(known[path].content for path in gone)
-    counts: Counter[str] = Counter()
-    todo: list[MusicFile] = []
-    for file in found:
-        before = known.get(file.path)
-        if before is None or before.stamp != file.stamp or not (before.felt or before.error):
-            todo.append(file)
-        elif before.error:
-            errors.append(MediaError(file.shown, before.error))
-        else:
-            counts["unchanged"] += 1
-
-    def count(file: MusicFile, content: int) -> None:
-        before = known.get(file.path)
-        if before is not None:
-            counts["unchanged" if before.content == content else "changed"] += 1
-        elif left[content] > 0:
-            left[content] -= 1
-            counts["moved"] += 1
-        else:
-            counts["added"] += 1
-
-    def store(file: MusicFile, digest: bytes, heard: "Future[tuple[float, Curve]]") -> None:
-        try:
-            duration_s, curve = heard.result()
-            meanwhile = _stamp(os.stat(file.path))  # noqa: PTH116 - bytes
-        except TrainerError:
-            raise
-        except Exception as error:  # whatever it is, the other files go on
-            errors.append(_named(error, file.shown))
-            if isinstance(error, MediaError):
-                library.put_broken(file.path, file.stamp, error.problem)
-            return
-        if meanwhile != file.stamp:
-            errors.append(MediaError(file.shown, "changed while it was read: run again when it is whole"))
-            return
-        count(file, library.put_felt(file.path, file.stamp, digest, duration_s, model, curve.times_s, curve.va))
-
-    with progress("indexing", len(todo)) as indexed, _listeners(predictor) as submit:
-        working: dict[Future[tuple[float, Curve]], tuple[bytes, list[MusicFile]]] = {}
-        done = 0
+    run = _Run(root, library, model)
+    with _claims(library) as claims, progress("indexing", len(run.todo)) as indexed, _listeners(predictor) as submit:
+        working: dict[Future[Heard], tuple[bytes, list[MusicFile]]] = {}
 
         def collect(at_most: int) -> None:
             """Store what is felt until no more than so many are being heard."""
-            nonlocal done
             while len(working) > at_most:
                 for future in wait(working, return_when=FIRST_COMPLETED).done:
                     digest, files = working.pop(future)
                     for file in files:
-                        store(file, digest, future)
-                    counts["felt"] += future.exception() is None
-                    done += len(files)
-                    indexed(done)
+                        run.store(file, digest, future)
+                    claims.drop(claim(digest))
+                    run.counts["felt"] += future.exception() is None
+                    indexed(run.done)
 
-        for file in todo:
-            try:
-                digest = _hash(file.path)
-            except OSError as error:
-                errors.append(_named(error, file.shown))
-                done += 1
-                continue
-            content = library.content(digest, model)
+        waiting: deque[tuple[bytes, MusicFile]] = deque()
+
+        def claim(digest: bytes) -> bytes:
+            return digest + model.encode()
+
+        def look_into(file: MusicFile, digest: bytes, *, patient: bool = True) -> None:
+            """Have a file heard, unless it is known or, while there is patience, another run does it."""
             twins = next((files for other, files in working.values() if other == digest), None)
-            if content is not None and content.felt:
-                library.put(file.path, file.stamp, content.id)
-                count(file, content.id)
-                done += 1
-                indexed(done)
-            elif twins is not None:  # a copy of what is being heard
+            if twins is not None:  # a copy of what is being heard
                 twins.append(file)
-            else:
+            elif not claims.take(claim(digest)) and patient:
+                waiting.append((digest, file))
+            elif not run.is_known(file, digest):  # asked after the claim: whoever had it before has stored what it heard
                 working[submit(file.shown)] = digest, [file]
                 collect(at_most=WORKERS)  # one more than are in work: no worker waits for this loop
+            else:
+                claims.drop(claim(digest))
+                indexed(run.done)
+
+        for file in run.todo:
+            digest = run.hash(file)
+            if digest is not None:
+                look_into(file, digest)
         collect(at_most=0)
-    return Indexed(
-        added=counts["added"],
-        changed=counts["changed"],
-        moved=counts["moved"],
-        unchanged=counts["unchanged"],
-        removed=len(gone) - counts["moved"],
-        felt=counts["felt"],
-        broken=tuple(sorted(errors, key=lambda error: natural(error.path))),
-    )
+        until = time.monotonic() + PATIENCE_S
+        while count := len(waiting):  # for what another run is hearing: if that ends without a result, it is heard here
+            for _ in range(count):
+                digest, file = waiting.popleft()
+                look_into(file, digest, patient=time.monotonic() < until)
+            collect(at_most=0)  # nobody waits for one who waits
+            if len(waiting) == count:
+                time.sleep(WAIT_S)
+            else:
+                until = time.monotonic() + PATIENCE_S
+    return run.result()
+
+
+class _Run:
+    """The books of a run: what was there, what is to do, and what was found."""
+
+    def __init__(self, root: Path, library: Library, model: str) -> None:
+        found, self.errors = walk(root)
+        self._library, self._model = library, model
+        self._known = library.files(real_path(root), model)
+        gone = self._known.keys() - {file.path for file in found}
+        if gone:
+            library.remove(gone)
+        self._gone = len(gone)
+        self._left = Counter(self._known[path].content for path in gone)
+        self.counts: Counter[str] = Counter()
+        self.done = 0
+        self.todo: list[MusicFile] = []
+        for file in found:
+            before = self._known.get(file.path)
+            if before is None or before.stamp != file.stamp or not (before.felt or before.error):
+                self.todo.append(file)
+            elif before.error:
+                self.errors.append(MediaError(file.shown, before.error))
+            else:
+                self.counts["unchanged"] += 1
+
+    def hash(self, file: MusicFile) -> bytes | None:
+        """The hash of a file; None if it cannot be read."""
+        try:
+            return _hash(file.path)
+        except OSError as error:
+            self._fail(file, error)
+            return None
+
+    def is_known(self, file: MusicFile, digest: bytes) -> bool:
+        """Whether the model has heard these bytes; then the file is noted."""
+        content = self._library.content(digest, self._model)
+        if content is None or not content.felt:
+            return False
+        self._library.put(file.path, file.stamp, content.id)
+        self._count(file, content.id)
+        return True
+
+    def store(self, file: MusicFile, digest: bytes, future: "Future[Heard]") -> None:
+        """Note what was heard, or why nothing was."""
+        try:
+            heard = future.result()
+            meanwhile = _stamp(os.stat(file.path))  # noqa: PTH116 - bytes
+        except TrainerError:
+            raise
+        except Exception as error:  # whatever it is, the other files go on
+            if isinstance(error, MediaError):
+                self._library.put_broken(file.path, file.stamp, error.problem)
+            self._fail(file, error)
+            return
+        if meanwhile != file.stamp:
+            self._fail(file, MediaError(file.shown, "changed while it was read: run again when it is whole"))
+            return
+        curve = heard.curve
+        self._count(file, self._library.put_felt(file.path, file.stamp, digest, heard.sound, self._model, curve.times_s, curve.va))
+
+    def result(self) -> Indexed:
+        """What was found."""
+        counts = self.counts
+        return Indexed(
+            added=counts["added"],
+            changed=counts["changed"],
+            moved=counts["moved"],
+            unchanged=counts["unchanged"],
+            removed=self._gone - counts["moved"],
+            felt=counts["felt"],
+            broken=tuple(sorted(self.errors, key=lambda error: natural(error.path))),
+        )
+
+    def _fail(self, file: MusicFile, error: Exception) -> None:
+        self.errors.append(_named(error, file.shown))
+        self.done += 1
+
+    def _count(self, file: MusicFile, content: int) -> None:
+        before = self._known.get(file.path)
+        if before is not None:
+            self.counts["unchanged" if before.content == content else "changed"] += 1
+        elif self._left[content] > 0:
+            self._left[content] -= 1
+            self.counts["moved"] += 1
+        else:
+            self.counts["added"] += 1
+        self.done += 1
 
 
 def model_key(predictor: "Predictor") -> str:
     """What curves are kept under: equal keys mean equal numbers."""
-    return predictor.fingerprint + ("" if predictor.precision == "float32" else f":{predictor.precision}")
+    return curve_key(predictor.fingerprint, predictor.precision)
+
+
+def curve_key(fingerprint: str, precision: str) -> str:
+    """`model_key` of a checkpoint that is not loaded."""
+    return fingerprint + ("" if precision == "float32" else f":{precision}")
 
 
 def real_path(root: Path) -> bytes:
     """How the index knows a folder: absolute and without links."""
     return os.fsencode(root.resolve())
+
+
+def below(folder: Path, root: bytes, path: Path) -> Path:
+    """A file of the index under the name that the user knows: below the folder, whose real path is `root`, as it was given."""
+    return folder / os.path.relpath(path, os.fsdecode(root))
+
+
+def no_music(folder: Path, indexed: Indexed) -> str:
+    """Why there is nothing to choose from."""
+    if indexed.broken:
+        several = f" and {len(indexed.broken) - 1} more cannot be heard either" if len(indexed.broken) > 1 else ""
+        return f"{folder}: holds no music that can be heard ({indexed.broken[0]}{several})"
+    return f"{folder}: holds no music: name a folder with {', '.join(suffix[1:] for suffix in MUSIC_SUFFIXES)} in it"
 
 
 def walk(root: Path) -> tuple[list[MusicFile], list[FileError]]:
@@ -217,7 +298,9 @@ def walk(root: Path) -> tuple[list[MusicFile], list[FileError]]:
             continue
         for entry in entries:
             name = os.path.join(inside, entry.name)  # noqa: PTH118
-            music = entry.name.lower().endswith(tuple(suffix.encode() for suffix in MUSIC_SUFFIXES)) and not _OWN.search(entry.name)
+            music = entry.name.lower().endswith(tuple(suffix.encode() for suffix in MUSIC_SUFFIXES)) and not is_own_output(
+                os.fsdecode(entry.name)
+            )
             if entry.name.startswith(b"."):
                 continue
             try:
@@ -229,6 +312,15 @@ def walk(root: Path) -> tuple[list[MusicFile], list[FileError]]:
                 if music:
                     errors.append(_named(error, root / os.fsdecode(name)))
     return files, errors
+
+
+def _claims(library: Library) -> Claims:
+    """What several runs on one index share the hearing by."""
+    path = library.path.with_name(f"{library.path.name}-hearing")
+    try:
+        return Claims(path)
+    except OSError as error:
+        raise LibraryError(path, f"cannot be used ({error.strerror}): check permissions, or choose another index with --index") from error
 
 
 def _stamp(status: os.stat_result) -> Stamp:
@@ -273,20 +365,12 @@ class _InTurn:
 
 @contextmanager
 def _listeners(predictor: "Predictor") -> Iterator[Any]:
-    """A function that has a file heard by one of WORKERS threads: its length in seconds and its curve, as a future."""
+    """A function that has a file heard by one of WORKERS threads."""
     in_turn = _InTurn(predictor)
-
-    def hear(path: Path) -> tuple[float, Curve]:
-        info = look(path)
-        curve = music_curve(info, cast("Predictor", in_turn), every_s=MUSIC_EVERY_S)
-        if isinstance(info, MediaInfo):
-            return info.duration_s, curve
-        # The centre of the last step tells where it ends, by what was decoded; headers lie.
-        return float(2 * curve.times_s[-1] - (len(curve.times_s) - 1) * MUSIC_EVERY_S), curve
 
     pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="listener")
     try:
-        yield lambda path: pool.submit(hear, path)
+        yield lambda path: pool.submit(hear, path, cast("Predictor", in_turn))
     finally:
         in_turn.stopped.set()
         pool.shutdown(cancel_futures=True)

@@ -6,7 +6,6 @@ read the picture -> predict its VA -> VA of all prompts, computed once a model a
 import hashlib
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +15,7 @@ from mmvatool import __version__
 from mmvatool.cache import cache_dir
 from mmvatool.errors import OutputError
 from mmvatool.files import write_file
+from mmvatool.matching import shuffle_near
 from mmvatool.pipelines import pictures
 from mmvatool.pipelines.progress import Progress, no_progress
 from mmvatool.prompts import Prompts, load
@@ -164,11 +164,8 @@ class Prompter:
         if top < 1:
             raise ValueError(f"top {top}: must be at least 1")
         distance = np.linalg.norm(self.table - va, axis=1)  # float64
-        drawn = np.empty(0, np.intp)
-        if seed is not None:
-            drawn = np.random.default_rng(seed).permutation(np.flatnonzero(distance <= distance.min() + NEAR))
         chosen: dict[str, int] = {}
-        for index in map(int, chain(drawn, np.argsort(distance, kind="stable"))):
+        for index in map(int, shuffle_near(distance, seed, NEAR)):
             chosen.setdefault(self.prompts[index], index)
             if len(chosen) == top:
                 break

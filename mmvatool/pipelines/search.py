@@ -3,7 +3,6 @@
 query -> its VA -> index brought up to date -> distance of each track's mean VA -> Eq. 1's score -> ranking.
 """
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +16,7 @@ from mmvatool.media.probe import MediaInfo, look
 from mmvatool.naming import natural
 from mmvatool.pipelines import pictures
 from mmvatool.pipelines.curves import image_curve, music_curve
-from mmvatool.pipelines.index import MUSIC_SUFFIXES, Indexed, index, model_key, real_path
+from mmvatool.pipelines.index import Indexed, below, index, model_key, no_music, real_path
 from mmvatool.pipelines.progress import Progress, no_progress
 
 if TYPE_CHECKING:
@@ -154,7 +153,7 @@ def search(
     with Library(index_file) as opened:
         indexed = index(library, opened, predictor, progress=progress)
         if not indexed.tracks:
-            raise QueryError(_no_music(library, indexed))
+            raise QueryError(no_music(library, indexed))
         root, model = real_path(library), model_key(predictor)
         means = opened.means(root, model)
         ranking = rank(wanted, means.va, top, predictor.sigma)
@@ -194,12 +193,5 @@ def feel_query(query: Query, predictor: "Predictor") -> np.ndarray:
 
 def _hit(track: Track, root: bytes, library: Path, score: float | None, distance: float) -> Hit:
     """A track under the name that the user knows: below the folder as it was given."""
-    path = library / os.path.relpath(track.path, os.fsdecode(root))
+    path = below(library, root, track.path)
     return Hit(path, score, distance, float(track.mean[0]), float(track.mean[1]), track.duration_s)
-
-
-def _no_music(library: Path, indexed: Indexed) -> str:
-    if indexed.broken:
-        several = f" and {len(indexed.broken) - 1} more cannot be heard either" if len(indexed.broken) > 1 else ""
-        return f"{library}: holds no music that can be heard ({indexed.broken[0]}{several})"
-    return f"{library}: holds no music: name a folder with {', '.join(suffix[1:] for suffix in MUSIC_SUFFIXES)} in it"

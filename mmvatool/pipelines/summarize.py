@@ -5,7 +5,6 @@ a shot = mean arousal x length -> exact knapsack under the budget -> Timeline ->
 """
 
 import json
-import os
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,12 +12,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mmvatool import report
-from mmvatool.errors import OutputError
 from mmvatool.files import write_file
 from mmvatool.media import render
 from mmvatool.media.frames import Frames
 from mmvatool.media.probe import MediaInfo, probe
 from mmvatool.pipelines.curves import feel_frames, feel_sound
+from mmvatool.pipelines.outputs import check_writable
 from mmvatool.pipelines.progress import Progress, no_progress
 from mmvatool.selection import Curve, ScoredShot, Settings, budget_s, choose
 from mmvatool.shots import LEAST_MAX_SHOT_S, Slots, shots, slots, uniform_shots
@@ -111,7 +110,7 @@ def summarize(
     path, settings = Path(path), settings or Settings()
     target = Path(output) if output is not None else default_output(path)
     if not dry_run:
-        check_writable(path, target, overwrite=overwrite, plot=plot)
+        check_writable(outputs(target, plot=plot), [path], overwrite=overwrite)
     if predictor is None:
         from trainer import Predictor
 
@@ -165,28 +164,6 @@ def default_output(path: Path) -> Path:
 def outputs(target: Path, *, plot: bool) -> list[Path]:
     """All files that a summary writes."""
     return [target, target.with_suffix(".json"), *([target.with_suffix(".png")] if plot else [])]
-
-
-def check_writable(path: Path, target: Path, *, overwrite: bool, plot: bool) -> None:
-    """Refuse a target before any work is done for it.
-
-    Raises:
-        OutputError: it exists (without `overwrite`), is the input, has a suffix that cannot be written, or its folder
-            is not there or not writable.
-    """
-    if target.suffix.lower() not in render.CONTAINERS:
-        raise OutputError(target, f"cannot write {target.suffix or 'a file without suffix'}: name it {', '.join(render.CONTAINERS)}")
-    if target.exists() and path.exists() and target.samefile(path):
-        raise OutputError(target, "is the input itself: choose another name with -o")
-    if not target.parent.is_dir():
-        raise OutputError(target, "its folder does not exist: create it, or choose another with -o")
-    if not os.access(target.parent, os.W_OK):
-        raise OutputError(target, "its folder is not writable: choose another with -o")
-    for file in outputs(target, plot=plot):
-        if file.is_dir():
-            raise OutputError(file, "is a folder: choose another name with -o")
-        if file.exists() and not overwrite:
-            raise OutputError(file, "already exists: use --overwrite or --skip-existing")
 
 
 def _feel(

@@ -6,9 +6,13 @@ from pathlib import Path
 import click
 import pytest
 
-from mmvatool.cli.inputs import find_videos, is_own_output, plan_jobs
+from mmvatool.cli.inputs import find_videos, plan_jobs
+from mmvatool.kinds import is_own_output
 
-SUFFIX = ".summary.mp4"
+
+def _wanted(*names: str) -> list[tuple[Path, Path]]:
+    """Inputs, each with its target beside it."""
+    return [(Path(name), Path(name).with_name(f"{Path(name).stem}.summary.mp4")) for name in names]
 
 
 @pytest.fixture
@@ -70,14 +74,16 @@ def test_nothing_left_to_do_is_an_error(files: Path, given: tuple[str, ...]):
     assert len(errors) == 1
 
 
-@pytest.mark.parametrize("name", ["a.summary.mp4", "a.b.summary.webm", ".summary.mp4", "x.summary.json"])
+@pytest.mark.parametrize(
+    "name", ["a.summary.mp4", "a.b.summary.webm", ".summary.mp4", "x.summary.json", "a.soundtrack.mp4", "two\nlines.soundtrack.m4a"]
+)
 def test_own_outputs(name: str):
-    assert is_own_output(Path("in.summary.d") / name)
+    assert is_own_output(name)
 
 
-@pytest.mark.parametrize("name", ["summary.mp4", "a.summary", "a.summary.tar.gz", "a.summary2.mp4", "asummary.mp4"])
+@pytest.mark.parametrize("name", ["summary.mp4", "a.summary", "a.summary.tar.gz", "a.summary2.mp4", "asummary.mp4", "soundtrack.mp4"])
 def test_not_own_outputs(name: str):
-    assert not is_own_output(Path("x.summary.mp4") / name)
+    assert not is_own_output(name)
 
 
 def test_each_file_once_whatever_its_spelling(files: Path):
@@ -120,7 +126,7 @@ def test_natural_order_takes_any_digits(folder: Path):
 
 
 def test_targets_lie_beside_the_inputs_without_o():
-    jobs = plan_jobs([Path("a/x.mkv"), Path("b/x.mkv")], None, SUFFIX)
+    jobs = plan_jobs(_wanted("a/x.mkv", "b/x.mkv"), None)
     assert names([job.target for job in jobs]) == ["a/x.summary.mp4", "b/x.summary.mp4"]
 
 
@@ -137,7 +143,7 @@ def test_targets_lie_beside_the_inputs_without_o():
 )
 def test_o_is_a_folder_or_a_file(folder: Path, output: str, inputs: int, several: bool, target: str):
     (folder / "there").mkdir()
-    jobs = plan_jobs([Path(f"x{number}.mov") for number in range(inputs)], output, SUFFIX, several=several)
+    jobs = plan_jobs(_wanted(*(f"x{number}.mov" for number in range(inputs))), output, several=several)
     assert str(jobs[0].target) == target
     assert not (folder / "new").exists()
 
@@ -146,7 +152,7 @@ def test_o_is_a_folder_or_a_file(folder: Path, output: str, inputs: int, several
 def test_o_that_cannot_be_is_a_usage_error(folder: Path, output: str):
     (folder / "file.txt").touch()
     with pytest.raises(click.UsageError, match=r"is a file, but a folder is needed|is empty"):
-        plan_jobs([Path("a.mp4"), Path("b.mp4")], output, SUFFIX)
+        plan_jobs(_wanted("a.mp4", "b.mp4"), output)
 
 
 @pytest.mark.parametrize(
@@ -160,7 +166,7 @@ def test_o_that_cannot_be_is_a_usage_error(folder: Path, output: str):
 def test_two_inputs_for_one_target_are_a_usage_error(folder: Path, inputs: list[str], output: str | None):
     (folder / "a").mkdir()
     with pytest.raises(click.UsageError, match="would both write"):
-        plan_jobs([Path(name) for name in inputs], output, SUFFIX)
+        plan_jobs(_wanted(*inputs), output)
 
 
 def test_two_inputs_for_one_target_are_refused_before_any_work(mmvatool, clip: Path):

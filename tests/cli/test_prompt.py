@@ -139,7 +139,7 @@ class TestErrors:
         assert failures == {
             "broken.jpg": "broken.jpg: not a picture that can be read; convert it to JPEG or PNG",
             "none.png": "none.png: no such file: check the name",
-            "empty": "empty: holds no picture (*.summary.* are this tool's own): name pictures, or a folder with pictures in it",
+            "empty": "empty: holds no picture (*.summary.* and *.soundtrack.* are this tool's own): name pictures, or a folder with pictures in it",
         }
         assert sorted(err.splitlines()) == sorted(f"Error: {text}" for text in failures.values())
 

@@ -12,7 +12,7 @@ from PIL import Image
 
 from mmvatool import search
 from mmvatool.errors import QueryError, SettingsError
-from mmvatool.library import Library
+from mmvatool.library import Library, Sound
 from mmvatool.matching import FAR
 from mmvatool.pipelines import index as pipeline
 from mmvatool.pipelines.index import index, model_key, walk
@@ -63,7 +63,7 @@ def plant(folder: Path, whole: Predictor) -> Callable[..., None]:
         with Library(folder / "index.db") as library:
             for file in walk(folder / "music")[0]:
                 va = np.array([tracks[file.shown.stem]])
-                library.put_felt(file.path, file.stamp, file.path[-20:], 61.25, model_key(whole), np.array([5.0]), va)
+                library.put_felt(file.path, file.stamp, file.path[-20:], Sound(61.25), model_key(whole), np.array([5.0]), va)
 
     return call
 
@@ -216,7 +216,7 @@ class TestBadInput:
         assert [failure["input"] for failure in document["failures"]] == ["music/empty.mp3", "music/text.mp3"]
         assert "is empty" in document["failures"][0]["error"]
         assert len(document["results"]) == 1
-        monkeypatch.setattr(pipeline, "music_curve", None)  # nothing is decoded, the broken ones neither
+        monkeypatch.setattr(pipeline, "hear", None)  # nothing is decoded, the broken ones neither
         assert find("--va", "0.5,0.5", "--json") == (3, out, err)
 
     def test_a_folder_without_music(self, find, folder):

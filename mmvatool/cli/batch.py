@@ -1,0 +1,95 @@
+"""A command over several inputs: one that fails does not stop the others."""
+
+import json
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+
+from mmvatool.cli import EXIT_FAILED, EXIT_PARTLY
+from mmvatool.cli.console import Reporter, explain
+from mmvatool.cli.inputs import Job
+from mmvatool.errors import OutputError
+
+if TYPE_CHECKING:
+    from mmvatool.pipelines.progress import Progress
+
+
+class Result(Protocol):
+    """What a command makes of an input."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The documented form."""
+        ...
+
+
+_Result = TypeVar("_Result", bound=Result)
+
+
+class Batch(Generic[_Result]):
+    """Results, what was left out and what failed."""
+
+    def __init__(self, reporter: Reporter, *, debug: bool) -> None:
+        self.results: list[_Result] = []
+        self.skipped: list[Path] = []
+        self.failures: list[tuple[Path, str]] = []
+        self._reporter = reporter
+        self._debug = debug
+
+    def failed(self, error: Exception, *inputs: Path) -> None:
+        """Tell of an error once, and note it for each input."""
+        if self._debug:
+            traceback.print_exception(error)
+        self._reporter.error(explain(error, inputs[0]))
+        self.failures += [(path, explain(error, path)) for path in inputs]
+
+    def leave_existing(self, jobs: list[Job]) -> list[Job]:
+        """Note the jobs whose output exists as skipped; the others are left to do."""
+        done = [job for job in jobs if job.target.exists()]
+        for job in done:
+            self._reporter.say(f"{job.input}: skipped, {job.target} exists")
+        self.skipped += [job.input for job in done]
+        return [job for job in jobs if job not in done]
+
+    def run(self, jobs: list[Job], work: "Callable[[Job, Progress], _Result]", tell: Callable[[_Result, float], None]) -> None:
+        """Do the jobs one by one; `tell` gets each result and how many seconds it took."""
+        for job in jobs:
+            started = time.monotonic()
+            try:
+                with self._reporter.progress() as progress:
+                    result = work(job, progress)
+            except Exception as error:  # whatever it is, the other inputs go on
+                self.failed(error, job.input)
+                continue
+            self.results.append(result)
+            tell(result, time.monotonic() - started)
+
+    def to_json(self) -> str:
+        """The one document that --json prints."""
+        document = {
+            "results": [result.to_json() for result in self.results],
+            "skipped": [str(path) for path in self.skipped],
+            "failures": [{"input": str(path), "error": text} for path, text in self.failures],
+        }
+        return json.dumps(document, indent=2)
+
+    @property
+    def exit_code(self) -> int:
+        """0 done, 1 failed, 3 some of it failed."""
+        if not self.failures:
+            return 0
+        return EXIT_PARTLY if self.results or self.skipped else EXIT_FAILED
+
+
+def make_folder(target: Path, output: str | None) -> None:
+    """Create the output folder that -o names; a file's folder must be there.
+
+    Raises:
+        OutputError: it cannot be created.
+    """
+    if output is not None and target != Path(output):
+        try:
+            Path(output).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(Path(output), f"cannot be created ({error.strerror}): choose another folder with -o") from error

@@ -1,0 +1,246 @@
+"""`mmvatool soundtrack`."""
+
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from mmvatool.cli.batch import Batch, make_folder
+from mmvatool.cli.console import Reporter, clean, clock
+from mmvatool.cli.inputs import Job, plan_shows
+from mmvatool.cli.options import Rate, Size, Time, index_option, model_options, output_options
+
+if TYPE_CHECKING:
+    from mmvatool.pipelines.progress import Progress
+    from mmvatool.pipelines.soundtrack import Soundtrack
+    from trainer import Predictor
+
+
+@click.command()
+@click.argument("inputs", nargs=-1, required=True, type=click.Path(), metavar="PICTURES|VIDEO...")
+@click.option(
+    "--library",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="The folder of music to choose from, with all below it.",
+)
+@click.option(
+    "--track",
+    "tracks",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    multiple=True,
+    help="Choose from this music file instead of a library; where it begins is still chosen. Repeatable.",
+)
+@click.option("--exclude", multiple=True, metavar="PATTERN", help="Leave out tracks whose path or name matches, e.g. 'xmas/*'. Repeatable.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(),
+    metavar="FILE|FOLDER",
+    help="Where to write. A folder if it ends in /, exists as one, or several shows are given; else a file, whose suffix chooses the "
+    "container (.mp4 .m4v .mov .mkv .webm).  [default: NAME.soundtrack.mp4 beside the input]",
+)
+@click.option(
+    "--order",
+    type=click.Choice(["name", "time", "given"]),
+    help="Of the pictures: natural order of names, when they were taken (EXIF), or as given.  [default: name for a folder, given for a list]",
+)
+@click.option("--seconds", type=Time(), default="4s", show_default=True, help="How long a picture is shown.")
+@click.option(
+    "--fit",
+    type=click.Choice(["pictures", "music"]),
+    default="pictures",
+    show_default=True,
+    help="The music ends with the pictures; or the pictures with the music, each shown from half to twice --seconds.",
+)
+@click.option(
+    "--beats", is_flag=True, help="Move the changes of pictures to the nearest beat (needs librosa: pip install 'mmvatool[beats]')."
+)
+@click.option("--per-scene", is_flag=True, help="Split into scenes by what is felt, and choose a track for each, crossfaded.")
+@click.option("--size", type=Size(), default="1920x1080", show_default=True, help="Size of a slideshow.")
+@click.option("--fps", "rate", type=Rate(), default="30", show_default=True, help="Frames a second of a slideshow, e.g. 25 or 30000/1001.")
+@click.option(
+    "--fill",
+    type=click.Choice(["blur", "black", "crop"]),
+    default="blur",
+    show_default=True,
+    help="Around a picture of another shape: a blurred copy of it, or black; or cut it to fill.",
+)
+@click.option("--crossfade", type=Time(), default="1s", show_default=True, help="From picture to picture; 0 for hard cuts.")
+@click.option("--still", is_flag=True, help="No slow pan and zoom.")
+@click.option(
+    "--duck/--replace",
+    default=False,
+    help="Keep a video's own sound, the music 12 dB lower under it; or the music alone.  [default: --replace]",
+)
+@click.option("--lufs", type=click.FloatRange(-70, -5), default=-14.0, show_default=True, help="Loudness of the result, in LUFS.")
+@click.option(
+    "--seed", type=click.IntRange(min=0), help="Draw among the tracks that are nearly as near, for variety.  [default: the nearest]"
+)
+@click.option("--top", type=click.IntRange(min=1), default=5, show_default=True, help="How many tracks of the ranking to print.")
+@index_option
+@click.option("--dry-run", is_flag=True, help="Choose only: print the ranking, write nothing.")
+@click.option("--overwrite", is_flag=True, help="Replace outputs that exist.  [default: an error]")
+@click.option("--skip-existing", is_flag=True, help="Leave out what has a soundtrack already.")
+@model_options
+@output_options
+def soundtrack(
+    inputs: tuple[str, ...],
+    library: Path | None,
+    tracks: tuple[Path, ...],
+    exclude: tuple[str, ...],
+    output: str | None,
+    order: str | None,
+    seconds: float,
+    fit: str,
+    beats: bool,
+    per_scene: bool,
+    size: tuple[int, int],
+    rate: Fraction,
+    fill: str,
+    crossfade: float,
+    still: bool,
+    duck: bool,
+    lufs: float,
+    seed: int | None,
+    top: int,
+    index_file: str | None,
+    dry_run: bool,
+    overwrite: bool,
+    skip_existing: bool,
+    model: str,
+    device: str,
+    batch_size: int,
+    precision: str,
+    as_json: bool,
+    quiet: bool,
+    verbose: bool,
+    debug: bool,
+) -> int:
+    """Pick the music that feels like pictures or a video, and render both together.
+
+    Each folder of pictures (and short clips) becomes a slideshow, pictures given one by one become one together, and a video keeps its
+    picture untouched. The music is the track, and the stretch of it, whose valence and arousal lie nearest to what is shown: score is
+    exp(-distance / sigma), Eq. 1 of the MMVA paper. Writes NAME.soundtrack.mp4 and NAME.soundtrack.json.
+
+    \b
+    Examples:
+      mmvatool soundtrack slideshow/ --library music/
+      mmvatool soundtrack holiday.mp4 --library music/ --per-scene --duck
+      mmvatool soundtrack *.jpg --track song.mp3 --fit music --beats
+      mmvatool soundtrack trips/*/ --library music/ --top 3 --dry-run --json
+    """
+    if overwrite and skip_existing:
+        raise click.UsageError("--overwrite and --skip-existing contradict each other: give one")
+    if (library is None) == (not tracks):
+        raise click.UsageError("where the music comes from: give either --library FOLDER or --track FILE")
+    jobs, missing = plan_shows(inputs, output)
+    reporter = Reporter(0 if quiet else 2 if verbose else 1)
+
+    from mmvatool.pipelines.soundtrack import SoundtrackSettings
+    from mmvatool.pipelines.soundtrack import soundtrack as make_soundtrack
+
+    settings = SoundtrackSettings(
+        order=order,
+        seconds=seconds,
+        fit=fit,
+        beats=beats,
+        per_scene=per_scene,
+        size=size,
+        rate=rate,
+        fill=fill,
+        crossfade_s=crossfade,
+        still=still,
+        duck=duck,
+        lufs=lufs,
+        seed=seed,
+        top=top,
+        exclude=exclude,
+    )
+    batch = Batch["Soundtrack"](reporter, debug=debug)
+    todo = batch.leave_existing(jobs) if skip_existing and not dry_run else jobs
+    for absent in missing:
+        batch.failed(absent, absent.path)
+    if todo:
+        try:
+            if not dry_run:
+                make_folder(todo[0].target, output)
+            predictor = _load(model, device, precision, batch_size)
+        except Exception as error:
+            batch.failed(error, *(job.input for job in todo))
+        else:
+
+            def work(job: Job, progress: "Progress") -> "Soundtrack":
+                return make_soundtrack(
+                    job.files or job.input,
+                    job.target,
+                    library=library,
+                    tracks=tracks,
+                    index_file=index_file,
+                    predictor=predictor,
+                    settings=settings,
+                    dry_run=dry_run,
+                    overwrite=overwrite,
+                    progress=progress,
+                )
+
+            told: set[str] = set()
+
+            def tell(made: "Soundtrack", seconds: float) -> None:
+                for failure in made.failures:
+                    if str(failure) not in told:  # the library's come with each show
+                        told.add(str(failure))
+                        batch.failed(failure, failure.path)
+                _tell(made, reporter, seconds, table=dry_run and not as_json)
+
+            batch.run(todo, work, tell)
+    if as_json:
+        click.echo(batch.to_json())
+    return batch.exit_code
+
+
+def _load(model: str, device: str, precision: str, batch_size: int) -> "Predictor":
+    from trainer import Predictor
+
+    return Predictor.load(model, device=device, precision=precision, batch_size=batch_size, modalities=("image", "music"))
+
+
+def _tell(made: "Soundtrack", reporter: Reporter, seconds: float, *, table: bool) -> None:
+    if table:
+        _print_ranking(made)
+    for note in made.fallbacks:
+        reporter.detail(f"{made.input}: {note}")
+    if made.is_far:
+        reporter.say(f"{made.input}: nothing in the library is near: the nearest track lies {made.ranking[0].stretch.distance:.2f} away")
+    music = ", ".join(dict.fromkeys(cue.path.name for cue in made.timeline.cues))
+    where = "would be chosen" if made.output is None else f"-> {made.output}"
+    reporter.say(f"{made.input}: {clock(made.timeline.duration_s)} with {music} {where} in {seconds:.1f} s")
+
+
+def _print_ranking(made: "Soundtrack") -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    valence, arousal = made.va.tolist()
+    table = Table(title=clean(f"{made.input}: valence {valence:.3f}, arousal {arousal:.3f}"), title_justify="left")
+    table.add_column("", justify="right")
+    table.add_column("track", overflow="fold")
+    for name in ("score", "distance", "valence", "arousal", "from", "length"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for place, ranked in enumerate(made.ranking, start=1):
+        table.add_row(
+            str(place),
+            clean(str(ranked.path)),
+            "-" if ranked.stretch.score is None else f"{ranked.stretch.score:.3f}",
+            f"{ranked.stretch.distance:.3f}",
+            f"{ranked.mean[0]:.3f}",
+            f"{ranked.mean[1]:.3f}",
+            clock(ranked.stretch.offset_s),
+            clock(ranked.duration_s),
+        )
+    console = Console(markup=False, emoji=False, highlight=False)
+    console.print(table)
+    for cue in made.timeline.cues if len(made.timeline.cues) > 1 else ():
+        console.print(
+            f"{clock(cue.start_s)} - {clock(cue.end_s)}  {clean(str(cue.path))} from {clock(cue.offset_s)}, distance {cue.distance:.3f}"
+        )

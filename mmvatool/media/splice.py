@@ -1,0 +1,153 @@
+"""A video with another sound: its picture's packets are copied, the encoded sound is laid beside them, the result is checked."""
+
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mmvatool.errors import MediaError, OutputError, RenderError
+from mmvatool.files import workspace
+from mmvatool.media import ffmpeg, headers
+from mmvatool.media.encode import CONTAINERS, PRESET
+from mmvatool.media.probe import MediaInfo
+
+MP4_SUFFIXES = (".mp4", ".m4v", ".mov")
+MP4_CONTAINER = "mov,mp4,m4a,3gp,3g2,mj2"
+MATROSKA_CONTAINER = "matroska,webm"
+# In these a packet lies as it does in the other one; elsewhere (MPEG-TS, AVI) it is wrapped in another way.
+SAME_PACKETS = (MP4_CONTAINER, MATROSKA_CONTAINER)
+NAMES = {"libx264": "H.264", "libvpx-vp9": "VP9"}
+# Matroska keeps milliseconds.
+TIME_TOLERANCE_S = 0.002
+LEAST_DECODED = 0.9
+
+
+def copy_picture(info: MediaInfo, sound: Path, target: Path) -> list[str]:
+    """Write a video with its picture as it is and another sound.
+
+    Args:
+        info: the probed source.
+        sound: an encoded sound file; its time 0 is that of the source's container. Its length is not touched.
+        target: where to; its suffix (a key of encode.CONTAINERS) chooses the container. An existing file is replaced.
+
+    Returns:
+        What had to be done otherwise than as the source does it, a sentence each.
+
+    Raises:
+        OutputError: the target cannot be written.
+        MediaError: the source cannot be read.
+        RenderError: what was written is not the source's picture with the sound.
+    """
+    suffix = target.suffix.lower()
+    notes: list[str] = []
+    streams = _subtitles(info, suffix, notes)
+    with workspace(target) as folder:
+        result = folder / f"spliced{suffix}"
+        refused = _copy(info, sound, result, target, streams)
+        if refused is not None:
+            encoder = CONTAINERS[suffix].video_codec
+            notes.append(f"its {info.video.codec} picture cannot lie in {_a(suffix)}{refused}: encoded as {NAMES[encoder]}")
+            try:
+                _mux(info, sound, result, streams, _encoded(info, suffix))
+            except MediaError as error:
+                raise RenderError(target, f"the encoder failed ({error.problem}): is the disk full?") from error
+            _check(info, sound, result, target, copied=False)
+        try:
+            result.replace(target)
+        except OSError as error:
+            raise OutputError(target, f"cannot be written ({error.strerror}): choose another place with -o") from error
+    return notes
+
+
+def _a(suffix: str) -> str:
+    return f"{'a' if suffix == '.webm' else 'an'} {suffix}"
+
+
+def _copy(info: MediaInfo, sound: Path, result: Path, target: Path, subtitles: list[str]) -> str | None:
+    """Try to copy; None if that went well, else why not, to follow the name of the container."""
+    try:
+        _mux(info, sound, result, subtitles, _copied(info, result.suffix))
+    except MediaError:
+        # It does not know the codec, or wants times that the packets lack.
+        return ""
+    try:
+        _check(info, sound, result, target, copied=True)
+    except RenderError:
+        # Frames that an edit list hides show up in containers that have none, and push the rest back.
+        return " as it is"
+    return None
+
+
+def _subtitles(info: MediaInfo, suffix: str, notes: list[str]) -> list[str]:
+    """Which streams of subtitles come along: those of a container of the same kind, which need no conversion."""
+    found = headers.read(info.path, "a video file").subtitles
+    alike = (info.container == MP4_CONTAINER and suffix in MP4_SUFFIXES) or (info.container == MATROSKA_CONTAINER and suffix == ".mkv")
+    if found and not alike:
+        notes.append(f"its subtitles cannot lie in {_a(suffix)}: left out")
+    return [str(entry[0]) for entry in found] if alike else []
+
+
+def _copied(info: MediaInfo, suffix: str) -> dict[str, Any]:
+    options = {"c:v": "copy"}
+    if suffix in MP4_SUFFIXES:
+        options["movflags"] = "+faststart"
+        if info.video.codec == "hevc":
+            options["tag:v"] = "hvc1"  # Apple's players pass over hev1
+    return options | ({"format": "mp4"} if suffix == ".m4v" else {})
+
+
+def _encoded(info: MediaInfo, suffix: str) -> dict[str, Any]:
+    container = CONTAINERS[suffix]
+    params = dict(zip((param.removeprefix("-") for param in container.params[::2]), container.params[1::2], strict=True))
+    odd = info.video.width % 2 or info.video.height % 2
+    # enc_time_base: else frames of a variable rate are moved to the nominal one.
+    timing = {"fps_mode": "passthrough", "enc_time_base": "demux"}
+    return {"c:v": container.video_codec, "preset": PRESET, "pix_fmt": "yuv444p" if odd else "yuv420p"} | timing | params
+
+
+def _mux(info: MediaInfo, sound: Path, result: Path, subtitles: list[str], options: dict[str, Any]) -> None:
+    # All is read on the container's clock, which is moved so that it begins at 0: the sound's.
+    source = ffmpeg.source(info.path, fflags="+genpts", itsoffset=f"{-info.origin_s:.6f}")
+    streams = [source[str(info.video.index)], ffmpeg.source(sound)["a:0"], *(source[index] for index in subtitles)]
+    # An unlimited queue: subtitles come seldom.
+    options = {"c:a": "copy", "c:s": "copy", "map_metadata": 0, "map_chapters": 0, "max_interleave_delta": 0} | options
+    ffmpeg.run(ffmpeg.join(streams, result, **options), info.path)
+
+
+def _check(info: MediaInfo, sound: Path, result: Path, target: Path, *, copied: bool) -> None:
+    """Refuse what is not the picture of the source at its times with all of the sound."""
+    try:
+        picture, picture_s = _packets(result, "v:0")
+        heard, heard_s = _packets(result, "a:0")
+        sounds, sounds_s = _packets(sound, "a:0")
+        problem = None
+        if heard != sounds or np.abs(heard_s - sounds_s).max() > TIME_TOLERANCE_S:
+            problem = "its sound is not the one that was mixed"
+        elif copied:
+            wanted, wanted_s = _packets(info.path, str(info.video.index))
+            if len(picture) != len(wanted) or (info.container in SAME_PACKETS and picture != wanted):
+                problem = "its frames are not those of the source"
+            elif np.abs(np.sort(picture_s) - np.sort(wanted_s - info.origin_s)).max() > TIME_TOLERANCE_S:
+                problem = "its frames are not at their times"
+        else:
+            after = np.minimum(np.searchsorted(info.times_s, picture_s), len(info.times_s) - 1)
+            aside_s = np.minimum(np.abs(info.times_s[after] - picture_s), np.abs(info.times_s[np.maximum(after - 1, 0)] - picture_s))
+            # Of a damaged picture some frames do not decode.
+            if not LEAST_DECODED * len(info.times_s) <= len(picture) <= len(info.times_s) or aside_s.max() > TIME_TOLERANCE_S:
+                problem = f"{len(picture)} of {len(info.times_s)} frames, or not at their times"
+    except MediaError as error:
+        problem = error.problem
+    if problem:
+        raise RenderError(target, f"the file failed its check ({problem}): nothing was kept; please report this with the source's details")
+
+
+def _packets(path: Path, stream: str) -> tuple[list[str], np.ndarray]:
+    """Size and checksum of every packet of a stream, and their times in seconds, float64 (N,)."""
+    node = ffmpeg.source(path, fflags="+genpts")[stream].output("pipe:", c="copy", format="framecrc")
+    lines = ffmpeg.run(node, path).stdout.decode().splitlines()
+    tick = Fraction(next(line for line in lines if line.startswith("#tb 0: ")).split(": ")[1])
+    rows = [line.split(",") for line in lines if not line.startswith("#")]
+    if not rows:
+        raise MediaError(path, "a stream without packets")
+    return [",".join(row[4:6]) for row in rows], np.array([int(row[2]) for row in rows]) * float(tick)

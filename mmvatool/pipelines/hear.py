@@ -1,0 +1,54 @@
+"""All that the index keeps of one music file, in one pass of decoding: VA over time, loudness and tempo; and what its tags say."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mmvatool.credits import read_credits
+from mmvatool.library import Sound
+from mmvatool.media import audio
+from mmvatool.media.probe import listen
+from mmvatool.pipelines.curves import LEAST_S, MUSIC_EVERY_S, check_window_s, feel_windows
+from mmvatool.selection import Curve
+from mmvatool.tempo import Tempo
+
+if TYPE_CHECKING:
+    from trainer import Predictor
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What was measured of a file, and the model's curve of it as `music_curve` gives it."""
+
+    sound: Sound
+    curve: Curve
+
+
+def hear(path: Path, predictor: "Predictor") -> Heard:
+    """Hear a file of music. In one with pictures the sound alone counts, from its first sample on.
+
+    Raises:
+        MediaError: not readable, without sound, or of less than .1 s of it.
+        CheckpointError: the model has no music tower.
+    """
+    info = listen(path)
+    length_s, rate_hz = check_window_s(predictor, None), predictor.sample_rate_hz
+    assert rate_hz is not None
+    loudness, tempo = audio.Loudness(), Tempo(rate_hz)
+    times: list[float] = []
+
+    def windows() -> Iterator[np.ndarray]:
+        for centre_s, window in audio.read_steps(info, MUSIC_EVERY_S, length_s, rate_hz, least_s=LEAST_S, loudness=loudness):
+            tempo.add(window)
+            times.append(centre_s)
+            yield window
+
+    va = feel_windows(windows(), predictor)
+    # The centre of the last step tells where it ends, by what was decoded; headers lie.
+    duration_s = 2 * times[-1] - (len(times) - 1) * MUSIC_EVERY_S
+    said = read_credits(info.tags)
+    sound = Sound(duration_s, said.title, said.artist, said.licence, loudness.lufs, tempo.bpm)
+    return Heard(sound, Curve(np.array(times), va))

@@ -1,0 +1,335 @@
+"""`soundtrack`: from pictures or a video to the same with music that feels like them. One pipeline, readable top to bottom.
+
+library's index brought up to date -> VA of what is shown -> the nearest stretch of each track -> one track, or one a scene -> when
+each picture is shown -> Timeline -> sound mixed and brought to its loudness -> slideshow rendered, or a video's picture copied ->
+check -> rename.
+"""
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mmvatool import pacing, scenes
+from mmvatool.errors import FileError, QueryError, SettingsError
+from mmvatool.files import workspace, write_file
+from mmvatool.library import Library
+from mmvatool.matching import FAR, steps
+from mmvatool.media import beats, mix, slideshow, splice
+from mmvatool.media.probe import MediaInfo
+from mmvatool.naming import natural
+from mmvatool.pipelines import pictures
+from mmvatool.pipelines.index import index, no_music
+from mmvatool.pipelines.music import Ranked, of_files, of_library, rank, rank_endings, score_scenes
+from mmvatool.pipelines.outputs import check_writable
+from mmvatool.pipelines.progress import Progress, no_progress
+from mmvatool.pipelines.slides import ORDERS, Show, Slide, look_at
+from mmvatool.timeline import Clip, Cue, Segment, Timeline
+
+if TYPE_CHECKING:
+    from trainer import Predictor
+
+SCHEMA = "mmvatool.soundtrack/1"
+FITS = ("pictures", "music")
+
+
+@dataclass(frozen=True)
+class SoundtrackSettings:
+    """How to choose and how to render.
+
+    Args:
+        order: of pictures: "name", "time" or "given"; None: "name" for a folder, "given" for a list.
+        seconds: how long a picture is shown.
+        fit: "pictures": the music ends with them; "music": they end with the music, each shown from half to twice `seconds`.
+        beats: move changes of pictures to the nearest beat.
+        per_scene: a track for each scene instead of one for the whole.
+        size: of a slideshow in pixels, (width, height), both even.
+        rate: of a slideshow in frames a second.
+        fill: around pictures of another shape: "blur", "black", or "crop".
+        crossfade_s: from picture to picture.
+        still: without pan and zoom.
+        duck: keep the sound of videos, the music under it; otherwise the music alone is heard.
+        lufs: integrated loudness of the result.
+        seed: draws among nearly equal tracks; None takes the nearest.
+        top: length of the ranking.
+        exclude: patterns of shells for tracks of the library that are left out.
+
+    Raises:
+        SettingsError: a value outside of what is allowed, or two that contradict each other.
+    """
+
+    order: str | None = None
+    seconds: float = 4.0
+    fit: str = "pictures"
+    beats: bool = False
+    per_scene: bool = False
+    size: tuple[int, int] = (1920, 1080)
+    rate: Fraction = Fraction(30)
+    fill: str = "blur"
+    crossfade_s: float = 1.0
+    still: bool = False
+    duck: bool = False
+    lufs: float = -14.0
+    seed: int | None = None
+    top: int = 5
+    exclude: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name, value, allowed in (
+            ("order", self.order or "name", ORDERS),
+            ("fit", self.fit, FITS),
+            ("fill", self.fill, slideshow.FILLS),
+        ):
+            if value not in allowed:
+                raise SettingsError(f"{name} {value!r}: allowed are {', '.join(allowed)}")
+        if not 1 / self.rate <= self.seconds < math.inf:
+            raise SettingsError(f"seconds {self.seconds:g}: a picture must be shown for a frame at least")
+        if not 0 <= self.crossfade_s < math.inf:
+            raise SettingsError(f"crossfade {self.crossfade_s:g} s: must be at least 0")
+        if not -70 <= self.lufs <= -5:
+            raise SettingsError(f"loudness {self.lufs:g} LUFS: must lie between -70 and -5")
+        if self.top < 1:
+            raise SettingsError(f"top {self.top}: must be at least 1")
+        if self.per_scene and self.fit == "music":
+            raise SettingsError("--per-scene and --fit music contradict each other: several tracks have several ends")
+        slideshow.check_size(self.size)
+
+
+@dataclass(frozen=True)
+class Credit:
+    """What the file of a chosen track says of itself, each None where it says nothing."""
+
+    path: Path
+    title: str | None
+    artist: str | None
+    licence: str | None
+
+
+@dataclass(frozen=True)
+class Soundtrack:
+    """The result: the plan, what it was chosen from, and what was written (`output` and `mixed` are None for a dry run).
+
+    `va` (2,) is the mean of what is shown. `failures` are pictures and tracks that could not be used.
+    """
+
+    input: Path
+    output: Path | None
+    model: str
+    settings: SoundtrackSettings
+    va: np.ndarray
+    timeline: Timeline
+    ranking: tuple[Ranked, ...]
+    credits: tuple[Credit, ...]
+    mixed: mix.Mixed | None = None
+    failures: tuple[FileError, ...] = ()
+    fallbacks: tuple[str, ...] = ()
+
+    @property
+    def is_far(self) -> bool:
+        """Whether even the nearest track lies farther than matching.FAR."""
+        return self.ranking[0].stretch.distance > FAR
+
+    def to_json(self) -> dict[str, Any]:
+        """The documented form (docs/formats.md), schema SCHEMA."""
+        settings = asdict(self.settings)
+        settings |= {"rate": str(self.settings.rate), "size": list(self.settings.size), "exclude": list(self.settings.exclude)}
+        return {
+            "schema": SCHEMA,
+            "input": str(self.input),
+            "output": None if self.output is None else str(self.output),
+            "model": self.model,
+            "settings": settings,
+            "duration_s": round(self.timeline.duration_s, 6),
+            "valence": round(float(self.va[0]), 6),
+            "arousal": round(float(self.va[1]), 6),
+            "cues": [cue.to_json() for cue in self.timeline.cues],
+            "ranking": [ranked.to_json() for ranked in self.ranking],
+            "credits": [asdict(credit) | {"path": str(credit.path)} for credit in self.credits],
+            "loudness_lufs": None if self.mixed is None else self.mixed.lufs,
+            "true_peak_dbtp": None if self.mixed is None else self.mixed.true_peak_dbtp,
+            "timeline": self.timeline.to_json(),
+            "fallbacks": list(self.fallbacks),
+        }
+
+
+def soundtrack(
+    inputs: Path | str | Sequence[Path | str],
+    output: Path | str | None = None,
+    *,
+    library: Path | str | None = None,
+    tracks: Sequence[Path | str] = (),
+    index_file: Path | str | None = None,
+    predictor: "Predictor | None" = None,
+    settings: SoundtrackSettings | None = None,
+    dry_run: bool = False,
+    overwrite: bool = False,
+    progress: Progress = no_progress,
+) -> Soundtrack:
+    """Pick the music that feels like pictures or a video, and render both together.
+
+    Args:
+        inputs: a folder of pictures and clips, a video, or pictures and clips one by one.
+        output: where to; `<name>.soundtrack.mp4` beside the input by default. A JSON lies beside it, under the same name.
+        library: a folder of music, with all below it; or give `tracks`.
+        tracks: music files to choose from.
+        index_file: where the library's index lies; in the user's cache folder by default.
+        predictor: a loaded model with towers for pictures and music; the bundled one by default.
+        settings: how to choose and how to render.
+        dry_run: choose only; nothing is written.
+        overwrite: replace existing outputs; otherwise they are an error.
+        progress: told how far each stage is.
+
+    Returns:
+        The plan, the ranking, and where it went.
+
+    Raises:
+        SettingsError: neither a library nor tracks, or both.
+        MediaError: nothing of the inputs can be shown, or the library's folder is not there.
+        QueryError: there is no music that can be heard.
+        OutputError: an output exists or cannot be written.
+        RenderError: encoding failed or its result did not pass the check.
+        LibraryError: the index cannot be used.
+        CheckpointError: the model has no tower for pictures or none for music.
+    """
+    settings = settings or SoundtrackSettings()
+    if (library is None) == (not tracks):
+        raise SettingsError("where the music comes from: give either a library or tracks")
+    listed = not isinstance(inputs, Path | str)
+    given = [Path(path) for path in inputs] if listed else [Path(inputs)]  # type: ignore[union-attr, arg-type]
+    target = Path(output) if output is not None else default_output(given[0])
+    if not dry_run:
+        check_writable([target, target.with_suffix(".json")], given, overwrite=overwrite)
+    if settings.beats:
+        beats.check_installed()
+    if predictor is None:
+        from trainer import Predictor
+
+        predictor = Predictor.load(modalities=("image", "music"))
+    show, failures = look_at(given, predictor, settings.order, settings.seconds, progress)
+    parts = [slice(0, len(show.va))]
+    if settings.per_scene:
+        parts = scenes.split(show.va, np.diff(show.edges_s))
+    wanted = [steps(show.va[part], show.edges_s[part.start : part.stop + 1]) for part in parts]
+    if library is not None:
+        with Library(index_file) as opened:
+            indexed = index(library, opened, predictor, progress=progress)
+            if not indexed.tracks:
+                raise QueryError(no_music(Path(library), indexed))
+            music = of_library(opened, Path(library), predictor, wanted, settings.exclude)
+        failures += indexed.broken
+        if not music:
+            raise QueryError(f"{library}: --exclude leaves none of its {indexed.tracks} tracks")
+    else:
+        music, broken = of_files([Path(track) for track in tracks], predictor, progress)
+        failures += broken
+        if not music:
+            raise QueryError(f"none of the tracks can be heard ({broken[0]})")
+    music.sort(key=lambda track: natural(track.path))  # of equals the first by name
+    if settings.fit == "music" and show.slides:
+        ranking, show = rank_endings(show, music, predictor.sigma, settings.seconds, settings.seed)
+    else:
+        ranking = rank(show, music, predictor.sigma, settings.seed)
+    nearest = ranking[0].stretch
+    cues = [Cue(ranking[0].path, 0.0, float(show.edges_s[-1]), nearest.offset_s, nearest.distance, nearest.score)]
+    if len(parts) > 1:
+        cues = score_scenes(show, parts, music, predictor.sigma, settings.seed)
+    if settings.beats and show.slides:
+        show = _on_beats(show, cues)
+    timeline = _timeline(show, cues, settings)
+    used = {cue.path for cue in timeline.cues}
+    made = Soundtrack(
+        input=given[0],
+        output=None,
+        model=predictor.name,
+        settings=settings,
+        va=show.wanted.mean,
+        timeline=timeline,
+        ranking=tuple(ranking[: settings.top]),
+        credits=tuple(
+            Credit(track.path, track.sound.title, track.sound.artist, track.sound.licence) for track in music if track.path in used
+        ),
+        failures=tuple(failures),
+    )
+    if dry_run:
+        return made
+    with workspace(target) as folder:
+        sound, codec = (folder / "sound.webm", "opus") if target.suffix.lower() == ".webm" else (folder / "sound.m4a", "aac")
+        with progress("mixing", 100) as done:
+            mixed = mix.write_sound(
+                timeline.cues,
+                timeline.duration_s,
+                sound,
+                under=_heard(show, timeline) if settings.duck else (),
+                lufs=settings.lufs,
+                codec=codec,
+                on_progress=lambda part: done(round(100 * part)),
+            )
+        if show.info is not None:
+            notes = splice.copy_picture(show.info, sound, target)
+        else:
+            with progress("rendering", round(timeline.duration_s * settings.rate)) as rendered:
+                notes = slideshow.render(
+                    timeline,
+                    sound,
+                    target,
+                    size=settings.size,
+                    rate=settings.rate,
+                    fill=settings.fill,
+                    crossfade_s=settings.crossfade_s,
+                    still=settings.still,
+                    read=pictures.read,
+                    infos={slide.path: slide.info for slide in show.slides if slide.info is not None},
+                    on_frame=rendered,
+                )
+    made = replace(made, output=target, mixed=mixed, fallbacks=(*show.notes, *mixed.notes, *notes))
+    write_file(target.with_suffix(".json"), (json.dumps(made.to_json(), indent=2) + "\n").encode())
+    return made
+
+
+def default_output(path: Path) -> Path:
+    """`<name>.soundtrack.mp4`, beside the folder or the file."""
+    whole = path.resolve()
+    if whole.is_dir():
+        return (whole.parent if path.name in ("", "..") else path.parent) / f"{whole.name}.soundtrack.mp4"
+    return path.with_name(f"{path.stem}.soundtrack.mp4")
+
+
+def _on_beats(show: Show, cues: list[Cue]) -> Show:
+    """The same with its changes on beats of the music, as far as each track plays through."""
+    heard = [beats.beats(cue.path, cue.offset_s, cue.offset_s + cue.length_s) - cue.offset_s + cue.start_s for cue in cues]
+    return replace(show, edges_s=pacing.on_beats(show.edges_s, np.sort(np.concatenate(heard)), show.fixed_s))
+
+
+def _timeline(show: Show, cues: list[Cue], settings: SoundtrackSettings) -> Timeline:
+    """The plan; the edges of slides on frames of the result, each slide a frame at least."""
+    if show.info is not None:
+        clips = [Clip(show.info.path, 0.0, show.info.end_s, Segment(0.0, show.info.end_s))]
+    else:
+        frames = np.rint(show.edges_s * float(settings.rate)).astype(np.int64)
+        frames = np.maximum.accumulate(frames - np.arange(len(frames))) + np.arange(len(frames))
+        edges_s = [float(Fraction(int(frame)) / settings.rate) for frame in frames]
+        clips = [_clip(slide, start_s, end_s) for slide, start_s, end_s in zip(show.slides, edges_s, edges_s[1:], strict=False)]
+    # The last cue ends with the last frame.
+    return Timeline(tuple(clips), (*cues[:-1], replace(cues[-1], end_s=clips[-1].end_s)))
+
+
+def _clip(slide: Slide, start_s: float, end_s: float) -> Clip:
+    """A slide in its time: a clip that a beat made shorter ends sooner."""
+    shown = slide.shown and Segment(slide.shown.start_s, min(slide.shown.end_s, slide.shown.start_s + end_s - start_s))
+    return Clip(slide.path, start_s, end_s, shown)
+
+
+def _heard(show: Show, timeline: Timeline) -> list[tuple[float, MediaInfo, Segment]]:
+    """The sound of what is shown: where in the result, of which video, which stretch."""
+    if show.info is not None:
+        return [(0.0, show.info, Segment(0.0, show.info.end_s))]
+    return [
+        (clip.start_s, slide.info, clip.source)
+        for slide, clip in zip(show.slides, timeline.clips, strict=True)
+        if slide.info is not None and clip.source is not None
+    ]

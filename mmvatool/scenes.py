@@ -1,0 +1,167 @@
+"""Scenes of a sequence by how they feel, and which track each of them gets. Pure numpy.
+
+A scene is a run of pictures (or samples of a video) around one VA. Where it ends is found exactly, by dynamic programming over all
+divisions: the sum of squares of the distances from the scenes' means, and a penalty for each scene.
+"""
+
+import itertools
+
+import numpy as np
+
+LEAST_SCENE_S = 15.0  # shorter ones leave no time for a track to be felt
+# What one more scene costs, in squares of the noise x the logarithm of the number of pictures: one for the place of the change and two
+# for its VA would be Schwarz's criterion. Half as much again, since the noise, too, is only estimated: of 10 to 300 pictures of pure
+# noise under 3 % are divided.
+PENALTY = 4.5
+# Noise of a picture's VA, its standard deviation. The least: differences under it are the model's own. The usual: of a few
+# pictures the differences say nothing about it.
+LEAST_NOISE, USUAL_NOISE = 0.02, 0.1
+FEW = 6
+# Neighbouring samples of a video share their noise: so much at most, and it takes so many samples to tell.
+MOST_SHARED, MANY = 0.85, 100
+LEAST_CHANGE = 0.08  # between two scenes, in VA; a slow drift is not worth a new track at each step
+
+# What a choice of tracks costs, in VA: a step from track to track weighs as much as so much more distance in one scene of mean length.
+REPEAT = 0.1  # the track of the scene before: another one is taken that lies up to so much further away
+REPEAT_AFTER_NEXT = 0.05  # the track of the scene before that
+TEMPO_PER_OCTAVE = 0.1  # half and double are the same tempo to a listener, so that half an octave (.05) is the most
+LOUDNESS_PER_10_LU = 0.03
+CANDIDATES = 20  # tracks a scene chooses from: its nearest. More than two of them are only needed for tempo and loudness.
+
+
+def split(va: np.ndarray, lengths_s: np.ndarray, least_s: float = LEAST_SCENE_S) -> list[slice]:
+    """Divide a sequence into scenes by VA.
+
+    What is noise is told by the differences of neighbours: by their median, so that the changes of scene themselves do not count. A
+    picture counts once however long it is shown; time only bounds the scenes.
+
+    Args:
+        va: (N, 2) of pictures or samples, in order.
+        lengths_s: (N,) how long each is shown, above 0.
+        least_s: the shortest scene. A sequence that is shorter is one scene.
+
+    Returns:
+        Slices that cover 0..N in order.
+
+    Raises:
+        ValueError: nothing to divide, another shape, or a number that is not finite.
+    """
+    va, lengths = np.asarray(va, np.float64), np.asarray(lengths_s, np.float64)
+    if va.ndim != 2 or va.shape[1] != 2 or not len(va) or lengths.shape != va.shape[:1]:
+        raise ValueError(f"VA {va.shape} and lengths {lengths.shape}: must be (N, 2) and (N,), N at least 1")
+    if not (np.isfinite(va).all() and np.isfinite(lengths).all() and (lengths > 0).all()):
+        raise ValueError("VA must be finite, lengths finite and above 0")
+    edges = _divide(va, lengths, least_s, PENALTY * _noise(va) ** 2 * np.log(max(len(va), FEW)))
+    while len(edges) > 2:
+        means = np.array([va[start:end].mean(0) for start, end in itertools.pairwise(edges)])
+        change = np.hypot(*np.diff(means, axis=0).T)
+        least = int(change.argmin())
+        if change[least] >= LEAST_CHANGE:
+            break
+        del edges[least + 1]
+    return [slice(start, end) for start, end in itertools.pairwise(edges)]
+
+
+def sequence(distances: np.ndarray, lengths_s: np.ndarray, tempos_bpm: np.ndarray, loudness_lufs: np.ndarray) -> list[int]:
+    """Which track each scene gets: the sequence of least cost, exact by dynamic programming over the last two tracks.
+
+    The cost is the sum of the scenes' distances, weighted by their length over the mean length, and for each step from scene to scene
+    REPEAT, REPEAT_AFTER_NEXT and the changes of tempo and loudness. What is not known costs nothing. Each scene chooses from its
+    CANDIDATES nearest tracks; among these the sequence is the best there is.
+
+    Args:
+        distances: (S, T) of each scene from each track, in VA.
+        lengths_s: (S,) of the scenes.
+        tempos_bpm: (T,), NaN where not known.
+        loudness_lufs: (T,), NaN where not known.
+
+    Returns:
+        S numbers of tracks.
+
+    Raises:
+        ValueError: no scene or no track, another shape, a distance that is not finite, a length or tempo that is not above 0, or infinity.
+    """
+    distances, lengths = np.asarray(distances, np.float64), np.asarray(lengths_s, np.float64)
+    if distances.ndim != 2 or not distances.size or not np.isfinite(distances).all():
+        raise ValueError(f"distances {distances.shape}: must be finite, of a scene and a track at least")
+    if lengths.shape != distances.shape[:1] or not (np.isfinite(lengths).all() and (lengths > 0).all()):
+        raise ValueError(f"lengths {lengths.shape} of {len(distances)} scenes: must be one each, finite and above 0")
+    tempos, loudness = np.asarray(tempos_bpm, np.float64), np.asarray(loudness_lufs, np.float64)
+    if not tempos.shape == loudness.shape == distances.shape[1:]:
+        raise ValueError(f"tempos {tempos.shape} and loudness {loudness.shape} of {distances.shape[1]} tracks: must be one each")
+    if (tempos <= 0).any() or np.isinf(tempos).any() or np.isinf(loudness).any():
+        raise ValueError("tempos must be above 0, and what is not known NaN")
+    weighted = distances * (lengths / lengths.mean())[:, None]
+    candidates = np.argsort(distances, axis=1, kind="stable")[:, :CANDIDATES]
+    chosen = np.take_along_axis(weighted, candidates, axis=1)
+    if len(distances) == 1:
+        return [int(candidates[0, 0])]
+    # costs[a, b]: the least cost up to a scene with candidate b, whose predecessor has candidate a.
+    costs = chosen[0][:, None] + _step(candidates[0], candidates[1], tempos, loudness) + chosen[1]
+    before = []  # before[scene - 2][b, c]: the best a
+    for scene in range(2, len(distances)):
+        again = REPEAT_AFTER_NEXT * (candidates[scene - 2][:, None] == candidates[scene])
+        to_next = costs[:, :, None] + again[:, None, :]
+        before.append(to_next.argmin(axis=0))
+        costs = to_next.min(axis=0) + _step(candidates[scene - 1], candidates[scene], tempos, loudness) + chosen[scene]
+    places = [int(place) for place in np.unravel_index(costs.argmin(), costs.shape)]
+    for best in reversed(before):
+        places.insert(0, int(best[places[0], places[1]]))
+    return [int(candidates[scene, place]) for scene, place in enumerate(places)]
+
+
+def step_cost(track: int, following: int, tempos_bpm: np.ndarray, loudness_lufs: np.ndarray) -> float:
+    """What a step from one track to the next costs, in VA: the change of tempo and loudness, or REPEAT."""
+    return float(_step(np.array([track]), np.array([following]), tempos_bpm, loudness_lufs)[0, 0])
+
+
+def _step(tracks: np.ndarray, following: np.ndarray, tempos: np.ndarray, loudness: np.ndarray) -> np.ndarray:
+    """Costs (A, B) of steps from A tracks to B others."""
+    octaves = np.mod(np.abs(np.log2(tempos[following] / tempos[tracks][:, None])), 1)
+    tempo = TEMPO_PER_OCTAVE * np.minimum(octaves, 1 - octaves)
+    louder = LOUDNESS_PER_10_LU * np.abs(loudness[following] - loudness[tracks][:, None]) / 10
+    return np.nan_to_num(tempo) + np.nan_to_num(louder) + REPEAT * (tracks[:, None] == following)
+
+
+def _noise(va: np.ndarray) -> float:
+    """Standard deviation of the noise of the noisier of valence and arousal, as large as it is in means over many samples.
+
+    1.4826 makes a median absolute value a standard deviation. Differences of neighbours have twice the variance of the noise if that
+    is new in each. If the part p of it stays from one to the next, it is 2 (1 - p), of next but one 2 (1 - p^2), and of means
+    (1 + p) / (1 - p) times the variance of one sample over their number.
+    """
+    if len(va) < 2:
+        return LEAST_NOISE
+    variances = (1.4826 * np.median(np.abs(np.diff(va, axis=0)), axis=0)) ** 2 / 2
+    if len(va) >= MANY:
+        next_but_one = (1.4826 * np.median(np.abs(va[2:] - va[:-2]), axis=0)) ** 2 / 2
+        shared = np.clip(next_but_one.sum() / max(variances.sum(), 1e-12) - 1, 0, MOST_SHARED)
+        variances = variances / (1 - shared) * (1 + shared) / (1 - shared)
+    noise = float(np.sqrt(variances.max()))
+    return max(LEAST_NOISE, min(noise, USUAL_NOISE) if len(va) < FEW else noise)
+
+
+def _divide(va: np.ndarray, lengths: np.ndarray, least_s: float, penalty: float) -> list[int]:
+    """Edges of the division of least cost, each part at least `least_s` long."""
+    count = len(va)
+    ends_s = np.concatenate([[0.0], np.cumsum(lengths)])
+    sums = np.concatenate([np.zeros((1, 2)), np.cumsum(va - va.mean(0), axis=0)])
+    squares = np.concatenate([[0.0], np.cumsum(((va - va.mean(0)) ** 2).sum(1))])
+    costs = np.full(count + 1, np.inf)
+    costs[0] = 0.0
+    start = np.zeros(count + 1, np.int64)
+    places = np.arange(count + 1)
+    open_to = np.searchsorted(ends_s, ends_s - least_s + 1e-6, side="right")  # a part that ends at k begins before open_to[k]
+    for end in range(1, count + 1):
+        past = open_to[end]
+        if not past:
+            continue
+        apart = sums[end] - sums[:past]
+        within = squares[end] - squares[:past] - (apart**2).sum(1) / (end - places[:past])
+        total = costs[:past] + within
+        start[end] = total.argmin()
+        costs[end] = total[start[end]] + penalty
+    edges = [count]
+    while edges[0] > 0:
+        edges.insert(0, int(start[edges[0]]))
+    return edges
