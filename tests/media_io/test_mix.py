@@ -113,6 +113,14 @@ def test_the_cue_begins_at_its_offset_in_the_track(tmp_path):
         assert _level_db(after, 1200) > _level_db(after, 900) + 20
 
 
+@pytest.mark.parametrize("channels", [1, 2, 6, 7])
+def test_tracks_of_any_channels(tmp_path, channels):
+    path = media.write_wav(tmp_path / "many.wav", _tone(4, 500), channels)
+    assert mix.write_sound([_cue(path, 0, 3)], 3, tmp_path / "out.m4a").lufs == pytest.approx(-14, abs=0.5)
+    sound = media.hear(tmp_path / "out.m4a")[RATE_HZ // 2 : RATE_HZ]
+    assert _level_db(sound[:, :1], 500) == pytest.approx(_level_db(sound[:, 1:], 500), abs=0.5)
+
+
 def test_fades_at_the_ends(tmp_path):
     path = media.write_wav(tmp_path / "noise.wav", _noise(30))
     mix.write_sound([_cue(path, 0, 12, 3)], 12, tmp_path / "out.m4a")
