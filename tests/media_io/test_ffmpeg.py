@@ -66,7 +66,7 @@ def test_what_is_fed_is_encoded(tmp_path):
 
 def test_an_encoder_that_ends_before_the_data_do_says_why(tmp_path):
     node = ffmpeg.join([ffmpeg.samples(48_000, 2)], tmp_path / "out.xyz", format="nonsense")
-    with pytest.raises(ffmpeg.FFmpegError, match="out.xyz: ffmpeg failed: .*muxer"):
+    with pytest.raises(ffmpeg.FFmpegError, match=r"out\.xyz: ffmpeg failed: .*muxer"):
         ffmpeg.feed(node, (bytes(1 << 20) for _ in range(1000)), tmp_path / "out.xyz")
 
 
