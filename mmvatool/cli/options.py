@@ -171,3 +171,14 @@ def output_options(command: Callable[..., Any]) -> Callable[..., Any]:
     ):
         command = option(command)
     return command
+
+
+def plan_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """--plan."""
+    return click.option(
+        "--plan",
+        type=click.Path(),
+        metavar="FILE|FOLDER",
+        help="Also write what is rendered, as JSON that can be changed by hand and given to `mmvatool render`; with --dry-run write only that. "
+        "A folder if it ends in / or exists as one, and it must be one for several inputs.",
+    )(command)

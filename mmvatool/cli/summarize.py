@@ -4,10 +4,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mmvatool.cli.batch import Batch, make_folder
+from mmvatool.cli.batch import Batch, make_folder, place_plan
 from mmvatool.cli.console import Reporter, clean, clock
 from mmvatool.cli.inputs import Job, find_videos, plan_jobs
-from mmvatool.cli.options import Time, TimeRange, model_options, output_options
+from mmvatool.cli.options import Time, TimeRange, model_options, output_options, plan_option
 from mmvatool.timeline import Segment
 
 if TYPE_CHECKING:
@@ -54,7 +54,8 @@ if TYPE_CHECKING:
 @click.option("--min-shot", type=Time(), default="1s", show_default=True, help="Shortest shot.")
 @click.option("--max-shot", type=Time(), default="15s", show_default=True, help="Longest shot, at least 4s.")
 @click.option("--plot", is_flag=True, help="Also write NAME.summary.png: the arousal curve with the kept parts shaded.")
-@click.option("--dry-run", is_flag=True, help="Choose only: print the shots, write nothing.")
+@plan_option
+@click.option("--dry-run", is_flag=True, help="Choose only: print the shots, write nothing but --plan.")
 @click.option("--overwrite", is_flag=True, help="Replace outputs that exist.  [default: an error]")
 @click.option("--skip-existing", is_flag=True, help="Leave out videos whose summary exists.")
 @model_options
@@ -72,6 +73,7 @@ def summarize(
     min_shot: float,
     max_shot: float,
     plot: bool,
+    plan: str | None,
     dry_run: bool,
     overwrite: bool,
     skip_existing: bool,
@@ -102,6 +104,7 @@ def summarize(
         raise click.UsageError("--overwrite and --skip-existing contradict each other: give one")
     files, missing = find_videos(inputs)
     jobs = plan_jobs([(file, file.with_name(f"{file.stem}.summary.mp4")) for file in files], output, several=len(inputs) > 1)
+    plan_to = place_plan(plan, jobs)
     reporter = Reporter(0 if quiet else 2 if verbose else 1)
 
     from mmvatool.pipelines.summarize import modalities
@@ -129,6 +132,7 @@ def summarize(
                     predictor=predictor,
                     settings=settings,
                     plot=plot,
+                    plan=plan_to,
                     dry_run=dry_run,
                     overwrite=overwrite,
                     progress=progress,

@@ -13,12 +13,13 @@ import numpy as np
 
 from mmvatool import report
 from mmvatool.files import write_file
-from mmvatool.media import render
 from mmvatool.media.frames import Frames
 from mmvatool.media.probe import MediaInfo, probe
 from mmvatool.pipelines.curves import feel_frames, feel_sound
 from mmvatool.pipelines.outputs import check_writable
 from mmvatool.pipelines.progress import Progress, no_progress
+from mmvatool.pipelines.render import check_plan_file, plan_file, render_cut, write_plan
+from mmvatool.plan import Plan, Rendering
 from mmvatool.selection import Curve, ScoredShot, Settings, budget_s, choose
 from mmvatool.shots import LEAST_MAX_SHOT_S, Slots, shots, slots, uniform_shots
 from mmvatool.timeline import Segment, Timeline
@@ -46,6 +47,16 @@ class Summary:
     def timeline(self) -> Timeline:
         """What is rendered."""
         return Timeline.of(self.input, (shot.segment for shot in self.shots if shot.kept))
+
+    @property
+    def felt(self) -> tuple[tuple[float, float], ...]:
+        """Valence and arousal of each clip of the timeline: the mean of its shots by their length."""
+        felt = []
+        for clip in self.timeline.segments:
+            lengths_s = [clip.overlap_s(shot.segment) for shot in self.shots]
+            va = np.average([(shot.valence, shot.arousal) for shot in self.shots], axis=0, weights=lengths_s)
+            felt.append((float(va[0]), float(va[1])))
+        return tuple(felt)
 
     def to_json(self) -> dict[str, object]:
         """The documented form (docs/formats.md), schema SCHEMA."""
@@ -82,6 +93,7 @@ def summarize(
     predictor: "Predictor | None" = None,
     settings: Settings | None = None,
     plot: bool = False,
+    plan: Path | str | None = None,
     dry_run: bool = False,
     overwrite: bool = False,
     progress: Progress = no_progress,
@@ -94,7 +106,8 @@ def summarize(
         predictor: a loaded model with the towers that `modalities` names; the bundled one by default.
         settings: how to choose.
         plot: also write the arousal curve, with the kept parts shaded, as a PNG beside the output.
-        dry_run: choose only; nothing is written.
+        plan: a file, or a folder, for the plan that `render` renders.
+        dry_run: choose only; nothing but the plan is written.
         overwrite: replace existing outputs; otherwise they are an error.
         progress: told how far each stage is.
 
@@ -111,6 +124,8 @@ def summarize(
     target = Path(output) if output is not None else default_output(path)
     if not dry_run:
         check_writable(outputs(target, plot=plot), [path], overwrite=overwrite)
+    if plan is not None:
+        check_plan_file(plan_file(plan, target), overwrite=overwrite)
     if predictor is None:
         from trainer import Predictor
 
@@ -133,12 +148,13 @@ def summarize(
             "its clock restarts in the middle (joined recordings?), so that times are ambiguous: summarize the parts, or join them anew"
         )
     notes += [note for note in (frames.fallback, f"{frames.damaged} frames are damaged" if frames.damaged else None) if note]
+    made = Plan("cut", summary.timeline, summary.felt, rendering=Rendering())
     if not dry_run:
-        total = sum(round(segment.length_s * info.rate) for segment in summary.timeline.segments)
-        with progress("rendering", total) as rendered:
-            notes += render.render(summary.timeline, info, target, rendered)
+        notes += render_cut(made.timeline, info, target, made.rendering, progress)
         summary = replace(summary, output=target)
     summary = replace(summary, fallbacks=tuple(notes))
+    if plan is not None:
+        write_plan(made, plan_file(plan, target), progress)
     if not dry_run:
         write_file(target.with_suffix(".json"), (json.dumps(summary.to_json(), indent=2) + "\n").encode())
         if plot:
