@@ -172,7 +172,10 @@ def show(tmp_path: Path, silent: Path, song: Path) -> Path:
 def test_a_slideshow_renders_from_its_plan(show: Path, whole_predictor):
     here = show.parent
     with contextlib.chdir(here):
-        made = soundtrack("show", "made.mp4", tracks=["song.wav"], predictor=whole_predictor, settings=SMALL, plan="show.plan.json")
+        made = soundtrack(
+            "show", "made.mp4", tracks=["song.wav"], predictor=whole_predictor, settings=SMALL, plan="show.plan.json", exports=["a.otio"]
+        )
+    assert (here / "a.otio").read_text().count("song.wav") == 2
     rendered = render(here / "show.plan.json", here / "again.mp4")
     assert frames_md5(rendered.output) == frames_md5(here / "made.mp4")
     assert rendered.mixed == made.mixed

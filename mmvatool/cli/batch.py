@@ -3,7 +3,7 @@
 import json
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
@@ -97,13 +97,15 @@ def make_folder(target: Path, output: str | None) -> None:
             raise OutputError(Path(output), f"cannot be created ({error.strerror}): choose another folder with -o") from error
 
 
-def place_plan(plan: str | None, jobs: list[Job]) -> Path | None:
+def place_plan(plan: str | None, exports: Sequence[Path], jobs: list[Job]) -> Path | None:
     """Where --plan says that plans go; the folder that it names is created.
 
     Raises:
-        click.UsageError: one file for several inputs.
+        click.UsageError: one file for several inputs, or --export for several.
         OutputError: the folder cannot be created.
     """
+    if exports and len(jobs) > 1:
+        raise click.UsageError(f"--export {clean(str(exports[0]))}: several inputs would write it: export them one by one")
     if plan is None:
         return None
     where = Path(plan)

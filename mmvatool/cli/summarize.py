@@ -1,5 +1,6 @@
 """`mmvatool summarize`."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -7,7 +8,7 @@ import click
 from mmvatool.cli.batch import Batch, make_folder, place_plan
 from mmvatool.cli.console import Reporter, clean, clock
 from mmvatool.cli.inputs import Job, find_videos, plan_jobs
-from mmvatool.cli.options import Time, TimeRange, model_options, output_options, plan_option
+from mmvatool.cli.options import Time, TimeRange, model_options, output_options, plan_options
 from mmvatool.timeline import Segment
 
 if TYPE_CHECKING:
@@ -54,8 +55,8 @@ if TYPE_CHECKING:
 @click.option("--min-shot", type=Time(), default="1s", show_default=True, help="Shortest shot.")
 @click.option("--max-shot", type=Time(), default="15s", show_default=True, help="Longest shot, at least 4s.")
 @click.option("--plot", is_flag=True, help="Also write NAME.summary.png: the arousal curve with the kept parts shaded.")
-@plan_option
-@click.option("--dry-run", is_flag=True, help="Choose only: print the shots, write nothing but --plan.")
+@plan_options
+@click.option("--dry-run", is_flag=True, help="Choose only: print the shots, write nothing but --plan and --export.")
 @click.option("--overwrite", is_flag=True, help="Replace outputs that exist.  [default: an error]")
 @click.option("--skip-existing", is_flag=True, help="Leave out videos whose summary exists.")
 @model_options
@@ -74,6 +75,7 @@ def summarize(
     max_shot: float,
     plot: bool,
     plan: str | None,
+    exports: tuple[Path, ...],
     dry_run: bool,
     overwrite: bool,
     skip_existing: bool,
@@ -104,7 +106,7 @@ def summarize(
         raise click.UsageError("--overwrite and --skip-existing contradict each other: give one")
     files, missing = find_videos(inputs)
     jobs = plan_jobs([(file, file.with_name(f"{file.stem}.summary.mp4")) for file in files], output, several=len(inputs) > 1)
-    plan_to = place_plan(plan, jobs)
+    plan_to = place_plan(plan, exports, jobs)
     reporter = Reporter(0 if quiet else 2 if verbose else 1)
 
     from mmvatool.pipelines.summarize import modalities
@@ -133,6 +135,7 @@ def summarize(
                     settings=settings,
                     plot=plot,
                     plan=plan_to,
+                    exports=exports,
                     dry_run=dry_run,
                     overwrite=overwrite,
                     progress=progress,

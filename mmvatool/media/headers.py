@@ -67,11 +67,18 @@ def read(path: Path, wanted: str) -> Headers:
         raise MediaError(path, f"is not a media file ({ffmpeg.last_words(error.stderr)}): give {wanted}") from error
     container = re.search(r"^Input #0, (\S+), from '", output.stderr, re.MULTILINE)
     entries: list[Entry] = []
+    grouped, known = False, False
     for line in output.stderr.split("Output #0")[0].splitlines():
-        if match := _STREAM.match(line):
+        if line.startswith(("  Stream ", "  Program ")):
+            grouped = line.startswith("  Stream group")  # what belongs together, a time code and its picture, is indented below it
+        shown = line.removeprefix("  ") if grouped else line
+        if match := _STREAM.match(shown):
             entries.append((int(match[1]), match[2], match[3], match[4]))
-        elif entries and line.startswith("    "):
-            entries[-1] = (*entries[-1][:3], f"{entries[-1][3]}\n{line}")
+            known = True
+        elif shown.startswith("  Stream "):
+            known = False  # of data: what follows belongs to none of ours
+        elif known and shown.startswith("    "):
+            entries[-1] = (*entries[-1][:3], f"{entries[-1][3]}\n{shown}")
     origin = re.search(r"^  Duration: .*, start: (-?[\d.]+)", output.stderr, re.MULTILINE)
     length = re.search(r"^  Duration: (\d+):(\d\d):([\d.]+)", output.stderr, re.MULTILINE)
     return Headers(

@@ -78,7 +78,8 @@ class MediaInfo:
     `times_s` holds the time of every shown frame, float64 (N,), rising; `packet_count` also counts those that an edit
     list hides. `rate` is the nominal frame rate. `origin_s` is what the container's own clock shows at time 0.
     `keys_s` holds the times of the key frames; it is empty where the clock jumps, so that nothing can be sought by it. If
-    the clock `restarts` in the middle (recordings joined byte by byte), times stand for frames of several parts.
+    the clock `restarts` in the middle (recordings joined byte by byte), times stand for frames of several parts. `timecode` is what
+    the camera counted at the first frame.
     """
 
     path: Path
@@ -95,6 +96,7 @@ class MediaInfo:
     tags: dict[str, str]
     keys_s: np.ndarray = field(default_factory=lambda: np.empty(0))
     restarts: bool = False
+    timecode: str | None = None
 
     @property
     def start_s(self) -> float:
@@ -202,6 +204,7 @@ def _probe_video(path: Path, said: Headers) -> MediaInfo:
         tags=said.tags,
         keys_s=packets.keys_s - origin_s,
         restarts=packets.restarts,
+        timecode=headers.stream_tags(chosen).get("timecode") or said.tags.get("timecode"),
     )
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from mmvatool import plan as plans
 from mmvatool.errors import MediaError, OutputError, PlanError
+from mmvatool.export import check_export, export
 from mmvatool.files import workspace, write_file
 from mmvatool.kinds import is_own_output
 from mmvatool.media import headers, mix, slideshow, splice
@@ -164,15 +165,37 @@ def plan_file(given: Path | str, target: Path) -> Path:
     return Path(given) / f"{target.stem}{SUFFIX}" if Path(given).is_dir() else Path(given)
 
 
-def check_plan_file(path: Path, *, overwrite: bool) -> None:
-    """Refuse a file that a plan cannot be written to.
+def check_extras(plan_to: Path | str | None, exports: Sequence[Path | str], target: Path, *, overwrite: bool) -> None:
+    """Refuse files that a plan or an export cannot be written to.
 
     Raises:
-        OutputError: it exists (without `overwrite`), is not named .json, or its folder is not there or not writable.
+        OutputError: one exists (without `overwrite`), has another suffix than it should, or its folder is not there or not writable.
+        SettingsError: exports need what is not installed.
     """
-    if path.suffix.lower() != ".json":
-        raise OutputError(path, "a plan is JSON: name it .json")
-    check_free([path], overwrite=overwrite)
+    if plan_to is not None and plan_file(plan_to, target).suffix.lower() != ".json":
+        raise OutputError(plan_file(plan_to, target), "a plan is JSON: name it .json")
+    for path in exports:
+        check_export(Path(path))
+    check_free([*([] if plan_to is None else [plan_file(plan_to, target)]), *map(Path, exports)], overwrite=overwrite)
+
+
+def write_extras(
+    plan: Plan,
+    infos: Mapping[Path, MediaInfo],
+    plan_to: Path | str | None,
+    exports: Sequence[Path | str],
+    target: Path,
+    progress: Progress = no_progress,
+) -> None:
+    """Write a plan, and exports for editors, of a rendering to `target`; existing files are replaced.
+
+    Raises:
+        As `write_plan` and `export` do.
+    """
+    if plan_to is not None:
+        write_plan(plan, plan_file(plan_to, target), progress)
+    for path in exports:
+        export(plan, infos, Path(path))
 
 
 def write_plan(plan: Plan, path: Path, progress: Progress = no_progress) -> None:

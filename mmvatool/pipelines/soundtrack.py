@@ -26,7 +26,7 @@ from mmvatool.pipelines.index import index, no_music
 from mmvatool.pipelines.music import Ranked, of_files, of_library, rank, rank_endings, score_scenes
 from mmvatool.pipelines.outputs import check_writable
 from mmvatool.pipelines.progress import Progress, no_progress
-from mmvatool.pipelines.render import check_plan_file, plan_file, render_show, rendering_of, write_plan
+from mmvatool.pipelines.render import check_extras, render_show, rendering_of, write_extras
 from mmvatool.pipelines.slides import ORDERS, Show, Slide, look_at
 from mmvatool.plan import Plan
 from mmvatool.timeline import Clip, Cue, Segment, Timeline
@@ -167,6 +167,7 @@ def soundtrack(
     predictor: "Predictor | None" = None,
     settings: SoundtrackSettings | None = None,
     plan: Path | str | None = None,
+    exports: Sequence[Path | str] = (),
     dry_run: bool = False,
     overwrite: bool = False,
     progress: Progress = no_progress,
@@ -182,7 +183,8 @@ def soundtrack(
         predictor: a loaded model with towers for pictures and music; the bundled one by default.
         settings: how to choose and how to render.
         plan: a file, or a folder, for the plan that `render` renders.
-        dry_run: choose only; nothing but the plan is written.
+        exports: files for editors, each .otio, .edl or .fcpxml.
+        dry_run: choose only; nothing but the plan and the exports is written.
         overwrite: replace existing outputs; otherwise they are an error.
         progress: told how far each stage is.
 
@@ -206,8 +208,7 @@ def soundtrack(
     target = Path(output) if output is not None else default_output(given[0])
     if not dry_run:
         check_writable([target, target.with_suffix(".json")], given, overwrite=overwrite)
-    if plan is not None:
-        check_plan_file(plan_file(plan, target), overwrite=overwrite)
+    check_extras(plan, exports, target, overwrite=overwrite)
     if settings.beats:
         beats.check_installed()
     if predictor is None:
@@ -268,13 +269,11 @@ def soundtrack(
         rendering=rendering_of(settings),
     )
     infos = {info.path: info for info in (show.info, *(slide.info for slide in show.slides)) if info is not None}
-    if plan is not None and dry_run:
-        write_plan(planned, plan_file(plan, target), progress)
     if dry_run:
+        write_extras(planned, infos, plan, exports, target, progress)
         return made
     mixed, notes = render_show(planned.kind, timeline, infos, target, planned.rendering, progress)
-    if plan is not None:
-        write_plan(planned, plan_file(plan, target), progress)
+    write_extras(planned, infos, plan, exports, target, progress)
     made = replace(made, output=target, mixed=mixed, fallbacks=(*show.notes, *mixed.notes, *notes))
     write_file(target.with_suffix(".json"), (json.dumps(made.to_json(), indent=2) + "\n").encode())
     return made

@@ -5,6 +5,7 @@ a shot = mean arousal x length -> exact knapsack under the budget -> Timeline ->
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +19,7 @@ from mmvatool.media.probe import MediaInfo, probe
 from mmvatool.pipelines.curves import feel_frames, feel_sound
 from mmvatool.pipelines.outputs import check_writable
 from mmvatool.pipelines.progress import Progress, no_progress
-from mmvatool.pipelines.render import check_plan_file, plan_file, render_cut, write_plan
+from mmvatool.pipelines.render import check_extras, render_cut, write_extras
 from mmvatool.plan import Plan, Rendering
 from mmvatool.selection import Curve, ScoredShot, Settings, budget_s, choose
 from mmvatool.shots import LEAST_MAX_SHOT_S, Slots, shots, slots, uniform_shots
@@ -94,6 +95,7 @@ def summarize(
     settings: Settings | None = None,
     plot: bool = False,
     plan: Path | str | None = None,
+    exports: Sequence[Path | str] = (),
     dry_run: bool = False,
     overwrite: bool = False,
     progress: Progress = no_progress,
@@ -107,7 +109,8 @@ def summarize(
         settings: how to choose.
         plot: also write the arousal curve, with the kept parts shaded, as a PNG beside the output.
         plan: a file, or a folder, for the plan that `render` renders.
-        dry_run: choose only; nothing but the plan is written.
+        exports: files for editors, each .otio, .edl or .fcpxml.
+        dry_run: choose only; nothing but the plan and the exports is written.
         overwrite: replace existing outputs; otherwise they are an error.
         progress: told how far each stage is.
 
@@ -124,8 +127,7 @@ def summarize(
     target = Path(output) if output is not None else default_output(path)
     if not dry_run:
         check_writable(outputs(target, plot=plot), [path], overwrite=overwrite)
-    if plan is not None:
-        check_plan_file(plan_file(plan, target), overwrite=overwrite)
+    check_extras(plan, exports, target, overwrite=overwrite)
     if predictor is None:
         from trainer import Predictor
 
@@ -153,8 +155,7 @@ def summarize(
         notes += render_cut(made.timeline, info, target, made.rendering, progress)
         summary = replace(summary, output=target)
     summary = replace(summary, fallbacks=tuple(notes))
-    if plan is not None:
-        write_plan(made, plan_file(plan, target), progress)
+    write_extras(made, {path: info}, plan, exports, target, progress)
     if not dry_run:
         write_file(target.with_suffix(".json"), (json.dumps(summary.to_json(), indent=2) + "\n").encode())
         if plot:

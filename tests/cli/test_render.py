@@ -75,3 +75,25 @@ def test_a_plan_that_exists_is_kept(mmvatool, clip: Path):
     assert code == 1
     assert "p.json: already exists: use --overwrite" in err
     assert names(clip.parent) == {"clip.mp4", "p.json"}
+
+
+def test_exports_are_written_with_a_dry_run_and_without(mmvatool, clip: Path):
+    exports = ("--export", "cut.otio", "--export", "cut.edl", "--export", "cut.fcpxml")
+    assert mmvatool("summarize", clip.name, "--dry-run", "-q", *exports)[0] == 0
+    assert names(clip.parent) == {"clip.mp4", "cut.otio", "cut.edl", "cut.fcpxml"}
+    code, _, err = mmvatool("summarize", clip.name, *exports)
+    assert code == 1
+    assert "cut.otio: already exists" in err
+    assert mmvatool("summarize", clip.name, "--overwrite", "-q", *exports)[0] == 0
+    assert names(clip.parent) == {"clip.mp4", "clip.summary.mp4", "clip.summary.json", "cut.otio", "cut.edl", "cut.fcpxml"}
+
+
+def test_exports_that_cannot_be(mmvatool, clip: Path):
+    code, _, err = mmvatool("summarize", clip.name, "--export", "cut.aaf")
+    assert code == 1
+    assert "cut.aaf: is not known as an editor's format" in err
+    shutil.copy(clip, clip.with_name("b.mp4"))
+    code, _, err = mmvatool("summarize", "clip.mp4", "b.mp4", "--export", "cut.edl")
+    assert code == 2
+    assert "several inputs would write it" in err
+    assert names(clip.parent) == {"clip.mp4", "b.mp4"}
