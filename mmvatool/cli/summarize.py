@@ -55,6 +55,7 @@ if TYPE_CHECKING:
 @click.option("--min-shot", type=Time(), default="1s", show_default=True, help="Shortest shot.")
 @click.option("--max-shot", type=Time(), default="15s", show_default=True, help="Longest shot, at least 4s.")
 @click.option("--plot", is_flag=True, help="Also write NAME.summary.png: the arousal curve with the kept parts shaded.")
+@click.option("--chapters", is_flag=True, help="Make a chapter for each kept stretch.  [default: the source's chapters, moved]")
 @plan_options
 @click.option("--dry-run", is_flag=True, help="Choose only: print the shots, write nothing but --plan and --export.")
 @click.option("--overwrite", is_flag=True, help="Replace outputs that exist.  [default: an error]")
@@ -76,6 +77,7 @@ def summarize(
     plot: bool,
     plan: str | None,
     exports: tuple[Path, ...],
+    chapters: bool,
     dry_run: bool,
     overwrite: bool,
     skip_existing: bool,
@@ -136,6 +138,7 @@ def summarize(
                     plot=plot,
                     plan=plan_to,
                     exports=exports,
+                    chapters=chapters,
                     dry_run=dry_run,
                     overwrite=overwrite,
                     progress=progress,

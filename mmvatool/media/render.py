@@ -14,7 +14,7 @@ import numpy as np
 
 from mmvatool.errors import MediaError
 from mmvatool.files import workspace
-from mmvatool.media import audio, ffmpeg
+from mmvatool.media import audio, captions, ffmpeg
 from mmvatool.media.encode import CONTAINERS, Container, check, encoder_failed, name_it, picture_params, write_frames
 from mmvatool.media.frames import steady_frames
 from mmvatool.media.probe import MediaInfo
@@ -25,14 +25,17 @@ FADE_S = 0.010
 LONGEST_TAG_BYTES = 16_384
 
 
-def render(timeline: Timeline, info: MediaInfo, target: Path, on_frame: Callable[[int], None] = lambda _: None) -> list[str]:
-    """Render a timeline to a file.
+def render(
+    timeline: Timeline, info: MediaInfo, target: Path, on_frame: Callable[[int], None] = lambda _: None, *, chapters: bool = False
+) -> list[str]:
+    """Render a timeline to a file. Chapters and subtitles of the source come along, moved.
 
     Args:
         timeline: segments of the video that `info` describes, their bounds on frames.
         info: the probed source.
         target: where to; its suffix (a key of CONTAINERS) chooses the container. An existing file is replaced.
         on_frame: called with the number of frames written so far.
+        chapters: make one for each segment instead of taking those of the source.
 
     Returns:
         What had to be done otherwise than as the source does it, a sentence each.
@@ -55,7 +58,9 @@ def render(timeline: Timeline, info: MediaInfo, target: Path, on_frame: Callable
                 notes.append("its sound cannot be decoded: rendered without sound")
         _write_video(timeline, info, counts, container, picture, sound, on_frame)
         check(picture, target, sum(counts), (info.video.width, info.video.height), with_sound=sound is not None)
-        name_it(picture, target)
+        shown_s = [float(int(frames) / info.rate) for frames in np.concatenate([[0], np.cumsum(counts)])]
+        come = captions.take(info, list(zip(timeline.segments, shown_s, strict=False)), own_chapters=chapters, notes=notes)
+        name_it(captions.lay(come, picture, folder / f"laid{picture.suffix}", notes), target)
     return notes
 
 

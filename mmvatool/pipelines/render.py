@@ -94,7 +94,7 @@ def render_cut(timeline: Timeline, info: MediaInfo, target: Path, rendering: Ren
     whole = Timeline.of(info.path, timeline.segments)
     total = sum(round(segment.length_s * info.rate) for segment in whole.segments)
     with progress("rendering", total) as rendered:
-        return media_render.render(whole, info, target, rendered)
+        return media_render.render(whole, info, target, rendered, chapters=rendering.chapters)
 
 
 def render_show(

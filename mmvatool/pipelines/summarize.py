@@ -96,6 +96,7 @@ def summarize(
     plot: bool = False,
     plan: Path | str | None = None,
     exports: Sequence[Path | str] = (),
+    chapters: bool = False,
     dry_run: bool = False,
     overwrite: bool = False,
     progress: Progress = no_progress,
@@ -110,6 +111,7 @@ def summarize(
         plot: also write the arousal curve, with the kept parts shaded, as a PNG beside the output.
         plan: a file, or a folder, for the plan that `render` renders.
         exports: files for editors, each .otio, .edl or .fcpxml.
+        chapters: make one for each kept stretch instead of taking those of the source.
         dry_run: choose only; nothing but the plan and the exports is written.
         overwrite: replace existing outputs; otherwise they are an error.
         progress: told how far each stage is.
@@ -150,7 +152,7 @@ def summarize(
             "its clock restarts in the middle (joined recordings?), so that times are ambiguous: summarize the parts, or join them anew"
         )
     notes += [note for note in (frames.fallback, f"{frames.damaged} frames are damaged" if frames.damaged else None) if note]
-    made = Plan("cut", summary.timeline, summary.felt, rendering=Rendering())
+    made = Plan("cut", summary.timeline, summary.felt, rendering=Rendering(chapters=chapters))
     if not dry_run:
         notes += render_cut(made.timeline, info, target, made.rendering, progress)
         summary = replace(summary, output=target)

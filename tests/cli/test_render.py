@@ -97,3 +97,14 @@ def test_exports_that_cannot_be(mmvatool, clip: Path):
     assert code == 2
     assert "several inputs would write it" in err
     assert names(clip.parent) == {"clip.mp4", "b.mp4"}
+
+
+def test_chapters_stay_in_the_plan(mmvatool, clip: Path):
+    from mmvatool.media import headers
+
+    assert mmvatool("summarize", clip.name, "--chapters", "--plan", "p.json", "-q")[0] == 0
+    assert mmvatool("render", "p.json", "-q")[0] == 0
+    for name in ("clip.summary.mp4", "p.summary.mp4"):
+        ((start_s, end_s, tags),) = headers.read(clip.with_name(name), "").chapters
+        assert (start_s, tags["title"].count("0:0")) == (0, 2)
+        assert end_s == pytest.approx(0.6, abs=0.01)
