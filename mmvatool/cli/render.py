@@ -8,7 +8,7 @@ import click
 from mmvatool.cli.batch import Batch, make_folder
 from mmvatool.cli.console import Reporter, clock
 from mmvatool.cli.inputs import Job
-from mmvatool.cli.options import output_options
+from mmvatool.cli.options import export_option, output_options
 
 if TYPE_CHECKING:
     from mmvatool.pipelines.progress import Progress
@@ -25,10 +25,21 @@ if TYPE_CHECKING:
     help="Where to write. A folder if it ends in / or exists as one; else a file, whose suffix chooses the container "
     "(.mp4 .m4v .mov .mkv .webm).  [default: NAME.summary.mp4 or NAME.soundtrack.mp4 beside NAME.json]",
 )
+@export_option
 @click.option("--force", is_flag=True, help="Render though a video, picture or track is not the one that the plan was made from.")
 @click.option("--overwrite", is_flag=True, help="Replace an output that exists.  [default: an error]")
 @output_options
-def render(plan: Path, output: str | None, force: bool, overwrite: bool, as_json: bool, quiet: bool, verbose: bool, debug: bool) -> int:
+def render(
+    plan: Path,
+    output: str | None,
+    exports: tuple[Path, ...],
+    force: bool,
+    overwrite: bool,
+    as_json: bool,
+    quiet: bool,
+    verbose: bool,
+    debug: bool,
+) -> int:
     """Render a plan that `summarize --plan` or `soundtrack --plan` wrote.
 
     A plan is JSON, to be looked at and changed by hand: move a boundary, take a clip out, choose another moment of the track. Bounds
@@ -53,7 +64,7 @@ def render(plan: Path, output: str | None, force: bool, overwrite: bool, as_json
         if output is not None and (output.endswith(("/", "\\")) or job.target.is_dir()):
             target = Path(output) / default_output(plan, plans.read(plan)).name
             make_folder(target, output)
-        return render_plan(job.input, target, force=force, overwrite=overwrite, progress=progress)
+        return render_plan(job.input, target, exports=exports, force=force, overwrite=overwrite, progress=progress)
 
     batch.run([Job(plan, Path(output or "."))], work, lambda rendered, seconds: _tell(rendered, reporter, seconds))
     if as_json:

@@ -52,13 +52,20 @@ class Rendered:
 
 
 def render(
-    path: Path | str, output: Path | str | None = None, *, force: bool = False, overwrite: bool = False, progress: Progress = no_progress
+    path: Path | str,
+    output: Path | str | None = None,
+    *,
+    exports: Sequence[Path | str] = (),
+    force: bool = False,
+    overwrite: bool = False,
+    progress: Progress = no_progress,
 ) -> Rendered:
     """Render a plan that `summarize` or `soundtrack` wrote, as it is or as a person changed it.
 
     Args:
         path: the plan.
         output: where to; `default_output` says where by default.
+        exports: files for editors, each .otio, .edl or .fcpxml.
         force: render though files are not those that the plan was made from.
         overwrite: replace an existing output; otherwise it is an error.
         progress: told how far each stage is.
@@ -76,6 +83,7 @@ def render(
     plan = plans.read(path)
     target = Path(output) if output is not None else default_output(path, plan)
     check_writable([target], [path, *plan.paths], overwrite=overwrite)
+    check_extras(None, exports, target, overwrite=overwrite)
     changed = _changed(plan, path, progress)
     if changed and not force:
         raise PlanError(path, f"{changed[0]}: make the plan again, or render it all the same with --force")
@@ -86,6 +94,7 @@ def render(
     else:
         mixed, notes = render_show(plan.kind, plan.timeline, infos, target, plan.rendering, progress)
         notes = [*mixed.notes, *notes]
+    write_extras(plan, infos, None, exports, target)
     return Rendered(path, target, plan, mixed, (*changed, *notes))
 
 

@@ -23,10 +23,10 @@ def test_a_plan_is_all_that_a_dry_run_writes(plan: Path):
 
 
 def test_a_plan_is_rendered(mmvatool, plan: Path):
-    code, out, err = mmvatool("render", plan.name)
+    code, out, err = mmvatool("render", plan.name, "--export", "cut.edl")
     assert (code, out) == (0, "")
     assert err.startswith("clip.plan.json: 0.6 s -> clip.summary.mp4 in ")
-    assert names(plan.parent) == {"clip.mp4", "clip.plan.json", "clip.summary.mp4"}
+    assert names(plan.parent) == {"clip.mp4", "clip.plan.json", "clip.summary.mp4", "cut.edl"}
 
 
 def test_o_and_json(mmvatool, plan: Path):
