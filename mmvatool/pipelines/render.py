@@ -89,12 +89,12 @@ def render(
         raise PlanError(path, f"{changed[0]}: make the plan again, or render it all the same with --force")
     infos = videos_of(plan)
     plan = plans.fitted(plan, path, infos, _lengths_s(plan))
+    write_extras(plan, infos, None, exports, target)
     if plan.kind == "cut":
         mixed, notes = None, render_cut(plan.timeline, infos[plan.timeline.clips[0].path], target, plan.rendering, progress)
     else:
         mixed, notes = render_show(plan.kind, plan.timeline, infos, target, plan.rendering, progress)
         notes = [*mixed.notes, *notes]
-    write_extras(plan, infos, None, exports, target)
     return Rendered(path, target, plan, mixed, (*changed, *notes))
 
 
@@ -201,10 +201,10 @@ def write_extras(
     Raises:
         As `write_plan` and `export` do.
     """
-    if plan_to is not None:
-        write_plan(plan, plan_file(plan_to, target), progress)
     for path in exports:
         export(plan, infos, Path(path))
+    if plan_to is not None:
+        write_plan(plan, plan_file(plan_to, target), progress)
 
 
 def write_plan(plan: Plan, path: Path, progress: Progress = no_progress) -> None:

@@ -269,11 +269,10 @@ def soundtrack(
         rendering=rendering_of(settings),
     )
     infos = {info.path: info for info in (show.info, *(slide.info for slide in show.slides)) if info is not None}
+    write_extras(planned, infos, plan, exports, target, progress)
     if dry_run:
-        write_extras(planned, infos, plan, exports, target, progress)
         return made
     mixed, notes = render_show(planned.kind, timeline, infos, target, planned.rendering, progress)
-    write_extras(planned, infos, plan, exports, target, progress)
     made = replace(made, output=target, mixed=mixed, fallbacks=(*show.notes, *mixed.notes, *notes))
     write_file(target.with_suffix(".json"), (json.dumps(made.to_json(), indent=2) + "\n").encode())
     return made

@@ -153,11 +153,11 @@ def summarize(
         )
     notes += [note for note in (frames.fallback, f"{frames.damaged} frames are damaged" if frames.damaged else None) if note]
     made = Plan("cut", summary.timeline, summary.felt, rendering=Rendering(chapters=chapters))
+    write_extras(made, {path: info}, plan, exports, target, progress)
     if not dry_run:
         notes += render_cut(made.timeline, info, target, made.rendering, progress)
         summary = replace(summary, output=target)
     summary = replace(summary, fallbacks=tuple(notes))
-    write_extras(made, {path: info}, plan, exports, target, progress)
     if not dry_run:
         write_file(target.with_suffix(".json"), (json.dumps(summary.to_json(), indent=2) + "\n").encode())
         if plot:

@@ -2,9 +2,12 @@
 
 import json
 import shutil
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
+
+from tests import media
 
 
 @pytest.fixture
@@ -97,6 +100,14 @@ def test_exports_that_cannot_be(mmvatool, clip: Path):
     assert code == 2
     assert "several inputs would write it" in err
     assert names(clip.parent) == {"clip.mp4", "b.mp4"}
+
+
+def test_an_export_that_cannot_say_it_stops_before_the_rendering(mmvatool, folder: Path):
+    media.draw_scenes(folder / "slow.mp4", [("wall", 3)], (64, 36), Fraction(10))
+    code, _, err = mmvatool("summarize", "slow.mp4", "--ratio", "0.5", "--export", "cut.edl")
+    assert code == 1
+    assert "cut.edl: an EDL cannot say 10 frames a second" in err
+    assert names(folder) == {"slow.mp4"}
 
 
 def test_chapters_stay_in_the_plan(mmvatool, clip: Path):
