@@ -7,6 +7,7 @@ MmvatoolError
 ├── OutputError      a target that exists or cannot be written
 ├── LibraryError     an index of music that cannot be used
 ├── QueryError       a search that cannot be made
+├── EngineError      where the work should be done, and cannot
 └── RenderError      a rendering that failed or did not pass its check
 """
 
@@ -48,6 +49,10 @@ class RenderError(FileError):
 
 class LibraryError(FileError):
     """An index of music that cannot be used."""
+
+
+class EngineError(MmvatoolError):
+    """Where the work should be done, and cannot."""
 
 
 class QueryError(MmvatoolError):

@@ -4,6 +4,7 @@ Times are in seconds from the start of the container, as ffmpeg and every player
 packets, never from frame / rate: phones record with a variable rate, and headers of truncated files lie.
 """
 
+import hashlib
 import re
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -78,7 +79,8 @@ class MediaInfo:
     `times_s` holds the time of every shown frame, float64 (N,), rising; `packet_count` also counts those that an edit
     list hides. `rate` is the nominal frame rate. `origin_s` is what the container's own clock shows at time 0.
     `keys_s` holds the times of the key frames; it is empty where the clock jumps, so that nothing can be sought by it. If
-    the clock `restarts` in the middle (recordings joined byte by byte), times stand for frames of several parts.
+    the clock `restarts` in the middle (recordings joined byte by byte), times stand for frames of several parts. `digest` changes
+    with the packets of the video stream: it is made of their times, sizes and checksums, which are read for the times anyway.
     """
 
     path: Path
@@ -95,6 +97,7 @@ class MediaInfo:
     tags: dict[str, str]
     keys_s: np.ndarray = field(default_factory=lambda: np.empty(0))
     restarts: bool = False
+    digest: str = ""
 
     @property
     def start_s(self) -> float:
@@ -202,7 +205,19 @@ def _probe_video(path: Path, said: Headers) -> MediaInfo:
         tags=said.tags,
         keys_s=packets.keys_s - origin_s,
         restarts=packets.restarts,
+        digest=packets.digest,
     )
+
+
+def sound_digest(info: MediaInfo) -> str:
+    """What changes with the packets of a video's sound, as `MediaInfo.digest` does with those of its picture. The file is read, nothing decoded.
+
+    Raises:
+        MediaError: its packets cannot be read.
+    """
+    assert info.audio is not None
+    node = ffmpeg.source(info.path).output("pipe:", map=f"0:{info.audio.index}", c="copy", format="framecrc")
+    return _digest(ffmpeg.run(node, info.path).stdout)
 
 
 def _video_stream(path: Path, entry: Entry, pixel_aspect: Fraction) -> VideoStream:
@@ -267,6 +282,7 @@ class _Packets:
     pixel_aspect: Fraction
     keys_s: np.ndarray
     restarts: bool
+    digest: str
 
     @property
     def times_s(self) -> np.ndarray:
@@ -277,7 +293,8 @@ def _packets(path: Path, index: int) -> _Packets:
     """Read the times and flags of every packet without decoding: ffmpeg's framecrc muxer prints them."""
     # +genpts: MPEG program streams give times to some frames only.
     node = ffmpeg.source(path, fflags="+genpts").output("pipe:", map=f"0:{index}", c="copy", format="framecrc")
-    text = ffmpeg.run(node, path).stdout.decode()
+    said = ffmpeg.run(node, path).stdout
+    text = said.decode()
     tick, aspect = Fraction(1), Fraction(1)
     rows: list[tuple[int, int, int]] = []
     key_time, open_gop = NO_TIME, False
@@ -304,7 +321,14 @@ def _packets(path: Path, index: int) -> _Packets:
     if not shown.any():
         raise MediaError(path, "holds no video frame: it may be truncated, copy or export it again")
     keys = table[:0, 0] if jumps else table[(table[:, 2] & KEY_FLAG) != 0, 0]
-    return _Packets(table[:, 0], tick, table[:, 1] * float(tick), shown, open_gop, aspect, keys * float(tick), stuck > STUCK_PACKETS)
+    return _Packets(
+        table[:, 0], tick, table[:, 1] * float(tick), shown, open_gop, aspect, keys * float(tick), stuck > STUCK_PACKETS, _digest(said)
+    )
+
+
+def _digest(packets: bytes) -> str:
+    """Of the framecrc muxer's lines: the time, size and checksum of each packet."""
+    return hashlib.blake2b(packets, digest_size=16).hexdigest()
 
 
 def _rate(packets: _Packets, stated: Fraction | None) -> tuple[Fraction, bool]:

@@ -6,6 +6,7 @@ a shot = mean arousal x length -> exact knapsack under the budget -> Timeline ->
 
 import json
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ from mmvatool.files import write_file
 from mmvatool.media import render
 from mmvatool.media.frames import Frames
 from mmvatool.media.probe import MediaInfo, probe
-from mmvatool.pipelines.curves import feel_frames, feel_sound
+from mmvatool.pipelines.analysis import Analysis
 from mmvatool.pipelines.outputs import check_writable
 from mmvatool.pipelines.progress import Progress, no_progress
 from mmvatool.selection import Curve, ScoredShot, Settings, budget_s, choose
@@ -84,6 +85,7 @@ def summarize(
     plot: bool = False,
     dry_run: bool = False,
     overwrite: bool = False,
+    cache: bool = False,
     progress: Progress = no_progress,
 ) -> Summary:
     """Summarize a video: the shots of the highest arousal that fit the budget, as a finished video.
@@ -96,6 +98,7 @@ def summarize(
         plot: also write the arousal curve, with the kept parts shaded, as a PNG beside the output.
         dry_run: choose only; nothing is written.
         overwrite: replace existing outputs; otherwise they are an error.
+        cache: keep what is felt of the video in the user's cache folder, or use what was kept there (docs/formats.md).
         progress: told how far each stage is.
 
     Returns:
@@ -117,8 +120,10 @@ def summarize(
         predictor = Predictor.load(modalities=modalities(settings))
     info = probe(path)
     grid = slots(info.start_s, info.end_s)
-    frames = Frames(info)
-    curve, embeddings, notes = _feel(info, grid, frames, predictor, settings, progress)
+    analysis = Analysis(info, grid.centres_s, predictor, settings, keep=cache, progress=progress)
+    curve, notes = _feel(info, grid, analysis, settings)
+    found = _find_shots(info, grid, analysis, settings)
+    analysis.keep()
     summary = Summary(
         input=path,
         output=None,
@@ -126,13 +131,13 @@ def summarize(
         settings=settings,
         info=info,
         curve=curve,
-        shots=choose(_find_shots(info, grid, frames, embeddings, settings), curve, info, settings),
+        shots=choose(found, curve, info, settings),
     )
     if info.restarts:
         notes.append(
             "its clock restarts in the middle (joined recordings?), so that times are ambiguous: summarize the parts, or join them anew"
         )
-    notes += [note for note in (frames.fallback, f"{frames.damaged} frames are damaged" if frames.damaged else None) if note]
+    notes += analysis.notes
     if not dry_run:
         total = sum(round(segment.length_s * info.rate) for segment in summary.timeline.segments)
         with progress("rendering", total) as rendered:
@@ -166,26 +171,22 @@ def outputs(target: Path, *, plot: bool) -> list[Path]:
     return [target, target.with_suffix(".json"), *([target.with_suffix(".png")] if plot else [])]
 
 
-def _feel(
-    info: MediaInfo, grid: Slots, frames: Frames, predictor: "Predictor", settings: Settings, progress: Progress
-) -> tuple[Curve, np.ndarray, list[str]]:
-    """The curve over the slots, the embeddings (N, 512) of their frames, and notes."""
+def _feel(info: MediaInfo, grid: Slots, analysis: Analysis, settings: Settings) -> tuple[Curve, list[str]]:
+    """The curve over the slots, and notes."""
     notes: list[str] = []
     by = settings.by
     if by == "both" and info.audio is None:
         notes.append("no sound: scored by its pictures alone")
         by = "image"
-    seen, embeddings = np.empty((len(grid), 2), np.float32), np.zeros((len(grid), 512), np.float32)
-    if by != "music" or settings.shots == "auto":
-        seen, embeddings = feel_frames(info, grid.centres_s, frames, predictor, progress)
-    if by == "image":
-        return Curve(grid.centres_s, seen), embeddings, notes
-    heard = feel_sound(info, grid.centres_s, predictor, progress=progress)
     if by == "music":
-        return Curve(grid.centres_s, heard), embeddings, notes
+        return Curve(grid.centres_s, analysis.sound), notes
+    seen, _ = analysis.pictures
+    if by == "image":
+        return Curve(grid.centres_s, seen), notes
+    heard = analysis.sound
     both = (seen + heard) / 2
     both[:, 1] = (_ranks(seen[:, 1]) + _ranks(heard[:, 1])) / 2
-    return Curve(grid.centres_s, both), embeddings, notes
+    return Curve(grid.centres_s, both), notes
 
 
 def _ranks(values: np.ndarray) -> np.ndarray:
@@ -197,12 +198,13 @@ def _ranks(values: np.ndarray) -> np.ndarray:
     return ((rankdata(values) - 1) / (len(values) - 1)).astype(np.float32)
 
 
-def _find_shots(info: MediaInfo, grid: Slots, frames: Frames, embeddings: np.ndarray, settings: Settings) -> list[Segment]:
+def _find_shots(info: MediaInfo, grid: Slots, analysis: Analysis, settings: Settings) -> list[Segment]:
     if settings.shots == "uniform":
         return uniform_shots(grid, info.times_s)
+    _, embeddings = analysis.pictures
     sampled = info.frame_at(grid.centres_s)
 
-    def refine(change: int) -> float:
+    def find(change: int, frames: Frames) -> float:
         """The frame of the largest change between two samples; midway where nothing changes."""
         between = np.arange(sampled[change - 1], sampled[change] + 1)
         if len(between) < 2:
@@ -211,6 +213,9 @@ def _find_shots(info: MediaInfo, grid: Slots, frames: Frames, embeddings: np.nda
         steps = np.abs(np.diff(small, axis=0)).mean((1, 2, 3))
         largest = int(steps.argmax()) if steps.max() > 0 else len(steps) // 2
         return float(info.times_s[between[largest + 1]])
+
+    def refine(change: int) -> float:
+        return analysis.cut(change, partial(find, change))
 
     # A shot over the budget could never be kept: it is over the maximum, too.
     longest_s = min(settings.max_shot_s, max(budget_s(info, settings), LEAST_MAX_SHOT_S, 2 * settings.min_shot_s))
