@@ -121,7 +121,7 @@ def summarize(
     for absent in missing:
         batch.failed(absent, absent.path)
     if todo:
-        work = Work["Summary"](
+        work: Work[Summary] = Work(
             partial(_load, model, device, precision, batch_size, modalities(settings)),
             partial(summarize_video, settings=settings, plot=plot, dry_run=dry_run, cache=cache),
             overwrite,
