@@ -19,6 +19,7 @@ from mmvatool.pipelines import index as pipeline
 from mmvatool.pipelines.curves import music_curve
 from mmvatool.pipelines.hear import Heard
 from mmvatool.pipelines.index import index, model_key, real_path, walk
+from tests.media import run_ffmpeg
 from tests.models import save_random
 from tests.trainer.synthetic import sound, write_wav
 from trainer import CheckpointError, Predictor
@@ -101,6 +102,22 @@ class TestWhatIsHeard:
             np.testing.assert_allclose(tracks[Path(name).name][1], expected.mean(0), atol=1e-5)
         assert len(expected) == 2
 
+    def test_tags_loudness_and_tempo_are_kept(self, music, library, model):
+        beats = np.tile(np.concatenate([np.sin(np.arange(1200) / 4), np.zeros(13_200)]), 20).astype(np.float32)  # 100 a minute
+        write_wav(music / "beats.wav", beats / 2)
+        tags = ("-metadata", "title=A title", "-metadata", "artist=An artist", "-metadata", "LICENSE=CC BY 4.0")
+        run_ffmpeg("-i", music / "beats.wav", *tags, music / "beats.ogg")
+        write_wav(music / "silence.wav", np.zeros(48_000, np.float32))
+        index(music, library, model)
+        tracks = {track.path.name: track for track in library.tracks_below(real_path(music), model_key(model))}
+        beaten = tracks["beats.ogg"]
+        assert (beaten.title, beaten.artist, beaten.licence) == ("A title", "An artist", "CC BY 4.0")
+        assert beaten.tempo_bpm == pytest.approx(100, rel=0.01)
+        assert beaten.loudness_lufs == pytest.approx(tracks["beats.wav"].loudness_lufs, abs=0.5)
+        assert -30 < beaten.loudness_lufs < -10
+        silent = tracks["silence.wav"]
+        assert (silent.loudness_lufs, silent.tempo_bpm, silent.title) == (None, None, None)
+
     def test_a_second_run_opens_nothing(self, music, library, model, decoded, hashed):
         index(music, library, model)
         decoded.clear()
@@ -117,6 +134,7 @@ class TestWhatIsHeard:
         assert decoded == []
         after = found(library, music, model)
         assert after["z.wav"] == before["a.wav"]
+        assert library._file.sql.execute("SELECT count(*) FROM contents").fetchone() == (3,)  # its row, not another like it
         assert set(after) == {"z.wav", "b.wav", "c.wav"}
 
     def test_a_copy_and_a_touched_file_are_not_heard_again(self, music, library, model, decoded, hashed):
@@ -334,7 +352,7 @@ class TestProcesses:
         arguments = [str(many), str(tmp_path / "index.db"), str(checkpoint)]
         root = Path(__file__).parents[1]
         return lambda slow: subprocess.Popen(
-            [sys.executable, "-c", RUN, *arguments, str(slow)], cwd=root, stderr=subprocess.PIPE, text=True
+            [sys.executable, "-c", RUN, *arguments, str(slow)], cwd=root, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
 
     def test_a_run_that_is_killed_is_gone_on_with(self, many, start, library, model, decoded):
@@ -352,16 +370,33 @@ class TestProcesses:
         assert len(decoded) == 12 - kept
         assert len(found(library, many, model)) == 12
 
-    def test_two_runs_at_once(self, many, start, library, model, decoded):
-        other = start(0.05)
-        until = time.monotonic() + 60
-        while not found(library, many, model):
-            assert other.poll() is None, other.communicate()
-            assert time.monotonic() < until
-            time.sleep(0.01)
-        _, errors = numbers(many, library, model)
-        assert (errors, other.communicate(timeout=120)[1], other.returncode) == ([], "", 0)
-        decoded.clear()
+    def test_two_runs_at_once_share_the_hearing(self, many, start, library, model, decoded):
+        running = [start(0.2), start(0.2)]
+        ended = [process.communicate(timeout=120) for process in running]
+        assert [(process.returncode, err) for process, (_, err) in zip(running, ended, strict=True)] == [(0, "")] * 2
+        heard = [out.split() for out, _ in ended]
+        assert sorted(heard[0] + heard[1]) == sorted(f"{number}.wav" for number in range(12))  # each once, by one of them
         assert numbers(many, library, model) == ({"unchanged": 12}, [])
         assert decoded == []
         assert library._file.sql.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        assert library._file.sql.execute("SELECT count(*) FROM contents").fetchone() == (12,)
+
+    def test_what_a_killed_run_was_hearing_is_heard_by_one_that_waits(self, many, start, library, model):
+        killed = start(600)
+        assert killed.stdout.readline()
+        other = start(0)
+        until = time.monotonic() + 60
+        while len(found(library, many, model)) < 9:  # all but what the first has in work
+            assert other.poll() is None, other.communicate()
+            assert time.monotonic() < until
+            time.sleep(0.02)
+        killed.send_signal(signal.SIGKILL)
+        killed.communicate(timeout=60)
+        assert other.communicate(timeout=60)[1] == ""
+        assert len(found(library, many, model)) == 12
+
+
+def test_a_run_that_is_halted_is_not_waited_for_without_end(music, library, model, monkeypatch, tmp_path):
+    monkeypatch.setattr(pipeline, "PATIENCE_S", 0.3)
+    monkeypatch.setattr(pipeline.Claims, "take", lambda claims, name: False)
+    assert numbers(music, library, model) == ({"added": 3, "felt": 3}, [])

@@ -22,6 +22,7 @@ BREATH_S = 1.0
 LOST_S = 0.5
 ORIGINAL_FADE_S = 0.010
 MOST_ORIGINAL_GAIN_DB = 12.0  # more would raise the hiss of a quiet room to the loudness of speech
+NOTED_LU = 0.5  # what is missing of the loudness asked for, to be told
 DUCK_DB = -12.0
 STEP_S = 0.050  # in which the level of the original is looked at
 SOUNDING_DBFS = -45.0
@@ -83,7 +84,7 @@ def write_sound(
             encoded.replace(target)
         except OSError as error:
             raise OutputError(target, f"cannot be written ({error.strerror}): choose another place with -o") from error
-    if got_lufs is not None and got_lufs < lufs - master.LOUDNESS_TOLERANCE_LU:
+    if got_lufs is not None and got_lufs < lufs - NOTED_LU:
         notes.append(f"its loudness is {got_lufs:.1f} LUFS, not {lufs:.1f}: more would crush its peaks")
     on_progress(1.0)
     return Mixed(got_lufs, peak, tuple(notes))

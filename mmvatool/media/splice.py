@@ -94,7 +94,7 @@ def _copied(info: MediaInfo, suffix: str) -> dict[str, Any]:
         options["movflags"] = "+faststart"
         if info.video.codec == "hevc":
             options["tag:v"] = "hvc1"  # Apple's players pass over hev1
-    return options | _format(suffix)
+    return options | ({"format": "mp4"} if suffix == ".m4v" else {})
 
 
 def _encoded(info: MediaInfo, suffix: str) -> dict[str, Any]:
@@ -103,11 +103,7 @@ def _encoded(info: MediaInfo, suffix: str) -> dict[str, Any]:
     odd = info.video.width % 2 or info.video.height % 2
     # enc_time_base: else frames of a variable rate are moved to the nominal one.
     timing = {"fps_mode": "passthrough", "enc_time_base": "demux"}
-    return {"c:v": container.video_codec, "preset": PRESET, "pix_fmt": "yuv444p" if odd else "yuv420p"} | timing | params | _format(suffix)
-
-
-def _format(suffix: str) -> dict[str, Any]:
-    return {"format": "mp4"} if suffix == ".m4v" else {}
+    return {"c:v": container.video_codec, "preset": PRESET, "pix_fmt": "yuv444p" if odd else "yuv420p"} | timing | params
 
 
 def _mux(info: MediaInfo, sound: Path, result: Path, subtitles: list[str], options: dict[str, Any]) -> None:
