@@ -15,7 +15,6 @@ UNIFORM_FRAMES = 60  # two seconds at TVSum's usual rate
 RANK_STEP = 15  # frames from score to score where ranks are compared frame by frame
 SEEDS = range(100)
 _SINE_FRAMES = 300
-_BLOCK = 1 << 22  # numbers of pairs of places compared at once
 
 
 @dataclass(frozen=True)
@@ -41,6 +40,11 @@ class Annotation:
     def mean(self) -> np.ndarray:
         """The mean of the users' scores (frames,)."""
         return self.scores.mean(0)
+
+    @property
+    def rated(self) -> np.ndarray:
+        """Each user's score of each 2-second shot (U, S)."""
+        return self.scores[:, self.starts]
 
     @property
     def pieces(self) -> np.ndarray:
@@ -83,12 +87,11 @@ def summaries(scores: np.ndarray, pieces: np.ndarray) -> np.ndarray:
 
 
 def evenly_spaced(pieces: np.ndarray, frames: int) -> np.ndarray:
-    """The summary bool (S,) of the pieces at the middles of k equal parts of the video, with the greatest k that fits."""
+    """The summary bool (S,) of k pieces at even distances in their sequence, with the greatest k that fits."""
     lengths = np.diff(pieces)[:, 0]
     for count in range(len(pieces), 0, -1):
-        middles = (np.arange(count) + 0.5) * frames / count
         chosen = np.zeros(len(pieces), bool)
-        chosen[np.searchsorted(pieces[:, 0], middles, side="right") - 1] = True
+        chosen[((np.arange(count) + 0.5) * len(pieces) / count).astype(np.int64)] = True
         if lengths[chosen].sum() <= int(RATIO * frames):
             return chosen
     return np.zeros(len(pieces), bool)
@@ -127,26 +130,68 @@ def predictors(annotation: Annotation) -> dict[str, np.ndarray]:
 def correlations(one: np.ndarray, other: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Kendall's tau-b and Spearman's rho of each row of `one` (K, N) with each of `other` (M, N).
 
-    Tau-b is the cosine of the signs of all differences: ties are zeros there. Exact, and hundreds of times faster than row by row.
+    Tau-b is the cosine of the signs of all differences: ties are zeros there. So all rows are compared at once, exactly.
 
     Returns:
         tau (K, M) and rho (K, M), NaN where a row does not vary.
     """
     from scipy.stats import rankdata  # here: --help must not wait for it
 
-    ranked = [rankdata(rows, axis=1) for rows in (one, other)]
-    centred = [rows - rows.mean(1, keepdims=True) for rows in ranked]
-    agree, squares = np.zeros((len(one), len(other))), [np.zeros(len(one)), np.zeros(len(other))]
-    places = one.shape[1]
-    step = max(1, _BLOCK // max(1, places * (len(one) + len(other))))
-    for at in range(0, places, step):
-        # Of each pair of places both orders are compared: the factor of 2 cancels out.
-        signs = [np.sign(rows[:, at : at + step, None] - rows[:, None, :]).astype(np.float32).reshape(len(rows), -1) for rows in ranked]
+    ranked = [rankdata(rows, axis=1).astype(np.float32) for rows in (one, other)]
+    agree = np.zeros((len(one), len(other)))
+    for place in range(one.shape[1] - 1):  # the signs of all pairs at once would take gigabytes
+        signs = [np.sign(rows[:, place + 1 :] - rows[:, place, None]) for rows in ranked]
         agree += signs[0] @ signs[1].T
-        squares = [square + (rows * rows).sum(1) for square, rows in zip(squares, signs, strict=True)]
-    return _cosine(agree, *squares), _cosine(centred[0] @ centred[1].T, *((rows**2).sum(1) for rows in centred))
+    centred = [rows.astype(np.float64) - rows.mean(1, dtype=np.float64, keepdims=True) for rows in ranked]
+    tau = _cosine(agree, *(np.array([_untied(row) for row in rows]) for rows in ranked))
+    return tau, _cosine(centred[0] @ centred[1].T, *((rows**2).sum(1) for rows in centred))
+
+
+def _untied(row: np.ndarray) -> float:
+    """How many pairs of a row differ."""
+    groups = np.unique(row, return_counts=True)[1].astype(np.float64)
+    return float(len(row) * (len(row) - 1) - (groups * (groups - 1)).sum()) / 2
 
 
 def _cosine(product: np.ndarray, one: np.ndarray, other: np.ndarray) -> np.ndarray:
     norm = np.sqrt(one[:, None] * other)
     return np.divide(product, norm, out=np.full(product.shape, np.nan), where=norm > 0)
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Kendall's tau-b and Spearman's rho; NaN where scores do not vary."""
+
+    tau: float
+    rho: float
+
+
+def against_users(scores: np.ndarray, annotation: Annotation) -> Agreement:
+    """Scores (K, frames) against each user, one score for each 2-second shot, the one of its first frame: means over K and users."""
+    return _mean(correlations(scores[:, annotation.starts], annotation.rated))
+
+
+def against_mean(scores: np.ndarray, annotation: Annotation) -> Agreement:
+    """The same against the mean of the users."""
+    return _mean(correlations(scores[:, annotation.starts], annotation.mean[None, annotation.starts]))
+
+
+def pairwise(annotation: Annotation) -> Agreement:
+    """Users against each other, at every 15th frame (Otani et al. 2019): mean over pairs."""
+    sampled = annotation.scores[:, ::RANK_STEP]
+    pairs = np.triu_indices(len(sampled), 1)
+    tau, rho = correlations(sampled, sampled)
+    return _mean((tau[pairs], rho[pairs]))
+
+
+def against_others(annotation: Annotation) -> Agreement:
+    """Each user against the mean of the others, at every 15th frame: mean over users."""
+    sampled = annotation.scores[:, ::RANK_STEP]
+    tau, rho = correlations(sampled, (sampled.sum(0) - sampled) / (len(sampled) - 1))
+    return _mean((tau.diagonal(), rho.diagonal()))
+
+
+def _mean(found: tuple[np.ndarray, np.ndarray]) -> Agreement:
+    """Means over those that are defined."""
+    tau, rho = (float(values[~np.isnan(values)].mean()) if not np.isnan(values).all() else float("nan") for values in found)
+    return Agreement(tau, rho)
