@@ -2,7 +2,7 @@
 
 import numpy as np
 
-MOST_TABLE_BYTES = 1 << 27  # the table of decisions of knapsacks solved side by side
+SIDE_BY_SIDE = 1 << 16  # totals of knapsacks that are solved at once: as many as stay in a core's cache
 
 
 def solve(values: np.ndarray, weights: np.ndarray, capacity: int) -> np.ndarray:
@@ -49,7 +49,7 @@ def solve(values: np.ndarray, weights: np.ndarray, capacity: int) -> np.ndarray:
 def solve_many(values: np.ndarray, weights: np.ndarray, capacity: int) -> np.ndarray:
     """Solve knapsacks over the same items, each with values of its own: `solve` for each row, side by side.
 
-    A hundred rows of 120 items take a fortieth of a second, a third of what they take one by one.
+    About twice as fast as one by one, for the capacities of short videos.
 
     Args:
         values: float (K, N), each >= 0.
@@ -68,7 +68,7 @@ def solve_many(values: np.ndarray, weights: np.ndarray, capacity: int) -> np.nda
     if not (np.isfinite(values).all() and (values >= 0).all() and (weights >= 1).all() and capacity >= 0):
         raise ValueError("values must be finite and >= 0, weights >= 1, the capacity >= 0")
     capacity = min(capacity, int(weights.sum()))
-    rows = max(1, MOST_TABLE_BYTES * 8 // (max(1, len(weights)) * (capacity + 8)))
+    rows = max(1, SIDE_BY_SIDE // (capacity + 1))
     if len(values) > rows:
         return np.concatenate([solve_many(values[at : at + rows], weights, capacity) for at in range(0, len(values), rows)])
     best = np.zeros((len(values), capacity + 1))
