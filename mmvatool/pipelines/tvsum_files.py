@@ -23,7 +23,7 @@ TITLES = {
     "kts_h5": "KTS from the h5",
     "kts_own": "KTS computed by us",
     "uniform60": "uniform, 2 s: 60 frames",
-    "native2s": "uniform, 2 s: the shots that people scored",
+    "native2s": "uniform, 2 s: as people scored it",
 }
 PAPER = "paper"
 SCORE_SUFFIXES = (".json", ".csv", ".npy")
