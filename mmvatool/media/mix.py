@@ -70,9 +70,9 @@ def write_sound(
     with workspace(target) as folder:
         try:
             mix = Pcm.silence(folder / "mix.f32", total)
-            for cue, fade_in_s, fade_out_s in _faded(cues, length_s):
+            for number, (cue, fade_in_s, fade_out_s) in enumerate(_faded(cues, length_s), 1):
                 _lay(cue, fade_in_s, fade_out_s, mix, folder, lufs)
-                on_progress(0.3 * cue.end_s / length_s)
+                on_progress(0.3 * number / len(cues))
             originals = [original for start_s, info, stretch in under if (original := _hear(start_s, info, stretch, lufs, notes))]
             if originals:
                 _scale(mix, _ducked(originals, total))
