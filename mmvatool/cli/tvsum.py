@@ -72,7 +72,7 @@ def tvsum(
     \b
     Examples:
       mmvatool evaluate tvsum --annotations ydata-tvsum50.mat --videos TVSum/video/
-      mmvatool evaluate tvsum --annotations ydata-tvsum50.mat --shots eccv16_dataset_tvsum_google_pool5.h5 --scores scores/
+      mmvatool evaluate tvsum --annotations ydata-tvsum50.mat --shots eccv16.h5 --scores scores/
     """
     if videos is not None and scores is not None:
         raise click.UsageError("--videos and --scores say the same thing twice: give one")
@@ -147,6 +147,8 @@ class _Work:
             except Exception as error:  # whatever it is, the other videos go on
                 self._failed(error, path)
                 continue
+            for note in self.predictions[annotation.video].notes:
+                self._reporter.detail(f"{path}: {note}")
             self._reporter.say(f"{path}: scored ({done + 1} of {len(annotated)})")
         return predictor.name
 

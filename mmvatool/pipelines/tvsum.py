@@ -39,10 +39,11 @@ _UNRANKED = Agreement(float("nan"), float("nan"))
 
 @dataclass(frozen=True)
 class Prediction:
-    """Scores (frames,) of a video, and the shots (S, 2) that it was cut into by us, if it was."""
+    """Scores (frames,) of a video, the shots (S, 2) that it was cut into by us, if it was, and what was done otherwise than usual."""
 
     scores: np.ndarray
     pieces: np.ndarray | None = None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,8 @@ def feel_video(path: Path, annotation: Annotation, predictor: "Predictor", progr
     nearest = np.searchsorted((curve.times_s[1:] + curve.times_s[:-1]) / 2, times_s, side="right")
     starts = np.unique(np.searchsorted(times_s, [shot.segment.start_s - EPSILON_S for shot in summary.shots]))
     starts = np.append(0, starts[(starts > 0) & (starts < frames)])
-    return Prediction(curve.va[nearest, 1].astype(np.float64), np.stack([starts, np.append(starts[1:], frames)], 1))
+    pieces = np.stack([starts, np.append(starts[1:], frames)], 1)
+    return Prediction(curve.va[nearest, 1].astype(np.float64), pieces, summary.fallbacks)
 
 
 def evaluate(
