@@ -93,7 +93,7 @@ def budget_s(info: MediaInfo, settings: Settings) -> float:
 
 
 def choose(
-    found: list[Segment], curve: Curve, info: MediaInfo, settings: Settings, points_s: np.ndarray | None = None
+    found: list[Segment], curve: Curve, info: MediaInfo, settings: Settings, points_s: np.ndarray | None = None, *, strictly: bool = False
 ) -> tuple[ScoredShot, ...]:
     """Score shots, force ranges in and out, and fill the rest of the budget with the exact knapsack.
 
@@ -105,7 +105,8 @@ def choose(
         curve: the arousal to go by.
         info: the probed video.
         settings: budget, value and ranges.
-        points_s: the only times at which it may be cut, rising; any frame if None. Ranges are widened to them.
+        points_s: rising times at which it is better cut than elsewhere, if there are such.
+        strictly: whether it may be cut at them only. Ranges are widened to them then.
 
     Returns:
         All shots in order of time, cut at the bounds of the ranges and of a kept run.
@@ -120,7 +121,7 @@ def choose(
         raise PlanError(
             info.path, f"the budget of {allowed_s:.3f} s is under one frame ({float(1 / info.rate):.3f} s): raise --ratio or --duration"
         )
-    pieces = _apply_ranges(found, curve, info, settings, points_s)
+    pieces = _apply_ranges(found, curve, info, settings, points_s if strictly else None)
     ticks = [math.ceil(piece.segment.length_s * info.rate - TICK_TOLERANCE) for piece in pieces]
     forced = sum(weight for piece, weight in zip(pieces, ticks, strict=True) if piece.kept)
     if forced > capacity:
@@ -142,7 +143,14 @@ def choose(
     if not fitting and not forced:
         if not free:
             raise PlanError(info.path, "the ranges to drop leave nothing to choose from: drop less")
-        pieces = _keep_best_run(pieces, capacity, curve, info, points_s)
+        run = None if points_s is None else _best_run(pieces, capacity, curve, info, points_s)
+        if run is None and not strictly:
+            run = _best_run(pieces, capacity, curve, info, info.times_s)
+        if run is None:
+            cure = "raise --ratio or --duration, or leave out --lossless" if strictly else "raise --ratio or --duration"
+            what = "part between two keyframes" if strictly else "run of frames"
+            raise PlanError(info.path, f"no {what} fits the budget of {allowed_s:.3f} s: {cure}")
+        pieces = _keep_run(pieces, *run, curve)
     return tuple(pieces)
 
 
@@ -189,15 +197,14 @@ def _score(piece: Segment, curve: Curve) -> ScoredShot:
     return ScoredShot(piece, valence, arousal)
 
 
-def _keep_best_run(pieces: list[ScoredShot], capacity: int, curve: Curve, info: MediaInfo, points_s: np.ndarray | None) -> list[ScoredShot]:
-    """No whole shot fits: keep the run of frames, inside one of them, with the largest integral of arousal.
+def _best_run(pieces: list[ScoredShot], capacity: int, curve: Curve, info: MediaInfo, starts_s: np.ndarray) -> tuple[int, Segment] | None:
+    """Where no whole shot fits: the run of frames inside one of them with the largest integral of arousal, and that shot's number.
 
-    Among equals (a slot is of one arousal throughout) the one nearest around its sample.
+    Among equals (a slot is of one arousal throughout) the one nearest around its sample. It is cut at `starts_s` only; None if none fits.
     """
-    starts = info.times_s if points_s is None else points_s
-    edges = np.append(starts, info.end_s)
+    edges = np.append(starts_s, info.end_s)
     between = (curve.times_s[1:] + curve.times_s[:-1]) / 2
-    arousal = curve.va[np.searchsorted(between, starts), 1].astype(np.float64)
+    arousal = curve.va[np.searchsorted(between, starts_s), 1].astype(np.float64)
     integral = np.concatenate([[0.0], np.cumsum(arousal * np.diff(edges))])
     limit_s = float((capacity + TICK_TOLERANCE) / info.rate)
     runs: list[tuple[float, float, int, Segment]] = []
@@ -215,15 +222,13 @@ def _keep_best_run(pieces: list[ScoredShot], capacity: int, curve: Curve, info: 
         top = np.lexsort((away_s, -value))[0]
         runs.append((value[top], -away_s[top], place, Segment(float(edges[firsts[top]]), float(edges[lasts[top]]))))
     if not runs:
-        if points_s is not None:
-            least_s = float(np.diff(edges).min())
-            raise PlanError(
-                info.path,
-                f"no part between two keyframes fits the budget of {limit_s:.2f} s (the shortest has {least_s:.2f} s): "
-                "raise --ratio or --duration, or leave out --lossless",
-            )
-        raise PlanError(info.path, "no run of frames fits the budget: raise --ratio or --duration")
+        return None
     _, _, place, run = max(runs, key=lambda found: found[:2])
+    return place, run
+
+
+def _keep_run(pieces: list[ScoredShot], place: int, run: Segment, curve: Curve) -> list[ScoredShot]:
+    """Keep a part of one shot."""
     whole = pieces[place].segment
     parts = [(whole.start_s, run.start_s), (run.start_s, run.end_s), (run.end_s, whole.end_s)]
     cut = [replace(_score(Segment(a, b), curve), kept=(a, b) == (run.start_s, run.end_s)) for a, b in parts if a < b]

@@ -21,6 +21,7 @@ from mmvatool.media import ffmpeg, hevc, packets, smart
 from mmvatool.media.encode import name_it
 from mmvatool.media.packets import Packets
 from mmvatool.media.probe import MediaInfo
+from mmvatool.media.render import short_tags
 from mmvatool.media.splice import MP4_SUFFIXES, SAME_PACKETS, TIME_TOLERANCE_S, fitting_subtitles
 from mmvatool.timeline import Segment, Timeline
 
@@ -168,7 +169,12 @@ def cut(timeline: Timeline, points: CutPoints, target: Path) -> list[str]:
             smart.join(info, points.video, stretches, points.recipe, picture)
             lost = sum(_count(points.video, part) for part in encoded)
             whole = sum(_count(points.video, part) for part in parts)
-            notes.append(f"{lost} of {whole} frames, at cuts far from a keyframe, were encoded anew (H.264): the rest is copied")
+            some = (
+                f"{lost} of {whole} frames, at cuts far from a keyframe,"
+                if lost < whole
+                else f"all {whole} frames, which hold no cut at a keyframe,"
+            )
+            notes.append(f"{some} were encoded anew (H.264)")
         moves = _moves(kept)
         sounds = _sound_moves(kept, points)
         try:
@@ -248,7 +254,7 @@ def _sound_moves(kept: Sequence[tuple[int, int]], points: CutPoints) -> list[Mov
     return moves
 
 
-def _choose(values: Sequence[int], bounds: Sequence[int], variable: str, low: int = 0) -> str:
+def _choose(values: Sequence[int], bounds: Sequence[int], variable: str) -> str:
     """An ffmpeg expression: values[k], k counting the bounds at or below the variable, as a balanced tree of comparisons."""
     if len(values) == 1:
         return str(values[0])
@@ -299,8 +305,10 @@ def _mux(
     source = ffmpeg.source(info.path, fflags="+genpts")
     streams = [ffmpeg.source(picture)["v:0"] if picture else source[str(info.video.index)]]
     options: dict[str, Any] = {"c": "copy", "map_chapters": -1, "max_interleave_delta": 0, "strict": "experimental"}
-    options["map_metadata"] = 1 if picture else 0
-    if picture is None:
+    if picture:
+        options["metadata"] = [f"{key}={value}" for key, value in short_tags(info.tags).items()]
+    else:
+        options["map_metadata"] = 0
         options["bsf:v"] = _filters(moves, _sooner(points.video, moves))
     if sounds:
         assert info.audio is not None

@@ -210,7 +210,7 @@ def _choose_uncoded(
     """Choose among shots that can be copied, cut at keyframes where that moves them little, or everywhere if nothing can be encoded."""
     strictly = points.recipe is None
     fitting = snapped(found, points.times_s, strictly=strictly)
-    scored = choose(fitting, curve, points.info, settings, points.times_s if strictly else None)
+    scored = choose(fitting, curve, points.info, settings, points.times_s, strictly=strictly)
     if strictly:
         edges = np.append(points.times_s, points.info.end_s)
         moved_s = max((float(np.abs(edges - shot.end_s).min()) for shot in found), default=0.0)
