@@ -264,11 +264,11 @@ def _choose(values: Sequence[int], bounds: Sequence[int], variable: str) -> str:
 
 
 def _filters(moves: Sequence[Move], sooner: int = 0) -> str:
-    """The bitstream filters that make these moves; decoding times are moved by `sooner` more."""
+    """The bitstream filters that make these moves; all is decoded `sooner` ticks sooner, and in that order over the joins, too."""
     bounds = [move.past for move in moves[:-1]]
     firsts = _choose([move.first for move in moves], bounds, "pts")
     shifts = _choose([move.shift for move in moves], bounds, "PTS")
-    return f"noise=drop='lt(pts,{firsts})+gte(pts,{moves[-1].past})',setts=pts='PTS-({shifts})':dts='DTS-({shifts})-{sooner}'"
+    return f"noise=drop='lt(pts,{firsts})+gte(pts,{moves[-1].past})',setts=pts='PTS-({shifts})':dts='{packets.rising(f'DTS-({shifts})', sooner)}'"
 
 
 def _subtitle_filters(moves: Sequence[Move]) -> str:
@@ -288,14 +288,9 @@ def _copied(part: Part) -> str:
 
 
 def _sooner(video: Packets, moves: Sequence[Move]) -> int:
-    """How much sooner everything is decoded so that decoding times rise over the joins of a variable rate, too."""
-    most, last = 0, None
-    for move in moves:
-        times = video.decoded[(video.shown >= move.first) & (video.shown < move.past)] - move.shift
-        if last is not None:
-            most = max(most, last + 1 - int(times[0]))
-        last = int(times[-1])
-    return most
+    """By how much decoding times, moved like this, would go back at a join: under a variable rate frames come later than usual at times."""
+    times = [video.decoded[(video.shown >= move.first) & (video.shown < move.past)] - move.shift for move in moves]
+    return packets.step_back([(int(part[0]), int(part[-1])) for part in times])
 
 
 def _mux(
@@ -305,9 +300,9 @@ def _mux(
     source = ffmpeg.source(info.path, fflags="+genpts")
     streams = [ffmpeg.source(picture)["v:0"] if picture else source[str(info.video.index)]]
     options: dict[str, Any] = {"c": "copy", "map_chapters": -1, "max_interleave_delta": 0, "strict": "experimental"}
-    if picture:
+    if picture and info.tags:
         options["metadata"] = [f"{key}={value}" for key, value in short_tags(info.tags).items()]
-    else:
+    elif picture is None:
         options["map_metadata"] = 0
         options["bsf:v"] = _filters(moves, _sooner(points.video, moves))
     if sounds:
@@ -352,15 +347,19 @@ def _check(points: CutPoints, parts: Sequence[Part], moves: Sequence[Move], soun
         raise RenderError(target, f"the file failed its check ({error.problem}): is the disk full?") from error
     # Elsewhere (MPEG-TS, AVI) a packet is wrapped in another way.
     same = info.container in SAME_PACKETS
-    problem = _difference(got[0], points.video, moves, parts, same)
+    problem = _difference(got[0], points.video, moves, parts, same, TIME_TOLERANCE_S)
     if problem is None and sounds and points.audio is not None:
-        problem = _difference(got[1], points.audio, sounds, None, same)
+        # Where a tick is as long as a packet (AVI), ffmpeg takes its middle.
+        tolerance_s = TIME_TOLERANCE_S + float(points.audio.tick_s) / 2
+        problem = _difference(got[1], points.audio, sounds, None, same, tolerance_s)
         problem = problem and f"its sound: {problem}"
     if problem:
         raise RenderError(target, f"the file failed its check ({problem}): nothing was kept; please report this with the source's details")
 
 
-def _difference(got: Packets, source: Packets, moves: Sequence[Move], parts: Sequence[Part] | None, same: bool) -> str | None:
+def _difference(
+    got: Packets, source: Packets, moves: Sequence[Move], parts: Sequence[Part] | None, same: bool, tolerance_s: float
+) -> str | None:
     """What is not as planned in a stream; packets of parts that were encoded are only counted."""
     wanted_s: list[np.ndarray] = []
     wanted: list[str | None] = []
@@ -374,7 +373,7 @@ def _difference(got: Packets, source: Packets, moves: Sequence[Move], parts: Seq
     got_s = got.shown * float(got.tick_s)
     if len(got_s) != len(times_s):
         return f"{len(got_s)} of {len(times_s)} packets"
-    if np.abs(np.sort(got_s) - np.sort(times_s)).max() > TIME_TOLERANCE_S:
+    if np.abs(np.sort(got_s) - np.sort(times_s)).max() > tolerance_s:
         return "packets are not at their times"
     if parts is None or all(part.copied for part in parts):
         equal = all(want is None or want == have for want, have in zip(wanted, got.sums, strict=True))

@@ -1,5 +1,6 @@
 """The packets of a media file, as ffmpeg's framecrc muxer tells of them: times, flags, sizes and checksums; nothing is decoded."""
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -75,3 +76,16 @@ def with_units(path: Path, stream: int, kinds: str) -> np.ndarray:
     node = node.output("pipe:", c="copy", format="framecrc", **{"bsf:v": f"filter_units=pass_types={kinds}"})
     lines = ffmpeg.run(node, path).stdout.decode().splitlines()
     return np.array([int(line.split(",")[2]) for line in lines if not line.startswith("#")], np.int64)
+
+
+def step_back(parts: Sequence[tuple[int, int]]) -> int:
+    """By how much times of decoding do not rise from the last of one part to the first of the next: (first, last) of each, at least 0."""
+    return max((last + 1 - first for (_, last), (first, _) in itertools.pairwise(parts)), default=0) if len(parts) > 1 else 0
+
+
+def rising(times: str, back: int) -> str:
+    """An expression for ffmpeg's setts of times of decoding that rise, from one of such that step back by up to `back` ticks at joins.
+
+    All are moved by as much, so that none that is held up comes after its frame is shown.
+    """
+    return f"max({times}-{back},PREV_OUTDTS+1)" if back > 0 else times

@@ -11,8 +11,10 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from mmvatool.errors import MediaError, RenderError
-from mmvatool.media import ffmpeg, headers
+from mmvatool.media import ffmpeg, headers, packets
 from mmvatool.media.frames import seek_point
 from mmvatool.media.packets import Packets
 from mmvatool.media.probe import MediaInfo
@@ -72,16 +74,20 @@ def join(info: MediaInfo, video: Packets, stretches: Sequence[Stretch], how: Rec
         MediaError: the source cannot be read or decoded.
         RenderError: the parts do not go together.
     """
-    # Decoding runs ahead by as much in all parts, so that times of decoding rise over the joins.
-    delay = max(int((video.shown - video.decoded)[video.keys].max()), 0)
-    lines, files, at = ["ffconcat version 1.0"], [], 0
+    key = int(np.flatnonzero(video.keys)[0])
+    # How many frames are decoded ahead. What is encoded does likewise: who reads Matroska, which has no times of decoding, goes by the first part.
+    ahead = round(float((video.shown[key] - video.decoded[key]) * video.tick_s * info.rate))
+    lines, files, at, spans = ["ffconcat version 1.0"], [], 0, []
     for number, stretch in enumerate(stretches):
         part = target.with_name(f"part{number}.mp4")
         if stretch.filters is None:
-            _encode(info, video, stretch, how, delay, part)
+            _encode(info, video, stretch, how, ahead, part)
         else:
             source = ffmpeg.source(info.path, fflags="+genpts")[str(info.video.index)]
-            ffmpeg.run(_written(source, part, video.tick_s, {"bsf:v": stretch.filters}), info.path)
+            ffmpeg.run(_written(source, part, video.tick_s, {"c": "copy", "bsf:v": stretch.filters}), info.path)
+        there = packets.read(part, ["v:0"])[0]
+        begins = round(at * video.tick_s / there.tick_s)
+        spans.append((begins + int(there.decoded[0]), begins + int(there.decoded[-1])))
         shown = at + stretch.past - stretch.first
         # Rounded so that nothing adds up: ffmpeg counts the parts' lengths in microseconds.
         length_us = round(shown * video.tick_s * 1_000_000) - round(at * video.tick_s * 1_000_000)
@@ -92,25 +98,32 @@ def join(info: MediaInfo, video: Packets, stretches: Sequence[Stretch], how: Rec
     script.write_text("\n".join(lines) + "\n")
     # auto_convert would put the parameter sets between the pictures.
     joined = ffmpeg.source(script, format="concat", safe=0, auto_convert=0)["v:0"]
-    ffmpeg.run(_written(joined, target, video.tick_s, {}), info.path)
+    back = packets.step_back(spans)
+    ffmpeg.run(
+        _written(joined, target, video.tick_s, {"c": "copy", "bsf:v": f"setts=pts=PTS:dts='{packets.rising('DTS', back)}'"}), info.path
+    )
     records: dict[bool, bytes] = {}
     for stretch, file in zip(stretches, files, strict=True):
         record = _record(file)
         if records.setdefault(stretch.filters is None, record) != record:
-            raise RenderError(target, "its encoded parts have headers that differ: leave out --lossless")
+            raise RenderError(
+                info.path, "its H.264 changes its headers on the way (does the picture change its size?): leave out --lossless"
+            )
     if len(records) == 2:
         _replace_record(target, _merged(records[False], records[True]))
 
 
-def _encode(info: MediaInfo, video: Packets, stretch: Stretch, how: Recipe, delay: int, target: Path) -> None:
+def _encode(info: MediaInfo, video: Packets, stretch: Stretch, how: Recipe, ahead: int, target: Path) -> None:
     first_s = float(stretch.first * video.tick_s) - info.origin_s
     from_s = seek_point(info, first_s)
     # As it is stored: the display matrix is copied along.
     source = ffmpeg.source(info.path, noautorotate=None, **({"ss": f"{from_s:.6f}"} if from_s > 0 else {}))[str(info.video.index)]
     source = source.filter("trim", start_pts=stretch.first, end_pts=stretch.past).filter("setpts", f"PTS-{stretch.first}")
-    options = {
-        "c:v": "libx264", "preset": PRESET, "crf": CRF, "profile:v": how.profile, "pix_fmt": how.pixel_format, "bf": 0,
-        "x264-params": f"sps-id={PARAMETER_SETS}", "fps_mode": "passthrough", "enc_time_base": "demux", "bsf:v": f"setts=dts='PTS-{delay}'",
+    # x264 decodes one frame ahead for B-frames, and two where they refer to each other.
+    order = {"bf": 3 if ahead else 0, "b-pyramid": "normal" if ahead > 1 else "none"}
+    options = order | {
+        "c:v": "libx264", "preset": PRESET, "crf": CRF, "profile:v": how.profile, "pix_fmt": how.pixel_format,
+        "x264-params": f"sps-id={PARAMETER_SETS}", "fps_mode": "passthrough", "enc_time_base": "demux",
     }  # fmt: skip
     ffmpeg.run(_written(source, target, video.tick_s, options), info.path)
 
@@ -120,7 +133,7 @@ def _written(source: Any, target: Path, tick_s: Fraction, options: dict[str, Any
     scale = tick_s.denominator
     while scale < 10_000:
         scale *= 2
-    return source.output(ffmpeg.name(target), **({"c": "copy"} | options), video_track_timescale=scale)
+    return source.output(ffmpeg.name(target), **options, video_track_timescale=scale)
 
 
 def _box(data: bytes, kind: bytes, start: int, end: int) -> tuple[int, int]:
