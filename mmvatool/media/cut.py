@@ -102,12 +102,13 @@ def cut_points(info: MediaInfo, target: Path) -> CutPoints:
     if codec not in (*IDR_UNITS, *KEYED_CODECS, *INTRA_CODECS):
         raise MediaError(info.path, f"{codec} video cannot be cut without encoding it: leave out --lossless")
     _refuse_unfit(info, target)
-    found = packets.read(info.path, [info.video.index, *([info.audio.index] if info.audio else [])])
+    streams = [info.video.index, *([info.audio.index] if info.audio else [])]
+    found = packets.read(info.path, streams, IDR_UNITS.get(codec))
     video = found[0]
     keys = np.flatnonzero(video.keys)
     if codec in IDR_UNITS:
         # The first keyframe is where every player begins.
-        clean = np.isin(video.shown[keys], packets.with_units(info.path, info.video.index, IDR_UNITS[codec]))
+        clean = np.isin(video.shown[keys], found[-1].shown)
         whole, keys = len(keys), keys[clean | (keys == 0)]
         if len(keys) < 2 <= whole:
             raise MediaError(info.path, f"its {codec} has open groups of pictures only, which cannot be cut apart: leave out --lossless")

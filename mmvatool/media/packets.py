@@ -30,22 +30,26 @@ class Packets:
     sums: list[str]
 
 
-def read(path: Path, streams: Sequence[int | str]) -> list[Packets]:
+def read(path: Path, streams: Sequence[int | str], units: str | None = None) -> list[Packets]:
     """Read the packets of several streams in one run.
 
     Args:
         path: the file.
         streams: which, as ffmpeg names them: 0, "a:0".
+        units: nal_unit_type numbers as ffmpeg's filter_units takes them, "19-20". If given, the first of the streams, of H.264 or HEVC, comes
+            once more at the end, with those packets that hold such units: there may be none.
 
     Raises:
         MediaError: it cannot be read, or one of the streams holds no packet.
     """
     # +genpts: MPEG program streams give times to some frames only.
-    node = ffmpeg.source(path, fflags="+genpts")
-    node = ffmpeg.pipe([node[str(stream)] for stream in streams], c="copy", format="framecrc")
+    source = ffmpeg.source(path, fflags="+genpts")
+    wanted = [*streams, *([streams[0]] if units else [])]
+    filters = {f"bsf:{len(streams)}": f"filter_units=pass_types={units}"} if units else {}
+    node = ffmpeg.pipe([source[str(stream)] for stream in wanted], c="copy", format="framecrc", **filters)
     lines = ffmpeg.run(node, path).stdout.decode().splitlines()
     ticks = {int(line[4:].split(":")[0]): Fraction(line.split(": ")[1]) for line in lines if line.startswith("#tb ")}
-    rows: list[list[tuple[int, int, int, int, str]]] = [[] for _ in streams]
+    rows: list[list[tuple[int, int, int, int, str]]] = [[] for _ in wanted]
     for line in lines:
         if line.startswith("#"):
             continue
@@ -53,29 +57,15 @@ def read(path: Path, streams: Sequence[int | str]) -> list[Packets]:
         flags = next((int(field.split("=")[1], 16) for field in fields[6:] if "F=" in field), KEY_FLAG)
         decoded, shown = int(fields[1]), int(fields[2])
         rows[int(fields[0])].append((decoded, decoded if shown == NO_TIME else shown, int(fields[3]), flags, f"{fields[4]},{fields[5]}"))
-    if not all(rows):
+    if not all(rows[: len(streams)]):
         raise MediaError(path, "a stream without packets")
     return [_packets(found, ticks[number]) for number, found in enumerate(rows)]
 
 
 def _packets(rows: list[tuple[int, int, int, int, str]], tick_s: Fraction) -> Packets:
-    table = np.array([row[:4] for row in rows], np.int64)
+    table = np.array([row[:4] for row in rows], np.int64).reshape(-1, 4)
     keys, hidden = (table[:, 3] & KEY_FLAG) != 0, (table[:, 3] & DISCARD_FLAG) != 0
     return Packets(tick_s, table[:, 0], table[:, 1], table[:, 2], keys, hidden, [row[4] for row in rows])
-
-
-def with_units(path: Path, stream: int, kinds: str) -> np.ndarray:
-    """When packets of H.264 or HEVC are shown that hold NAL units of some kinds: ticks as in `Packets.shown`, int64.
-
-    Args:
-        path: the file.
-        stream: its number.
-        kinds: nal_unit_type numbers as ffmpeg's filter_units takes them, "19-20".
-    """
-    node = ffmpeg.source(path, fflags="+genpts")[str(stream)]
-    node = node.output("pipe:", c="copy", format="framecrc", **{"bsf:v": f"filter_units=pass_types={kinds}"})
-    lines = ffmpeg.run(node, path).stdout.decode().splitlines()
-    return np.array([int(line.split(",")[2]) for line in lines if not line.startswith("#")], np.int64)
 
 
 def step_back(parts: Sequence[tuple[int, int]]) -> int:

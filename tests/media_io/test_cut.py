@@ -108,8 +108,8 @@ def test_hevc_joins_are_clean_and_named_so(tmp_path, params, suffix):
     got = probe(out)
     _check_times(got, info, timeline.segments)
     if params == OPEN:  # BLA pictures at all joins; the first one stays as it was
-        assert len(packets.with_units(out, 0, "16-18")) == 4
-        assert len(packets.with_units(info.path, 0, "16-18")) == 0
+        assert len(packets.read(out, ["v:0"], "16-18")[-1].keys) == 4
+        assert len(packets.read(info.path, ["v:0"], "16-18")[-1].keys) == 0
 
 
 @pytest.mark.parametrize(
