@@ -211,10 +211,12 @@ def _best_run(pieces: list[ScoredShot], capacity: int, curve: Curve, info: Media
     for place, piece in enumerate(pieces):
         first, past = np.searchsorted(edges, piece.segment.start_s), np.searchsorted(edges, piece.segment.end_s, side="right")
         inside = np.arange(first, past)
+        if piece.fixed or len(inside) < 2:
+            continue
         firsts = inside[:-1]
         lasts = np.minimum(np.searchsorted(edges, edges[firsts] + limit_s, side="right") - 1, inside[-1])
         firsts, lasts = firsts[lasts > firsts], lasts[lasts > firsts]
-        if piece.fixed or not len(firsts):
+        if not len(firsts):
             continue
         middles = (edges[firsts] + edges[lasts]) / 2
         away_s = np.abs(middles - curve.times_s[np.searchsorted(between, middles)])

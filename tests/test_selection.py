@@ -176,5 +176,7 @@ def test_where_no_shot_fits_the_best_run_between_points_is_kept():
         assert [part.length_s for part in _kept(shots)] == [8.0]
     with pytest.raises(PlanError, match=r"no part between two keyframes fits the budget of 3\.000 s: .*leave out --lossless"):
         choose(found, curve, info, Settings(duration_s=3), POINTS_S, strictly=True)
+    (run,) = _kept(choose(found, curve, info, Settings(duration_s=3), POINTS_S[:1]))
+    assert 2.9 < run.length_s <= 3
     (run,) = _kept(choose(found, curve, info, Settings(duration_s=3), POINTS_S))
     assert 2.9 < run.length_s <= 3

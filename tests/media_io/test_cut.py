@@ -141,6 +141,28 @@ def test_bounds_far_from_a_keyframe_are_encoded_and_the_rest_is_copied(kinds, tm
     assert got.video.rotation_deg == info.video.rotation_deg
 
 
+def test_a_rate_that_changes_from_group_to_group_keeps_its_times(tmp_path):
+    """Behind slow pictures a fast one is decoded long before it is shown: sooner than the last of the segment before it, once they are joined."""
+    group = "floor(N/15)"
+    times = f"(floor({group}/2)*2+if(mod({group},2),1.5+mod(N,15)/30,mod(N,15)/10))/TB"
+    params = ("-vf", f"settb=1/90000,setpts='{times}'", "-fps_mode", "vfr", "-enc_time_base", "1/90000", "-video_track_timescale", "90000")
+    x264 = ("-c:v", "libx264", "-g", "15", "-keyint_min", "15", "-sc_threshold", "0", "-bf", "3", "-pix_fmt", "yuv420p")
+    path = media.encode(
+        tmp_path / "in.mp4", lambda n: media.stamp(media.meadow((160, 96), n / 5), n), 120, Fraction(30), None, (*params, *x264)
+    )
+    info = probe(path)
+    points = cut.cut_points(info, tmp_path / "out.mp4")
+    timeline = _every_other(points)
+    assert len(timeline.segments) == 4
+    assert cut._sooner(points.video, cut._moves([cut._ticks(part, points) for part in timeline.segments])) > 0
+    cut.cut(timeline, points, tmp_path / "out.mp4")
+    source, _ = _decoded(path, 0)
+    frames, complaints = _decoded(tmp_path / "out.mp4", 0)
+    assert frames == [source[number] for number in _numbers(timeline.segments, info)]
+    assert complaints == ""
+    _check_times(probe(tmp_path / "out.mp4"), info, timeline.segments)
+
+
 def _whole_groups(segment: Segment, points: cut.CutPoints) -> list[int]:
     """Numbers of the frames between the first and the last cut point of a segment."""
     inside = points.times_s[(points.times_s >= segment.start_s) & (points.times_s <= segment.end_s)]
