@@ -8,6 +8,7 @@ Medians of five lookups. The index lies in a temporary file: a million rows take
 import argparse
 import os
 import statistics
+import struct
 import tempfile
 import time
 from collections.abc import Callable
@@ -34,7 +35,7 @@ def lay(path: Path, count: int, *, seed: int = 0) -> np.ndarray:
     va = rng.random((count, 2))
     samples = np.column_stack([np.arange(WINDOWS) * 10 + 5, rng.random((WINDOWS, 2))]).astype("<f4").tobytes()
     # Folders in an order of their own: files are not found in the order of their names.
-    folders = rng.permutation(count // 100 + 1).tolist()
+    folders = rng.permutation((count + 99) // 100).tolist()
     paths = [b"%s/artist %d/album/%02d track %d.mp3" % (ROOT, folders[n // 100], n % 100, n) for n in range(count)]
     with Library(path) as library, library._file.transaction():
         sql = library._file.sql
@@ -46,7 +47,8 @@ def lay(path: Path, count: int, *, seed: int = 0) -> np.ndarray:
         sql.executemany("INSERT INTO curves VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
         sql.executemany("INSERT INTO files VALUES (?, ?, 1000, 1, ?, NULL)", ((n + 1, path, n + 1) for n, path in enumerate(paths)))
         order = sorted(range(count), key=paths.__getitem__)
-        sql.executemany("INSERT INTO felt VALUES (?, ?, ?, ?, ?)", ((MODEL, paths[n], n + 1, *va[n].tolist()) for n in order))
+        means = ((MODEL, paths[n], n + 1, struct.pack("<qff", n + 1, *va[n])) for n in order)
+        sql.executemany("INSERT INTO felt VALUES (?, ?, ?, ?)", means)
     return va
 
 

@@ -48,8 +48,7 @@ CREATE TABLE felt (
     model TEXT NOT NULL,
     path BLOB NOT NULL,
     file INTEGER NOT NULL REFERENCES files ON DELETE CASCADE,
-    mean_valence REAL NOT NULL,
-    mean_arousal REAL NOT NULL,
+    mean BLOB NOT NULL, -- little-endian: int64 file, float32 valence, arousal
     PRIMARY KEY (model, path)
 ) WITHOUT ROWID;
 CREATE INDEX felt_by_file ON felt (file);

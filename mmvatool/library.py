@@ -10,6 +10,7 @@ stays when its last file goes: it may come back, or stand in a library that is l
 """
 
 import os
+import struct
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,7 +95,7 @@ class Track:
 
 @dataclass(frozen=True)
 class Means:
-    """What a search looks through: `ids` int64 (N,) of files and the mean `va` float64 (N, 2) of each."""
+    """What a search looks through: `ids` int64 (N,) of files and the mean `va` float32 (N, 2) of each."""
 
     ids: np.ndarray
     va: np.ndarray
@@ -184,7 +185,7 @@ class Library:
             sql.execute("INSERT OR REPLACE INTO curves VALUES (?, ?, ?, ?, ?, ?, ?)", row)
             self._put_file(path, stamp, content, None)
             # Copies of this file were known already, if another model has heard them.
-            sql.execute(f"{_NOTE_FELT} files.content = ? AND curves.model = ?", (content, model))
+            self._note_felt("files.content = ? AND curves.model = ?", (content, model))
         return content
 
     def put_broken(self, path: bytes, stamp: Stamp, error: str) -> None:
@@ -214,10 +215,13 @@ class Library:
 
     def means(self, root: bytes, model: str) -> Means:
         """The mean VA of all tracks below a root that a model has felt, in no order."""
-        query = "SELECT file, mean_valence, mean_arousal FROM felt WHERE model = ? AND path >= ? AND path < ?"
-        # Straight from the cursor: no list of a million tuples. Ids are exact in float64 up to 2^53.
-        table = np.fromiter(self._rows(query, (model, *_span(root))), np.dtype((np.float64, 3)))
-        return Means(table[:, 0].astype(np.int64), table[:, 1:])
+        # SQLite joins the blobs, byte for byte: a million rows as Python's tuples took six times as long.
+        query = "SELECT count(*), CAST(group_concat(mean, '') AS BLOB) FROM felt WHERE model = ? AND path >= ? AND path < ?"
+        count, blob = self._row(query, (model, *_span(root)))
+        if len(blob or b"") != count * _MEAN.size:
+            raise self._file.damaged(f"{count} means of {len(blob)} bytes")
+        table = np.frombuffer(blob or b"", np.dtype([("id", "<i8"), ("va", "<f4", 2)]))
+        return Means(table["id"].astype(np.int64), table["va"].astype(np.float32))
 
     def tracks(self, ids: Iterable[int], model: str) -> list[Track]:
         """Tracks by their ids, in the order given; one that has gone in the meantime is left out."""
@@ -277,7 +281,13 @@ class Library:
             (path, stamp.size, stamp.mtime_ns, content, error),
         )
         sql.execute("DELETE FROM felt WHERE file = (SELECT id FROM files WHERE path = ?)", (path,))
-        sql.execute(f"{_NOTE_FELT} files.path = ?", (path,))
+        self._note_felt("files.path = ?", (path,))
+
+    def _note_felt(self, which: str, values: tuple[object, ...]) -> None:
+        sql = self._file.sql
+        query = "SELECT model, path, files.id, mean_valence, mean_arousal FROM files JOIN curves ON curves.content = files.content WHERE"
+        for model, path, file, *mean in sql.execute(f"{query} {which}", values).fetchall():
+            sql.execute("INSERT OR REPLACE INTO felt VALUES (?, ?, ?, ?)", (model, path, file, _MEAN.pack(file, *mean)))
 
 
 # The columns of a Track, and from where; CROSS JOIN keeps SQLite to this order, whatever it thinks of the tables' sizes.
@@ -291,10 +301,7 @@ _OF_FELT = (
     "CROSS JOIN curves ON curves.content = files.content AND curves.model = felt.model "
     "WHERE felt.model = ? AND felt.path >= ? AND felt.path < ? ORDER BY felt.path"
 )
-_NOTE_FELT = (
-    "INSERT OR REPLACE INTO felt SELECT model, path, files.id, mean_valence, mean_arousal FROM files "
-    "JOIN curves ON curves.content = files.content WHERE"
-)
+_MEAN = struct.Struct("<qff")  # `felt.mean`
 
 
 def _track(row: tuple[Any, ...]) -> Track:

@@ -22,7 +22,7 @@ STEP_S = 10.0  # what a show wants and what a track gives is compared in steps o
 LOOP = 0.01
 SPREAD = 0.02  # with a seed, candidates at most so much further away than the nearest are as good
 LIKELY = 1000  # tracks of a big library of which every stretch is looked at
-_PAIRS = 1 << 18  # windows against steps in one go: some 20 MB
+PAIRS = 1 << 18  # windows against steps in one go: some 20 MB
 _ROUNDING = 1e-9
 
 
@@ -90,19 +90,22 @@ def rank(query: np.ndarray, va: np.ndarray, top: int, sigma: float | None) -> Ra
 
 @dataclass(frozen=True)
 class Steps:
-    """What is wanted over time: `va` float64 (S, 2), and how long each step lasts, `lengths_s` (S,): STEP_S, the last one up to it."""
+    """What is wanted over time: `va` float64 (S, 2), and how long each step lasts, `lengths_s` (S,): STEP_S, the last one up to it.
+
+    Of R paces of a show (R, S, 2) and (R, S); those that are shorter than others have steps of length 0 at their end.
+    """
 
     va: np.ndarray
     lengths_s: np.ndarray
 
     @property
     def length_s(self) -> float:
-        """Length of the whole in seconds."""
+        """Length of the whole in seconds; of one pace."""
         return float(self.lengths_s.sum())
 
     @property
     def mean(self) -> np.ndarray:
-        """VA (2,) over time."""
+        """VA (2,) over time; of one pace."""
         return self.lengths_s @ self.va / self.lengths_s.sum()
 
 
@@ -137,6 +140,21 @@ class Tracks:
             raise ValueError("a track must last longer than to the begin of its last window")
         return cls(np.concatenate(joined), counts, durations)
 
+    @property
+    def starts(self) -> np.ndarray:
+        """Where in `va` each track begins: int64 (T,)."""
+        return np.cumsum(self.counts) - self.counts
+
+    def in_points(self) -> tuple[np.ndarray, np.ndarray]:
+        """Every window's start: the number of its track (W,), and its time in the track in seconds (W,)."""
+        owners = np.repeat(np.arange(len(self.counts)), self.counts)
+        return owners, (np.arange(len(self.va)) - self.starts[owners]) * STEP_S
+
+    def least(self, costs: np.ndarray) -> np.ndarray:
+        """The in-point of least cost of each track: int64 (T,) among the (W,) in-points, the earliest of equals."""
+        costs = np.round(costs, PLACES)
+        return np.array([start + costs[start : start + count].argmin() for start, count in zip(self.starts, self.counts, strict=True)])
+
 
 @dataclass(frozen=True)
 class Stretch:
@@ -156,20 +174,27 @@ def steps(va: np.ndarray, edges_s: np.ndarray) -> Steps:
 
     Args:
         va: (N, 2) of pictures or samples, in order.
-        edges_s: (N + 1,) rising: where each begins, and the end of the last. Time counts from the first.
+        edges_s: (N + 1,) rising: where each begins, and the end of the last; or (R, N + 1), R paces of one show. Time counts from the
+            first edge.
 
     Raises:
         ValueError: none of them, another shape, a number that is not finite, or edges that do not rise.
     """
     va, edges = _va(va), np.asarray(edges_s, np.float64)
-    if edges.shape != (len(va) + 1,) or not (np.isfinite(edges).all() and (np.diff(edges) > 0).all()):
+    paces = np.atleast_2d(edges) - np.atleast_2d(edges)[:, :1]
+    if paces.shape[1:] != (len(va) + 1,) or not (np.isfinite(paces).all() and (np.diff(paces) > 0).all()):
         raise ValueError(f"edges {edges.shape} of {len(va)} pictures: must be one more, finite and rising")
-    edges = edges - edges[0]
-    bounds = np.append(np.arange(max(1, np.ceil(edges[-1] / STEP_S - _ROUNDING))) * STEP_S, edges[-1])
-    sums = np.concatenate([np.zeros((1, 2)), np.cumsum(va * np.diff(edges)[:, None], axis=0)])
-    reached = np.stack([np.interp(bounds, edges, sums[:, column]) for column in (0, 1)], axis=1)
+    ends = paces[:, -1:]
+    count = int(np.ceil(ends / STEP_S - _ROUNDING).max(initial=1))
+    bounds = np.minimum(np.arange(count + 1) * STEP_S, ends)
+    sums = np.zeros((*paces.shape, 2))
+    np.cumsum(va * np.diff(paces)[..., None], axis=1, out=sums[:, 1:])
+    # One interpolation for all: the paces are laid one after the other, each behind the end of all before.
+    behind = np.arange(len(paces))[:, None] * (2 * ends.max(initial=1))
+    reached = np.stack([np.interp(bounds + behind, (paces + behind).ravel(), sums[..., column].ravel()) for column in (0, 1)], axis=-1)
     lengths = np.diff(bounds)
-    return Steps(np.diff(reached, axis=0) / lengths[:, None], lengths)
+    found = Steps(np.diff(reached, axis=1) / np.maximum(lengths, _ROUNDING)[..., None], lengths)
+    return Steps(found.va[0], found.lengths_s[0]) if edges.ndim == 1 else found
 
 
 def best(wanted: Steps, tracks: Tracks, sigma: float | None) -> list[Stretch]:
@@ -189,18 +214,14 @@ def best(wanted: Steps, tracks: Tracks, sigma: float | None) -> list[Stretch]:
     Raises:
         ValueError: a sigma that cannot be.
     """
-    first = np.cumsum(tracks.counts) - tracks.counts
-    owner = np.repeat(np.arange(len(tracks.counts)), tracks.counts)
-    offsets_s = (np.arange(len(tracks.va)) - first[owner]) * STEP_S
-    away = np.empty(len(owner))
-    rows = max(1, _PAIRS // len(wanted.lengths_s))
-    for start in range(0, len(owner), rows):
+    owners, offsets_s = tracks.in_points()
+    away = np.empty(len(owners))
+    rows = max(1, PAIRS // len(wanted.lengths_s))
+    for start in range(0, len(owners), rows):
         part = slice(start, start + rows)
-        own = owner[part]
-        away[part] = _away(wanted, tracks.va, first[own], tracks.counts[own], tracks.durations_s[own], offsets_s[part])
-    loops = loops_of(wanted.length_s, tracks.durations_s[owner], offsets_s)
-    costs = np.round(away + LOOP * loops, PLACES)
-    chosen = np.array([start + costs[start : start + count].argmin() for start, count in zip(first, tracks.counts, strict=True)])
+        away[part] = distances_from(wanted, tracks, owners[part], offsets_s[part])
+    loops = loops_of(wanted.length_s, tracks.durations_s[owners], offsets_s)
+    chosen = tracks.least(away + LOOP * loops)
     scores = [None] * len(chosen) if sigma is None else score_of_distance(away[chosen], sigma).tolist()
     return [
         Stretch(float(offsets_s[window]), float(away[window]), score, int(loops[window]))
@@ -208,26 +229,29 @@ def best(wanted: Steps, tracks: Tracks, sigma: float | None) -> list[Stretch]:
     ]
 
 
-def distance_from(wanted: Steps, va: np.ndarray, duration_s: float, offset_s: float) -> float:
-    """How far one stretch of a track lies from what is wanted, without what loops cost.
+def distances_from(wanted: Steps, tracks: Tracks, owners: np.ndarray, offsets_s: np.ndarray) -> np.ndarray:
+    """How far stretches lie from what is wanted, without what loops cost. What is heard in a step is the window at its middle.
 
     Args:
-        wanted: the show.
-        va: (M, 2) of the track's windows.
-        duration_s: length of the track.
-        offset_s: where in it the show begins.
+        wanted: one show, or R paces, one for each stretch.
+        tracks: T of them.
+        owners: int (R,): the track of each stretch.
+        offsets_s: (R,): where in the track it begins.
 
-    Raises:
-        ValueError: another shape, a number that is not finite, or an in-point outside of the track.
+    Returns:
+        float64 (R,), 0 to sqrt 2.
     """
-    track = Tracks.of([va], [duration_s])
-    if not 0 <= offset_s < duration_s:
-        raise ValueError(f"in-point {offset_s} s: the track has {duration_s} s")
-    return float(_away(wanted, track.va, np.zeros(1, np.int64), track.counts, track.durations_s, np.array([offset_s]))[0])
+    ends_s = np.cumsum(wanted.lengths_s, axis=-1)
+    times_s = np.mod(offsets_s[:, None] + ends_s - wanted.lengths_s / 2, tracks.durations_s[owners, None])
+    windows = tracks.starts[owners, None] + np.minimum((times_s / STEP_S).astype(np.int64), tracks.counts[owners, None] - 1)
+    weights = wanted.lengths_s / ends_s[..., -1:]
+    apart = tracks.va[windows] - wanted.va
+    of_means = np.hypot(*(apart * weights[..., None]).sum(axis=1).T)
+    return (of_means + (np.hypot(apart[..., 0], apart[..., 1]) * weights).sum(axis=1)) / 2
 
 
-def loops_of(length_s: float, durations_s: np.ndarray, offsets_s: np.ndarray) -> np.ndarray:
-    """How often tracks begin again before a show of a length ends: int64, 0 where the stretch plays through."""
+def loops_of(length_s: float | np.ndarray, durations_s: float | np.ndarray, offsets_s: float | np.ndarray) -> np.ndarray:
+    """How often tracks begin again before a show ends: int64, of one number or (R,) each; 0 where the stretch plays through."""
     passes = np.ceil((np.asarray(offsets_s) + length_s) / np.asarray(durations_s) - _ROUNDING)
     return np.maximum(passes - 1, 0).astype(np.int64)
 
@@ -283,21 +307,6 @@ def pick(away: np.ndarray, seed: int | None, within: float = SPREAD) -> int:
     if not len(away) or not np.isfinite(away).all():
         raise ValueError("there must be a candidate, and distances must be finite")
     return int(shuffle_near(np.round(away, PLACES), seed, within + _ROUNDING)[0])
-
-
-def _away(
-    wanted: Steps, va: np.ndarray, first: np.ndarray, counts: np.ndarray, durations_s: np.ndarray, offsets_s: np.ndarray
-) -> np.ndarray:
-    """Distances (R,) of R stretches: each begins at an offset in a track whose `counts` windows stand in `va` from `first` on.
-
-    What is heard in a step is the window at its middle.
-    """
-    middles_s = np.cumsum(wanted.lengths_s) - wanted.lengths_s / 2
-    times_s = np.mod(offsets_s[:, None] + middles_s, durations_s[:, None])
-    windows = first[:, None] + np.minimum((times_s / STEP_S).astype(np.int64), counts[:, None] - 1)
-    weights = wanted.lengths_s / wanted.lengths_s.sum()
-    apart = va[windows] - wanted.va
-    return (np.hypot(*(apart * weights[:, None]).sum(axis=1).T) + np.hypot(apart[..., 0], apart[..., 1]) @ weights) / 2
 
 
 def _va(va: np.ndarray) -> np.ndarray:

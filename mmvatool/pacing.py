@@ -3,11 +3,12 @@
 A show is told by `fixed_s` (N,): the length of each video clip in seconds, which it keeps, and NaN for a picture, which has none.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
-from mmvatool.matching import LOOP, PLACES, STEP_S, Stretch, distance_from, loops_of, steps
+from mmvatool.matching import LOOP, PAIRS, STEP_S, Stretch, Tracks, distances_from, loops_of, steps
 from trainer.affect import score_of_distance
 
 # How much shorter and longer than asked for a picture may be shown so that the show ends with the music.
@@ -72,34 +73,41 @@ def to_music(fixed_s: np.ndarray, seconds: float, duration_s: float, offset_s: f
     Raises:
         ValueError: nothing to show, a length that is not above 0, or an in-point outside of the track.
     """
-    edges = evenly(fixed_s, seconds)
+    fixed = np.asarray(fixed_s, np.float64)
+    edges = evenly(fixed, seconds)
     if not 0 <= offset_s < duration_s < np.inf:
         raise ValueError(f"in-point {offset_s} s: the track has {duration_s} s")
-    pictures = int(np.isnan(fixed_s).sum())
-    clips_s = float(np.nansum(fixed_s))
-    # The ends before and after the one of the even show: the others are farther.
-    passes = max(0, int((edges[-1] - (duration_s - offset_s)) // duration_s))
-    ends_s = duration_s - offset_s + duration_s * np.array([passes, passes + 1])
-    if not pictures:
-        return Pace(edges, seconds, bool((np.abs(ends_s - edges[-1]) < _ROUNDING).any()))
-    stretched = (ends_s - clips_s) / (pictures * seconds)
-    possible = stretched[(stretched >= SHORTEST - _ROUNDING) & (stretched <= LONGEST + _ROUNDING)]
-    if not len(possible):
-        return Pace(edges, seconds, False)
-    best = float(possible[np.abs(np.log(possible)).argmin()]) * seconds
-    return Pace(evenly(fixed_s, best), best, True)
+    (each,) = _seconds_to_end(fixed, seconds, np.array([duration_s]), np.array([offset_s])).tolist()
+    return Pace(edges, seconds, False) if math.isnan(each) else Pace(evenly(fixed, each), each, True)
 
 
 def endings(fixed_s: np.ndarray, seconds: float, duration_s: float) -> np.ndarray:
     """In-points of a track, STEP_S apart, from which `to_music` ends a show with the music: float64, rising, perhaps none."""
+    fixed = np.asarray(fixed_s, np.float64)
+    evenly(fixed, seconds)  # for its errors
     offsets_s = STEP_S * np.arange(max(1, int(duration_s / STEP_S + 0.5)))
-    return offsets_s[[to_music(fixed_s, seconds, duration_s, offset_s).ends for offset_s in offsets_s]]
+    return offsets_s[~np.isnan(_seconds_to_end(fixed, seconds, np.full(len(offsets_s), duration_s), offsets_s))]
 
 
-def best_ending(
-    va: np.ndarray, fixed_s: np.ndarray, seconds: float, track_va: np.ndarray, duration_s: float, sigma: float | None
-) -> Ending | None:
-    """The stretch of a track that a show ends with, and that is nearest to it: `matching.best` among `endings`.
+def _seconds_to_end(fixed: np.ndarray, seconds: float, durations_s: np.ndarray, offsets_s: np.ndarray) -> np.ndarray:
+    """How long a picture is shown so that the show ends with the music: (R,) for R in-points, NaN where it cannot."""
+    even_s = float(np.where(np.isnan(fixed), seconds, fixed).sum())
+    pictures, clips_s = int(np.isnan(fixed).sum()), float(np.nansum(fixed))
+    left_s = durations_s - offsets_s
+    # The ends before and after the one of the even show: the others are farther.
+    passes = np.maximum(0, np.floor((even_s - left_s) / durations_s))[:, None] + [0, 1]
+    ends_s = left_s[:, None] + durations_s[:, None] * passes
+    if not pictures:
+        return np.where((np.abs(ends_s - even_s) < _ROUNDING).any(axis=1), seconds, np.nan)
+    each = (ends_s - clips_s) / pictures / seconds
+    stray = np.abs(np.log(np.maximum(each, _ROUNDING)))
+    stray[(each < SHORTEST - _ROUNDING) | (each > LONGEST + _ROUNDING)] = np.inf
+    nearest = stray.argmin(axis=1)[:, None]
+    return np.where(np.isfinite(stray.min(axis=1)), np.take_along_axis(each, nearest, axis=1)[:, 0] * seconds, np.nan)
+
+
+def best_endings(va: np.ndarray, fixed_s: np.ndarray, seconds: float, tracks: Tracks, sigma: float | None) -> list[Ending | None]:
+    """The stretch of each track that a show ends with, and that is nearest to it: `matching.best` among `endings`.
 
     What `matching.best` adds to the distance for the choice is added here too, and STRAY for each doubling or halving of `seconds`.
 
@@ -107,26 +115,38 @@ def best_ending(
         va: (N, 2) of the pictures and clips.
         fixed_s: (N,) lengths of clips, NaN for pictures.
         seconds: how long a picture should be shown.
-        track_va: (M, 2) of the track's windows.
-        duration_s: length of the track.
+        tracks: T of them.
         sigma: Eq. 1's sigma of the model; None: there is no score.
 
     Returns:
-        The ending, the earliest of equals; None: the show cannot end with this track.
+        T endings, the earliest of equals; None: the show cannot end with this track.
 
     Raises:
         ValueError: another shape, a number that is not finite, or a length that is not above 0.
     """
-    found: list[tuple[float, Ending]] = []
-    for offset_s in (STEP_S * np.arange(len(track_va))).tolist():
-        pace = to_music(fixed_s, seconds, duration_s, offset_s)
-        if pace.ends:
-            away = distance_from(steps(va, pace.edges_s), track_va, duration_s, offset_s)
-            score = None if sigma is None else float(score_of_distance(np.array(away), sigma))
-            loops = int(loops_of(pace.length_s, np.array(duration_s), np.array(offset_s)))
-            cost = round(away + LOOP * loops + STRAY * abs(np.log2(pace.seconds / seconds)), PLACES)
-            found.append((cost, Ending(Stretch(offset_s, away, score, loops), pace)))
-    return min(found, key=lambda each: each[0])[1] if found else None
+    fixed = np.asarray(fixed_s, np.float64)
+    evenly(fixed, seconds)  # for its errors
+    owners, offsets_s = tracks.in_points()
+    each = _seconds_to_end(fixed, seconds, tracks.durations_s[owners], offsets_s)
+    costs, away, loops = np.full(len(each), np.inf), np.full(len(each), np.inf), np.zeros(len(each), np.int64)
+    possible = np.flatnonzero(~np.isnan(each))
+    rows = max(1, PAIRS // len(fixed))
+    for start in range(0, len(possible), rows):
+        part = possible[start : start + rows]
+        lengths = np.where(np.isnan(fixed), each[part, None], fixed)
+        edges = np.concatenate([np.zeros((len(part), 1)), np.cumsum(lengths, axis=1)], axis=1)
+        away[part] = distances_from(steps(va, edges), tracks, owners[part], offsets_s[part])
+        loops[part] = loops_of(edges[:, -1], tracks.durations_s[owners[part]], offsets_s[part])
+        costs[part] = away[part] + LOOP * loops[part] + STRAY * np.abs(np.log2(each[part] / seconds))
+    found: list[Ending | None] = []
+    for window in tracks.least(costs).tolist():
+        if np.isinf(costs[window]):
+            found.append(None)
+            continue
+        score = None if sigma is None else float(score_of_distance(away[window], sigma))
+        stretch = Stretch(float(offsets_s[window]), float(away[window]), score, int(loops[window]))
+        found.append(Ending(stretch, Pace(evenly(fixed, each[window]), float(each[window]), True)))
+    return found
 
 
 def on_beats(edges_s: np.ndarray, beats_s: np.ndarray, fixed_s: np.ndarray) -> np.ndarray:

@@ -5,7 +5,6 @@ people tap (Ellis 2007, Beat Tracking by Dynamic Programming).
 """
 
 import numpy as np
-from scipy import fft
 
 FRAMES_PER_S = 100
 SLOWEST_BPM, FASTEST_BPM = 40.0, 220.0
@@ -26,11 +25,16 @@ class Tempo:
 
     def __init__(self, rate_hz: int) -> None:
         """Args: rate_hz: sample rate of the pieces."""
+        from scipy import fft  # not needed for less, and slow to import
+
+        self._fft = fft
         self._hop = max(1, round(rate_hz / FRAMES_PER_S))
         self._frame_hz = rate_hz / self._hop
         self._size = 2 ** round(np.log2(rate_hz * 0.043))
         self._window = np.hanning(self._size).astype(np.float32)
-        self._bands = _bands(rate_hz, self._size)
+        edges_hz = np.geomspace(LOWEST_HZ, min(HIGHEST_HZ, rate_hz / 2), BANDS + 1)
+        self._edges = np.unique(np.round(edges_hz * self._size / rate_hz).astype(int))  # fewer than BANDS: low ones are under a bin wide
+        self._scale = np.float32(2 / self._size)  # a full sine comes to about 1
         self._lags = int(np.ceil(HARMONICS * 60 / SLOWEST_BPM * self._frame_hz)) + 2
         self._products = np.zeros(self._lags)
         self._pairs = np.zeros(self._lags)
@@ -40,15 +44,16 @@ class Tempo:
         if len(samples) < self._size + 2 * self._hop:
             return
         frames = np.lib.stride_tricks.sliding_window_view(samples, self._size)[:: self._hop]
-        spectrum = np.abs(fft.rfft(frames * self._window, axis=1)) @ self._bands
-        level = np.log(spectrum + np.float32(FLOOR))
+        spectrum = np.abs(self._fft.rfft(frames * self._window, axis=1))
+        # Sums, no product with a matrix: its threads would wait for each other where others work, too.
+        bands = np.add.reduceat(spectrum[:, : self._edges[-1]], self._edges[:-1], axis=1)
+        level = np.log(bands * self._scale + np.float32(FLOOR))
         onsets = np.maximum(np.diff(level, axis=0), 0).mean(axis=1).astype(np.float64)
         # Slow changes are no beats: what is left is compared with the second around it.
         onsets -= _smooth(onsets, int(self._frame_hz))
-        size = fft.next_fast_len(len(onsets) + self._lags, real=True)
-        power = np.abs(fft.rfft(onsets, size)) ** 2
-        products = fft.irfft(power, size)[: self._lags]
-        self._products += products
+        size = 1 << (len(onsets) + self._lags).bit_length()
+        power = np.abs(self._fft.rfft(onsets, size)) ** 2
+        self._products += self._fft.irfft(power, size)[: self._lags]
         self._pairs += np.maximum(len(onsets) - np.arange(self._lags), 0)
 
     @property
@@ -83,19 +88,6 @@ class Tempo:
                 break
             period = _peak(curve, near)[0] / beats
         return float(np.clip(60 * self._frame_hz / period, SLOWEST_BPM, FASTEST_BPM))
-
-
-def _bands(rate_hz: int, size: int) -> np.ndarray:
-    """float32 (size / 2 + 1, BANDS): triangles, evenly spaced in the logarithm, each of a sum that brings a full sine to about 1."""
-    hertz = np.arange(size // 2 + 1) * rate_hz / size
-    edges = np.geomspace(LOWEST_HZ, min(HIGHEST_HZ, rate_hz / 2), BANDS + 2)
-    # The low ones are narrower than a bin of the spectrum: they are widened to one.
-    width = rate_hz / size
-    low, centre, high = edges[:-2], edges[1:-1], edges[2:]
-    low, high = np.minimum(low, centre - width), np.maximum(high, centre + width)
-    rising = (hertz[:, None] - low) / (centre - low)
-    falling = (high - hertz[:, None]) / (high - centre)
-    return (np.clip(np.minimum(rising, falling), 0, None) * (4 / size)).astype(np.float32)
 
 
 def _smooth(values: np.ndarray, width: int) -> np.ndarray:

@@ -2,12 +2,7 @@
 
 import os
 import shutil
-import signal
-import subprocess
-import sys
-import time
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +14,7 @@ from mmvatool.pipelines import index as pipeline
 from mmvatool.pipelines.curves import music_curve
 from mmvatool.pipelines.hear import Heard
 from mmvatool.pipelines.index import index, model_key, real_path, walk
+from tests.media import run_ffmpeg
 from tests.models import save_random
 from tests.trainer.synthetic import sound, write_wav
 from trainer import CheckpointError, Predictor
@@ -101,6 +97,22 @@ class TestWhatIsHeard:
             np.testing.assert_allclose(tracks[Path(name).name][1], expected.mean(0), atol=1e-5)
         assert len(expected) == 2
 
+    def test_tags_loudness_and_tempo_are_kept(self, music, library, model):
+        beats = np.tile(np.concatenate([np.sin(np.arange(1200) / 4), np.zeros(13_200)]), 20).astype(np.float32)  # 100 a minute
+        write_wav(music / "beats.wav", beats / 2)
+        tags = ("-metadata", "title=A title", "-metadata", "artist=An artist", "-metadata", "LICENSE=CC BY 4.0")
+        run_ffmpeg("-i", music / "beats.wav", *tags, music / "beats.ogg")
+        write_wav(music / "silence.wav", np.zeros(48_000, np.float32))
+        index(music, library, model)
+        tracks = {track.path.name: track for track in library.tracks_below(real_path(music), model_key(model))}
+        beaten = tracks["beats.ogg"]
+        assert (beaten.title, beaten.artist, beaten.licence) == ("A title", "An artist", "CC BY 4.0")
+        assert beaten.tempo_bpm == pytest.approx(100, rel=0.01)
+        assert beaten.loudness_lufs == pytest.approx(tracks["beats.wav"].loudness_lufs, abs=0.5)
+        assert -30 < beaten.loudness_lufs < -10
+        silent = tracks["silence.wav"]
+        assert (silent.loudness_lufs, silent.tempo_bpm, silent.title) == (None, None, None)
+
     def test_a_second_run_opens_nothing(self, music, library, model, decoded, hashed):
         index(music, library, model)
         decoded.clear()
@@ -117,6 +129,7 @@ class TestWhatIsHeard:
         assert decoded == []
         after = found(library, music, model)
         assert after["z.wav"] == before["a.wav"]
+        assert library._file.sql.execute("SELECT count(*) FROM contents").fetchone() == (3,)  # its row, not another like it
         assert set(after) == {"z.wav", "b.wav", "c.wav"}
 
     def test_a_copy_and_a_touched_file_are_not_heard_again(self, music, library, model, decoded, hashed):
@@ -301,67 +314,7 @@ class TestWalk:
             walk(tmp_path / "missing")
 
 
-RUN = """
-import sys, time
-from mmvatool.library import Library
-from mmvatool.pipelines import index as pipeline
-from trainer import Predictor
-music, index, model, slow = sys.argv[1:]
-listen = pipeline.hear
-def slowly(path, predictor):
-    print(path.name, flush=True)
-    time.sleep(float(slow))
-    return listen(path, predictor)
-pipeline.hear = slowly
-with Library(index) as library:
-    seen = pipeline.index(music, library, Predictor.load(model, device="cpu", modalities=("music",)))
-assert not seen.broken, seen.broken
-"""
-
-
-@pytest.mark.slow  # a process of its own loads torch
-class TestProcesses:
-    @pytest.fixture
-    def many(self, tmp_path: Path) -> Path:
-        """12 tracks of half a second."""
-        (tmp_path / "many").mkdir()
-        for number in range(12):
-            write_wav(tmp_path / "many" / f"{number}.wav", sound(np.array([0.5, 0.5]), 0.5, np.random.default_rng(number)))
-        return tmp_path / "many"
-
-    @pytest.fixture
-    def start(self, many: Path, tmp_path: Path, checkpoint: Path) -> Callable[[float], subprocess.Popen[str]]:
-        arguments = [str(many), str(tmp_path / "index.db"), str(checkpoint)]
-        root = Path(__file__).parents[1]
-        return lambda slow: subprocess.Popen(
-            [sys.executable, "-c", RUN, *arguments, str(slow)], cwd=root, stderr=subprocess.PIPE, text=True
-        )
-
-    def test_a_run_that_is_killed_is_gone_on_with(self, many, start, library, model, decoded):
-        process = start(0.3)
-        until = time.monotonic() + 60
-        while len(found(library, many, model)) < 3:
-            assert process.poll() is None, process.communicate()
-            assert time.monotonic() < until
-            time.sleep(0.02)
-        process.send_signal(signal.SIGKILL)
-        process.communicate(timeout=60)
-        kept = len(found(library, many, model))
-        assert 3 <= kept < 12
-        assert numbers(many, library, model) == ({"unchanged": kept, "added": 12 - kept, "felt": 12 - kept}, [])
-        assert len(decoded) == 12 - kept
-        assert len(found(library, many, model)) == 12
-
-    def test_two_runs_at_once(self, many, start, library, model, decoded):
-        other = start(0.05)
-        until = time.monotonic() + 60
-        while not found(library, many, model):
-            assert other.poll() is None, other.communicate()
-            assert time.monotonic() < until
-            time.sleep(0.01)
-        _, errors = numbers(many, library, model)
-        assert (errors, other.communicate(timeout=120)[1], other.returncode) == ([], "", 0)
-        decoded.clear()
-        assert numbers(many, library, model) == ({"unchanged": 12}, [])
-        assert decoded == []
-        assert library._file.sql.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+def test_a_run_that_is_halted_is_not_waited_for_without_end(music, library, model, monkeypatch):
+    monkeypatch.setattr(pipeline, "PATIENCE_S", 0.3)
+    monkeypatch.setattr(pipeline.Claims, "take", lambda claims, name: False)
+    assert numbers(music, library, model) == ({"added": 3, "felt": 3}, [])

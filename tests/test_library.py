@@ -98,6 +98,104 @@ class TestTracks:
         assert [track.id for track in library.tracks([1, 99], "model")] == [1]
 
 
+WHOLE = Sound(31.0, "A title", "An artist", "CC BY 4.0", -14.2, 120.5)
+
+
+class TestSounds:
+    def test_what_belongs_to_the_sound_comes_back(self, library: Library):
+        library.put_felt(below("a.mp3"), STAMP, b"hash", WHOLE, "model", TIMES_S, VA)
+        library.put_felt(below("b.mp3"), STAMP, b"other", Sound(2.0), "model", TIMES_S, VA)
+        library.put(below("copy.mp3"), STAMP, 1)
+        tracks = library.tracks_below(ROOT, "model")
+        assert [track.path.name for track in tracks] == ["a.mp3", "b.mp3", "copy.mp3"]
+        sounds = [Sound(t.duration_s, t.title, t.artist, t.licence, t.loudness_lufs, t.tempo_bpm) for t in tracks]
+        assert sounds == [WHOLE, Sound(2.0), WHOLE]
+        np.testing.assert_allclose(tracks[0].mean, VA.mean(0), atol=1e-7)
+        np.testing.assert_allclose(tracks[0].spread, VA.std(0), atol=1e-7)
+
+    def test_tracks_and_curves_below_a_root(self, library: Library):
+        for number, name in enumerate(["z/1.mp3", "a/1.mp3", "a/2.mp3"]):
+            library.put_felt(below(name), STAMP, bytes([number]), WHOLE, "model", TIMES_S, VA / (number + 1))
+        library.put_felt(below("a/3.mp3"), STAMP, b"3", WHOLE, "another", TIMES_S, VA)
+        library.put_broken(below("a/4.mp3"), STAMP, "is broken")
+        tracks = library.tracks_below(below("a"), "model")
+        assert [track.path.name for track in tracks] == ["1.mp3", "2.mp3"]
+        curves = library.curves(below("a"), "model")
+        assert list(curves) == [track.id for track in tracks]
+        for track, divisor in zip(tracks, (2, 3), strict=True):
+            times_s, va = curves[track.id]
+            np.testing.assert_array_equal(times_s, TIMES_S.astype(np.float32))
+            np.testing.assert_array_equal(va, VA / divisor)
+            np.testing.assert_array_equal(va, library.curve(track.id, "model")[1])
+        assert library.tracks_below(below("b"), "model") == []
+        assert library.curves(below("b"), "model") == {}
+
+    def test_means_follow_what_becomes_of_a_file(self, library: Library):
+        """The means lie apart from the curves: they must be the same whatever was done."""
+        library.put_felt(below("a"), STAMP, b"1", WHOLE, "one", TIMES_S, VA)
+        library.put(below("copy"), STAMP, 1)
+        library.put_felt(below("copy"), STAMP, b"1", WHOLE, "two", TIMES_S, VA / 2)  # felt of the first name, too
+        library.put_felt(below("b"), STAMP, b"2", WHOLE, "one", TIMES_S, VA / 4)
+        library.put(below("a"), Stamp(5, 5), 2)  # another content now
+        library.put_broken(below("b"), Stamp(5, 5), "is broken")
+
+        def means(model: str) -> dict[str, list[float]]:
+            found = library.means(ROOT, model)
+            names = {track.id: track.path.name for track in library.tracks(found.ids, model)}
+            return {names[number]: va.tolist() for number, va in zip(found.ids.tolist(), found.va, strict=True)}
+
+        assert means("one") == {"copy": pytest.approx([0.2, 0.5]), "a": pytest.approx([0.05, 0.125])}
+        assert means("two") == {"copy": pytest.approx([0.1, 0.25])}
+        library.remove([below("copy")])
+        assert means("one") == {"a": pytest.approx([0.05, 0.125])}
+        assert means("two") == {}
+        assert library._file.sql.execute("SELECT count(*) FROM felt").fetchone() == (1,)
+
+    def test_a_damaged_mean_says_so(self, library: Library):
+        library.put_felt(below("a"), STAMP, b"1", WHOLE, "model", TIMES_S, VA)
+        library._file.sql.execute("UPDATE felt SET mean = x'00'")
+        with pytest.raises(LibraryError, match="1 means of 1 bytes"):
+            library.means(ROOT, "model")
+
+
+class TestForgetting:
+    @pytest.fixture
+    def full(self, library: Library) -> Library:
+        """old/a with a copy in new/, old/b, a broken old/c, and what a file sounded like that is gone."""
+        library.put_felt(below("old/a"), STAMP, b"a", WHOLE, "model", TIMES_S, VA)
+        library.put(below("new/a"), STAMP, 1)
+        library.put_felt(below("old/b"), STAMP, b"b", WHOLE, "model", TIMES_S, VA)
+        library.put_broken(below("old/c"), STAMP, "is broken")
+        library.put_felt(below("gone"), STAMP, b"gone", WHOLE, "model", TIMES_S, VA)
+        library.remove([below("gone")])
+        return library
+
+    def test_a_folder(self, full: Library):
+        assert full.forget(below("old")) == 3
+        assert set(full.files(ROOT, "model")) == {below("new/a")}
+        assert [track.path.name for track in full.tracks_below(ROOT, "model")] == ["a"]
+        assert full.content(b"a", "model") is not None
+        for digest in (b"b", b"gone"):
+            assert full.content(digest, "model") is None
+        assert [full._file.sql.execute(f"SELECT count(*) FROM {table}").fetchone() for table in ("curves", "felt")] == [(1,), (1,)]
+        assert full.forget(below("old")) == 0
+
+    def test_everything(self, full: Library):
+        assert full.forget(None) == 4
+        assert [
+            full._file.sql.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in ("contents", "curves", "files", "felt")
+        ] == [0] * 4
+
+    def test_the_space_is_freed(self, library: Library):
+        times_s, va = np.arange(2000.0), np.full((2000, 2), 0.5)
+        for number in range(50):
+            library.put_felt(below(str(number)), STAMP, bytes([number]), WHOLE, "model", times_s, va)
+        with Library(library.path) as second:  # another run that has it open does not matter
+            assert second.forget(ROOT) == 50
+        library.close()
+        assert library.path.stat().st_size < 100_000
+
+
 @pytest.fixture(scope="module")
 def many(tmp_path_factory: pytest.TempPathFactory):
     """An index of a hundred thousand made-up tracks, and their means."""
@@ -133,8 +231,9 @@ class TestManyTracks:
     def test_nothing_is_scanned_or_sorted(self, many, read: str, monkeypatch: pytest.MonkeyPatch):
         library, _ = many
         asked: list[tuple[str, tuple[object, ...]]] = []
-        rows = library._rows
-        monkeypatch.setattr(library, "_rows", lambda query, values: asked.append((query, values)) or rows(query, values))
+        name = "_row" if read == "means" else "_rows"
+        ask = getattr(library, name)
+        monkeypatch.setattr(library, name, lambda query, values: asked.append((query, values)) or ask(query, values))
         getattr(library, read)(benchmark.ROOT + b"/artist 1", benchmark.MODEL)
         ((query, values),) = asked
         plan = [row[3] for row in library._file.sql.execute(f"EXPLAIN QUERY PLAN {query}", values)]
@@ -191,12 +290,36 @@ class TestTheFile:
             Library(path)
         assert path.read_bytes() == before
 
-    def test_another_version_says_so(self, library: Library):
+    def test_a_later_version_says_so(self, library: Library):
         library._file.sql.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
         with pytest.raises(
             LibraryError, match=f"version {SCHEMA_VERSION + 1}, and this mmvatool reads version {SCHEMA_VERSION}: delete it"
         ):
             Library(library.path)
+
+    def test_an_older_version_is_laid_anew(self, tmp_path: Path):
+        path = tmp_path / "index.db"
+        with sqlite3.connect(path) as old:
+            for statement in VERSION_1.split(";"):
+                old.execute(statement)
+        old.close()
+        with Library(path) as library:
+            assert library.files(ROOT, "model") == {}
+            library.put_felt(below("a.mp3"), STAMP, b"hash", WHOLE, "model", TIMES_S, VA)
+            assert library._file.header() == (APPLICATION_ID, SCHEMA_VERSION)
+            assert library._file.sql.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+            tables = {name for (name,) in library._file.sql.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        assert tables == {"contents", "curves", "files", "felt"}
+        with Library(path) as again:
+            assert len(again.means(ROOT, "model").ids) == 1
+
+    def test_one_that_is_only_read_is_not_laid(self, tmp_path: Path):
+        for path in (tmp_path / "index.db", tmp_path / "missing" / "index.db"):
+            with pytest.raises(LibraryError, match=r"index\.db: there is no index yet: run mmvatool library index FOLDER first"):
+                Library(path, lay=False)
+        assert list(tmp_path.iterdir()) == []
+        Library(tmp_path / "index.db").close()
+        Library(tmp_path / "index.db", lay=False).close()
 
     def test_a_damaged_page_says_so(self, library: Library):
         for number in range(200):
@@ -227,6 +350,19 @@ class TestTheFile:
         assert library._file.sql.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
 
+VERSION_1 = f"""
+CREATE TABLE contents (id INTEGER PRIMARY KEY, hash BLOB NOT NULL UNIQUE, duration_s REAL NOT NULL);
+CREATE TABLE curves (
+    content INTEGER NOT NULL REFERENCES contents ON DELETE CASCADE, model TEXT NOT NULL, mean_valence REAL, mean_arousal REAL, samples BLOB,
+    PRIMARY KEY (content, model)
+);
+CREATE INDEX curves_by_model ON curves (model, content, mean_valence, mean_arousal);
+CREATE TABLE files (id INTEGER PRIMARY KEY, path BLOB NOT NULL UNIQUE, size INTEGER, mtime_ns INTEGER, content INTEGER REFERENCES contents, error TEXT);
+INSERT INTO contents VALUES (1, x'00', 2.0);
+INSERT INTO files VALUES (1, x'2f6d757369632f61', 1, 1, 1, NULL);
+PRAGMA application_id = {APPLICATION_ID};
+PRAGMA user_version = 1
+"""
 WRITER = """
 import sys
 import numpy as np

@@ -1,15 +1,19 @@
 """How long each picture is shown."""
 
+import time
+
 import numpy as np
 import pytest
 
-from mmvatool.matching import Tracks, best, distance_from, steps
+from mmvatool import pacing
+from mmvatool.matching import LOOP, Tracks, best, distances_from, loops_of, steps
 from mmvatool.pacing import (
     FARTHEST_S,
     LEAST_SHOWN_S,
     LONGEST,
     SHORTEST,
-    best_ending,
+    STRAY,
+    best_endings,
     endings,
     evenly,
     on_beats,
@@ -82,20 +86,56 @@ def test_the_best_ending_is_the_planted_one():
     track[26:] = [0.5, 0.8]
     fixed_s, va = np.full(10, PICTURE), np.tile([0.5, 0.9], (10, 1))
     assert best(steps(va, evenly(fixed_s, 4.0)), Tracks.of([track], [300.0]), 0.3)[0].offset_s == 100
-    found = best_ending(va, fixed_s, 4.0, track, 300.0, 0.3)
+    other = np.full((3, 2), 0.5)  # .. and of several tracks each has its own
+    first, found = best_endings(va, fixed_s, 4.0, Tracks.of([other, track], [30.0, 300.0]), 0.3)
+    assert first is not None
     assert found is not None
+    assert first.stretch.distance == pytest.approx(0.4)
     assert (found.stretch.offset_s, found.pace.seconds, found.stretch.loops) == (260, pytest.approx(4), 0)
     assert found.stretch.distance == pytest.approx(0.1)
     assert found.stretch.score == pytest.approx(np.exp(-0.1 / 0.3), abs=1e-6)
-    assert found.stretch.distance == pytest.approx(distance_from(steps(va, found.pace.edges_s), track, 300.0, 260.0))
     # Of a track that is the same all over, the one at which pictures are shown as asked.
-    same = best_ending(va, fixed_s, 4.0, np.full((30, 2), 0.5), 300.0, None)
+    (same,) = best_endings(va, fixed_s, 4.0, Tracks.of([np.full((30, 2), 0.5)], [300.0]), None)
     assert same is not None
     assert (same.stretch.offset_s, same.stretch.score) == (260, None)
 
 
+@pytest.mark.parametrize("seed", range(10))
+def test_it_is_the_best_of_all_endings(seed: int, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(pacing, "PAIRS", 60)  # several blocks
+    rng, fixed_s = np.random.default_rng(3000 + seed), _show(seed)
+    va, curves = rng.random((len(fixed_s), 2)), [rng.random((rng.integers(1, 20), 2)) for _ in range(8)]
+    tracks = Tracks.of(curves, [(len(curve) - 1) * 10 + rng.uniform(5, 15) for curve in curves])
+    for track, found in enumerate(best_endings(va, fixed_s, 4.0, tracks, 0.3)):
+        duration_s = tracks.durations_s[track]
+        offsets = endings(fixed_s, 4.0, duration_s)
+        costs = []
+        for offset_s in offsets:
+            pace = to_music(fixed_s, 4.0, duration_s, offset_s)
+            away = distances_from(steps(va, pace.edges_s), tracks, np.array([track]), np.array([offset_s]))[0]
+            loops = loops_of(pace.length_s, duration_s, offset_s)
+            costs.append((away + LOOP * loops + STRAY * abs(np.log2(pace.seconds / 4)), away, pace.seconds))
+        if not costs:
+            assert found is None
+            continue
+        assert found is not None
+        least = int(np.argmin([cost for cost, _, _ in costs]))
+        assert found.stretch.offset_s == offsets[least]
+        assert (found.stretch.distance, found.pace.seconds) == (pytest.approx(costs[least][1]), pytest.approx(costs[least][2]))
+        assert (found.stretch.offset_s + found.pace.length_s) / duration_s == pytest.approx(found.stretch.loops + 1)
+
+
+def test_a_thousand_tracks_are_quick():
+    rng = np.random.default_rng(0)
+    tracks = Tracks.of([rng.random((20, 2)) for _ in range(1000)], rng.uniform(195, 205, 1000))
+    started = time.process_time()
+    found = best_endings(rng.random((50, 2)), np.full(50, PICTURE), 4.0, tracks, 0.3)
+    assert time.process_time() - started < 2
+    assert all(found)
+
+
 def test_a_show_of_clips_has_no_ending():
-    assert best_ending(np.full((2, 2), 0.5), np.array([9.0, 9.0]), 4.0, np.full((30, 2), 0.5), 300.0, 0.3) is None
+    assert best_endings(np.full((2, 2), 0.5), np.array([9.0, 9.0]), 4.0, Tracks.of([np.full((30, 2), 0.5)], [300.0]), 0.3) == [None]
 
 
 def test_cuts_move_to_the_nearest_beat():

@@ -224,6 +224,15 @@ def test_a_wide_gamut_is_converted(tmp_path, mode):
     np.testing.assert_allclose(pictures.read(tmp_path / "a.png")[0], expected, atol=2)
 
 
+def test_a_phones_picture_is_converted_and_turned(tmp_path):
+    """Display P3 and a turn at once, as a JPEG of one has them."""
+    Image.fromarray(np.rot90(UPRIGHT // 2)).save(tmp_path / "a.jpg", icc_profile=profile(*P3), exif=oriented(6), quality=95, subsampling=0)
+    read = blocks(pictures.read(tmp_path / "a.jpg"))
+    assert read.shape == COLOURS.shape
+    assert read[0, 0, 0] > 127 + 5  # more red than sRGB says with the same number
+    np.testing.assert_allclose(read[1, 1], 127, atol=3)  # grey is grey in both
+
+
 def test_srgb_and_broken_profiles_change_nothing(tmp_path):
     srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     for block in (srgb, b"nonsense", profile(*P3)[:200], profile(*P3).replace(b"RGB ", b"CMYK")):

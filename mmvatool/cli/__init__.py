@@ -20,6 +20,7 @@ COMMANDS = {
     "completion": "mmvatool.cli.completion",
     "dataset": "mmvatool.cli.dataset",
     "evaluate": "mmvatool.cli.evaluate",
+    "library": "mmvatool.cli.library",
     "prompt": "mmvatool.cli.prompt",
     "score": "mmvatool.cli.score",
     "search": "mmvatool.cli.search",

@@ -113,16 +113,34 @@ class Rate(click.ParamType):
         return ntsc if rate != ntsc and abs(rate - ntsc) < Fraction(1, 200) else rate
 
 
+index_option = click.option(
+    "--index",
+    "index_file",
+    type=click.Path(),
+    metavar="FILE",
+    help="Where what was heard is kept, for all libraries.  [default: library.sqlite3 in the user's cache folder]",
+)
+precision_option = click.option(
+    "--precision",
+    type=click.Choice(["float32", "bf16"]),
+    default="float32",
+    show_default=True,
+    help="Arithmetic of the model. bf16 is faster on a GPU; its rounding can change what is chosen.",
+)
+model_option = click.option(
+    "--model",
+    type=click.Path(),
+    metavar="NAME|FILE",
+    default="compact",
+    show_default=True,
+    help="compact (bundled), or the path of a .safetensors checkpoint.",
+)
+
+
 def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """--model, --device, --batch-size, --precision: how predictions are made."""
     for option in (
-        click.option(
-            "--precision",
-            type=click.Choice(["float32", "bf16"]),
-            default="float32",
-            show_default=True,
-            help="Arithmetic of the model. bf16 is faster on a GPU; its rounding can change what is chosen.",
-        ),
+        precision_option,
         click.option(
             "--batch-size",
             type=click.IntRange(min=1),
@@ -137,14 +155,7 @@ def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
             show_default=True,
             help="Where the model runs; auto takes a GPU if there is one.",
         ),
-        click.option(
-            "--model",
-            type=click.Path(),
-            metavar="NAME|FILE",
-            default="compact",
-            show_default=True,
-            help="compact (bundled), or the path of a .safetensors checkpoint.",
-        ),
+        model_option,
     ):
         command = option(command)
     return command

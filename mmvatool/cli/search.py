@@ -9,7 +9,7 @@ import click
 
 from mmvatool.cli import EXIT_PARTLY
 from mmvatool.cli.console import Reporter, clean, clock
-from mmvatool.cli.options import VA, model_options, output_options
+from mmvatool.cli.options import VA, index_option, model_options, output_options
 
 if TYPE_CHECKING:
     from mmvatool.pipelines.search import Found, Query
@@ -32,13 +32,7 @@ if TYPE_CHECKING:
 )
 @click.option("--va", type=VA(), help="Instead of words: find what is near this valence and arousal, each from 0 to 1.")
 @click.option("--top", type=click.IntRange(min=1), default=10, show_default=True, help="How many tracks at most.")
-@click.option(
-    "--index",
-    "index_file",
-    type=click.Path(),
-    metavar="FILE",
-    help="Where what was heard is kept, for all libraries.  [default: library.sqlite3 in the user's cache folder]",
-)
+@index_option
 @click.option("--paths", is_flag=True, help="Print the paths alone, one a line.")
 @click.option("-0", "--print0", is_flag=True, help="Print the paths alone, each ended by a NUL, for xargs -0.")
 @model_options
@@ -114,11 +108,7 @@ def _load(query: "Query", model: str, device: str, precision: str, batch_size: i
 
 
 def _tell(found: "Found", predictor: "Predictor", reporter: Reporter) -> None:
-    seen = found.indexed
-    reporter.detail(
-        f"{seen.tracks} track{'s' if seen.tracks != 1 else ''}: {seen.added} added, {seen.changed} changed, {seen.moved} moved, {seen.unchanged} unchanged, "
-        f"{seen.removed} removed; {seen.felt} heard"
-    )
+    reporter.detail(found.indexed.summary())
     if predictor.sigma is None:
         reporter.say(f"{found.model} has no sigma: ranked by distance, without a score")
     if found.is_far:

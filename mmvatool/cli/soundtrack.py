@@ -9,7 +9,7 @@ import click
 from mmvatool.cli.batch import Batch, make_folder
 from mmvatool.cli.console import Reporter, clean, clock
 from mmvatool.cli.inputs import Job, plan_shows
-from mmvatool.cli.options import Rate, Size, Time, model_options, output_options
+from mmvatool.cli.options import Rate, Size, Time, index_option, model_options, output_options
 
 if TYPE_CHECKING:
     from mmvatool.pipelines.progress import Progress
@@ -78,13 +78,7 @@ if TYPE_CHECKING:
     "--seed", type=click.IntRange(min=0), help="Draw among the tracks that are nearly as near, for variety.  [default: the nearest]"
 )
 @click.option("--top", type=click.IntRange(min=1), default=5, show_default=True, help="How many tracks of the ranking to print.")
-@click.option(
-    "--index",
-    "index_file",
-    type=click.Path(),
-    metavar="FILE",
-    help="Where what was heard is kept, for all libraries.  [default: library.sqlite3 in the user's cache folder]",
-)
+@index_option
 @click.option("--dry-run", is_flag=True, help="Choose only: print the ranking, write nothing.")
 @click.option("--overwrite", is_flag=True, help="Replace outputs that exist.  [default: an error]")
 @click.option("--skip-existing", is_flag=True, help="Leave out what has a soundtrack already.")

@@ -22,8 +22,9 @@ from mmvatool.errors import MediaError
 
 RUN_LIMIT_S = 3600.0
 STALL_LIMIT_S = 120.0
+_LEVEL = re.compile(r"^((?:\[[^]]* @ [^]]*\] )*)\[(?:error|fatal|panic)\] ")
 # Lines that are no complaints. What follows such a line without a level of its own, the rest of a table, is indented or empty.
-_NEWS = re.compile(r"(\[[^]]* @ [^]]*\] )*\[(info|verbose|debug|trace|warning)\] |  |$")
+_NEWS = re.compile(r"(?:\[[^]]* @ [^]]*\] )*\[(?:info|verbose|debug|trace|warning)\] |  |$")
 PIPE_BYTES = 1 << 20  # a frame of 1080p is 6 MB: fewer turns than with the usual 64 KiB
 
 
@@ -72,7 +73,7 @@ def samples(rate_hz: int, channels: int) -> Any:
 
 def join(streams: Sequence[Any], target: Path, **options: Any) -> Any:
     """An ffmpeg-python output node that takes streams of several inputs."""
-    return ffmpeg.output(*streams, name(target), **options)
+    return ffmpeg.output(*streams, filename=name(target), **options)
 
 
 def pipe(streams: Sequence[Any], **options: Any) -> Any:
@@ -196,7 +197,7 @@ class Reader:
 
     def errors(self) -> str:
         """What ffmpeg has complained of so far; waits for it to end, so read to the end of the data first."""
-        return "\n".join(line for line in self.said().splitlines() if not _NEWS.match(line))
+        return "\n".join(_LEVEL.sub(r"\1", line) for line in self.said().splitlines() if not _NEWS.match(line))
 
     def said(self) -> str:
         """All that ffmpeg has said on stderr so far, each line with its level; waits for it to end, as `errors` does."""

@@ -198,7 +198,7 @@ def steady_frames(
         size: width and height to scale to; pixel aspect is not looked at.
         color: what the video's colours are taken for; as it is tagged if None.
         kept: the share of the width and of the height, around the middle, that is scaled to the size.
-        tone_map: whether to bring high dynamic range (PQ, HLG) down to what ordinary screens show.
+        tone_map: whether its dynamic range is high (PQ or HLG in bt2020), to be brought down to what ordinary screens show.
 
     Returns:
         an ffmpeg-python output node of rgb24.
@@ -210,13 +210,18 @@ def steady_frames(
     node = ffmpeg.source(info.path, reinit_filter=0, **({"ss": f"{from_s:.6f}"} if from_s > 0 else {}))[str(info.video.index)]
     # A quarter of a frame: trim rounds to the stream's clock, and AVI's ticks once a frame. Counted from the segment's
     # start, not from the first frame that decodes: what follows a damaged start stays in its place.
-    node = node.filter("trim", start=f"{at_s - quarter_s:.6f}").filter("setpts", f"round(PTS-{at_s:.6f}/TB)")
-    # Fills the place of a damaged frame, and makes a variable rate constant.
-    node = node.filter("fps", fps=ratio(rate), start_time=0)
+    node = node.filter("trim", start=f"{at_s - quarter_s:.6f}")
+    # Fills the place of a damaged frame, and makes a variable rate constant. At another rate a frame is shown from its own time
+    # on: the nearest would be up to half of the new rate's frame early.
+    same = rate == info.rate
+    node = node.filter("setpts", f"round(PTS-{at_s if same else at_s + quarter_s:.6f}/TB)")
+    node = node.filter("fps", fps=ratio(rate), start_time=0, round="near" if same else "up")
     if kept != (1.0, 1.0):
         node = node.filter("crop", f"iw*{kept[0]:.6f}", f"ih*{kept[1]:.6f}")
     if tone_map:
         node = node.filter("scale", *size, flags="bicubic").filter("format", "yuv420p10le")
+        # zscale refuses what is not tagged whole.
+        node = node.filter("setparams", colorspace="bt2020nc", color_primaries="bt2020", color_trc=info.video.color.transfer)
         node = node.filter("zscale", transfer="linear", npl=203).filter("format", "gbrpf32le").filter("zscale", primaries="bt709")
         node = node.filter("tonemap", "mobius", desat=0)
         node = node.filter("zscale", transfer="bt709", matrix="bt709", range="limited").filter("format", "yuv444p")

@@ -15,8 +15,8 @@ REGION_S = 30.0  # jumps go from the last so many seconds to the first so many, 
 CONTEXT_S = 4.0  # of sound that must be alike around both ends of a jump: some beats
 HOP, WINDOW = 960, 2048  # 20 ms, 43 ms
 BANDS, LOWEST_HZ, HIGHEST_HZ = 24, 60.0, 16_000.0
-FLOOR_DB = 60.0  # below the loudest band; what is quieter is not compared
-LOST_DB2 = 20.0  # a jump that leaves out half a track must be better by so much, in squared dB
+LOUDNESS_POWER = 0.25  # of a band's power: what is heard as twice as loud is about twice as much
+LOST = 0.05  # a jump that leaves out all of a track would have to be better by so much, where 1 is any place against any other
 SLIP = 720  # 15 ms: how far the waveforms may be moved to fit
 BLEND_S = 0.030
 SHORTEST_S = 3.0  # shorter tracks are looped whole
@@ -47,16 +47,17 @@ def find(track: Pcm) -> Loop | None:
     region = min(round(REGION_S * RATE_HZ), length // 3)
     context = min(round(CONTEXT_S * RATE_HZ), region // 2) // (2 * HOP) * 2  # in hops
     heads, tails = _spectra(track, first, first + region), _spectra(track, past - region, past)
-    peak = max(heads.max(), tails.max())
-    heads, tails = np.maximum(heads, peak - FLOOR_DB), np.maximum(tails, peak - FLOOR_DB)
+    usual = np.concatenate([heads, tails]).mean(axis=0)
+    heads, tails = heads - usual, tails - usual
     # Squared distance of every frame near the end from every frame near the beginning, and its mean over the context.
-    apart = (tails**2).mean(1)[:, None] + (heads**2).mean(1)[None] - 2 * (tails @ heads.T) / BANDS
+    apart = (tails**2).sum(1)[:, None] + (heads**2).sum(1)[None] - 2 * (tails @ heads.T)
+    apart /= apart.mean() + 1e-20
     rows, columns = (size - context + 1 for size in apart.shape)
     cost = np.zeros((rows, columns), np.float32)
     for place in range(context):
         cost += apart[place : place + rows, place : place + columns]
     lost = (np.arange(rows)[::-1, None] + np.arange(columns)[None]) * HOP / length
-    tail, head = np.unravel_index(np.argmin(cost / context + 2 * LOST_DB2 * lost), cost.shape)
+    tail, head = np.unravel_index(np.argmin(cost / context + LOST * lost), cost.shape)
     start = first + (int(head) + context // 2) * HOP
     end = past - region + (int(tail) + context // 2) * HOP
     # To the sample: where the waveforms around the two are most alike.
@@ -138,7 +139,7 @@ def _sounding(track: Pcm) -> tuple[int, int]:
 
 
 def _spectra(track: Pcm, first: int, past: int) -> np.ndarray:
-    """Levels of bands in dB, float32 (frames, BANDS), a frame each HOP samples, centred there."""
+    """Loudness of bands, float32 (frames, BANDS), a frame each HOP samples, centred there."""
     edges_hz = np.geomspace(LOWEST_HZ, HIGHEST_HZ, BANDS + 1)
     bins = np.maximum(np.arange(1, BANDS + 1), np.round(edges_hz[:-1] * WINDOW / RATE_HZ).astype(int))
     window = np.hanning(WINDOW).astype(np.float32)
@@ -147,5 +148,5 @@ def _spectra(track: Pcm, first: int, past: int) -> np.ndarray:
         sound = track.read(at - WINDOW // 2, at + 49 * HOP + WINDOW // 2).mean(axis=1)
         frames = np.lib.stride_tricks.sliding_window_view(sound, WINDOW)[::HOP] * window
         power = np.abs(np.fft.rfft(frames)) ** 2
-        levels.append(10 * np.log10(np.add.reduceat(power, bins, axis=1) + 1e-12))
+        levels.append(np.add.reduceat(power, bins, axis=1) ** LOUDNESS_POWER)
     return np.concatenate(levels).astype(np.float32)

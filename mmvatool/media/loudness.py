@@ -88,12 +88,14 @@ def limit(pieces: Iterable[np.ndarray], rate_hz: int, gain_db: float, ceiling_db
 
 
 def _peaks(sound: np.ndarray) -> np.ndarray:
-    """The largest of the four points from each sample to the next, and of those before it, over the channels. float32 (n,)."""
-    oversampled = np.abs(upfirdn(_INTERPOLATOR, np.ascontiguousarray(sound.T), OVERSAMPLING, axis=1)).max(axis=0)
+    """The largest of the four points from each sample to the next, over the channels. float32 (n,)."""
+    channels = np.ascontiguousarray(sound.T)
     late = OVERSAMPLING * TAPS // 2
-    fine = oversampled[late : late + OVERSAMPLING * len(sound)].reshape(-1, OVERSAMPLING).max(axis=1)
-    fine[1:] = np.maximum(fine[1:], fine[:-1])
-    return np.maximum(fine, np.abs(sound).max(axis=1))
+    oversampled = upfirdn(_INTERPOLATOR, channels, OVERSAMPLING, axis=1)[:, late : late + OVERSAMPLING * len(sound)]
+    # Reduced over the first axis throughout: numpy is ten times slower over a last axis of two or four.
+    fine = np.abs(oversampled).max(axis=0)
+    peaks = np.maximum.reduce([fine[phase::OVERSAMPLING] for phase in range(OVERSAMPLING)])
+    return np.maximum(peaks, np.abs(channels).max(axis=0))
 
 
 def _chunks(pieces: Iterable[np.ndarray], size: int, before: int, after: int) -> Iterator[tuple[np.ndarray, int]]:

@@ -12,9 +12,10 @@ HIGHEST_PEAK_DBTP = -1.0
 # Encoding moves peaks by up to half a decibel.
 FIRST_CEILING_DBTP = -1.5
 # Beyond that a limiter crushes.
-MOST_LIMITING_DB = 8.0
-LOUDNESS_TOLERANCE_LU = 0.3
-ROUNDS = 4
+MOST_LIMITING_DB = 10.0
+LOUDNESS_TOLERANCE_LU = 0.35  # measured in tenths
+# Of encoding and measuring: until the ceiling alone is not trusted any more, for the loudness, for the peak.
+PATIENCE, ROUNDS, MOST_ROUNDS = 2, 4, 8
 ENCODERS = {
     "aac": {"acodec": "aac", "audio_bitrate": "192k", "format": "ipod"},
     "opus": {"acodec": "libopus", "audio_bitrate": "160k", "format": "webm"},
@@ -44,25 +45,32 @@ def encode(
     level, peak = loudness.integrated(mix.pieces(), RATE_HZ), loudness.true_peak(mix.pieces())
     ceiling_db = FIRST_CEILING_DBTP
     gain_db = 0.0 if level is None else lufs - level
-    for round_number in range(ROUNDS):
-        if peak is not None:
-            gain_db = min(gain_db, MOST_LIMITING_DB + ceiling_db - peak)
-        _write(loudness.limit(mix.pieces(), RATE_HZ, gain_db, ceiling_db), mix.samples, codec, encoded, target, on_progress)
-        got_lufs, got_peak = measure(encoded, target)
+    best: tuple[float, float | None, float | None] | None = None  # how far off, and what was measured
+    trial = encoded.with_name("trial")
+    for round_number in range(1, MOST_ROUNDS + 1):
+        most_db = gain_db if peak is None else MOST_LIMITING_DB + ceiling_db - peak
+        gain_db = min(gain_db, most_db)
+        _write(loudness.limit(mix.pieces(), RATE_HZ, gain_db, ceiling_db), mix.samples, codec, trial, target, on_progress)
+        got_lufs, got_peak = measure(trial, target)
         # The meter rounds to a tenth.
         over_db = 0.0 if got_peak is None else got_peak + 0.05 - HIGHEST_PEAK_DBTP
         missing = 0.0 if level is None or got_lufs is None else lufs - got_lufs
-        held_back = peak is not None and gain_db >= MOST_LIMITING_DB + ceiling_db - peak - 0.05 and missing > 0
-        if over_db <= 0 and (abs(missing) <= LOUDNESS_TOLERANCE_LU or held_back):
+        if over_db <= 0 and (best is None or abs(missing) < best[0]):
+            best = abs(missing), got_lufs, got_peak
+            trial.replace(encoded)
+        if best and (best[0] <= LOUDNESS_TOLERANCE_LU or (gain_db == most_db and missing > 0) or round_number >= ROUNDS):
             break
         if over_db > 0:
             ceiling_db -= over_db + 0.1
-        # With its last try it does not reach for more: that could put a peak over again.
-        gain_db += missing if round_number < ROUNDS - 2 else min(0.0, missing)
+        if over_db > 0 and round_number > PATIENCE:
+            # What an encoder makes of clicks does not follow the ceiling; all of the sound made softer makes it softer.
+            gain_db -= over_db + 0.1
+        else:
+            gain_db += missing
         on_progress = _quiet
-    if over_db > 0:
+    if best is None:
         raise RenderError(target, f"its true peak stays at {got_peak:.1f} dBTP: ask for less loudness with --lufs")
-    return got_lufs, got_peak
+    return best[1:]
 
 
 def _quiet(_: float) -> None:

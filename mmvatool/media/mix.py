@@ -22,6 +22,7 @@ BREATH_S = 1.0
 LOST_S = 0.5
 ORIGINAL_FADE_S = 0.010
 MOST_ORIGINAL_GAIN_DB = 12.0  # more would raise the hiss of a quiet room to the loudness of speech
+NOTED_LU = 0.5  # what is missing of the loudness asked for, to be told
 DUCK_DB = -12.0
 STEP_S = 0.050  # in which the level of the original is looked at
 SOUNDING_DBFS = -45.0
@@ -69,9 +70,9 @@ def write_sound(
     with workspace(target) as folder:
         try:
             mix = Pcm.silence(folder / "mix.f32", total)
-            for cue, fade_in_s, fade_out_s in _faded(cues, length_s):
+            for number, (cue, fade_in_s, fade_out_s) in enumerate(_faded(cues, length_s), 1):
                 _lay(cue, fade_in_s, fade_out_s, mix, folder, lufs)
-                on_progress(0.3 * cue.end_s / length_s)
+                on_progress(0.3 * number / len(cues))
             originals = [original for start_s, info, stretch in under if (original := _hear(start_s, info, stretch, lufs, notes))]
             if originals:
                 _scale(mix, _ducked(originals, total))
@@ -83,7 +84,7 @@ def write_sound(
             encoded.replace(target)
         except OSError as error:
             raise OutputError(target, f"cannot be written ({error.strerror}): choose another place with -o") from error
-    if got_lufs is not None and got_lufs < lufs - master.LOUDNESS_TOLERANCE_LU:
+    if got_lufs is not None and got_lufs < lufs - NOTED_LU:
         notes.append(f"its loudness is {got_lufs:.1f} LUFS, not {lufs:.1f}: more would crush its peaks")
     on_progress(1.0)
     return Mixed(got_lufs, peak, tuple(notes))

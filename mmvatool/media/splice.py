@@ -21,6 +21,7 @@ NAMES = {"libx264": "H.264", "libvpx-vp9": "VP9"}
 # Matroska keeps milliseconds.
 TIME_TOLERANCE_S = 0.002
 LEAST_DECODED = 0.9
+SLOWEST = 60  # seconds that encoding a second may take
 
 
 def copy_picture(info: MediaInfo, sound: Path, target: Path) -> list[str]:
@@ -94,7 +95,7 @@ def _copied(info: MediaInfo, suffix: str) -> dict[str, Any]:
         options["movflags"] = "+faststart"
         if info.video.codec == "hevc":
             options["tag:v"] = "hvc1"  # Apple's players pass over hev1
-    return options | _format(suffix)
+    return options | ({"format": "mp4"} if suffix == ".m4v" else {})
 
 
 def _encoded(info: MediaInfo, suffix: str) -> dict[str, Any]:
@@ -103,11 +104,7 @@ def _encoded(info: MediaInfo, suffix: str) -> dict[str, Any]:
     odd = info.video.width % 2 or info.video.height % 2
     # enc_time_base: else frames of a variable rate are moved to the nominal one.
     timing = {"fps_mode": "passthrough", "enc_time_base": "demux"}
-    return {"c:v": container.video_codec, "preset": PRESET, "pix_fmt": "yuv444p" if odd else "yuv420p"} | timing | params | _format(suffix)
-
-
-def _format(suffix: str) -> dict[str, Any]:
-    return {"format": "mp4"} if suffix == ".m4v" else {}
+    return {"c:v": container.video_codec, "preset": PRESET, "pix_fmt": "yuv444p" if odd else "yuv420p"} | timing | params
 
 
 def _mux(info: MediaInfo, sound: Path, result: Path, subtitles: list[str], options: dict[str, Any]) -> None:
@@ -116,7 +113,7 @@ def _mux(info: MediaInfo, sound: Path, result: Path, subtitles: list[str], optio
     streams = [source[str(info.video.index)], ffmpeg.source(sound)["a:0"], *(source[index] for index in subtitles)]
     # An unlimited queue: subtitles come seldom.
     options = {"c:a": "copy", "c:s": "copy", "map_metadata": 0, "map_chapters": 0, "max_interleave_delta": 0} | options
-    ffmpeg.run(ffmpeg.join(streams, result, **options), info.path)
+    ffmpeg.run(ffmpeg.join(streams, result, **options), info.path, limit_s=max(ffmpeg.RUN_LIMIT_S, SLOWEST * info.duration_s))
 
 
 def _check(info: MediaInfo, sound: Path, result: Path, target: Path, *, copied: bool) -> None:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 MUSIC_SUFFIXES = (".mp3", ".flac", ".ogg", ".opus", ".m4a", ".wav", ".aiff", ".aif", ".aac", ".wma")
 WORKERS = 2  # one file is decoded while another is predicted
+_KINDS = ("added", "changed", "moved", "unchanged", "removed")
 WAIT_S = 0.2  # for another run, before it is asked again what that has heard
 PATIENCE_S = 600.0  # with a run that has heard nothing more in this time: it may be halted
 
@@ -56,6 +57,16 @@ class Indexed:
     def tracks(self) -> int:
         """How many can be found now."""
         return self.added + self.changed + self.moved + self.unchanged
+
+    def summary(self) -> str:
+        """The numbers in a line."""
+        kinds = ", ".join(f"{getattr(self, kind)} {kind}" for kind in _KINDS)
+        return f"{self.tracks} track{'s' if self.tracks != 1 else ''}: {kinds}; {self.felt} heard"
+
+    def to_json(self) -> dict[str, object]:
+        """The documented form (docs/formats.md)."""
+        failures = [{"input": str(error.path), "error": str(error)} for error in self.broken]
+        return {"tracks": self.tracks, **{kind: getattr(self, kind) for kind in _KINDS}, "heard": self.felt, "failures": failures}
 
 
 class MusicFile(NamedTuple):
@@ -229,7 +240,12 @@ class _Run:
 
 def model_key(predictor: "Predictor") -> str:
     """What curves are kept under: equal keys mean equal numbers."""
-    return predictor.fingerprint + ("" if predictor.precision == "float32" else f":{predictor.precision}")
+    return curve_key(predictor.fingerprint, predictor.precision)
+
+
+def curve_key(fingerprint: str, precision: str) -> str:
+    """`model_key` of a checkpoint that is not loaded."""
+    return fingerprint + ("" if precision == "float32" else f":{precision}")
 
 
 def real_path(root: Path) -> bytes:

@@ -116,19 +116,15 @@ def of_files(paths: Sequence[Path], predictor: "Predictor", progress: Progress =
 
 def rank(show: Show, music: list[Music], sigma: float | None, seed: int | None) -> list[Ranked]:
     """The whole show against each track, the nearest first; with a seed those that are nearly as near in a drawn order."""
-    felt = Tracks.of([track.va for track in music], [track.duration_s for track in music])
-    stretches = best(show.wanted, felt, sigma)
+    stretches = best(show.wanted, _felt(music), sigma)
     order = shuffle_near(np.array([stretch.distance for stretch in stretches]).round(PLACES), seed, SPREAD)
     return [Ranked(music[place].path, stretches[place], music[place].mean, music[place].duration_s) for place in order]
 
 
 def rank_endings(show: Show, music: list[Music], sigma: float | None, seconds: float, seed: int | None) -> tuple[list[Ranked], Show]:
-    """As `_rank`, of the tracks that the show can end with, and the show at the pace that ends with the first."""
-    found: list[tuple[Music, pacing.Ending]] = []
-    for track in music:
-        ending = pacing.best_ending(show.va, show.fixed_s, seconds, track.va, track.duration_s, sigma)
-        if ending is not None:
-            found.append((track, ending))
+    """As `rank`, of the tracks that the show can end with, and the show at the pace that ends with the first."""
+    endings = pacing.best_endings(show.va, show.fixed_s, seconds, _felt(music), sigma)
+    found = [(track, ending) for track, ending in zip(music, endings, strict=True) if ending is not None]
     if not found:
         note = "no track ends when the pictures can: the music is faded out with them"
         return rank(show, music, sigma, seed), replace(show, notes=[*show.notes, note])
@@ -137,12 +133,13 @@ def rank_endings(show: Show, music: list[Music], sigma: float | None, seconds: f
     return ranking, replace(show, edges_s=found[order[0]][1].pace.edges_s)
 
 
-def score_scenes(show: Show, parts: list[slice], music: list[Music], sigma: float | None) -> list[Cue]:
-    """A cue for each scene, neighbours of the same track joined."""
-    felt = Tracks.of([track.va for track in music], [track.duration_s for track in music])
+def score_scenes(show: Show, parts: list[slice], music: list[Music], sigma: float | None, seed: int | None) -> list[Cue]:
+    """A cue for each scene, neighbours of the same track joined; a seed draws among tracks that are nearly equal."""
+    felt = _felt(music)
     wanted = [steps(show.va[part], show.edges_s[part.start : part.stop + 1]) for part in parts]
+    away = np.array([[stretch.distance for stretch in best(part, felt, sigma)] for part in wanted])
     chosen = scenes.sequence(
-        np.array([[stretch.distance for stretch in best(part, felt, sigma)] for part in wanted]),
+        away if seed is None else away + np.random.default_rng(seed).uniform(0, SPREAD, away.shape),
         np.array([part.length_s for part in wanted]),
         np.array([np.nan if track.sound.tempo_bpm is None else track.sound.tempo_bpm for track in music]),
         np.array([np.nan if track.sound.loudness_lufs is None else track.sound.loudness_lufs for track in music]),
@@ -153,13 +150,17 @@ def score_scenes(show: Show, parts: list[slice], music: list[Music], sigma: floa
     for number, run in enumerate(runs):
         track, part = music[chosen[run[0]]], slice(parts[run[0]].start, parts[run[-1]].stop)
         wished = steps(show.va[part], show.edges_s[part.start : part.stop + 1])
-        (stretch,) = best(wished, Tracks.of([track.va], [track.duration_s]), sigma)
+        (stretch,) = best(wished, _felt([track]), sigma)
         # Where one track goes over into the next both sound, half of the time before the bound and half after.
         lead_s = min(CROSSFADE_S / 2, stretch.offset_s) if number else 0.0
         tail_s = CROSSFADE_S / 2 if number + 1 < len(runs) else 0.0
         start_s, end_s = bounds_s[number] - lead_s, bounds_s[number + 1] + tail_s
         cues.append(Cue(track.path, start_s, end_s, stretch.offset_s - lead_s, stretch.distance, stretch.score))
     return cues
+
+
+def _felt(music: Sequence[Music]) -> Tracks:
+    return Tracks.of([track.va for track in music], [track.duration_s for track in music])
 
 
 def _excluded(track: Track, root: bytes, folder: Path, patterns: Sequence[str]) -> bool:

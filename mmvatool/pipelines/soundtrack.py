@@ -204,6 +204,8 @@ def soundtrack(
     target = Path(output) if output is not None else default_output(given[0])
     if not dry_run:
         check_writable([target, target.with_suffix(".json")], given, overwrite=overwrite)
+    if settings.beats:
+        beats.check_installed()
     if predictor is None:
         from trainer import Predictor
 
@@ -235,7 +237,7 @@ def soundtrack(
     nearest = ranking[0].stretch
     cues = [Cue(ranking[0].path, 0.0, float(show.edges_s[-1]), nearest.offset_s, nearest.distance, nearest.score)]
     if len(parts) > 1:
-        cues = score_scenes(show, parts, music, predictor.sigma)
+        cues = score_scenes(show, parts, music, predictor.sigma, settings.seed)
     if settings.beats and show.slides:
         show = _on_beats(show, cues)
     timeline = _timeline(show, cues, settings)

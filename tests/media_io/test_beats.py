@@ -68,6 +68,18 @@ def test_long_stretches_in_pieces(clicks: tuple[Path, np.ndarray], monkeypatch: 
     assert np.diff(found).min() > 0.3
 
 
+@pytest.mark.parametrize("late_s", [0.03, -0.03])
+def test_a_beat_where_two_pieces_join(clicks: tuple[Path, np.ndarray], monkeypatch: pytest.MonkeyPatch, late_s: float):
+    """Heard behind the join by the first and before it by the second, or the other way round: it is found once."""
+    path, grid = clicks
+    monkeypatch.setattr(module, "PIECE_S", float(beats(path, 0, 40)[30]))
+    first, second = module._pieces(module.look(path), 2, 30)
+    shifted = [(start_s + shift_s, part, sound) for (start_s, part, sound), shift_s in ((first, late_s), (second, -late_s))]
+    monkeypatch.setattr(module, "_pieces", lambda *_: iter(shifted))
+    inside = grid[(grid >= 2) & (grid < 30)]
+    np.testing.assert_allclose(beats(path, 2, 30), inside, atol=TOLERANCE_S)
+
+
 @pytest.mark.parametrize(("name", "codec"), [("clicks.mp3", "libmp3lame"), ("clicks.m4a", "aac"), ("clicks.opus", "libopus")])
 def test_packed_sound_keeps_its_time(clicks: tuple[Path, np.ndarray], tmp_path: Path, name: str, codec: str):
     path, grid = clicks

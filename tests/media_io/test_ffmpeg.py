@@ -55,3 +55,31 @@ def test_an_interrupt_leaves_no_thread_that_the_program_waits_for(song, monkeypa
     assert all(thread.daemon for thread in left)
     for thread in left:
         thread.cancel()
+
+
+def test_what_is_fed_is_encoded(tmp_path):
+    sound = np.random.default_rng(0).uniform(-0.5, 0.5, (48_000, 2)).astype("<f4")
+    node = ffmpeg.join([ffmpeg.samples(48_000, 2)], tmp_path / "out.wav", format="wav", acodec="pcm_f32le")
+    ffmpeg.feed(node, (sound[at : at + 700].tobytes() for at in range(0, len(sound), 700)), tmp_path)
+    np.testing.assert_array_equal(media.hear(tmp_path / "out.wav"), sound)
+
+
+def test_an_encoder_that_ends_before_the_data_do_says_why(tmp_path):
+    node = ffmpeg.join([ffmpeg.samples(48_000, 2)], tmp_path / "out.xyz", format="nonsense")
+    with pytest.raises(ffmpeg.FFmpegError, match=r"out\.xyz: ffmpeg failed: .*muxer"):
+        ffmpeg.feed(node, (bytes(1 << 20) for _ in range(1000)), tmp_path / "out.xyz")
+
+
+def test_a_failure_in_making_the_data_ends_the_encoder(tmp_path, monkeypatch):
+    started = []
+    popen = ffmpeg.subprocess.Popen
+    monkeypatch.setattr(ffmpeg.subprocess, "Popen", lambda *args, **options: started.append(popen(*args, **options)) or started[-1])
+
+    def pieces():
+        yield bytes(8000)
+        raise KeyboardInterrupt
+
+    node = ffmpeg.join([ffmpeg.samples(48_000, 2)], tmp_path / "out.wav", format="wav")
+    with pytest.raises(KeyboardInterrupt):
+        ffmpeg.feed(node, pieces(), tmp_path)
+    assert [process.poll() for process in started] == [-9]

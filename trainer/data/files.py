@@ -64,7 +64,8 @@ def read_picture(path: str | Path) -> np.ndarray:
     try:
         with open_picture(path) as opened:
             opened.load()  # a TIFF is upright after this
-            return np.asarray(_over_white(_upright(_in_srgb(opened))))
+            # In this order: what is converted has lost its EXIF block.
+            return np.asarray(_over_white(_in_srgb(_upright(opened))))
     except FileNotFoundError as error:
         raise DataError(f"{path}: no such picture; check the path") from error
     except Image.UnidentifiedImageError as error:

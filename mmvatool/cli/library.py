@@ -1,0 +1,202 @@
+"""`mmvatool library`: the index of music that `search` and `soundtrack` choose from."""
+
+import csv
+import io
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from mmvatool.cli import EXIT_PARTLY
+from mmvatool.cli.console import Reporter, clean, clock
+from mmvatool.cli.options import index_option, model_option, model_options, output_options, precision_option
+
+WIDTH = 140  # of a table in a file or a pipe
+
+if TYPE_CHECKING:
+    from mmvatool.pipelines.listing import Listed, Listing
+
+
+@click.group()
+def library() -> None:
+    """Index a library of music, list what is in it, forget it.
+
+    The index keeps what was heard of each track: valence and arousal over time, length, tempo, loudness and tags. Commands that
+    choose music bring it up to date by themselves.
+    """
+
+
+@library.command()
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@index_option
+@model_options
+@output_options
+def index(
+    folder: Path,
+    index_file: str | None,
+    model: str,
+    device: str,
+    batch_size: int,
+    precision: str,
+    as_json: bool,
+    quiet: bool,
+    verbose: bool,
+    debug: bool,
+) -> int:
+    """Listen to all music below FOLDER that is new or has changed.
+
+    A file that is renamed, moved or copied is not heard again. A run that was stopped is gone on with by the next one; several at
+    once share the work.
+
+    \b
+    Examples:
+      mmvatool library index music/
+      mmvatool library index music/ --index music.sqlite3 --json
+    """
+    reporter = Reporter(0 if quiet else 2 if verbose else 1)
+
+    from mmvatool.errors import QueryError
+    from mmvatool.library import Library
+    from mmvatool.pipelines.index import index as bring_up_to_date
+    from mmvatool.pipelines.index import no_music
+    from trainer import Predictor
+
+    predictor = Predictor.load(model, device=device, precision=precision, batch_size=batch_size, modalities=("music",))
+    with reporter.progress() as progress, Library(index_file) as opened:
+        indexed = bring_up_to_date(folder, opened, predictor, progress=progress)
+    if not indexed.tracks:
+        raise QueryError(no_music(folder, indexed))
+    for failure in indexed.broken:
+        reporter.error(str(failure))
+    reporter.say(f"{folder}: {indexed.summary()}")
+    if as_json:
+        click.echo(json.dumps({"folder": str(folder), "index": str(opened.path), **indexed.to_json(), "model": predictor.name}, indent=2))
+    return EXIT_PARTLY if indexed.broken else 0
+
+
+@library.command("list")
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option(
+    "--sort",
+    type=click.Choice(["name", "length", "valence", "arousal", "tempo", "loudness"]),
+    default="name",
+    show_default=True,
+    help="In which order, from the least on; what has no such value comes last.",
+)
+@click.option("--csv", "as_csv", is_flag=True, help="Print CSV on stdout.")
+@index_option
+@precision_option
+@model_option
+@output_options
+def list_tracks(
+    folder: Path,
+    sort: str,
+    as_csv: bool,
+    index_file: str | None,
+    precision: str,
+    model: str,
+    as_json: bool,
+    quiet: bool,
+    verbose: bool,
+    debug: bool,
+) -> int:
+    """Show what the index holds of FOLDER. Nothing is heard, and the folder need not be there.
+
+    Valence and arousal are the mean over the track and, behind the sign, its standard deviation. Tempo is in beats a minute, loudness in
+    LUFS (ITU-R BS.1770). Files that cannot be heard are shown with -v and --json.
+
+    \b
+    Examples:
+      mmvatool library list music/ --sort arousal
+      mmvatool library list music/ --csv > music.csv
+    """
+    if as_json and as_csv:
+        raise click.UsageError("--json and --csv cannot be printed at once: give one")
+    reporter = Reporter(0 if quiet else 2 if verbose else 1)
+
+    from mmvatool.pipelines.listing import list_tracks as list_all
+
+    listing = list_all(folder, index_file=index_file, model=model, precision=precision, sort=sort)
+    for failure in listing.failures:
+        reporter.detail(f"Broken: {failure}")
+    if listing.unheard:
+        reporter.say(
+            f"{listing.unheard} more in the index were not heard by {listing.model}: run mmvatool library index {folder} with this model"
+        )
+    if as_json:
+        click.echo(json.dumps(listing.to_json(), indent=2))
+    elif as_csv:
+        _print_csv(listing)
+    else:
+        _print_table(listing, folder)
+    return 0
+
+
+@library.command()
+@click.argument("folder", required=False, type=click.Path(path_type=Path))
+@click.option("--all", "everything", is_flag=True, help="Forget all that is in the index.")
+@index_option
+@output_options
+def forget(folder: Path | None, everything: bool, index_file: str | None, as_json: bool, quiet: bool, verbose: bool, debug: bool) -> int:
+    """Drop what the index holds of FOLDER, which need not be there any more.
+
+    What was heard goes with the last file that has it, also of files that went earlier. Nothing but the index is touched.
+
+    \b
+    Examples:
+      mmvatool library forget music/old/
+      mmvatool library forget --all
+    """
+    if (folder is None) != everything:
+        raise click.UsageError("what to forget: give either FOLDER or --all")
+    reporter = Reporter(0 if quiet else 2 if verbose else 1)
+
+    from mmvatool.pipelines.listing import forget as drop
+
+    forgotten = drop(folder, index_file=index_file)
+    reporter.say(f"{forgotten} file{'s' if forgotten != 1 else ''} forgotten")
+    if as_json:
+        click.echo(json.dumps({"folder": None if folder is None else str(folder), "forgotten": forgotten}, indent=2))
+    return 0
+
+
+def _print_csv(listing: "Listing") -> None:
+    """Rows in UTF-8; bytes of names that are not are escaped as in JSON."""
+    table = io.StringIO()
+    rows = [listed.to_json() for listed in listing.results]
+    writer = csv.DictWriter(table, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    click.echo(table.getvalue().encode("utf-8", "backslashreplace"), nl=False)
+
+
+def _print_table(listing: "Listing", folder: Path) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    count = len(listing.results)
+    table = Table(title=clean(f"{count} track{'s' if count != 1 else ''} in {folder}, felt by {listing.model}"), title_justify="left")
+    table.add_column("track", overflow="fold", min_width=16)
+    for name in ("length", "valence", "arousal", "BPM", "LUFS"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("artist, title, licence", overflow="ellipsis", no_wrap=True)
+    for listed in listing.results:
+        table.add_row(*_cells(listed, folder))
+    console = Console(markup=False, emoji=False, highlight=False)
+    if not console.is_terminal:
+        console.width = WIDTH
+    console.print(table)
+
+
+def _cells(listed: "Listed", folder: Path) -> list[str]:
+    track = listed.track
+    felt = [f"{mean:.2f} ±{spread:.2f}" for mean, spread in zip(track.mean, track.spread, strict=True)]
+    return [
+        clean(str(listed.path.relative_to(folder))),
+        clock(track.duration_s),
+        *felt,
+        "-" if track.tempo_bpm is None else f"{track.tempo_bpm:.0f}",
+        "-" if track.loudness_lufs is None else f"{track.loudness_lufs:.1f}",
+        clean(", ".join(text for text in (track.artist, track.title, track.licence) if text)),
+    ]
