@@ -53,6 +53,9 @@ if TYPE_CHECKING:
 @click.option("--drop", type=TimeRange(), multiple=True, help="Leave this stretch out, e.g. 0-10. Repeatable.")
 @click.option("--min-shot", type=Time(), default="1s", show_default=True, help="Shortest shot.")
 @click.option("--max-shot", type=Time(), default="15s", show_default=True, help="Longest shot, at least 4s.")
+@click.option(
+    "--lossless", is_flag=True, help="Copy instead of encoding: fast, the source's own quality, cuts at keyframes where they can be."
+)
 @click.option("--plot", is_flag=True, help="Also write NAME.summary.png: the arousal curve with the kept parts shaded.")
 @click.option("--dry-run", is_flag=True, help="Choose only: print the shots, write nothing.")
 @click.option("--overwrite", is_flag=True, help="Replace outputs that exist.  [default: an error]")
@@ -71,6 +74,7 @@ def summarize(
     drop: tuple[Segment, ...],
     min_shot: float,
     max_shot: float,
+    lossless: bool,
     plot: bool,
     dry_run: bool,
     overwrite: bool,
@@ -108,7 +112,7 @@ def summarize(
     from mmvatool.pipelines.summarize import summarize as summarize_video
     from mmvatool.selection import DEFAULT_RATIO, Settings
 
-    settings = Settings(DEFAULT_RATIO if ratio is None else ratio, duration, by, shots, value, min_shot, max_shot, keep, drop)
+    settings = Settings(DEFAULT_RATIO if ratio is None else ratio, duration, by, shots, value, min_shot, max_shot, keep, drop, lossless)
     batch = Batch["Summary"](reporter, debug=debug)
     todo = batch.leave_existing(jobs) if skip_existing and not dry_run else jobs
     for absent in missing:

@@ -76,6 +76,11 @@ def join(streams: Sequence[Any], target: Path, **options: Any) -> Any:
     return ffmpeg.output(*streams, filename=name(target), **options)
 
 
+def pipe(streams: Sequence[Any], **options: Any) -> Any:
+    """An ffmpeg-python output node that takes several streams to stdout."""
+    return ffmpeg.output(*streams, "pipe:", **options)
+
+
 def run(node: Any, path: Path, *, log: str = "error", limit_s: float = RUN_LIMIT_S) -> Output:
     """Run a composed command to its end.
 

@@ -13,14 +13,14 @@ import numpy as np
 
 from mmvatool import report
 from mmvatool.files import write_file
-from mmvatool.media import render
+from mmvatool.media import cut, render
 from mmvatool.media.frames import Frames
 from mmvatool.media.probe import MediaInfo, probe
 from mmvatool.pipelines.curves import feel_frames, feel_sound
 from mmvatool.pipelines.outputs import check_writable
 from mmvatool.pipelines.progress import Progress, no_progress
 from mmvatool.selection import Curve, ScoredShot, Settings, budget_s, choose
-from mmvatool.shots import LEAST_MAX_SHOT_S, Slots, shots, slots, uniform_shots
+from mmvatool.shots import LEAST_MAX_SHOT_S, Slots, shots, slots, snapped, uniform_shots
 from mmvatool.timeline import Segment, Timeline
 
 if TYPE_CHECKING:
@@ -116,9 +116,12 @@ def summarize(
 
         predictor = Predictor.load(modalities=modalities(settings))
     info = probe(path)
+    points = cut.cut_points(info, target) if settings.lossless else None
     grid = slots(info.start_s, info.end_s)
     frames = Frames(info)
     curve, embeddings, notes = _feel(info, grid, frames, predictor, settings, progress)
+    found = _find_shots(info, grid, frames, embeddings, settings)
+    scored = _choose_uncoded(found, curve, points, settings, notes) if points else choose(found, curve, info, settings)
     summary = Summary(
         input=path,
         output=None,
@@ -126,7 +129,7 @@ def summarize(
         settings=settings,
         info=info,
         curve=curve,
-        shots=choose(_find_shots(info, grid, frames, embeddings, settings), curve, info, settings),
+        shots=scored,
     )
     if info.restarts:
         notes.append(
@@ -136,7 +139,11 @@ def summarize(
     if not dry_run:
         total = sum(round(segment.length_s * info.rate) for segment in summary.timeline.segments)
         with progress("rendering", total) as rendered:
-            notes += render.render(summary.timeline, info, target, rendered)
+            if points:
+                notes += cut.cut(summary.timeline, points, target)
+                rendered(total)
+            else:
+                notes += render.render(summary.timeline, info, target, rendered)
         summary = replace(summary, output=target)
     summary = replace(summary, fallbacks=tuple(notes))
     if not dry_run:
@@ -195,6 +202,31 @@ def _ranks(values: np.ndarray) -> np.ndarray:
     if len(values) == 1:
         return np.full(1, 0.5, np.float32)
     return ((rankdata(values) - 1) / (len(values) - 1)).astype(np.float32)
+
+
+def _choose_uncoded(
+    found: list[Segment], curve: Curve, points: cut.CutPoints, settings: Settings, notes: list[str]
+) -> tuple[ScoredShot, ...]:
+    """Choose among shots that can be copied, cut at keyframes where that moves them little, or everywhere if nothing can be encoded."""
+    strictly = points.recipe is None
+    fitting = snapped(found, points.times_s, strictly=strictly)
+    scored = choose(fitting, curve, points.info, settings, points.times_s, strictly=strictly)
+    if strictly:
+        edges = np.append(points.times_s, points.info.end_s)
+        moved_s = max((float(np.abs(edges - shot.end_s).min()) for shot in found), default=0.0)
+        if moved_s > settings.min_shot_s / 2:
+            notes.append(f"{points.reason}: all cuts lie on keyframes, up to {moved_s:.1f} s from where the shot changes")
+    closed: list[ScoredShot] = []
+    for place, shot in enumerate(scored):
+        end_s = points.end_of(shot.segment.end_s)
+        goes_on = place + 1 < len(scored) and scored[place + 1].kept
+        if shot.kept and not goes_on and end_s < shot.segment.end_s:
+            # Pictures that refer to the keyframe that follows, which is cut away.
+            rest = replace(shot, segment=Segment(end_s, shot.segment.end_s), kept=False, fixed=True)
+            closed += [replace(shot, segment=Segment(shot.segment.start_s, end_s)), rest]
+        else:
+            closed.append(shot)
+    return tuple(closed)
 
 
 def _find_shots(info: MediaInfo, grid: Slots, frames: Frames, embeddings: np.ndarray, settings: Settings) -> list[Segment]:
