@@ -133,7 +133,7 @@ class FFmpegFrames:
         from_s = seek_point(self._info, float(times_s[0]))
         thresholds = times_s + self._info.origin_s - half_s / 2
         # Counts the thresholds passed; a frame is selected when the count has risen since the last selected one.
-        rising = f"st(1,{_count_passed(thresholds, 0, len(thresholds))});if(gt(ld(1),ld(0)),st(0,ld(1)),0)"
+        rising = f"st(1,{count_passed(thresholds, 0, len(thresholds))});if(gt(ld(1),ld(0)),st(0,ld(1)),0)"
         # reinit_filter: where the picture size changes, a new graph would begin to count again.
         node = ffmpeg.source(self._info.path, reinit_filter=0, **({"ss": f"{from_s:.6f}"} if from_s > 0 else {}))
         # Selecting before scaling: only what is wanted is scaled.
@@ -243,9 +243,10 @@ def seek_point(info: MediaInfo, time_s: float) -> float:
     return 0.0
 
 
-def _count_passed(thresholds: np.ndarray, low: int, high: int) -> str:
-    """An ffmpeg expression of `t`: how many thresholds lie at or before it, as a balanced tree of comparisons."""
+def count_passed(thresholds: np.ndarray, low: int, high: int, clock: str = "t") -> str:
+    """An ffmpeg expression: how many thresholds lie at or before its variable `clock`, as a balanced tree of comparisons."""
     if low == high:
         return str(low)
     middle = (low + high) // 2
-    return f"if(lt(t,{thresholds[middle]:.6f}),{_count_passed(thresholds, low, middle)},{_count_passed(thresholds, middle + 1, high)})"
+    parts = count_passed(thresholds, low, middle, clock), count_passed(thresholds, middle + 1, high, clock)
+    return f"if(lt({clock},{thresholds[middle]:.6f}),{parts[0]},{parts[1]})"
