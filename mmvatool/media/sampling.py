@@ -26,6 +26,7 @@ STANDS_OUT = 2.0
 AROUND_S = 4.0
 # Encoders put a keyframe at a cut: one that comes so much sooner than they usually do was put there.
 EARLY = 0.9
+SHORT_S = 1.1  # a group of pictures in which a change need not be placed
 
 
 @dataclass(frozen=True)
@@ -170,10 +171,10 @@ def change_at(info: MediaInfo, first: int, last: int) -> int | None:
 
     New to the encoder is a frame inside a group of pictures that takes many more bytes than those around it, a keyframe that comes
     sooner than they usually do, and one that takes many more or fewer bytes than the last. Where nothing is, the change is a slow one,
-    for which the keyframe nearest to the middle is as good a place as any.
+    for which the keyframe nearest to the middle is as good a place as any, if keyframes are a second apart.
 
     Returns:
-        None: there is no telling, since (nearly) all frames are keyframes.
+        None: there is no telling, since nothing is new and groups are long, or (nearly) all frames are keyframes.
     """
     within = np.arange(first + 1, last + 1)
     keys = keyframes(info)
@@ -181,14 +182,23 @@ def change_at(info: MediaInfo, first: int, last: int) -> int | None:
     plain = np.setdiff1d(around, keys)
     if len(plain) < len(around) / 2:
         return None
-    sizes = np.maximum(info.sizes.astype(np.float64), 1.0)
+    sizes = np.maximum(info.sizes, 1).astype(np.float64)
     novelty = np.log(sizes[within] / np.quantile(sizes[plain], 0.9))
     inner = np.flatnonzero(np.isin(keys, within))
+    novelty[keys[inner] - first - 1] = 0.0
+    usual_s = np.inf
     if len(keys) > 1:
-        spacing_s, ratio = np.diff(info.times_s[keys], prepend=-np.inf), np.diff(np.log(sizes[keys]), prepend=np.log(sizes[keys[0]]))
-        early = spacing_s < EARLY * np.quantile(spacing_s[1:], 0.9)
-        novelty[keys[inner] - first - 1] = np.abs(ratio[inner]) + early[inner] * np.log(STANDS_OUT)
+        usual_s = float(np.quantile(np.diff(info.times_s[keys]), 0.9))
+        for key, before in zip(keys[inner], keys[inner - 1], strict=True):
+            length_s = info.times_s[key] - info.times_s[before]
+            early = length_s < EARLY * usual_s
+            group = novelty[max(0, before - first) : key - first - 1]
+            # What is new in the group before makes the keyframe after it look new, too.
+            if 0 < length_s and (early or (length_s <= SHORT_S and group.max(initial=0.0) < np.log(STANDS_OUT))):
+                novelty[key - first - 1] = abs(np.log(sizes[key] / sizes[before])) + early * np.log(STANDS_OUT)
     if novelty.max() >= np.log(STANDS_OUT):
         return int(within[novelty.argmax()])
-    places = keys[inner] if len(inner) else within
-    return int(places[np.abs(info.times_s[places] - (info.times_s[first] + info.times_s[last]) / 2).argmin()])
+    if not len(inner) or usual_s > SHORT_S:
+        return None
+    middle_s = (info.times_s[first] + info.times_s[last]) / 2
+    return int(keys[inner][np.abs(info.times_s[keys[inner]] - middle_s).argmin()])

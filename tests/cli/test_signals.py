@@ -43,6 +43,32 @@ class TestSignals:
         if number == signal.SIGINT:
             assert err.strip() == "Interrupted: nothing half-written is left."
 
+    @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+    def test_no_thread_holds_it_while_it_looks_and_listens(self, start, long_clip: Path, number: signal.Signals, code: int):
+        """An hour of it, so that the signal comes while threads read pictures and sound; ffmpeg must not outlive the program."""
+        hour = long_clip.with_name("hour.mp4")
+        media.run_ffmpeg(
+            "-stream_loop", 360, "-i", long_clip, "-f", "lavfi", "-i", "sine=d=3600:r=8000", "-c:v", "copy", "-b:a", "8k", hour
+        )
+        process: subprocess.Popen[str] = start("summarize", "hour.mp4", "--by", "both", "--dry-run")
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+        tasks = Path(f"/proc/{process.pid}/task")
+        if not children.exists():
+            process.kill()
+            process.communicate()
+            pytest.skip("no /proc here")
+        until = time.monotonic() + 60
+        while len(decoders := [pid for task in tasks.iterdir() for pid in (task / "children").read_text().split()]) < 2:
+            assert process.poll() is None, process.communicate()
+            assert time.monotonic() < until
+            time.sleep(0.02)
+        process.send_signal(number)
+        out, err = process.communicate(timeout=20)
+        assert process.returncode == code, err
+        assert "Traceback" not in err
+        assert out == ""
+        assert not [pid for pid in decoders if Path(f"/proc/{pid}").exists()]
+
     def test_a_reader_that_goes_away(self, start, clip):
         (clip.parent / "clip.summary.mp4").touch()
         process: subprocess.Popen[str] = start("summarize", "clip.mp4", "--skip-existing", "--json", "-q")
