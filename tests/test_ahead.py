@@ -48,7 +48,7 @@ def test_an_error_comes_where_the_item_would():
         yield 1
         raise KeyError("two")
 
-    with ahead(numbers()) as items:
+    with ahead(numbers(), 2) as items:
         assert next(items) == 1
         with pytest.raises(KeyError, match="two"):
             next(items)

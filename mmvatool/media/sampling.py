@@ -194,7 +194,7 @@ def change_at(info: MediaInfo, first: int, last: int) -> int | None:
             early = length_s < EARLY * usual_s
             group = novelty[max(0, before - first) : key - first - 1]
             # What is new in the group before makes the keyframe after it look new, too.
-            if 0 < length_s and (early or (length_s <= SHORT_S and group.max(initial=0.0) < np.log(STANDS_OUT))):
+            if length_s > 0 and (early or (length_s <= SHORT_S and group.max(initial=0.0) < np.log(STANDS_OUT))):
                 novelty[key - first - 1] = abs(np.log(sizes[key] / sizes[before])) + early * np.log(STANDS_OUT)
     if novelty.max() >= np.log(STANDS_OUT):
         return int(within[novelty.argmax()])

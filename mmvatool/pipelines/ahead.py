@@ -7,11 +7,10 @@ from queue import Empty, Queue
 from typing import TypeVar
 
 _Item = TypeVar("_Item")
-DEPTH = 2
 
 
 @contextmanager
-def ahead(items: Iterable[_Item], depth: int = DEPTH) -> Iterator[Iterator[_Item]]:
+def ahead(items: Iterable[_Item], depth: int) -> Iterator[Iterator[_Item]]:
     """Items made by a thread of their own, at most `depth` of them ahead (0: all).
 
     What the thread raises is raised where the item is taken. Leaving the block stops the thread once it has made the item that it is at,

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 IMAGE_EVERY_S = 2.0
 MUSIC_EVERY_S = 10.0
 WINDOW_S = 10.0
+AHEAD = 2  # batches that are decoded while one is predicted
 LEAST_S = 0.1  # the shortest sound that a model takes, and the shortest step
 
 
@@ -147,9 +148,10 @@ def feel_frames(
     with (
         progress("decoding", len(indices)) as decoded,
         progress("scoring", len(indices)) as scored,
-        ahead(_stacks(sampler.read(indices), predictor.batch_size)) as batches,
+        ahead(sampler.read(indices), AHEAD * predictor.batch_size) as frames_read,
     ):
-        for batch in batches:
+        while rows_read := list(itertools.islice(frames_read, predictor.batch_size)):
+            batch = np.stack(rows_read)
             done += len(batch)
             decoded(done)
             for rows, part in zip((va, embeddings), predictor.image(batch, embeddings=True), strict=True):
@@ -157,11 +159,6 @@ def feel_frames(
             scored(done)
     shown = sampler.stand_ins(len(indices))[sharing]
     return np.concatenate(va)[shown], np.concatenate(embeddings)[shown], len(indices) - done
-
-
-def _stacks(frames: Iterator[np.ndarray], size: int) -> Iterator[np.ndarray]:
-    while batch := list(itertools.islice(frames, size)):
-        yield np.stack(batch)
 
 
 def feel_sound(
@@ -222,15 +219,10 @@ def feel_windows(windows: Iterable[np.ndarray], predictor: "Predictor", total: i
 
 def _felt(windows: Iterable[np.ndarray], predictor: "Predictor", total: int, progress: Progress) -> Iterator[np.ndarray]:
     done = 0
-    with progress("listening", total) as heard, ahead(_lists(iter(windows), predictor.batch_size)) as batches:
-        for batch in batches:
+    with progress("listening", total) as heard, ahead(windows, AHEAD * predictor.batch_size) as windows_read:
+        while batch := list(itertools.islice(windows_read, predictor.batch_size)):
             yield predictor.music(batch)
             done += len(batch)
             heard(min(done, total))
         yield predictor.music([])  # of none, too: (0, 2)
         heard(total)
-
-
-def _lists(windows: Iterator[np.ndarray], size: int) -> Iterator[list[np.ndarray]]:
-    while batch := list(itertools.islice(windows, size)):
-        yield batch

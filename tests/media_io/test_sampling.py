@@ -62,7 +62,7 @@ def test_only_what_is_needed_is_decoded(tmp_path, monkeypatch):
     said: list[str] = []
     reader_said, stream = ffmpeg.Reader.said, ffmpeg.stream
     monkeypatch.setattr(ffmpeg.Reader, "said", lambda self: said.append(reader_said(self)) or said[-1])
-    monkeypatch.setattr(ffmpeg, "stream", lambda node, path, log: stream(node, path, log="verbose"))
+    monkeypatch.setattr(ffmpeg, "stream", lambda node, path, **options: stream(node, path, log="verbose"))
 
     def decoded(path: Path, mode: str) -> int:
         info, _, samples = _picked(path, mode)
