@@ -261,13 +261,13 @@ def test_an_encoder_that_fails(band, tmp_path, monkeypatch):
 
 
 def test_longer_sound_needs_no_more_memory(band, tmp_path, monkeypatch):
-    """In small pieces, so that a short time will do to see it: 3 MB of samples, then 11."""
+    """In small pieces, so that a short time will do to see it: 1.5 MB of samples, then 6."""
     monkeypatch.setattr(loudness, "CHUNK_S", 1)
     monkeypatch.setattr(loop, "PIECE", 1 << 14)
     monkeypatch.setattr(mix, "PIECE", 1 << 14)
     monkeypatch.setattr(pcm, "PIECE", 1 << 14)
     peaks = []
-    for length_s in (7, 7, 28):
+    for length_s in (4, 4, 16):
         tracemalloc.start()
         try:
             mix.write_sound([_cue(band, 0, length_s)], length_s, tmp_path / "out.m4a")
