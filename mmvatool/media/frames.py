@@ -150,31 +150,24 @@ class Frames:
 
     def __init__(self, info: MediaInfo) -> None:
         self._info = info
-        self._source: FrameSource
+        self._source: FrameSource | None = None  # opened when first asked: decord reads the whole file to do it
         self.fallback: str | None = None
-        try:
-            self._source = DecordFrames(info)
-        except MediaError as error:
-            self._fall_back(error)
 
     def read(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
         """See FrameSource."""
-        try:
-            return self._source.read(indices)
-        except MediaError as error:
-            if isinstance(self._source, FFmpegFrames):
-                raise
-            self._fall_back(error)
-            return self._source.read(indices)
+        if not isinstance(self._source, FFmpegFrames):
+            try:
+                self._source = self._source or DecordFrames(self._info)
+                return self._source.read(indices)
+            except MediaError as error:
+                self.fallback = f"frames decoded by ffmpeg: {error.problem}"
+                self._source = FFmpegFrames(self._info)
+        return self._source.read(indices)
 
     @property
     def damaged(self) -> int:
         """Frames that could not be decoded and were replaced by a neighbour."""
         return self._source.damaged if isinstance(self._source, FFmpegFrames) else 0
-
-    def _fall_back(self, error: MediaError) -> None:
-        self.fallback = f"frames decoded by ffmpeg: {error.problem}"
-        self._source = FFmpegFrames(self._info)
 
 
 def steady_frames(
