@@ -9,6 +9,7 @@ import numpy as np
 from mmvatool import knapsack
 from mmvatool.errors import PlanError, SettingsError
 from mmvatool.media.probe import MediaInfo
+from mmvatool.media.sampling import SAMPLINGS
 from mmvatool.shots import LEAST_MAX_SHOT_S, MAX_SHOT_S, MIN_SHOT_S
 from mmvatool.timeline import Segment
 
@@ -31,6 +32,7 @@ class Settings:
         value: "integral" (mean arousal x length), or "mean" (TVSum's protocol).
         min_shot_s, max_shot_s: bounds of an automatic shot.
         keep, drop: stretches that are forced in and out.
+        sampling: which frame stands for a slot: "auto" (a keyframe, where one lies in it), "exact" (at its centre) or "keyframes".
         lossless: copy packets instead of encoding; cuts lie on keyframes where they can.
 
     Raises:
@@ -46,6 +48,7 @@ class Settings:
     max_shot_s: float = MAX_SHOT_S
     keep: tuple[Segment, ...] = ()
     drop: tuple[Segment, ...] = ()
+    sampling: str = "auto"
     lossless: bool = False
 
     def __post_init__(self) -> None:
@@ -53,7 +56,13 @@ class Settings:
             raise SettingsError(f"ratio {self.ratio}: must lie between 0 and 1, both excluded")
         if self.duration_s is not None and not 0 < self.duration_s < math.inf:
             raise SettingsError(f"duration {self.duration_s} s: must be more than 0")
-        for name, value, allowed in (("by", self.by, SIGNALS), ("shots", self.shots, SHOT_KINDS), ("value", self.value, VALUES)):
+        choices = (
+            ("by", self.by, SIGNALS),
+            ("shots", self.shots, SHOT_KINDS),
+            ("value", self.value, VALUES),
+            ("sampling", self.sampling, SAMPLINGS),
+        )
+        for name, value, allowed in choices:
             if value not in allowed:
                 raise SettingsError(f"{name} {value!r}: allowed are {', '.join(allowed)}")
         if not self.min_shot_s > 0:
