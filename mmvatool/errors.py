@@ -8,6 +8,7 @@ MmvatoolError
 ├── LibraryError     an index of music that cannot be used
 ├── QueryError       a search that cannot be made
 ├── EngineError      where the work should be done, and cannot
+├── AnnotationError  annotations, shots or scores of a benchmark that cannot be used
 └── RenderError      a rendering that failed or did not pass its check
 """
 
@@ -57,3 +58,7 @@ class EngineError(MmvatoolError):
 
 class QueryError(MmvatoolError):
     """A search that cannot be made."""
+
+
+class AnnotationError(FileError):
+    """Annotations, shots or scores of a benchmark that cannot be used."""

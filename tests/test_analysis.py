@@ -13,6 +13,7 @@ from mmvatool.errors import MediaError
 from mmvatool.media import frames as frames_module
 from mmvatool.media.frames import Frames
 from mmvatool.media.probe import probe, sound_digest
+from mmvatool.media.sampling import Sampler
 from mmvatool.pipelines import analysis
 from mmvatool.pipelines.summarize import Summary, summarize
 from mmvatool.selection import Settings
@@ -32,7 +33,11 @@ def kept(tmp_path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def work(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
     """How many frames are decoded, and how many pictures and windows of sound are felt."""
     done = {"frames": 0, "image": 0, "music": 0}
-    read, image, music = Frames.read, Predictor.image, Predictor.music
+    read, sample, image, music = Frames.read, Sampler.read, Predictor.image, Predictor.music
+
+    def count_samples(self, frames):
+        done["frames"] += len(frames)
+        return sample(self, frames)
 
     def count_read(self, indices):
         done["frames"] += len(indices)
@@ -47,12 +52,14 @@ def work(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
         return music(self, windows, **options)
 
     monkeypatch.setattr(Frames, "read", count_read)
+    monkeypatch.setattr(Sampler, "read", count_samples)
     monkeypatch.setattr(Predictor, "image", count_image)
     monkeypatch.setattr(Predictor, "music", count_music)
     return done
 
 
 def plan(path: Path, predictor: Predictor, *, cache: bool = True, **settings: object) -> Summary:
+    settings = {"sampling": "exact", **settings}
     return summarize(path, predictor=predictor, settings=Settings(**settings), dry_run=True, cache=cache)  # type: ignore[arg-type]
 
 
@@ -107,8 +114,7 @@ def test_what_is_felt_anew(vlog, whole_predictor, whole, tmp_path, kept, work, m
     for count, other in enumerate(others, start=2):
         plan(vlog, other, shots="uniform")
         assert work["image"] == 12 * count
-    monkeypatch.setattr(analysis, "felt_by", lambda settings: "sampled in another way")
-    plan(vlog, whole_predictor, shots="uniform")
+    plan(vlog, whole_predictor, shots="uniform", sampling="keyframes")
     assert work["image"] == 48
     monkeypatch.setattr(analysis, "__version__", "another")
     plan(vlog, whole_predictor, shots="uniform")

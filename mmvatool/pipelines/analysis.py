@@ -9,7 +9,7 @@ import hashlib
 import io
 import os
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
@@ -22,7 +22,8 @@ from mmvatool.cache import cache_dir
 from mmvatool.errors import OutputError
 from mmvatool.files import write_file
 from mmvatool.media.frames import Frames
-from mmvatool.media.probe import MediaInfo, sound_digest
+from mmvatool.media.probe import AudioStream, MediaInfo, VideoStream, sound_digest
+from mmvatool.media.sampling import Samples
 from mmvatool.pipelines.curves import feel_frames, feel_sound
 from mmvatool.pipelines.progress import Progress, no_progress
 from mmvatool.selection import Settings
@@ -35,7 +36,7 @@ LIMIT_BYTES = 1 << 30  # some 250 hours of video
 
 def felt_by(settings: Settings) -> str:
     """The settings that decide what is felt, as part of the key; all others decide what is made of it."""
-    return ""
+    return f"sampling={settings.sampling}"
 
 
 class Analysis:
@@ -43,7 +44,7 @@ class Analysis:
 
     Args:
         info: the probed video.
-        times_s: (N,) when it is looked and listened at, rising.
+        samples: the N frames that are looked at.
         predictor: with the towers for what will be asked for.
         settings: how to choose.
         keep: whether to use the cache. What a model that is no file feels is never kept.
@@ -53,52 +54,61 @@ class Analysis:
     def __init__(
         self,
         info: MediaInfo,
-        times_s: np.ndarray,
+        samples: Samples,
         predictor: "Predictor",
         settings: Settings,
         *,
         keep: bool,
         progress: Progress = no_progress,
     ) -> None:
-        self._info, self._times_s, self._predictor, self._progress = info, times_s, predictor, progress
+        self._info, self._samples, self._predictor, self._progress = info, samples, predictor, progress
         self._settings = felt_by(settings)
         self._store = _Store() if keep and predictor.fingerprint else None
         self._frames = Frames(info)
         self._cuts: dict[int, float] = {}
         self._cuts_kept = -1
-        self._fallback, self._damaged = "", 0  # when what was kept was felt
+        self._damaged = 0
+        self._fallback = ""  # when what was kept was felt
 
     @cached_property
     def pictures(self) -> tuple[np.ndarray, np.ndarray]:
-        """VA (N, 2) and embeddings (N, 512) of the frames on screen.
+        """VA (N, 2) and embeddings (N, 512) of the frames.
 
         Raises:
             MediaError: they cannot be decoded.
         """
         found = self._store.read(self._picture_key) if self._store else None
         if found is None:
-            return feel_frames(self._info, self._times_s, self._frames, self._predictor, self._progress)
+            va, embeddings, self._damaged = feel_frames(self._info, self._samples.frames, self._predictor, self._progress)
+            return va, embeddings
         self._cuts = dict(zip(found["changes"].tolist(), found["cuts_s"].tolist(), strict=True))
         self._cuts_kept = len(self._cuts)
         self._fallback, self._damaged = str(found["fallback"]), int(found["damaged"])
         return found["va"], found["embeddings"]
 
-    @cached_property
-    def sound(self) -> np.ndarray:
-        """VA (N, 2) of the sound around each time.
+    def sound(self, times_s: np.ndarray) -> Iterator[np.ndarray]:
+        """VA of the sound around M rising times.
+
+        Yields:
+            Parts of (M, 2), in order.
 
         Raises:
             MediaError: there is none, or none that can be decoded.
             CheckpointError: the model has no music tower.
         """
         if self._store is None or self._info.audio is None:
-            return feel_sound(self._info, self._times_s, self._predictor, progress=self._progress)
-        key = self._key("sound", sound_digest(self._info))
+            yield from feel_sound(self._info, times_s, self._predictor, progress=self._progress)
+            return
+        key = self._key("sound", sound_digest(self._info), times_s, self._info.audio)
         found = self._store.read(key)
-        if found is None:
-            found = {"va": feel_sound(self._info, self._times_s, self._predictor, progress=self._progress)}
-            self._store.write(key, found)
-        return found["va"]
+        if found is not None:
+            yield found["va"]
+            return
+        parts = []
+        for part in feel_sound(self._info, times_s, self._predictor, progress=self._progress):
+            parts.append(part)
+            yield part
+        self._store.write(key, {"va": np.concatenate(parts)})
 
     def cut(self, change: int, find: Callable[[Frames], float]) -> float:
         """The time of the frame at which a change between two samples happens: `find` looks for it among the frames, once."""
@@ -111,43 +121,36 @@ class Analysis:
         if self._store is None or "pictures" not in vars(self) or len(self._cuts) == self._cuts_kept:
             return
         va, embeddings = self.pictures
-        fallback, damaged = self._trouble
-        changes, cuts_s = np.array(list(self._cuts), np.int64), np.array(list(self._cuts.values()), np.float64)
-        self._store.write(
-            self._picture_key,
-            {
-                "va": va,
-                "embeddings": embeddings,
-                "changes": changes,
-                "cuts_s": cuts_s,
-                "fallback": np.array(fallback),
-                "damaged": np.array(damaged),
-            },
-        )
+        arrays = {
+            "va": va,
+            "embeddings": embeddings,
+            "changes": np.array(list(self._cuts), np.int64),
+            "cuts_s": np.array(list(self._cuts.values()), np.float64),
+            "fallback": np.array(self._why_ffmpeg),
+            "damaged": np.array(self._damaged),
+        }
+        self._store.write(self._picture_key, arrays)
         self._cuts_kept = len(self._cuts)
 
     @property
     def notes(self) -> list[str]:
         """What was done otherwise than usual, now or when what was kept was felt."""
-        fallback, damaged = self._trouble
-        unkept = self._store.problem if self._store else None
-        return [note for note in (fallback, f"{damaged} frames are damaged" if damaged else None, unkept) if note]
+        damaged = f"{self._damaged} frames are damaged" if self._damaged else None
+        return [note for note in (damaged, self._why_ffmpeg, self._store.problem if self._store else None) if note]
 
     @property
-    def _trouble(self) -> tuple[str, int]:
-        """Why frames were decoded by ffmpeg, and how many were damaged."""
-        return self._fallback or self._frames.fallback or "", self._damaged + self._frames.damaged
+    def _why_ffmpeg(self) -> str:
+        return self._fallback or self._frames.fallback or ""
 
     @cached_property
     def _picture_key(self) -> str:
-        return self._key("pictures", self._info.digest)
+        return self._key("pictures", self._info.digest, self._samples.frames, self._info.video)
 
-    def _key(self, what: str, content: str) -> str:
-        """A line for all that decides what is felt. `content` is a digest of the packets: shape and colours stand beside them."""
-        times = hashlib.blake2b(self._times_s.tobytes(), digest_size=16).hexdigest()
-        stream = self._info.video if what == "pictures" else self._info.audio
+    def _key(self, what: str, content: str, places: np.ndarray, stream: VideoStream | AudioStream) -> str:
+        """A line for all that decides what is felt: the packets' digest, which frames or times, shape and colours."""
+        where = hashlib.blake2b(places.tobytes(), digest_size=16).hexdigest()
         model = f"{self._predictor.fingerprint}-{self._predictor.precision}"
-        return f"{what} {__version__} {content} {times} {model} {self._settings} {self._info.origin_s} {stream}"
+        return f"{what} {__version__} {content} {where} {model} {self._settings} {self._info.origin_s} {stream}"
 
 
 class _Store:
