@@ -7,6 +7,8 @@ MmvatoolError
 ├── OutputError      a target that exists or cannot be written
 ├── LibraryError     an index of music that cannot be used
 ├── QueryError       a search that cannot be made
+├── EngineError      where the work should be done, and cannot
+├── AnnotationError  annotations, shots or scores of a benchmark that cannot be used
 └── RenderError      a rendering that failed or did not pass its check
 """
 
@@ -50,5 +52,13 @@ class LibraryError(FileError):
     """An index of music that cannot be used."""
 
 
+class EngineError(MmvatoolError):
+    """Where the work should be done, and cannot."""
+
+
 class QueryError(MmvatoolError):
     """A search that cannot be made."""
+
+
+class AnnotationError(FileError):
+    """Annotations, shots or scores of a benchmark that cannot be used."""

@@ -20,7 +20,7 @@ from mmvatool.timeline import Clip, Cue, Segment, Timeline
 SCHEMA = "mmvatool.plan/1"
 # What is rendered, and the settings that it takes.
 KINDS = {
-    "cut": ("chapters",),
+    "cut": ("chapters", "lossless"),
     "slideshow": ("size", "rate", "fill", "crossfade_s", "still", "duck", "lufs"),
     "soundtrack": ("duck", "lufs"),
 }
@@ -32,7 +32,10 @@ _SAME_S = 2e-6
 
 @dataclass(frozen=True)
 class Rendering:
-    """How it is rendered; the names are those of SoundtrackSettings. `chapters`: one for each clip instead of the source's own."""
+    """How it is rendered; the names are those of SoundtrackSettings, and of Settings.
+
+    `chapters`: one for each clip instead of the source's own. `lossless`: packets are copied.
+    """
 
     size: tuple[int, int] = (1920, 1080)
     rate: Fraction = Fraction(30)
@@ -42,6 +45,7 @@ class Rendering:
     duck: bool = False
     lufs: float = -14.0
     chapters: bool = False
+    lossless: bool = False
 
 
 @dataclass(frozen=True)
@@ -241,7 +245,7 @@ def _rendering(found: _Field, kind: str) -> Rendering:
     made: dict[str, Any] = {}
     for name in KINDS[kind]:
         setting = found[name]
-        if name in ("still", "duck", "chapters"):
+        if name in ("still", "duck", "chapters", "lossless"):
             made[name] = setting.flag()
         elif name == "fill":
             made[name] = setting.text(slideshow.FILLS)

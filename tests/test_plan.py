@@ -35,7 +35,7 @@ def test_what_is_written_is_read(show: Plan, tmp_path: Path):
 
 def test_only_the_settings_of_a_kind_are_kept(tmp_path: Path):
     cut = Plan("cut", Timeline.of(tmp_path / "a.mp4", [Segment(0, 1)]), ((0.5, 0.5),), {}, Rendering(chapters=True, lufs=-30))
-    assert cut.to_json(tmp_path)["settings"] == {"chapters": True}
+    assert cut.to_json(tmp_path)["settings"] == {"chapters": True, "lossless": False}
     assert plans.read(write(tmp_path / "p.json", cut.to_json(tmp_path))).rendering == Rendering(chapters=True)
 
 

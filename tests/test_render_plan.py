@@ -207,3 +207,14 @@ def test_the_soundtrack_of_a_video_renders_from_its_plan(show: Path, whole_predi
     (here / "p.json").write_text(json.dumps(document))
     with pytest.raises(PlanError, match=r"timeline\.cues\[0\]\.offset_s: 4 is after the end of song\.wav \(3\)"):
         render(here / "p.json")
+
+
+def test_a_lossless_plan_renders_what_summarize_cuts(tmp_path: Path, silent: Path, predictor):
+    settings = Settings(ratio=0.5, lossless=True)
+    with contextlib.chdir(tmp_path):
+        media.run_ffmpeg("-i", silent, "-c:v", "libx264", "-g", 25, "-keyint_min", 25, "-sc_threshold", 0, "keyed.mp4")
+        made = summarize("keyed.mp4", "made.mp4", settings=settings, predictor=predictor, plan="p.json")
+    rendered = render(tmp_path / "p.json", tmp_path / "again.mp4")
+    assert rendered.plan.rendering.lossless
+    assert frames_md5(tmp_path / "again.mp4") == frames_md5(tmp_path / "made.mp4")
+    assert abs(rendered.plan.timeline.duration_s - made.timeline.duration_s) < 1e-9

@@ -1,5 +1,6 @@
 """`mmvatool summarize`."""
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -7,12 +8,13 @@ import click
 
 from mmvatool.cli.batch import Batch, make_folder, place_plan
 from mmvatool.cli.console import Reporter, clean, clock
-from mmvatool.cli.inputs import Job, find_videos, plan_jobs
-from mmvatool.cli.options import Time, TimeRange, model_options, output_options, plan_options
+from mmvatool.cli.engines import many_options, pick_engine
+from mmvatool.cli.inputs import find_videos, plan_jobs
+from mmvatool.cli.options import Time, TimeRange, cache_option, model_options, output_options, plan_options, sampling_option
+from mmvatool.cli.work import Work
 from mmvatool.timeline import Segment
 
 if TYPE_CHECKING:
-    from mmvatool.pipelines.progress import Progress
     from mmvatool.pipelines.summarize import Summary
     from trainer import Predictor
 
@@ -54,12 +56,18 @@ if TYPE_CHECKING:
 @click.option("--drop", type=TimeRange(), multiple=True, help="Leave this stretch out, e.g. 0-10. Repeatable.")
 @click.option("--min-shot", type=Time(), default="1s", show_default=True, help="Shortest shot.")
 @click.option("--max-shot", type=Time(), default="15s", show_default=True, help="Longest shot, at least 4s.")
+@sampling_option
+@click.option(
+    "--lossless", is_flag=True, help="Copy instead of encoding: fast, the source's own quality, cuts at keyframes where they can be."
+)
 @click.option("--plot", is_flag=True, help="Also write NAME.summary.png: the arousal curve with the kept parts shaded.")
 @click.option("--chapters", is_flag=True, help="Make a chapter for each kept stretch.  [default: the source's chapters, moved]")
 @plan_options
 @click.option("--dry-run", is_flag=True, help="Choose only: print the shots, write nothing but --plan and --export.")
 @click.option("--overwrite", is_flag=True, help="Replace outputs that exist.  [default: an error]")
 @click.option("--skip-existing", is_flag=True, help="Leave out videos whose summary exists.")
+@cache_option
+@many_options
 @model_options
 @output_options
 def summarize(
@@ -74,6 +82,8 @@ def summarize(
     drop: tuple[Segment, ...],
     min_shot: float,
     max_shot: float,
+    sampling: str,
+    lossless: bool,
     plot: bool,
     plan: str | None,
     exports: tuple[Path, ...],
@@ -89,6 +99,9 @@ def summarize(
     quiet: bool,
     verbose: bool,
     debug: bool,
+    engine: str,
+    jobs: int | None,
+    cache: bool,
 ) -> int:
     """Keep the most arousing part of videos, as finished videos.
 
@@ -107,44 +120,56 @@ def summarize(
     if overwrite and skip_existing:
         raise click.UsageError("--overwrite and --skip-existing contradict each other: give one")
     files, missing = find_videos(inputs)
-    jobs = plan_jobs([(file, file.with_name(f"{file.stem}.summary.mp4")) for file in files], output, several=len(inputs) > 1)
-    plan_to = place_plan(plan, exports, jobs)
+    planned = plan_jobs([(file, file.with_name(f"{file.stem}.summary.mp4")) for file in files], output, several=len(inputs) > 1)
+    plan_to = place_plan(plan, exports, planned)
     reporter = Reporter(0 if quiet else 2 if verbose else 1)
 
     from mmvatool.pipelines.summarize import modalities
     from mmvatool.pipelines.summarize import summarize as summarize_video
     from mmvatool.selection import DEFAULT_RATIO, Settings
 
-    settings = Settings(DEFAULT_RATIO if ratio is None else ratio, duration, by, shots, value, min_shot, max_shot, keep, drop)
+    settings = Settings(
+        ratio=DEFAULT_RATIO if ratio is None else ratio,
+        duration_s=duration,
+        by=by,
+        shots=shots,
+        value=value,
+        min_shot_s=min_shot,
+        max_shot_s=max_shot,
+        keep=keep,
+        drop=drop,
+        sampling=sampling,
+        lossless=lossless,
+    )
     batch = Batch["Summary"](reporter, debug=debug)
-    todo = batch.leave_existing(jobs) if skip_existing and not dry_run else jobs
+    todo = batch.leave_existing(planned) if skip_existing and not dry_run else planned
     for absent in missing:
         batch.failed(absent, absent.path)
     if todo:
+        work: Work[Summary] = Work(
+            partial(_load, model, device, precision, batch_size, modalities(settings)),
+            partial(
+                summarize_video,
+                settings=settings,
+                plot=plot,
+                plan=plan_to,
+                exports=exports,
+                chapters=chapters,
+                dry_run=dry_run,
+                cache=cache,
+            ),
+            overwrite,
+        )
+        workers = pick_engine(engine, jobs, len(todo), device)
         try:
             if not dry_run:
                 make_folder(todo[0].target, output)
-            predictor = _load(model, device, precision, batch_size, modalities(settings))
+            if workers is None:
+                _ = work.predictor
         except Exception as error:
             batch.failed(error, *(job.input for job in todo))
         else:
-
-            def work(job: Job, progress: "Progress") -> "Summary":
-                return summarize_video(
-                    job.input,
-                    job.target,
-                    predictor=predictor,
-                    settings=settings,
-                    plot=plot,
-                    plan=plan_to,
-                    exports=exports,
-                    chapters=chapters,
-                    dry_run=dry_run,
-                    overwrite=overwrite,
-                    progress=progress,
-                )
-
-            batch.run(todo, work, lambda summary, seconds: _tell(summary, reporter, seconds, table=dry_run and not as_json))
+            batch.run(todo, work, lambda summary, seconds: _tell(summary, reporter, seconds, table=dry_run and not as_json), workers)
     if as_json:
         click.echo(batch.to_json())
     return batch.exit_code

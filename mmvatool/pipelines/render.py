@@ -10,19 +10,21 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from mmvatool import plan as plans
 from mmvatool.errors import MediaError, OutputError, PlanError
 from mmvatool.export import check_export, export
 from mmvatool.files import workspace, write_file
 from mmvatool.kinds import is_own_output
-from mmvatool.media import headers, mix, slideshow, splice
+from mmvatool.media import cut, headers, mix, slideshow, splice
 from mmvatool.media import render as media_render
 from mmvatool.media.probe import MediaInfo, probe
 from mmvatool.pipelines import pictures
 from mmvatool.pipelines.outputs import check_free, check_writable
 from mmvatool.pipelines.progress import Progress, no_progress
 from mmvatool.plan import Fingerprint, Plan, Rendering
-from mmvatool.timeline import Timeline
+from mmvatool.timeline import Segment, Timeline
 
 SUFFIX = ".plan.json"
 
@@ -98,12 +100,67 @@ def render(
     return Rendered(path, target, plan, mixed, (*changed, *notes))
 
 
-def render_cut(timeline: Timeline, info: MediaInfo, target: Path, rendering: Rendering, progress: Progress = no_progress) -> list[str]:
-    """Render stretches of one video, bounds on its frames. Returns notes; raises as `media.render` does."""
-    whole = Timeline.of(info.path, timeline.segments)
+def render_cut(
+    timeline: Timeline,
+    info: MediaInfo,
+    target: Path,
+    rendering: Rendering,
+    progress: Progress = no_progress,
+    *,
+    points: cut.CutPoints | None = None,
+) -> list[str]:
+    """Render stretches of one video.
+
+    Args:
+        timeline: its clips, bounds on frames.
+        info: the probed video.
+        target: where to.
+        rendering: how.
+        progress: told how far it is.
+        points: of a lossless cut, where the bounds lie on them; else they are found, and bounds moved to them.
+
+    Returns:
+        What had to be done otherwise than as the source does it, a sentence each.
+
+    Raises:
+        As `media.render` and `media.cut` do.
+    """
+    segments = timeline.segments
+    notes: list[str] = []
+    if rendering.lossless and points is None:
+        points = cut.cut_points(info, target)
+        segments = _on_points(segments, points, notes)
+    whole = Timeline.of(info.path, segments)
     total = sum(round(segment.length_s * info.rate) for segment in whole.segments)
     with progress("rendering", total) as rendered:
-        return media_render.render(whole, info, target, rendered, chapters=rendering.chapters)
+        if points is None:
+            return media_render.render(whole, info, target, rendered, chapters=rendering.chapters)
+        notes += cut.cut(whole, points, target)
+        rendered(total)
+    if rendering.chapters or headers.read(info.path, "a video file").chapters:
+        notes.append("a lossless cut has no chapters: left out")
+    return notes
+
+
+def _on_points(segments: tuple[Segment, ...], points: cut.CutPoints, notes: list[str]) -> tuple[Segment, ...]:
+    """Where nothing can be encoded, bounds move to the nearest points at which packets can be parted.
+
+    Raises:
+        MediaError: nothing is left of a segment.
+    """
+    if points.recipe is not None:
+        return segments
+    edges = np.append(points.times_s, points.info.end_s)
+    moved = []
+    for segment in segments:
+        start_s, end_s = (float(edges[np.abs(edges - time_s).argmin()]) for time_s in (segment.start_s, segment.end_s))
+        if start_s >= end_s:
+            span = f"{segment.start_s:g} to {segment.end_s:g} s"
+            raise MediaError(points.info.path, f"{points.reason}, and {span} lie between two keyframes: set lossless to false in the plan")
+        moved.append(Segment(start_s, points.end_of(end_s)))
+    if any(abs(a.start_s - b.start_s) + abs(a.end_s - b.end_s) > 1 / points.info.rate for a, b in zip(segments, moved, strict=True)):
+        notes.append(f"{points.reason}: all cuts lie on keyframes")
+    return tuple(moved)
 
 
 def render_show(

@@ -7,6 +7,7 @@ a shot = mean arousal x length -> exact knapsack under the budget -> Timeline ->
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,15 +15,18 @@ import numpy as np
 
 from mmvatool import report
 from mmvatool.files import write_file
+from mmvatool.media import cut
 from mmvatool.media.frames import Frames
 from mmvatool.media.probe import MediaInfo, probe
-from mmvatool.pipelines.curves import feel_frames, feel_sound
+from mmvatool.media.sampling import Samples, change_at, pick
+from mmvatool.pipelines.ahead import ahead
+from mmvatool.pipelines.analysis import Analysis
 from mmvatool.pipelines.outputs import check_writable
 from mmvatool.pipelines.progress import Progress, no_progress
 from mmvatool.pipelines.render import check_extras, render_cut, write_extras
 from mmvatool.plan import Plan, Rendering
 from mmvatool.selection import Curve, ScoredShot, Settings, budget_s, choose
-from mmvatool.shots import LEAST_MAX_SHOT_S, Slots, shots, slots, uniform_shots
+from mmvatool.shots import LEAST_MAX_SHOT_S, Slots, shots, slots, snapped, uniform_shots
 from mmvatool.timeline import Segment, Timeline
 
 if TYPE_CHECKING:
@@ -99,6 +103,7 @@ def summarize(
     chapters: bool = False,
     dry_run: bool = False,
     overwrite: bool = False,
+    cache: bool = False,
     progress: Progress = no_progress,
 ) -> Summary:
     """Summarize a video: the shots of the highest arousal that fit the budget, as a finished video.
@@ -114,6 +119,7 @@ def summarize(
         chapters: make one for each kept stretch instead of taking those of the source.
         dry_run: choose only; nothing but the plan and the exports is written.
         overwrite: replace existing outputs; otherwise they are an error.
+        cache: keep what is felt of the video in the user's cache folder, or use what was kept there (docs/formats.md).
         progress: told how far each stage is.
 
     Returns:
@@ -135,9 +141,15 @@ def summarize(
 
         predictor = Predictor.load(modalities=modalities(settings))
     info = probe(path)
+    points = cut.cut_points(info, target) if settings.lossless else None
     grid = slots(info.start_s, info.end_s)
-    frames = Frames(info)
-    curve, embeddings, notes = _feel(info, grid, frames, predictor, settings, progress)
+    samples = pick(info, grid.edges_s, settings.sampling)
+    analysis = Analysis(info, samples, predictor, settings, keep=cache, progress=progress)
+    curve, notes = _feel(info, grid, samples, analysis, settings)
+    found = _find_shots(info, grid, samples, analysis, settings)
+    analysis.keep()
+    notes += analysis.notes
+    scored = _choose_uncoded(found, curve, points, settings, notes) if points else choose(found, curve, info, settings)
     summary = Summary(
         input=path,
         output=None,
@@ -145,17 +157,16 @@ def summarize(
         settings=settings,
         info=info,
         curve=curve,
-        shots=choose(_find_shots(info, grid, frames, embeddings, settings), curve, info, settings),
+        shots=scored,
     )
     if info.restarts:
         notes.append(
             "its clock restarts in the middle (joined recordings?), so that times are ambiguous: summarize the parts, or join them anew"
         )
-    notes += [note for note in (frames.fallback, f"{frames.damaged} frames are damaged" if frames.damaged else None) if note]
-    made = Plan("cut", summary.timeline, summary.felt, rendering=Rendering(chapters=chapters))
+    made = Plan("cut", summary.timeline, summary.felt, rendering=Rendering(chapters=chapters, lossless=settings.lossless))
     write_extras(made, {path: info}, plan, exports, target, progress)
     if not dry_run:
-        notes += render_cut(made.timeline, info, target, made.rendering, progress)
+        notes += render_cut(made.timeline, info, target, made.rendering, progress, points=points)
         summary = replace(summary, output=target)
     summary = replace(summary, fallbacks=tuple(notes))
     if not dry_run:
@@ -185,26 +196,25 @@ def outputs(target: Path, *, plot: bool) -> list[Path]:
     return [target, target.with_suffix(".json"), *([target.with_suffix(".png")] if plot else [])]
 
 
-def _feel(
-    info: MediaInfo, grid: Slots, frames: Frames, predictor: "Predictor", settings: Settings, progress: Progress
-) -> tuple[Curve, np.ndarray, list[str]]:
-    """The curve over the slots, the embeddings (N, 512) of their frames, and notes."""
+def _feel(info: MediaInfo, grid: Slots, samples: Samples, analysis: Analysis, settings: Settings) -> tuple[Curve, list[str]]:
+    """The curve over the slots, and notes."""
     notes: list[str] = []
     by = settings.by
     if by == "both" and info.audio is None:
         notes.append("no sound: scored by its pictures alone")
         by = "image"
-    seen, embeddings = np.empty((len(grid), 2), np.float32), np.zeros((len(grid), 512), np.float32)
-    if by != "music" or settings.shots == "auto":
-        seen, embeddings = feel_frames(info, grid.centres_s, frames, predictor, progress)
-    if by == "image":
-        return Curve(grid.centres_s, seen), embeddings, notes
-    heard = feel_sound(info, grid.centres_s, predictor, progress=progress)
-    if by == "music":
-        return Curve(grid.centres_s, heard), embeddings, notes
-    both = (seen + heard) / 2
-    both[:, 1] = (_ranks(seen[:, 1]) + _ranks(heard[:, 1])) / 2
-    return Curve(grid.centres_s, both), embeddings, notes
+    if by == "music" and settings.shots == "uniform":
+        return Curve(grid.centres_s, np.concatenate([*analysis.sound(grid.centres_s)])), notes
+    # What is heard is small: it may all be heard while the pictures are looked at.
+    sound = analysis.sound(samples.times_s) if by != "image" else ()
+    with ahead(sound, 0) as parts:
+        seen, _ = analysis.pictures
+        heard = np.concatenate([np.empty((0, 2), np.float32), *parts])
+    va = {"image": seen, "music": heard}.get(by)
+    if va is None:
+        va = (seen + heard) / 2
+        va[:, 1] = (_ranks(seen[:, 1]) + _ranks(heard[:, 1])) / 2
+    return Curve(samples.times_s, va), notes
 
 
 def _ranks(values: np.ndarray) -> np.ndarray:
@@ -216,21 +226,55 @@ def _ranks(values: np.ndarray) -> np.ndarray:
     return ((rankdata(values) - 1) / (len(values) - 1)).astype(np.float32)
 
 
-def _find_shots(info: MediaInfo, grid: Slots, frames: Frames, embeddings: np.ndarray, settings: Settings) -> list[Segment]:
+def _choose_uncoded(
+    found: list[Segment], curve: Curve, points: cut.CutPoints, settings: Settings, notes: list[str]
+) -> tuple[ScoredShot, ...]:
+    """Choose among shots that can be copied, cut at keyframes where that moves them little, or everywhere if nothing can be encoded."""
+    strictly = points.recipe is None
+    fitting = snapped(found, points.times_s, strictly=strictly)
+    scored = choose(fitting, curve, points.info, settings, points.times_s, strictly=strictly)
+    if strictly:
+        edges = np.append(points.times_s, points.info.end_s)
+        moved_s = max((float(np.abs(edges - shot.end_s).min()) for shot in found), default=0.0)
+        if moved_s > settings.min_shot_s / 2:
+            notes.append(f"{points.reason}: all cuts lie on keyframes, up to {moved_s:.1f} s from where the shot changes")
+    closed: list[ScoredShot] = []
+    for place, shot in enumerate(scored):
+        end_s = points.end_of(shot.segment.end_s)
+        goes_on = place + 1 < len(scored) and scored[place + 1].kept
+        if shot.kept and not goes_on and end_s < shot.segment.end_s:
+            # Pictures that refer to the keyframe that follows, which is cut away.
+            rest = replace(shot, segment=Segment(end_s, shot.segment.end_s), kept=False, fixed=True)
+            closed += [replace(shot, segment=Segment(shot.segment.start_s, end_s)), rest]
+        else:
+            closed.append(shot)
+    return tuple(closed)
+
+
+def _find_shots(info: MediaInfo, grid: Slots, samples: Samples, analysis: Analysis, settings: Settings) -> list[Segment]:
     if settings.shots == "uniform":
         return uniform_shots(grid, info.times_s)
-    sampled = info.frame_at(grid.centres_s)
+    _, embeddings = analysis.pictures
+    sampled = info.frame_at(samples.times_s)
+
+    def find(change: int, frames: Frames) -> float:
+        """The frame at which the picture changes between two samples."""
+        first, last = int(sampled[change - 1]), int(sampled[change])
+        if first == last:
+            return float(grid.edges_s[change])
+        found = change_at(info, first, last) if settings.sampling != "exact" else None
+        return float(info.times_s[_largest_change(frames, first, last) if found is None else found])
 
     def refine(change: int) -> float:
-        """The frame of the largest change between two samples; midway where nothing changes."""
-        between = np.arange(sampled[change - 1], sampled[change] + 1)
-        if len(between) < 2:
-            return float(grid.edges_s[change])
-        small = frames.read(between)[:, ::4, ::4].astype(np.int16)
-        steps = np.abs(np.diff(small, axis=0)).mean((1, 2, 3))
-        largest = int(steps.argmax()) if steps.max() > 0 else len(steps) // 2
-        return float(info.times_s[between[largest + 1]])
+        return analysis.cut(change, partial(find, change))
 
     # A shot over the budget could never be kept: it is over the maximum, too.
     longest_s = min(settings.max_shot_s, max(budget_s(info, settings), LEAST_MAX_SHOT_S, 2 * settings.min_shot_s))
     return shots(embeddings, info.times_s[sampled], info.times_s, info.end_s, refine, settings.min_shot_s, longest_s)
+
+
+def _largest_change(frames: Frames, first: int, last: int) -> int:
+    """The frame in first + 1..last that differs most from the one before; midway where nothing changes."""
+    small = frames.read(np.arange(first, last + 1))[:, ::4, ::4].astype(np.int16)
+    steps = np.abs(np.diff(small, axis=0)).mean((1, 2, 3))
+    return first + 1 + (int(steps.argmax()) if steps.max() > 0 else len(steps) // 2)
