@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from mmvatool.errors import MediaError, OutputError, PlanError
 from mmvatool.export import check_export, export
 from mmvatool.files import workspace, write_file
 from mmvatool.kinds import is_own_output
-from mmvatool.media import cut, headers, mix, slideshow, splice
+from mmvatool.media import cut, headers, slideshow, splice
 from mmvatool.media import render as media_render
 from mmvatool.media.probe import MediaInfo, probe
 from mmvatool.pipelines import pictures
@@ -25,6 +25,9 @@ from mmvatool.pipelines.outputs import check_free, check_writable
 from mmvatool.pipelines.progress import Progress, no_progress
 from mmvatool.plan import Fingerprint, Plan, Rendering
 from mmvatool.timeline import Segment, Timeline
+
+if TYPE_CHECKING:
+    from mmvatool.media import mix
 
 SUFFIX = ".plan.json"
 
@@ -36,7 +39,7 @@ class Rendered:
     input: Path
     output: Path
     plan: Plan
-    mixed: mix.Mixed | None = None
+    mixed: "mix.Mixed | None" = None
     fallbacks: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
@@ -170,7 +173,7 @@ def render_show(
     target: Path,
     rendering: Rendering,
     progress: Progress = no_progress,
-) -> tuple[mix.Mixed, list[str]]:
+) -> tuple["mix.Mixed", list[str]]:
     """Mix the music of a timeline, and render its slides or copy its video beside it.
 
     Args:
@@ -187,6 +190,8 @@ def render_show(
     Raises:
         As `mix.write_sound`, `slideshow.render` and `splice.copy_picture` do.
     """
+    from mmvatool.media import mix  # here: usage errors of summarize must not wait for scipy
+
     heard = [(clip.start_s, infos[clip.path], clip.source) for clip in timeline.clips if clip.source is not None]
     with workspace(target) as folder:
         sound, codec = (folder / "sound.webm", "opus") if target.suffix.lower() == ".webm" else (folder / "sound.m4a", "aac")
