@@ -4,9 +4,9 @@ probe -> sample a frame (and/or 10 seconds of sound) for each 2-second slot -> p
 a shot = mean arousal x length -> exact knapsack under the budget -> Timeline -> render -> check -> rename.
 """
 
+import itertools
 import json
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -126,10 +126,16 @@ def summarize(
     samples = pick(info, grid.edges_s, settings.sampling)
     analysis = Analysis(info, samples, predictor, settings, keep=cache, progress=progress)
     curve, notes = _feel(info, grid, samples, analysis, settings)
-    found = _find_shots(info, grid, samples, analysis, settings)
+    cuts = _Cuts(info, grid, samples, analysis, settings)
+    found = _find_shots(info, grid, samples, analysis, cuts, settings)
+    while True:
+        scored, moved = (choose(found, curve, info, settings), []) if points is None else _choose_uncoded(found, curve, points, settings)
+        settled = cuts.settle(found, [shot.segment for shot in scored if shot.kept])
+        if settled == found:
+            break
+        found = settled
     analysis.keep()
-    notes += analysis.notes
-    scored = _choose_uncoded(found, curve, points, settings, notes) if points else choose(found, curve, info, settings)
+    notes += [*analysis.notes, *moved]
     summary = Summary(
         input=path,
         output=None,
@@ -211,9 +217,10 @@ def _ranks(values: np.ndarray) -> np.ndarray:
 
 
 def _choose_uncoded(
-    found: list[Segment], curve: Curve, points: cut.CutPoints, settings: Settings, notes: list[str]
-) -> tuple[ScoredShot, ...]:
-    """Choose among shots that can be copied, cut at keyframes where that moves them little, or everywhere if nothing can be encoded."""
+    found: list[Segment], curve: Curve, points: cut.CutPoints, settings: Settings
+) -> tuple[tuple[ScoredShot, ...], list[str]]:
+    """Choose among shots that can be copied, cut at keyframes where that moves them little, or everywhere if nothing can be encoded; and notes."""
+    notes: list[str] = []
     strictly = points.recipe is None
     fitting = snapped(found, points.times_s, strictly=strictly)
     scored = choose(fitting, curve, points.info, settings, points.times_s, strictly=strictly)
@@ -232,29 +239,62 @@ def _choose_uncoded(
             closed += [replace(shot, segment=Segment(shot.segment.start_s, end_s)), rest]
         else:
             closed.append(shot)
-    return tuple(closed)
+    return tuple(closed), notes
 
 
-def _find_shots(info: MediaInfo, grid: Slots, samples: Samples, analysis: Analysis, settings: Settings) -> list[Segment]:
+def _find_shots(info: MediaInfo, grid: Slots, samples: Samples, analysis: Analysis, cuts: "_Cuts", settings: Settings) -> list[Segment]:
     if settings.shots == "uniform":
         return uniform_shots(grid, info.times_s)
     _, embeddings = analysis.pictures
-    sampled = info.frame_at(samples.times_s)
-
-    def find(change: int, frames: Frames) -> float:
-        """The frame at which the picture changes between two samples."""
-        first, last = int(sampled[change - 1]), int(sampled[change])
-        if first == last:
-            return float(grid.edges_s[change])
-        found = change_at(info, first, last) if settings.sampling != "exact" else None
-        return float(info.times_s[_largest_change(frames, first, last) if found is None else found])
-
-    def refine(change: int) -> float:
-        return analysis.cut(change, partial(find, change))
-
+    sampled_s = info.times_s[info.frame_at(samples.times_s)]
     # A shot over the budget could never be kept: it is over the maximum, too.
     longest_s = min(settings.max_shot_s, max(budget_s(info, settings), LEAST_MAX_SHOT_S, 2 * settings.min_shot_s))
-    return shots(embeddings, info.times_s[sampled], info.times_s, info.end_s, refine, settings.min_shot_s, longest_s)
+    refine = cuts.exact if settings.sampling == "exact" else cuts.likely
+    return shots(embeddings, sampled_s, info.times_s, info.end_s, refine, settings.min_shot_s, longest_s)
+
+
+class _Cuts:
+    """Where between two samples the picture changes: likely, without decoding, or exactly.
+
+    All frames between two samples are decoded to find a cut exactly. With keyframes as samples that would be most of the work, so it
+    is only done for the bounds of what is kept.
+    """
+
+    def __init__(self, info: MediaInfo, grid: Slots, samples: Samples, analysis: Analysis, settings: Settings) -> None:
+        self._info, self._grid, self._analysis, self._settings = info, grid, analysis, settings
+        self._sampled = info.frame_at(samples.times_s)
+        self._exact = settings.sampling == "exact" or settings.shots == "uniform"
+        self._settled: set[int] = set()
+
+    def exact(self, change: int) -> float:
+        """The time of the frame that differs most from the one before it."""
+        first, last = int(self._sampled[change - 1]), int(self._sampled[change])
+        if first == last:
+            return float(self._grid.edges_s[change])
+        return self._analysis.cut(change, lambda frames: float(self._info.times_s[_largest_change(frames, first, last)]))
+
+    def likely(self, change: int) -> float:
+        """The time of the frame on which the encoder spent most, for its place; midway where nothing tells."""
+        first, last = int(self._sampled[change - 1]), int(self._sampled[change])
+        if first == last:
+            return float(self._grid.edges_s[change])
+        found = change_at(self._info, first, last)
+        return float(self._info.times_s[(first + last) // 2 + 1 if found is None else found])
+
+    def settle(self, found: list[Segment], kept: list[Segment]) -> list[Segment]:
+        """The shots with exact cuts where what is kept begins and ends; unchanged if they are exact already."""
+        if self._exact:
+            return found
+        edges_s = [shot.start_s for shot in found] + [found[-1].end_s]
+        for bound_s in {bound_s for segment in kept for bound_s in (segment.start_s, segment.end_s)}:
+            place = int(np.abs(np.array(edges_s) - bound_s).argmin())  # without encoding, bounds are moved to keyframes
+            change = int(np.searchsorted(self._info.times_s[self._sampled], edges_s[place]))
+            if 0 < place < len(found) and 0 < change < len(self._sampled) and change not in self._settled:
+                self._settled.add(change)
+                exact_s, shortest_s = self.exact(change), self._settings.min_shot_s
+                if exact_s - edges_s[place - 1] >= shortest_s and edges_s[place + 1] - exact_s >= shortest_s:
+                    edges_s[place] = exact_s
+        return [Segment(start_s, end_s) for start_s, end_s in itertools.pairwise(edges_s)]
 
 
 def _largest_change(frames: Frames, first: int, last: int) -> int:
