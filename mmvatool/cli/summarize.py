@@ -53,6 +53,14 @@ if TYPE_CHECKING:
 @click.option("--drop", type=TimeRange(), multiple=True, help="Leave this stretch out, e.g. 0-10. Repeatable.")
 @click.option("--min-shot", type=Time(), default="1s", show_default=True, help="Shortest shot.")
 @click.option("--max-shot", type=Time(), default="15s", show_default=True, help="Longest shot, at least 4s.")
+@click.option(
+    "--encoder",
+    type=click.Choice(["software", "auto"]),
+    default="software",
+    show_default=True,
+    help="software renders to the same frames on every machine; auto encodes in hardware (NVENC, VideoToolbox, Quick Sync) where a trial of "
+    "two frames shows that it works.",
+)
 @click.option("--plot", is_flag=True, help="Also write NAME.summary.png: the arousal curve with the kept parts shaded.")
 @click.option("--dry-run", is_flag=True, help="Choose only: print the shots, write nothing.")
 @click.option("--overwrite", is_flag=True, help="Replace outputs that exist.  [default: an error]")
@@ -71,6 +79,7 @@ def summarize(
     drop: tuple[Segment, ...],
     min_shot: float,
     max_shot: float,
+    encoder: str,
     plot: bool,
     dry_run: bool,
     overwrite: bool,
@@ -131,6 +140,7 @@ def summarize(
                     plot=plot,
                     dry_run=dry_run,
                     overwrite=overwrite,
+                    encoder=encoder,
                     progress=progress,
                 )
 

@@ -35,12 +35,12 @@ class Container:
     params: tuple[str, ...]
 
 
-_X264 = ("-crf", str(CRF))
+QUALITY = ("-preset", PRESET, "-crf", str(CRF))  # x264's
 CONTAINERS = {
-    ".mp4": Container("libx264", "aac", AAC_RATES_HZ, (*_X264, "-movflags", "+faststart")),
-    ".m4v": Container("libx264", "aac", AAC_RATES_HZ, (*_X264, "-movflags", "+faststart", "-f", "mp4")),
-    ".mov": Container("libx264", "aac", AAC_RATES_HZ, (*_X264, "-movflags", "+faststart")),
-    ".mkv": Container("libx264", "aac", AAC_RATES_HZ, _X264),
+    ".mp4": Container("libx264", "aac", AAC_RATES_HZ, (*QUALITY, "-movflags", "+faststart")),
+    ".m4v": Container("libx264", "aac", AAC_RATES_HZ, (*QUALITY, "-movflags", "+faststart", "-f", "mp4")),
+    ".mov": Container("libx264", "aac", AAC_RATES_HZ, (*QUALITY, "-movflags", "+faststart")),
+    ".mkv": Container("libx264", "aac", AAC_RATES_HZ, QUALITY),
     ".webm": Container(
         "libvpx-vp9", "libopus", (48000,), ("-crf", "31", "-b:v", "0", "-row-mt", "1", "-cpu-used", "4", "-deadline", "good")
     ),
@@ -83,7 +83,7 @@ def write_frames(
     """
     from mmvatool.media.writer import FrameWriter  # here: --help must not wait for moviepy
 
-    encoder = ["-c:v", container.video_codec, "-preset", PRESET, *params, *container.params]
+    encoder = ["-c:v", container.video_codec, *params, *container.params]
     try:
         with FrameWriter(picture, size, rate, pixel_format, encoder, sound, sound_codec) as writer:
             for number, frame in enumerate(itertools.islice(frames, count), 1):

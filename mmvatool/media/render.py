@@ -15,7 +15,7 @@ import numpy as np
 
 from mmvatool.errors import MediaError
 from mmvatool.files import workspace
-from mmvatool.media import audio, ffmpeg
+from mmvatool.media import audio, ffmpeg, hardware
 from mmvatool.media.encode import CONTAINERS, Container, check, encoder_failed, name_it, picture_params, write_frames
 from mmvatool.media.frames import steady_frames
 from mmvatool.media.probe import Color, MediaInfo
@@ -26,7 +26,9 @@ FADE_S = 0.010
 LONGEST_TAG_BYTES = 16_384
 
 
-def render(timeline: Timeline, info: MediaInfo, target: Path, on_frame: Callable[[int], None] = lambda _: None) -> list[str]:
+def render(
+    timeline: Timeline, info: MediaInfo, target: Path, on_frame: Callable[[int], None] = lambda _: None, *, encoder: str = "software"
+) -> list[str]:
     """Render a timeline to a file.
 
     Args:
@@ -34,6 +36,7 @@ def render(timeline: Timeline, info: MediaInfo, target: Path, on_frame: Callable
         info: the probed source.
         target: where to; its suffix (a key of CONTAINERS) chooses the container. An existing file is replaced.
         on_frame: called with the number of frames written so far.
+        encoder: one of hardware.ENCODERS: "auto" uses the machine's hardware where that works.
 
     Returns:
         What had to be done otherwise than as the source does it, a sentence each.
@@ -43,11 +46,12 @@ def render(timeline: Timeline, info: MediaInfo, target: Path, on_frame: Callable
         MediaError: the source cannot be decoded.
         RenderError: the encoder failed or what it wrote is not what was planned.
     """
-    container = CONTAINERS[target.suffix.lower()]
+    size = info.video.width, info.video.height
+    container, chosen = hardware.choose(encoder, CONTAINERS[target.suffix.lower()], size, info.rate, _planes(info))
     counts = [max(1, round(segment.length_s * info.rate)) for segment in timeline.segments]
     with workspace(target) as folder:
         picture = folder / f"summary{target.suffix.lower()}"
-        notes = _departures(info)
+        notes = _departures(info) + chosen
         sound = None
         if info.audio:
             try:
@@ -55,7 +59,7 @@ def render(timeline: Timeline, info: MediaInfo, target: Path, on_frame: Callable
             except audio.SilentError:
                 notes.append("its sound cannot be decoded: rendered without sound")
         _write_video(timeline, info, counts, container, picture, sound, on_frame)
-        check(picture, target, sum(counts), (info.video.width, info.video.height), with_sound=sound is not None)
+        check(picture, target, sum(counts), size, with_sound=sound is not None)
         name_it(picture, target)
     return notes
 

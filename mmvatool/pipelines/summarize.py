@@ -84,6 +84,7 @@ def summarize(
     plot: bool = False,
     dry_run: bool = False,
     overwrite: bool = False,
+    encoder: str = "software",
     progress: Progress = no_progress,
 ) -> Summary:
     """Summarize a video: the shots of the highest arousal that fit the budget, as a finished video.
@@ -96,6 +97,7 @@ def summarize(
         plot: also write the arousal curve, with the kept parts shaded, as a PNG beside the output.
         dry_run: choose only; nothing is written.
         overwrite: replace existing outputs; otherwise they are an error.
+        encoder: "software", or "auto" to encode in hardware where a trial shows that it works.
         progress: told how far each stage is.
 
     Returns:
@@ -136,7 +138,7 @@ def summarize(
     if not dry_run:
         total = sum(round(segment.length_s * info.rate) for segment in summary.timeline.segments)
         with progress("rendering", total) as rendered:
-            notes += render.render(summary.timeline, info, target, rendered)
+            notes += render.render(summary.timeline, info, target, rendered, encoder=encoder)
         summary = replace(summary, output=target)
     summary = replace(summary, fallbacks=tuple(notes))
     if not dry_run:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mmvatool.errors import MediaError, OutputError, RenderError
-from mmvatool.media import ffmpeg, render
+from mmvatool.media import ffmpeg, hardware, render
 from mmvatool.media.audio import cut_samples
 from mmvatool.media.frames import FFmpegFrames
 from mmvatool.media.probe import MediaInfo, probe
@@ -364,3 +364,28 @@ def test_eight_bits_are_not_called_more(tmp_path):
     path = media.encode(tmp_path / "in.mkv", lambda n: media.meadow((160, 96), n), 20, Fraction(25), None, params)
     _, _, _, notes = _render(path, tmp_path / "out.mp4", ((0.2, 0.6),))
     assert notes == []
+
+
+def test_hardware_is_used_only_where_a_trial_shows_that_it_works(kinds, tmp_path, monkeypatch):
+    """Another encoder that this ffmpeg brings stands for a piece of hardware; the one before it does not exist."""
+    info = probe(kinds("plain.mp4"))
+    monkeypatch.setattr(hardware, "H264", {"h264_none": ("-preset", "p4"), "libopenh264": ("-b:v", "2M")})
+    notes = render.render(_cut(info), info, tmp_path / "hard.mp4", encoder="auto")
+    assert notes == ["encoded in hardware (libopenh264)"]
+    plain = render.render(_cut(info), info, tmp_path / "soft.mp4")
+    assert plain == []
+    hard, soft = probe(tmp_path / "hard.mp4"), probe(tmp_path / "soft.mp4")
+    assert _stamps(hard) == _stamps(soft)
+    assert hard.video.color == soft.video.color
+    assert b"x264 - core" not in (tmp_path / "hard.mp4").read_bytes()
+    assert b"x264 - core" in (tmp_path / "soft.mp4").read_bytes()
+
+
+def test_without_hardware_that_works_software_encodes(kinds, tmp_path, monkeypatch):
+    info = probe(kinds("plain.mp4"))
+    monkeypatch.setattr(hardware, "H264", {"h264_none": ()})
+    assert render.render(_cut(info), info, tmp_path / "out.mp4", encoder="auto") == [
+        "no encoder in hardware works here: encoded in software"
+    ]
+    assert b"x264 - core" in (tmp_path / "out.mp4").read_bytes()
+    assert render.render(_cut(info), info, tmp_path / "out.webm", encoder="auto") == []  # VP9 has no such choice
