@@ -3,11 +3,10 @@
 import os
 import platform
 import re
-from fractions import Fraction
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from mmvatool.media import ffmpeg
+import imageio_ffmpeg
 
 PACKAGES = ("torch", "moviepy", "decord", "av", "torchcodec", "scenedetect", "opencv-python", "opencv-python-headless", "numpy")
 
@@ -23,7 +22,11 @@ def describe() -> list[str]:
     lines[0] += f", {platform.system()}"
     if hasattr(os, "getloadavg"):
         lines.append(f"load average at the start: {os.getloadavg()[0]:.1f} (0 is an idle machine)")
-    lines.append(", ".join([f"Python {platform.python_version()}", f"ffmpeg {_ffmpeg_version()}", *filter(None, map(_version, PACKAGES))]))
+    lines.append(
+        ", ".join(
+            [f"Python {platform.python_version()}", f"ffmpeg {imageio_ffmpeg.get_ffmpeg_version()}", *filter(None, map(_version, PACKAGES))]
+        )
+    )
     return lines
 
 
@@ -36,9 +39,3 @@ def _version(package: str) -> str | None:
         return f"{package} {version(package)}"
     except PackageNotFoundError:
         return None
-
-
-def _ffmpeg_version() -> str:
-    said = ffmpeg.run(ffmpeg.color((16, 16), Fraction(25)).output("-", format="null", t=0.04), Path("color"), log="info").stderr
-    found = re.search(r"Lavf([\d.]+)", said)
-    return found[1] if found else "unknown"

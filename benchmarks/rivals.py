@@ -57,8 +57,10 @@ def torchcodec(path: Path) -> None:
         from torchcodec.decoders import VideoDecoder
 
         decoder = VideoDecoder(str(path), dimension_order="NHWC", num_ffmpeg_threads=0)
-    except (ImportError, OSError, RuntimeError) as error:
+    except (ImportError, OSError) as error:
         raise _unavailable(error) from error
+    except RuntimeError as error:
+        raise Unavailable("its library does not load here: it wants FFmpeg's shared libraries, or another torch") from error
     for time_s in centres_s(path):  # one at a time: all at full size would not fit into memory
         decoder.get_frame_played_at(time_s)
 
@@ -73,7 +75,7 @@ def scenedetect(path: Path) -> None:
 
 
 def _unavailable(error: Exception) -> Unavailable:
-    return Unavailable(f"{type(error).__name__}: {(str(error).strip().splitlines() or ['?'])[0][:120]}")
+    return Unavailable(f"{type(error).__name__}: {(str(error).strip().splitlines() or ['?'])[0][:120].rstrip('.')}")
 
 
 def _list(path: Path, segments: Sequence[Segment], folder: Path) -> Path:

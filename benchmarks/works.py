@@ -4,7 +4,6 @@ import contextlib
 import io
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -21,6 +20,7 @@ from mmvatool.cli import EXIT_USAGE, run
 from mmvatool.media import render
 from mmvatool.media.probe import probe
 from mmvatool.timeline import Segment, Timeline
+from tests.media import draw_scenes, scene_sound, write_wav
 from trainer import Predictor
 
 ROOT = Path(__file__).parents[1]
@@ -43,7 +43,7 @@ def command(*arguments: object) -> dict[str, object]:
     ):
         code = run([*map(str, arguments), "--json", "--quiet"])
     if code == EXIT_USAGE:
-        raise Unavailable(err.getvalue().strip().splitlines()[-1])
+        raise Unavailable(err.getvalue().strip().splitlines()[-1].removeprefix("Error: ").rstrip("."))
     if code:
         raise RuntimeError(f"mmvatool {' '.join(map(str, arguments))}: exit code {code}: {out.getvalue()[-500:]}{err.getvalue()[-500:]}")
     return json.loads(out.getvalue())
@@ -63,17 +63,17 @@ def _environment(name: str, value: str) -> Iterator[None]:
 
 
 class Scoring:
-    """Counts the seconds in which the model looks at pictures, to tell them from decoding."""
+    """Counts the seconds in which the model predicts, to tell them from decoding."""
 
     def __init__(self) -> None:
-        self.seconds: list[float] = []
+        self.seconds = 0.0
         self._look = Predictor._predict_batch
 
     def __enter__(self) -> "Scoring":
         def look(predictor, *args):
             started = time.perf_counter()
             result = self._look(predictor, *args)
-            self.seconds.append(time.perf_counter() - started)
+            self.seconds += time.perf_counter() - started
             return result
 
         Predictor._predict_batch = look
@@ -81,6 +81,16 @@ class Scoring:
 
     def __exit__(self, *_: object) -> None:
         Predictor._predict_batch = self._look
+
+
+def warm_up(folder: Path) -> None:
+    """Have everything imported and each tower loaded once, on little files."""
+    clip = draw_scenes(folder / "warm.mp4", [("wall", 4), ("rays", 4)])
+    analysis(clip)
+    library = folder / "warm"
+    library.mkdir()
+    write_wav(library / "warm.wav", scene_sound([("rays", 12)]))
+    indexed(library)
 
 
 def analysis(path: Path, *options: str) -> list[Segment]:
@@ -146,8 +156,3 @@ def half_a_day_of_embeddings() -> dict[str, np.ndarray]:
     random, count = np.random.default_rng(0), HALF_A_DAY_S // 2
     still = np.ones((count, 512), np.float32)
     return {"a still picture": still, "a change at every sample": random.standard_normal(still.shape).astype(np.float32)}
-
-
-def own_peak_mib() -> float:
-    """Greatest memory of this process so far."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
