@@ -19,6 +19,7 @@ TOWER_HZ = 24_000  # of the model's windows
 SIZE = (320, 240)
 SMALL = {"size": (160, 90), "rate": Fraction(10), "crossfade_s": 0.2}
 LUFS_TOLERANCE = 1.0
+GOOD_PAIRS = (("soft.mp3", "deep/wild.flac"), ("soft.mp3", "turning.ogg"), ("turning.ogg", "deep/wild.flac"))  # calm, then exciting
 
 
 def pad(seconds: float, rate_hz: int = media.RATE_HZ) -> np.ndarray:
@@ -28,9 +29,10 @@ def pad(seconds: float, rate_hz: int = media.RATE_HZ) -> np.ndarray:
 
 
 def drums(seconds: float, rate_hz: int = media.RATE_HZ) -> np.ndarray:
-    """Four beats a second: planted as exciting."""
+    """Four beats a second over a humming bass: planted as exciting."""
+    time_s = np.arange(round(seconds * rate_hz)) / rate_hz
     beat = np.exp(-np.arange(rate_hz // 4) / (rate_hz / 30)) * np.random.default_rng(0).normal(0, 1, rate_hz // 4)
-    return (0.5 * np.tanh(np.resize(beat, round(seconds * rate_hz)))).astype(np.float32)
+    return (0.4 * np.tanh(np.resize(beat, len(time_s))) + 0.15 * np.sign(np.sin(2 * np.pi * 110 * time_s))).astype(np.float32)
 
 
 def write_sound(path: Path, sound: np.ndarray) -> Path:
@@ -157,8 +159,8 @@ def test_scenes_have_their_own_music(tmp_path, planted, library, index_file):
     settings = SoundtrackSettings(per_scene=True)
     made = soundtrack(pictures, library=library, predictor=planted, index_file=index_file, settings=settings, dry_run=True)
     calm, wild = made.timeline.cues
-    assert calm.path == library / "soft.mp3"
-    assert wild.path in (library / "deep/wild.flac", library / "turning.ogg")
+    assert {calm.path, wild.path} in ({library / calm, library / wild} for calm, wild in GOOD_PAIRS)
+    assert max(calm.distance, wild.distance) < 0.1
     assert (calm.start_s, wild.end_s) == (0, 48)
     assert wild.start_s <= 24 <= calm.end_s  # they overlap where one goes over into the other
     assert calm.end_s - wild.start_s <= 3
