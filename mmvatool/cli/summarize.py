@@ -59,6 +59,14 @@ if TYPE_CHECKING:
 @click.option(
     "--lossless", is_flag=True, help="Copy instead of encoding: fast, the source's own quality, cuts at keyframes where they can be."
 )
+@click.option(
+    "--encoder",
+    type=click.Choice(["software", "auto"]),
+    default="software",
+    show_default=True,
+    help="software renders to the same frames on every machine; auto encodes in hardware (NVENC, VideoToolbox, Quick Sync) where a trial of "
+    "two frames shows that it works.",
+)
 @click.option("--plot", is_flag=True, help="Also write NAME.summary.png: the arousal curve with the kept parts shaded.")
 @click.option("--dry-run", is_flag=True, help="Choose only: print the shots, write nothing.")
 @click.option("--overwrite", is_flag=True, help="Replace outputs that exist.  [default: an error]")
@@ -81,6 +89,7 @@ def summarize(
     max_shot: float,
     sampling: str,
     lossless: bool,
+    encoder: str,
     plot: bool,
     dry_run: bool,
     overwrite: bool,
@@ -141,7 +150,7 @@ def summarize(
     if todo:
         work: Work[Summary] = Work(
             partial(_load, model, device, precision, batch_size, modalities(settings)),
-            partial(summarize_video, settings=settings, plot=plot, dry_run=dry_run, cache=cache),
+            partial(summarize_video, settings=settings, plot=plot, dry_run=dry_run, encoder=encoder, cache=cache),
             overwrite,
         )
         workers = pick_engine(engine, jobs, len(todo), device)

@@ -87,6 +87,7 @@ def summarize(
     plot: bool = False,
     dry_run: bool = False,
     overwrite: bool = False,
+    encoder: str = "software",
     cache: bool = False,
     progress: Progress = no_progress,
 ) -> Summary:
@@ -100,6 +101,7 @@ def summarize(
         plot: also write the arousal curve, with the kept parts shaded, as a PNG beside the output.
         dry_run: choose only; nothing is written.
         overwrite: replace existing outputs; otherwise they are an error.
+        encoder: "software", or "auto" to encode in hardware where a trial shows that it works.
         cache: keep what is felt of the video in the user's cache folder, or use what was kept there (docs/formats.md).
         progress: told how far each stage is.
 
@@ -156,7 +158,7 @@ def summarize(
                 notes += cut.cut(summary.timeline, points, target)
                 rendered(total)
             else:
-                notes += render.render(summary.timeline, info, target, rendered)
+                notes += render.render(summary.timeline, info, target, rendered, encoder=encoder)
         summary = replace(summary, output=target)
     summary = replace(summary, fallbacks=tuple(notes))
     if not dry_run:
