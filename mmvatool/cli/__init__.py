@@ -22,6 +22,7 @@ COMMANDS = {
     "evaluate": "mmvatool.cli.evaluate",
     "library": "mmvatool.cli.library",
     "prompt": "mmvatool.cli.prompt",
+    "render": "mmvatool.cli.render",
     "score": "mmvatool.cli.score",
     "search": "mmvatool.cli.search",
     "soundtrack": "mmvatool.cli.soundtrack",

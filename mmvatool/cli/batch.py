@@ -3,13 +3,15 @@
 import json
 import sys
 import traceback
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
+import click
+
 from mmvatool.cli import EXIT_FAILED, EXIT_PARTLY
-from mmvatool.cli.console import Reporter, explain
+from mmvatool.cli.console import Reporter, clean, explain
 from mmvatool.cli.inputs import Job
 from mmvatool.cli.work import Done, Engine, Failed, Work, attempt
 from mmvatool.errors import EngineError, OutputError
@@ -140,3 +142,25 @@ def make_folder(target: Path, output: str | None) -> None:
             Path(output).mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise OutputError(Path(output), f"cannot be created ({error.strerror}): choose another folder with -o") from error
+
+
+def place_plan(plan: str | None, exports: Sequence[Path], jobs: list[Job]) -> Path | None:
+    """Where --plan says that plans go; the folder that it names is created.
+
+    Raises:
+        click.UsageError: one file for several inputs, or --export for several.
+        OutputError: the folder cannot be created.
+    """
+    if exports and len(jobs) > 1:
+        raise click.UsageError(f"--export {clean(str(exports[0]))}: several inputs would write it: export them one by one")
+    if plan is None:
+        return None
+    where = Path(plan)
+    if plan.endswith(("/", "\\")):
+        try:
+            where.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(where, f"cannot be created ({error.strerror}): choose another folder with --plan") from error
+    elif len(jobs) > 1 and not where.is_dir():
+        raise click.UsageError(f"--plan {clean(plan)}: several inputs have several plans: name a folder, with a / at its end")
+    return where

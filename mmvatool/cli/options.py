@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import click
@@ -187,3 +188,25 @@ def output_options(command: Callable[..., Any]) -> Callable[..., Any]:
     ):
         command = option(command)
     return command
+
+
+export_option = click.option(
+    "--export",
+    "exports",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    metavar="FILE",
+    help="Also write a timeline for editors: .otio (OpenTimelineIO), .edl (CMX 3600) or .fcpxml (Final Cut Pro). Of one input; repeatable. "
+    "Needs pip install 'mmvatool[export]'.",
+)
+
+
+def plan_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """--plan, --export: what was chosen, for people and editors."""
+    return click.option(
+        "--plan",
+        type=click.Path(),
+        metavar="FILE|FOLDER",
+        help="Also write what is rendered, as JSON that can be changed by hand and given to `mmvatool render`; with --dry-run nothing "
+        "else. A folder if it ends in / or exists as one, and it must be one for several inputs.",
+    )(export_option(command))

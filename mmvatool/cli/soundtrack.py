@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mmvatool.cli.batch import Batch, make_folder
+from mmvatool.cli.batch import Batch, make_folder, place_plan
 from mmvatool.cli.console import Reporter, clean, clock
 from mmvatool.cli.inputs import Job, plan_shows
-from mmvatool.cli.options import Rate, Size, Time, index_option, model_options, output_options
+from mmvatool.cli.options import Rate, Size, Time, index_option, model_options, output_options, plan_options
 
 if TYPE_CHECKING:
     from mmvatool.pipelines.progress import Progress
@@ -80,7 +80,8 @@ if TYPE_CHECKING:
 )
 @click.option("--top", type=click.IntRange(min=1), default=5, show_default=True, help="How many tracks of the ranking to print.")
 @index_option
-@click.option("--dry-run", is_flag=True, help="Choose only: print the ranking, write nothing.")
+@plan_options
+@click.option("--dry-run", is_flag=True, help="Choose only: print the ranking, write nothing but --plan and --export.")
 @click.option("--overwrite", is_flag=True, help="Replace outputs that exist.  [default: an error]")
 @click.option("--skip-existing", is_flag=True, help="Leave out what has a soundtrack already.")
 @model_options
@@ -106,6 +107,8 @@ def soundtrack(
     seed: int | None,
     top: int,
     index_file: str | None,
+    plan: str | None,
+    exports: tuple[Path, ...],
     dry_run: bool,
     overwrite: bool,
     skip_existing: bool,
@@ -136,6 +139,7 @@ def soundtrack(
     if (library is None) == (not tracks):
         raise click.UsageError("where the music comes from: give either --library FOLDER or --track FILE")
     jobs, missing = plan_shows(inputs, output)
+    plan_to = place_plan(plan, exports, jobs)
     reporter = Reporter(0 if quiet else 2 if verbose else 1)
 
     from mmvatool.pipelines.soundtrack import SoundtrackSettings
@@ -180,6 +184,8 @@ def soundtrack(
                     index_file=index_file,
                     predictor=predictor,
                     settings=settings,
+                    plan=plan_to,
+                    exports=exports,
                     dry_run=dry_run,
                     overwrite=overwrite,
                     progress=progress,

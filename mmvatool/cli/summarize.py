@@ -1,15 +1,16 @@
 """`mmvatool summarize`."""
 
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from mmvatool.cli.batch import Batch, make_folder
+from mmvatool.cli.batch import Batch, make_folder, place_plan
 from mmvatool.cli.console import Reporter, clean, clock
 from mmvatool.cli.engines import many_options, pick_engine
 from mmvatool.cli.inputs import find_videos, plan_jobs
-from mmvatool.cli.options import Time, TimeRange, cache_option, model_options, output_options, sampling_option
+from mmvatool.cli.options import Time, TimeRange, cache_option, model_options, output_options, plan_options, sampling_option
 from mmvatool.cli.work import Work
 from mmvatool.timeline import Segment
 
@@ -68,7 +69,9 @@ if TYPE_CHECKING:
     "two frames shows that it works.",
 )
 @click.option("--plot", is_flag=True, help="Also write NAME.summary.png: the arousal curve with the kept parts shaded.")
-@click.option("--dry-run", is_flag=True, help="Choose only: print the shots, write nothing.")
+@click.option("--chapters", is_flag=True, help="Make a chapter for each kept stretch.  [default: the source's chapters, moved]")
+@plan_options
+@click.option("--dry-run", is_flag=True, help="Choose only: print the shots, write nothing but --plan and --export.")
 @click.option("--overwrite", is_flag=True, help="Replace outputs that exist.  [default: an error]")
 @click.option("--skip-existing", is_flag=True, help="Leave out videos whose summary exists.")
 @cache_option
@@ -91,6 +94,9 @@ def summarize(
     lossless: bool,
     encoder: str,
     plot: bool,
+    plan: str | None,
+    exports: tuple[Path, ...],
+    chapters: bool,
     dry_run: bool,
     overwrite: bool,
     skip_existing: bool,
@@ -124,6 +130,7 @@ def summarize(
         raise click.UsageError("--overwrite and --skip-existing contradict each other: give one")
     files, missing = find_videos(inputs)
     planned = plan_jobs([(file, file.with_name(f"{file.stem}.summary.mp4")) for file in files], output, several=len(inputs) > 1)
+    plan_to = place_plan(plan, exports, planned)
     reporter = Reporter(0 if quiet else 2 if verbose else 1)
 
     from mmvatool.pipelines.summarize import modalities
@@ -150,7 +157,17 @@ def summarize(
     if todo:
         work: Work[Summary] = Work(
             partial(_load, model, device, precision, batch_size, modalities(settings)),
-            partial(summarize_video, settings=settings, plot=plot, dry_run=dry_run, encoder=encoder, cache=cache),
+            partial(
+                summarize_video,
+                settings=settings,
+                plot=plot,
+                plan=plan_to,
+                exports=exports,
+                chapters=chapters,
+                dry_run=dry_run,
+                encoder=encoder,
+                cache=cache,
+            ),
             overwrite,
         )
         workers = pick_engine(engine, jobs, len(todo), device)

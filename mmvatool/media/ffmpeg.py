@@ -82,7 +82,7 @@ def pipe(streams: Sequence[Any], **options: Any) -> Any:
     return ffmpeg.output(*streams, "pipe:", **options)
 
 
-def run(node: Any, path: Path, *, log: str = "error", limit_s: float = RUN_LIMIT_S) -> Output:
+def run(node: Any, path: Path, *, log: str = "error", limit_s: float = RUN_LIMIT_S, beside: Path | None = None) -> Output:
     """Run a composed command to its end.
 
     Args:
@@ -90,13 +90,14 @@ def run(node: Any, path: Path, *, log: str = "error", limit_s: float = RUN_LIMIT
         path: the file an error should name.
         log: ffmpeg's log level.
         limit_s: seconds after which it is killed.
+        beside: one more input, after all others, of which no stream is taken: ffmpeg-python knows none such.
 
     Raises:
         FFmpegError: ffmpeg failed; the message ends with its own last words.
         MediaError: it ran past the limit.
     """
     try:
-        done = subprocess.run(_command(node, log), stdin=subprocess.DEVNULL, capture_output=True, timeout=limit_s)
+        done = subprocess.run(_command(node, log, beside), stdin=subprocess.DEVNULL, capture_output=True, timeout=limit_s)
     except subprocess.TimeoutExpired as error:
         raise MediaError(path, f"ffmpeg did not finish within {limit_s:.0f} s: the file may be damaged") from error
     stderr = done.stderr.decode(errors="replace")
@@ -244,6 +245,10 @@ def last_words(stderr: str) -> str:
     return re.sub(r"^(\[[^]]*\] )+(Error opening input: )?", "", telling[-1])
 
 
-def _command(node: Any, log: str) -> list[str]:
+def _command(node: Any, log: str, beside: Path | None = None) -> list[str]:
     # -copyts: without it ffmpeg counts MPEG-TS from the first packet of the stream that is read, sound and picture apart.
-    return list(ffmpeg.compile(node, cmd=[executable(), "-nostdin", "-hide_banner", "-copyts", "-loglevel", log], overwrite_output=True))
+    command = list(ffmpeg.compile(node, cmd=[executable(), "-nostdin", "-hide_banner", "-copyts", "-loglevel", log], overwrite_output=True))
+    if beside is not None:
+        past = len(command) - command[::-1].index("-i") + 1
+        command[past:past] = ["-i", f"file:{beside.absolute()}"]
+    return command

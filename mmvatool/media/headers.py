@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 
 from mmvatool.errors import MediaError
@@ -14,13 +15,17 @@ Entry = tuple[int, str | None, str, str]  # index, language, kind, ffmpeg's desc
 
 @dataclass(frozen=True)
 class Headers:
-    """What they say: `origin_s` is the container's clock at time 0, `stated_s` its length, None where it claims none."""
+    """What they say: `origin_s` is the container's clock at time 0, `stated_s` its length, None where it claims none.
+
+    `chapters` are start and end on the container's clock, in seconds, and tags.
+    """
 
     container: str
     origin_s: float
     stated_s: float | None
     entries: list[Entry]
     tags: dict[str, str]
+    chapters: list[tuple[float, float, dict[str, str]]]
 
     @property
     def videos(self) -> list[Entry]:
@@ -67,11 +72,18 @@ def read(path: Path, wanted: str) -> Headers:
         raise MediaError(path, f"is not a media file ({ffmpeg.last_words(error.stderr)}): give {wanted}") from error
     container = re.search(r"^Input #0, (\S+), from '", output.stderr, re.MULTILINE)
     entries: list[Entry] = []
+    grouped, known = False, False
     for line in output.stderr.split("Output #0")[0].splitlines():
-        if match := _STREAM.match(line):
+        if line.startswith(("  Stream ", "  Program ")):
+            grouped = line.startswith("  Stream group")  # what belongs together, a time code and its picture, is indented below it
+        shown = line.removeprefix("  ") if grouped else line
+        if match := _STREAM.match(shown):
             entries.append((int(match[1]), match[2], match[3], match[4]))
-        elif entries and line.startswith("    "):
-            entries[-1] = (*entries[-1][:3], f"{entries[-1][3]}\n{line}")
+            known = True
+        elif shown.startswith("  Stream "):
+            known = False  # of data: what follows belongs to none of ours
+        elif known and shown.startswith("    "):
+            entries[-1] = (*entries[-1][:3], f"{entries[-1][3]}\n{shown}")
     origin = re.search(r"^  Duration: .*, start: (-?[\d.]+)", output.stderr, re.MULTILINE)
     length = re.search(r"^  Duration: (\d+):(\d\d):([\d.]+)", output.stderr, re.MULTILINE)
     return Headers(
@@ -80,6 +92,7 @@ def read(path: Path, wanted: str) -> Headers:
         stated_s=int(length[1]) * 3600 + int(length[2]) * 60 + float(length[3]) if length else None,
         entries=entries,
         tags=_tags(output.stdout.decode(errors="replace")),
+        chapters=_chapters(output.stdout.decode(errors="replace")),
     )
 
 
@@ -107,11 +120,28 @@ def _is_mp4(path: Path) -> bool:
 def _tags(text: str) -> dict[str, str]:
     """The global part of an ffmetadata file; `=`, `;`, `#`, backslash and newline come escaped with a backslash."""
     body = text.split("\n", 1)[1] if text.startswith(";FFMETADATA") else text
-    body = re.split(r"(?<!\\)\n\[", body)[0]
+    tags = _pairs(re.split(r"(?<!\\)(?:^|\n)\[", body)[0])
+    of_the_file = {"major_brand", "minor_version", "compatible_brands", "encoder"}
+    return {key: value for key, value in tags.items() if key.lower() not in of_the_file}
+
+
+def _chapters(text: str) -> list[tuple[float, float, dict[str, str]]]:
+    """The chapters in an ffmetadata file."""
+    found = []
+    for part in re.split(r"(?<!\\)\n\[CHAPTER\]\n", text)[1:]:
+        tags = _pairs(re.split(r"(?<!\\)\n\[", part)[0])
+        try:
+            tick = Fraction(tags.pop("TIMEBASE", "1/1000000000"))
+            found.append((float(int(tags.pop("START")) * tick), float(int(tags.pop("END")) * tick), tags))
+        except (KeyError, ValueError, ZeroDivisionError):
+            continue
+    return found
+
+
+def _pairs(body: str) -> dict[str, str]:
     tags = {}
     for line in re.split(r"(?<!\\)\n", body):
         key, equals, value = re.sub(r"\\(.)", lambda found: found[1], line, flags=re.DOTALL).partition("=")
         if equals:
             tags[key] = value
-    of_the_file = {"major_brand", "minor_version", "compatible_brands", "encoder"}
-    return {key: value for key, value in tags.items() if key.lower() not in of_the_file}
+    return tags

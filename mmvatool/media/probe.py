@@ -83,7 +83,8 @@ class MediaInfo:
     `keys_s` holds the times of the key frames; it is empty where the clock jumps, so that nothing can be sought by it. If
     the clock `restarts` in the middle (recordings joined byte by byte), times stand for frames of several parts. `sizes` (N,)
     holds the coded bytes of every shown frame. `digest` changes with the packets of the video stream: it is made of their times, sizes
-    and checksums, which are read for the times anyway.
+    and checksums, which are read for the times anyway. `timecode` is what the camera counted at the
+    first frame.
     """
 
     path: Path
@@ -102,6 +103,7 @@ class MediaInfo:
     restarts: bool = False
     sizes: np.ndarray = field(default_factory=lambda: np.empty(0, np.int32))
     digest: str = ""
+    timecode: str | None = None
 
     @property
     def start_s(self) -> float:
@@ -211,6 +213,7 @@ def _probe_video(path: Path, said: Headers) -> MediaInfo:
         restarts=packets.restarts,
         sizes=packets.sizes[shown],
         digest=packets.digest,
+        timecode=headers.stream_tags(chosen).get("timecode") or said.tags.get("timecode"),
     )
 
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from mmvatool.errors import MediaError
 from mmvatool.files import workspace
-from mmvatool.media import audio, ffmpeg, hardware
+from mmvatool.media import audio, captions, ffmpeg, hardware
 from mmvatool.media.encode import CONTAINERS, Container, check, encoder_failed, name_it, picture_params, write_frames
 from mmvatool.media.frames import steady_frames
 from mmvatool.media.probe import Color, MediaInfo
@@ -27,15 +27,22 @@ LONGEST_TAG_BYTES = 16_384
 
 
 def render(
-    timeline: Timeline, info: MediaInfo, target: Path, on_frame: Callable[[int], None] = lambda _: None, *, encoder: str = "software"
+    timeline: Timeline,
+    info: MediaInfo,
+    target: Path,
+    on_frame: Callable[[int], None] = lambda _: None,
+    *,
+    chapters: bool = False,
+    encoder: str = "software",
 ) -> list[str]:
-    """Render a timeline to a file.
+    """Render a timeline to a file. Chapters and subtitles of the source come along, moved.
 
     Args:
         timeline: segments of the video that `info` describes, their bounds on frames.
         info: the probed source.
         target: where to; its suffix (a key of CONTAINERS) chooses the container. An existing file is replaced.
         on_frame: called with the number of frames written so far.
+        chapters: make one for each segment instead of taking those of the source.
         encoder: one of hardware.ENCODERS: "auto" uses the machine's hardware where that works.
 
     Returns:
@@ -60,7 +67,9 @@ def render(
                 notes.append("its sound cannot be decoded: rendered without sound")
         _write_video(timeline, info, counts, container, picture, sound, on_frame)
         check(picture, target, sum(counts), size, with_sound=sound is not None)
-        name_it(picture, target)
+        shown_s = [float(int(frames) / info.rate) for frames in np.concatenate([[0], np.cumsum(counts)])]
+        come = captions.take(info, list(zip(timeline.segments, shown_s, strict=False)), own_chapters=chapters, notes=notes)
+        name_it(captions.lay(come, picture, folder / f"laid{picture.suffix}", notes), target)
     return notes
 
 

@@ -25,11 +25,20 @@ def check_writable(files: Sequence[Path], inputs: Sequence[Path], *, overwrite: 
         raise OutputError(target, f"cannot write {target.suffix or 'a file without suffix'}: name it {', '.join(CONTAINERS)}")
     if target.exists() and any(path.exists() and target.samefile(path) for path in inputs):
         raise OutputError(target, "is the input itself: choose another name with -o")
-    if not target.parent.is_dir():
-        raise OutputError(target, "its folder does not exist: create it, or choose another with -o")
-    if not os.access(target.parent, os.W_OK):
-        raise OutputError(target, "its folder is not writable: choose another with -o")
+    check_free(files, overwrite=overwrite)
+
+
+def check_free(files: Sequence[Path], *, overwrite: bool) -> None:
+    """Refuse files of any kind that cannot be written.
+
+    Raises:
+        OutputError: one exists (without `overwrite`), or its folder is not there or not writable.
+    """
     for file in files:
+        if not file.parent.is_dir():
+            raise OutputError(file, "its folder does not exist: create it, or choose another with -o")
+        if not os.access(file.parent, os.W_OK):
+            raise OutputError(file, "its folder is not writable: choose another with -o")
         if file.is_dir():
             raise OutputError(file, "is a folder: choose another name with -o")
         if file.exists() and not overwrite:

@@ -17,18 +17,18 @@ import numpy as np
 
 from mmvatool import pacing, scenes
 from mmvatool.errors import FileError, QueryError, SettingsError
-from mmvatool.files import workspace, write_file
+from mmvatool.files import write_file
 from mmvatool.library import Library
 from mmvatool.matching import FAR, steps
-from mmvatool.media import beats, mix, slideshow, splice
-from mmvatool.media.probe import MediaInfo
+from mmvatool.media import beats, mix, slideshow
 from mmvatool.naming import natural
-from mmvatool.pipelines import pictures
 from mmvatool.pipelines.index import index, no_music
 from mmvatool.pipelines.music import Ranked, of_files, of_library, rank, rank_endings, score_scenes
 from mmvatool.pipelines.outputs import check_writable
 from mmvatool.pipelines.progress import Progress, no_progress
+from mmvatool.pipelines.render import check_extras, render_show, rendering_of, write_extras
 from mmvatool.pipelines.slides import ORDERS, Show, Slide, look_at
+from mmvatool.plan import Plan
 from mmvatool.timeline import Clip, Cue, Segment, Timeline
 
 if TYPE_CHECKING:
@@ -166,6 +166,8 @@ def soundtrack(
     index_file: Path | str | None = None,
     predictor: "Predictor | None" = None,
     settings: SoundtrackSettings | None = None,
+    plan: Path | str | None = None,
+    exports: Sequence[Path | str] = (),
     dry_run: bool = False,
     overwrite: bool = False,
     progress: Progress = no_progress,
@@ -180,7 +182,9 @@ def soundtrack(
         index_file: where the library's index lies; in the user's cache folder by default.
         predictor: a loaded model with towers for pictures and music; the bundled one by default.
         settings: how to choose and how to render.
-        dry_run: choose only; nothing is written.
+        plan: a file, or a folder, for the plan that `render` renders.
+        exports: files for editors, each .otio, .edl or .fcpxml.
+        dry_run: choose only; nothing but the plan and the exports is written.
         overwrite: replace existing outputs; otherwise they are an error.
         progress: told how far each stage is.
 
@@ -204,6 +208,7 @@ def soundtrack(
     target = Path(output) if output is not None else default_output(given[0])
     if not dry_run:
         check_writable([target, target.with_suffix(".json")], given, overwrite=overwrite)
+    check_extras(plan, exports, target, overwrite=overwrite)
     if settings.beats:
         beats.check_installed()
     if predictor is None:
@@ -255,37 +260,19 @@ def soundtrack(
         ),
         failures=tuple(failures),
     )
+    whole = show.info is not None
+    felt = [made.va] if whole else [slide.va for slide in show.slides]
+    planned = Plan(
+        "soundtrack" if whole else "slideshow",
+        timeline,
+        tuple((float(va[0]), float(va[1])) for va in felt),
+        rendering=rendering_of(settings),
+    )
+    infos = {info.path: info for info in (show.info, *(slide.info for slide in show.slides)) if info is not None}
+    write_extras(planned, infos, plan, exports, target, progress)
     if dry_run:
         return made
-    with workspace(target) as folder:
-        sound, codec = (folder / "sound.webm", "opus") if target.suffix.lower() == ".webm" else (folder / "sound.m4a", "aac")
-        with progress("mixing", 100) as done:
-            mixed = mix.write_sound(
-                timeline.cues,
-                timeline.duration_s,
-                sound,
-                under=_heard(show, timeline) if settings.duck else (),
-                lufs=settings.lufs,
-                codec=codec,
-                on_progress=lambda part: done(round(100 * part)),
-            )
-        if show.info is not None:
-            notes = splice.copy_picture(show.info, sound, target)
-        else:
-            with progress("rendering", round(timeline.duration_s * settings.rate)) as rendered:
-                notes = slideshow.render(
-                    timeline,
-                    sound,
-                    target,
-                    size=settings.size,
-                    rate=settings.rate,
-                    fill=settings.fill,
-                    crossfade_s=settings.crossfade_s,
-                    still=settings.still,
-                    read=pictures.read,
-                    infos={slide.path: slide.info for slide in show.slides if slide.info is not None},
-                    on_frame=rendered,
-                )
+    mixed, notes = render_show(planned.kind, timeline, infos, target, planned.rendering, progress)
     made = replace(made, output=target, mixed=mixed, fallbacks=(*show.notes, *mixed.notes, *notes))
     write_file(target.with_suffix(".json"), (json.dumps(made.to_json(), indent=2) + "\n").encode())
     return made
@@ -322,14 +309,3 @@ def _clip(slide: Slide, start_s: float, end_s: float) -> Clip:
     """A slide in its time: a clip that a beat made shorter ends sooner."""
     shown = slide.shown and Segment(slide.shown.start_s, min(slide.shown.end_s, slide.shown.start_s + end_s - start_s))
     return Clip(slide.path, start_s, end_s, shown)
-
-
-def _heard(show: Show, timeline: Timeline) -> list[tuple[float, MediaInfo, Segment]]:
-    """The sound of what is shown: where in the result, of which video, which stretch."""
-    if show.info is not None:
-        return [(0.0, show.info, Segment(0.0, show.info.end_s))]
-    return [
-        (clip.start_s, slide.info, clip.source)
-        for slide, clip in zip(show.slides, timeline.clips, strict=True)
-        if slide.info is not None and clip.source is not None
-    ]

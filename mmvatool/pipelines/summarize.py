@@ -6,6 +6,7 @@ a shot = mean arousal x length -> exact knapsack under the budget -> Timeline ->
 
 import itertools
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +15,7 @@ import numpy as np
 
 from mmvatool import report
 from mmvatool.files import write_file
-from mmvatool.media import cut, render
+from mmvatool.media import cut
 from mmvatool.media.frames import Frames
 from mmvatool.media.probe import MediaInfo, probe
 from mmvatool.media.sampling import Samples, change_at, pick
@@ -22,6 +23,8 @@ from mmvatool.pipelines.ahead import ahead
 from mmvatool.pipelines.analysis import Analysis
 from mmvatool.pipelines.outputs import check_writable
 from mmvatool.pipelines.progress import Progress, no_progress
+from mmvatool.pipelines.render import check_extras, render_cut, write_extras
+from mmvatool.plan import Plan, Rendering
 from mmvatool.selection import Curve, ScoredShot, Settings, budget_s, choose
 from mmvatool.shots import LEAST_MAX_SHOT_S, Slots, shots, slots, snapped, uniform_shots
 from mmvatool.timeline import Segment, Timeline
@@ -49,6 +52,16 @@ class Summary:
     def timeline(self) -> Timeline:
         """What is rendered."""
         return Timeline.of(self.input, (shot.segment for shot in self.shots if shot.kept))
+
+    @property
+    def felt(self) -> tuple[tuple[float, float], ...]:
+        """Valence and arousal of each clip of the timeline: the mean of its shots by their length."""
+        felt = []
+        for clip in self.timeline.segments:
+            lengths_s = [clip.overlap_s(shot.segment) for shot in self.shots]
+            va = np.average([(shot.valence, shot.arousal) for shot in self.shots], axis=0, weights=lengths_s)
+            felt.append((float(va[0]), float(va[1])))
+        return tuple(felt)
 
     def to_json(self) -> dict[str, object]:
         """The documented form (docs/formats.md), schema SCHEMA."""
@@ -85,6 +98,9 @@ def summarize(
     predictor: "Predictor | None" = None,
     settings: Settings | None = None,
     plot: bool = False,
+    plan: Path | str | None = None,
+    exports: Sequence[Path | str] = (),
+    chapters: bool = False,
     dry_run: bool = False,
     overwrite: bool = False,
     encoder: str = "software",
@@ -99,7 +115,10 @@ def summarize(
         predictor: a loaded model with the towers that `modalities` names; the bundled one by default.
         settings: how to choose.
         plot: also write the arousal curve, with the kept parts shaded, as a PNG beside the output.
-        dry_run: choose only; nothing is written.
+        plan: a file, or a folder, for the plan that `render` renders.
+        exports: files for editors, each .otio, .edl or .fcpxml.
+        chapters: make one for each kept stretch instead of taking those of the source.
+        dry_run: choose only; nothing but the plan and the exports is written.
         overwrite: replace existing outputs; otherwise they are an error.
         encoder: "software", or "auto" to encode in hardware where a trial shows that it works.
         cache: keep what is felt of the video in the user's cache folder, or use what was kept there (docs/formats.md).
@@ -118,6 +137,7 @@ def summarize(
     target = Path(output) if output is not None else default_output(path)
     if not dry_run:
         check_writable(outputs(target, plot=plot), [path], overwrite=overwrite)
+    check_extras(plan, exports, target, overwrite=overwrite)
     if predictor is None:
         from trainer import Predictor
 
@@ -151,14 +171,10 @@ def summarize(
         notes.append(
             "its clock restarts in the middle (joined recordings?), so that times are ambiguous: summarize the parts, or join them anew"
         )
+    made = Plan("cut", summary.timeline, summary.felt, rendering=Rendering(chapters=chapters, lossless=settings.lossless))
+    write_extras(made, {path: info}, plan, exports, target, progress)
     if not dry_run:
-        total = sum(round(segment.length_s * info.rate) for segment in summary.timeline.segments)
-        with progress("rendering", total) as rendered:
-            if points:
-                notes += cut.cut(summary.timeline, points, target)
-                rendered(total)
-            else:
-                notes += render.render(summary.timeline, info, target, rendered, encoder=encoder)
+        notes += render_cut(made.timeline, info, target, made.rendering, progress, points=points, encoder=encoder)
         summary = replace(summary, output=target)
     summary = replace(summary, fallbacks=tuple(notes))
     if not dry_run:

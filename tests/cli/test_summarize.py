@@ -200,10 +200,10 @@ class TestMessages:
         shutil.copy(clip, clip.with_name("other.mp4"))
         real = render.render
 
-        def failing(timeline, info, target, on_frame):
+        def failing(timeline, info, target, on_frame, **options):
             if info.path.name == "clip.mp4":
                 raise OSError(28, "No space left on device")
-            return real(timeline, info, target, on_frame)
+            return real(timeline, info, target, on_frame, **options)
 
         monkeypatch.setattr(render, "render", failing)
         code, _, err = mmvatool("summarize", "clip.mp4", "other.mp4")

@@ -172,3 +172,15 @@ def test_recordings_joined_byte_by_byte_are_noticed(tmp_path):
     whole.write_bytes(part.read_bytes() * 2)
     assert not probe(part).restarts
     assert probe(whole).restarts
+
+
+def test_a_time_code_is_found_with_its_picture(tmp_path):
+    """ffmpeg tells of both as one group, a step further in."""
+    params = ["-c:v", "libx264", "-preset", "ultrafast", "-timecode", "01:02:03:04"]
+    path = media.draw_scenes(tmp_path / "camera.mov", [("wall", 1)], (64, 36), Fraction(25), params=params)
+    info = probe(path)
+    assert info.timecode == "01:02:03:04"
+    assert (info.video.width, info.video.height, len(info.times_s)) == (64, 36, 25)
+    assert info.audio is not None
+    without = media.draw_scenes(tmp_path / "phone.mp4", [("wall", 1)], (64, 36), Fraction(25), with_sound=False)
+    assert probe(without).timecode is None

@@ -1,0 +1,218 @@
+"""A plan for editors: an OpenTimelineIO timeline, a CMX 3600 edit decision list, or Final Cut Pro's XML.
+
+Everything lies on whole frames of one exact rate. Stretches of a video are told in its own time code; where it has none, from 0. EDLs know
+no rate: frames are counted as their time codes do, 24 for 24000/1001, with or without dropped numbers as the source's own.
+"""
+
+import itertools
+import os
+import re
+from collections.abc import Mapping
+from fractions import Fraction
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mmvatool.errors import OutputError, SettingsError
+from mmvatool.files import write_file
+from mmvatool.media.probe import MediaInfo
+from mmvatool.plan import Plan
+from mmvatool.timeline import Clip, Cue
+
+if TYPE_CHECKING:
+    import opentimelineio as otio
+
+SUFFIXES = (".otio", ".edl", ".fcpxml")
+# CMX 3600 has two digits for frames.
+EDL_RATES = (24, 25, 30, 48, 50, 60)
+EDL_AUDIO_TRACKS = 4
+_TIMECODE = re.compile(r"(\d\d):(\d\d):(\d\d)([:;.])(\d\d+)")
+
+
+def check_export(path: Path) -> None:
+    """Refuse what cannot be written.
+
+    Raises:
+        OutputError: its suffix is not one of SUFFIXES.
+        SettingsError: OpenTimelineIO is not installed.
+    """
+    if path.suffix.lower() not in SUFFIXES:
+        raise OutputError(path, f"is not known as an editor's format: name it {', '.join(SUFFIXES)}")
+    if find_spec("opentimelineio") is None or find_spec("otio_cmx3600_adapter") is None:
+        raise SettingsError("--export needs OpenTimelineIO: pip install 'mmvatool[export]'")
+
+
+def export(plan: Plan, infos: Mapping[Path, MediaInfo], path: Path) -> None:
+    """Write a plan in the format that the suffix of `path` names.
+
+    Args:
+        plan: with its bounds on frames.
+        infos: the videos in it, probed.
+        path: where to; an existing file is replaced.
+
+    Raises:
+        OutputError: it cannot be written, or the format cannot say it.
+        SettingsError: OpenTimelineIO is not installed.
+    """
+    check_export(path)
+    rate = rate_of(plan, infos)
+    suffix = path.suffix.lower()
+    if suffix == ".edl":
+        text = _edl(plan, infos, path, rate)
+    else:
+        timeline = to_otio(plan, infos, path.stem, rate)
+        if suffix == ".otio":
+            text = timeline.to_json_string()
+        else:
+            from mmvatool.fcpxml import fcpxml  # needs OpenTimelineIO
+
+            text = fcpxml(timeline, rate)
+    write_file(path, text.encode("utf-8", "replace"))
+
+
+def rate_of(plan: Plan, infos: Mapping[Path, MediaInfo]) -> Fraction:
+    """Frames a second of what is rendered."""
+    return plan.rendering.rate if plan.kind == "slideshow" else infos[plan.timeline.clips[0].path].rate
+
+
+def to_otio(
+    plan: Plan, infos: Mapping[Path, MediaInfo], name: str, rate: Fraction, counted: Fraction | None = None
+) -> "otio.schema.Timeline":
+    """The timeline: a track of what is shown, and of music as many as overlap.
+
+    Args:
+        plan: with its bounds on frames.
+        infos: the videos in it, probed.
+        name: of the timeline.
+        rate: frames a second of the result.
+        counted: the rate that times are told in, where that is another: the number of frames stays.
+    """
+    import opentimelineio as otio
+
+    told = float(counted or rate)
+    tracks = [otio.schema.Track("V1", kind=otio.schema.TrackKind.Video)]
+    for clip, (valence, arousal) in zip(plan.timeline.clips, plan.felt, strict=True):
+        made = _shown(clip, infos.get(clip.path), rate, told)
+        at = otio.opentime.TimeRange(made.source_range.start_time, otio.opentime.RationalTime(1, told))
+        mood = {"valence": round(valence, 6), "arousal": round(arousal, 6)}
+        made.markers.append(
+            otio.schema.Marker(f"arousal {arousal:.3f}, valence {valence:.3f}", at, otio.schema.MarkerColor.RED, {"mmvatool": mood})
+        )
+        tracks[0].append(made)
+    total = round(tracks[0].duration().value)
+    for cue in sorted(plan.timeline.cues, key=lambda cue: cue.start_s):
+        start, past = round(cue.start_s * rate), min(round(cue.end_s * rate), total)
+        if past <= start:
+            continue
+        track = next((track for track in tracks[1:] if round(track.duration().value) <= start), None)
+        if track is None:
+            track = otio.schema.Track(f"A{len(tracks)}", kind=otio.schema.TrackKind.Audio)
+            tracks.append(track)
+        gap = start - (round(track.duration().value) if len(track) else 0)
+        if gap:
+            track.append(otio.schema.Gap(duration=otio.opentime.RationalTime(gap, told)))
+        track.append(_heard(cue, past - start, rate, told))
+    timeline = otio.schema.Timeline(_plain(name))
+    timeline.tracks.extend(tracks)
+    return timeline
+
+
+def _shown(clip: Clip, info: MediaInfo | None, rate: Fraction, told: float) -> Any:
+    import opentimelineio as otio
+
+    if clip.source is None or info is None:
+        count = round(clip.end_s * rate) - round(clip.start_s * rate)
+        whole = _range(0, count, told)
+        reference = otio.schema.ExternalReference(_url(clip.path), whole)
+        return otio.schema.Clip(_plain(clip.path.name), reference, whole, {"mmvatool": {"still": True}})
+    # Of a cut the rendering rounds the length of each stretch; of slides their bounds lie on frames.
+    count = max(1, round((clip.end_s - clip.start_s) * rate))
+    zero = round(Fraction(timecode_frames(info.timecode, info.rate)) / info.rate * rate)
+    start = round((clip.source.start_s - info.start_s) * rate)
+    there = max(start + count, round(info.duration_s * rate))
+    reference = otio.schema.ExternalReference(_url(clip.path), _range(zero, there, told))
+    metadata = {"mmvatool": {"sound": info.audio is not None}}
+    return otio.schema.Clip(_plain(clip.path.name), reference, _range(zero + max(0, start), count, told), metadata)
+
+
+def _heard(cue: Cue, count: int, rate: Fraction, told: float) -> Any:
+    import opentimelineio as otio
+
+    start = round(cue.offset_s * rate)
+    reference = otio.schema.ExternalReference(_url(cue.path), _range(0, start + count, told))
+    metadata = {"mmvatool": {"distance": round(cue.distance, 6), "score": cue.score}}
+    return otio.schema.Clip(_plain(cue.path.name), reference, _range(start, count, told), metadata)
+
+
+def _range(start: int, count: int, rate: float) -> Any:
+    from opentimelineio.opentime import RationalTime, TimeRange
+
+    return TimeRange(RationalTime(start, rate), RationalTime(count, rate))
+
+
+def timecode_frames(timecode: str | None, rate: Fraction) -> int:
+    """The number of the frame that a time code names: `01:00:00:00`, or `01:00:00;00` where numbers are dropped; 0 without one.
+
+    Args:
+        timecode: hours, minutes, seconds, frames.
+        rate: frames a second; 24000/1001 counts 24.
+    """
+    found = _TIMECODE.fullmatch(timecode or "")
+    if not found:
+        return 0
+    hours, minutes, seconds, frames = (int(found[group]) for group in (1, 2, 3, 5))
+    counted = round(rate)
+    minutes += 60 * hours
+    number = (60 * minutes + seconds) * counted + frames
+    # Each minute but every tenth lacks the first 2 numbers of 30, 4 of 60.
+    return number - (counted // 15 * (minutes - minutes // 10) if _drops(timecode, rate) else 0)
+
+
+def _drops(timecode: str | None, rate: Fraction) -> bool:
+    """Whether numbers are dropped: they can be at 30000/1001 and 60000/1001."""
+    return rate in (Fraction(30000, 1001), Fraction(60000, 1001)) and re.search(r"[;.]\d+$", timecode or "") is not None
+
+
+def _edl(plan: Plan, infos: Mapping[Path, MediaInfo], path: Path, rate: Fraction) -> str:
+    """The adapter writes the events of each track; it knows neither several tracks nor how frames are counted."""
+    from otio_cmx3600_adapter.cmx_3600 import EDLWriter
+
+    counted = round(rate)
+    if counted not in EDL_RATES or rate not in (counted, Fraction(counted * 1000, 1001)):
+        problem = f"an EDL cannot say {float(rate):g} frames a second, only {', '.join(map(str, EDL_RATES))} and their 1000/1001"
+        raise OutputError(path, f"{problem}: export .otio or .fcpxml")
+    drops = any(_drops(infos[clip.path].timecode, rate) for clip in plan.timeline.clips if clip.path in infos)
+    # At a whole rate the adapter counts every frame, at 30000/1001 it always drops numbers.
+    told = rate if drops else Fraction(counted)
+    timeline = to_otio(plan, infos, path.stem, rate, told)
+    reels: dict[str, str] = {}
+    for clip in timeline.find_clips():
+        url = clip.media_reference.target_url
+        clip.metadata["cmx_3600"] = {"reel": reels.setdefault(url, _reel(clip.name, set(reels.values())))}
+    writer = EDLWriter(timeline.tracks, float(told), "avid")
+    numbers = itertools.count(1)
+    lines = [f"TITLE: {timeline.name}", f"FCM: {'DROP FRAME' if drops else 'NON-DROP FRAME'}", ""]
+    if len(timeline.tracks) - 1 > EDL_AUDIO_TRACKS:
+        raise OutputError(path, f"more than {EDL_AUDIO_TRACKS} tracks sound at once, which an EDL cannot say: export .otio or .fcpxml")
+    for place in range(len(timeline.tracks)):
+        channel = "V" if place == 0 else "A" if place == 1 else f"A{place}"
+        for line in writer.get_content_for_track_at_index(place, "").splitlines():
+            event = re.match(r"\d{3,}  (.{8}) (\S+) +C {8}(.*)$", line)
+            lines.append(f"{next(numbers):03d}  {event[1]} {channel:5} C        {event[3]}" if event else line)
+    return "\n".join(lines) + "\n"
+
+
+def _reel(name: str, taken: set[str]) -> str:
+    """Up to 8 letters and digits, others for each file."""
+    letters = re.sub(r"[^A-Z0-9]", "", Path(name).stem.upper())
+    names = itertools.chain([letters[:8]], (f"{letters[:5]}{number:03d}" for number in itertools.count(1)))
+    return next(reel for reel in names if reel and reel not in taken)
+
+
+def _url(path: Path) -> str:
+    return Path(os.path.abspath(path)).as_uri()  # noqa: PTH100  # without `..`, links as they are
+
+
+def _plain(name: str) -> str:
+    """A name in one line that every format can say."""
+    return "".join(char if char.isprintable() else "_" for char in name)
