@@ -79,6 +79,9 @@ if TYPE_CHECKING:
 )
 @click.option("--top", type=click.IntRange(min=1), default=5, show_default=True, help="How many tracks of the ranking to print.")
 @index_option
+@click.option(
+    "--report", is_flag=True, help="Also write NAME.soundtrack.html: a page to look at, with curves, pictures, tracks and credits."
+)
 @click.option("--dry-run", is_flag=True, help="Choose only: print the ranking, write nothing.")
 @click.option("--overwrite", is_flag=True, help="Replace outputs that exist.  [default: an error]")
 @click.option("--skip-existing", is_flag=True, help="Leave out what has a soundtrack already.")
@@ -105,6 +108,7 @@ def soundtrack(
     seed: int | None,
     top: int,
     index_file: str | None,
+    report: bool,
     dry_run: bool,
     overwrite: bool,
     skip_existing: bool,
@@ -179,6 +183,7 @@ def soundtrack(
                     index_file=index_file,
                     predictor=predictor,
                     settings=settings,
+                    report=report,
                     dry_run=dry_run,
                     overwrite=overwrite,
                     progress=progress,

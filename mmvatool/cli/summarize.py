@@ -54,6 +54,11 @@ if TYPE_CHECKING:
 @click.option("--min-shot", type=Time(), default="1s", show_default=True, help="Shortest shot.")
 @click.option("--max-shot", type=Time(), default="15s", show_default=True, help="Longest shot, at least 4s.")
 @click.option("--plot", is_flag=True, help="Also write NAME.summary.png: the arousal curve with the kept parts shaded.")
+@click.option(
+    "--report",
+    is_flag=True,
+    help="Also write NAME.summary.html: a page to look at, with the curve, every shot and why it was kept or not.",
+)
 @click.option("--dry-run", is_flag=True, help="Choose only: print the shots, write nothing.")
 @click.option("--overwrite", is_flag=True, help="Replace outputs that exist.  [default: an error]")
 @click.option("--skip-existing", is_flag=True, help="Leave out videos whose summary exists.")
@@ -72,6 +77,7 @@ def summarize(
     min_shot: float,
     max_shot: float,
     plot: bool,
+    report: bool,
     dry_run: bool,
     overwrite: bool,
     skip_existing: bool,
@@ -129,6 +135,7 @@ def summarize(
                     predictor=predictor,
                     settings=settings,
                     plot=plot,
+                    report=report,
                     dry_run=dry_run,
                     overwrite=overwrite,
                     progress=progress,

@@ -23,7 +23,7 @@ from mmvatool.matching import FAR, steps
 from mmvatool.media import beats, mix, slideshow, splice
 from mmvatool.media.probe import MediaInfo
 from mmvatool.naming import natural
-from mmvatool.pipelines import pictures
+from mmvatool.pipelines import pages, pictures
 from mmvatool.pipelines.index import index, no_music
 from mmvatool.pipelines.music import Ranked, of_files, of_library, rank, rank_endings, score_scenes
 from mmvatool.pipelines.outputs import check_writable
@@ -166,6 +166,7 @@ def soundtrack(
     index_file: Path | str | None = None,
     predictor: "Predictor | None" = None,
     settings: SoundtrackSettings | None = None,
+    report: bool = False,
     dry_run: bool = False,
     overwrite: bool = False,
     progress: Progress = no_progress,
@@ -180,6 +181,7 @@ def soundtrack(
         index_file: where the library's index lies; in the user's cache folder by default.
         predictor: a loaded model with towers for pictures and music; the bundled one by default.
         settings: how to choose and how to render.
+        report: also write a page about it beside the output, as one HTML file.
         dry_run: choose only; nothing is written.
         overwrite: replace existing outputs; otherwise they are an error.
         progress: told how far each stage is.
@@ -203,7 +205,7 @@ def soundtrack(
     given = [Path(path) for path in inputs] if listed else [Path(inputs)]  # type: ignore[union-attr, arg-type]
     target = Path(output) if output is not None else default_output(given[0])
     if not dry_run:
-        check_writable([target, target.with_suffix(".json")], given, overwrite=overwrite)
+        check_writable([target, *(target.with_suffix(suffix) for suffix in [".json"] + [".html"] * report)], given, overwrite=overwrite)
     if settings.beats:
         beats.check_installed()
     if predictor is None:
@@ -288,6 +290,8 @@ def soundtrack(
                 )
     made = replace(made, output=target, mixed=mixed, fallbacks=(*show.notes, *mixed.notes, *notes))
     write_file(target.with_suffix(".json"), (json.dumps(made.to_json(), indent=2) + "\n").encode())
+    if report:
+        write_file(target.with_suffix(".html"), pages.soundtrack_page(made, show, music, predictor.card).encode())
     return made
 
 

@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mmvatool import report
 from mmvatool.files import write_file
 from mmvatool.media import render
 from mmvatool.media.frames import Frames
 from mmvatool.media.probe import MediaInfo, probe
+from mmvatool.pipelines import pages
 from mmvatool.pipelines.curves import feel_frames, feel_sound
 from mmvatool.pipelines.outputs import check_writable
 from mmvatool.pipelines.progress import Progress, no_progress
+from mmvatool.report import curve_png
 from mmvatool.selection import Curve, ScoredShot, Settings, budget_s, choose
 from mmvatool.shots import LEAST_MAX_SHOT_S, Slots, shots, slots, uniform_shots
 from mmvatool.timeline import Segment, Timeline
@@ -82,6 +83,7 @@ def summarize(
     predictor: "Predictor | None" = None,
     settings: Settings | None = None,
     plot: bool = False,
+    report: bool = False,
     dry_run: bool = False,
     overwrite: bool = False,
     progress: Progress = no_progress,
@@ -94,6 +96,7 @@ def summarize(
         predictor: a loaded model with the towers that `modalities` names; the bundled one by default.
         settings: how to choose.
         plot: also write the arousal curve, with the kept parts shaded, as a PNG beside the output.
+        report: also write a page about it beside the output, as one HTML file.
         dry_run: choose only; nothing is written.
         overwrite: replace existing outputs; otherwise they are an error.
         progress: told how far each stage is.
@@ -110,7 +113,7 @@ def summarize(
     path, settings = Path(path), settings or Settings()
     target = Path(output) if output is not None else default_output(path)
     if not dry_run:
-        check_writable(outputs(target, plot=plot), [path], overwrite=overwrite)
+        check_writable(outputs(target, plot=plot, report=report), [path], overwrite=overwrite)
     if predictor is None:
         from trainer import Predictor
 
@@ -143,9 +146,9 @@ def summarize(
         write_file(target.with_suffix(".json"), (json.dumps(summary.to_json(), indent=2) + "\n").encode())
         if plot:
             kept = summary.timeline.segments
-            write_file(
-                target.with_suffix(".png"), report.curve_png(curve.times_s, curve.va[:, 1], kept, (info.start_s, info.end_s), path.name)
-            )
+            write_file(target.with_suffix(".png"), curve_png(curve.times_s, curve.va[:, 1], kept, (info.start_s, info.end_s), path.name))
+        if report:
+            write_file(target.with_suffix(".html"), pages.summary_page(summary, frames, predictor.card).encode())
     return summary
 
 
@@ -161,9 +164,10 @@ def default_output(path: Path) -> Path:
     return path.with_name(f"{path.stem}.summary.mp4")
 
 
-def outputs(target: Path, *, plot: bool) -> list[Path]:
+def outputs(target: Path, *, plot: bool, report: bool) -> list[Path]:
     """All files that a summary writes."""
-    return [target, target.with_suffix(".json"), *([target.with_suffix(".png")] if plot else [])]
+    suffixes = [".json"] + [".png"] * plot + [".html"] * report
+    return [target, *(target.with_suffix(suffix) for suffix in suffixes)]
 
 
 def _feel(
