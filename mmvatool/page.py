@@ -31,12 +31,12 @@ class Thumbnail:
 class Card:
     """A shot, or a picture that is shown.
 
-    `kind` is "kept", "runner-up" or "left"; `badge` says why in a few words. [start_s, end_s) is where it lies on the curves, `at_s` where
+    `felt` are lines under its name. `kind` is "kept", "runner-up" or "left"; `badge` says why in a few words, if anything. [start_s, end_s) is where it lies on the curves, `at_s` where
     in the video at `url`; without one there is nothing to play.
     """
 
     name: str
-    felt: str
+    felt: Sequence[str]
     badge: str
     kind: str
     start_s: float
@@ -66,13 +66,14 @@ class Figure:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows under a heading; the columns of `numbers` are set to the right."""
+    """Rows under a heading; the columns of `numbers` are set to the right, those of `names` are broken where they are long."""
 
     title: str
     about: str
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
-    numbers: frozenset[int] = frozenset()
+    numbers: frozenset[int]
+    names: frozenset[int]
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,7 @@ class Page:
         name: of the input.
         facts: pairs of a name and a value, the most important.
         video: the result that lies beside the page.
+        poster: what is seen of it before it plays.
         other: the source that lies beside it, whose shots can be played, too.
         curves: drawings over time, and a sentence about them.
         groups: of shots or pictures.
@@ -99,6 +101,7 @@ class Page:
     name: str
     facts: Sequence[tuple[str, str]]
     video: Path
+    poster: Thumbnail | None
     other: Path | None
     curves: tuple[str, Sequence[Figure]]
     groups: Sequence[Group]
@@ -174,10 +177,11 @@ def _section(name: str, title: str, content: str) -> str:
 
 def _player(page: Page) -> str:
     other = "" if page.other is None else f' data-other="{text(page.other.name)}"'
+    poster = "" if page.poster is None else f' poster="{_data(page.poster)}"'
     return (
-        f'<figure class="player"><video controls playsinline preload="metadata" src="{url(page.video)}" data-name="{text(page.what)}"{other} '
+        f'<figure class="player"><video controls playsinline preload="metadata" src="{url(page.video)}" data-name="{text(page.what)}"{other}{poster} '
         f'aria-label="{text(page.what)}"></video><figcaption><strong id="playing">{text(page.what)}</strong> '
-        "Choose a shot below to see it here.</figcaption></figure>"
+        "Choose one below to see it here.</figcaption></figure>"
         f'<p id="absent" class="note" hidden>The video <span dir="auto">{text(page.video.name)}</span> does not lie beside this page, or this '
         "browser cannot play it.</p>"
     )
@@ -206,12 +210,10 @@ def _group(group: Group, number: int) -> str:
 
 def _card(card: Card, name: str) -> str:
     small = card.thumbnail
-    data = "" if small is None else base64.b64encode(small.jpeg).decode()
-    picture = "" if small is None else f'<img alt="" width="{small.width}" height="{small.height}" src="data:image/jpeg;base64,{data}">'
-    said = (
-        f'{picture}<span class="when" dir="auto">{text(card.name)}</span> <span class="felt">{text(card.felt)}</span> '
-        f'<span class="badge {text(card.kind)}">{text(card.badge)}</span>'
-    )
+    picture = "" if small is None else f'<img alt="" width="{small.width}" height="{small.height}" src="{_data(small)}">'
+    felt = " ".join(f'<span class="felt">{text(line)}</span>' for line in card.felt)
+    badge = f' <span class="badge {text(card.kind)}">{text(card.badge)}</span>' if card.badge else ""
+    said = f'{picture}<span class="when" dir="auto">{text(card.name)}</span> {felt}{badge}'
     # What cannot be played is still a stop for the keyboard, and an address.
     goes = (
         f'href="#{name}"'
@@ -221,12 +223,15 @@ def _card(card: Card, name: str) -> str:
     return f'<li id="{name}"><a class="shot {text(card.kind)}" {goes}>{said}</a></li>'
 
 
+def _data(small: Thumbnail) -> str:
+    return f"data:image/jpeg;base64,{base64.b64encode(small.jpeg).decode()}"
+
+
 def _table(table: Table) -> str:
     def cells(row: Sequence[str], tag: str) -> str:
         scope = ' scope="col"' if tag == "th" else ""
-        return "".join(
-            f'<{tag}{scope} class="{"number" if place in table.numbers else "file"}">{text(cell)}</{tag}>' for place, cell in enumerate(row)
-        )
+        kinds = ["number" if place in table.numbers else "name" if place in table.names else "plain" for place in range(len(row))]
+        return "".join(f'<{tag}{scope} class="{kind}">{text(cell)}</{tag}>' for kind, cell in zip(kinds, row, strict=True))
 
     body = "".join(f"<tr>{cells(row, 'td')}</tr>" for row in table.rows)
     return (

@@ -23,12 +23,13 @@ from mmvatool.matching import FAR, steps
 from mmvatool.media import beats, mix, slideshow, splice
 from mmvatool.media.probe import MediaInfo
 from mmvatool.naming import natural
-from mmvatool.pipelines import pages, pictures
+from mmvatool.pipelines import pictures
 from mmvatool.pipelines.index import index, no_music
 from mmvatool.pipelines.music import Ranked, of_files, of_library, rank, rank_endings, score_scenes
 from mmvatool.pipelines.outputs import check_writable
 from mmvatool.pipelines.progress import Progress, no_progress
 from mmvatool.pipelines.slides import ORDERS, Show, Slide, look_at
+from mmvatool.pipelines.soundtrack_page import soundtrack_page
 from mmvatool.timeline import Clip, Cue, Segment, Timeline
 
 if TYPE_CHECKING:
@@ -291,7 +292,7 @@ def soundtrack(
     made = replace(made, output=target, mixed=mixed, fallbacks=(*show.notes, *mixed.notes, *notes))
     write_file(target.with_suffix(".json"), (json.dumps(made.to_json(), indent=2) + "\n").encode())
     if report:
-        write_file(target.with_suffix(".html"), pages.soundtrack_page(made, show, music, predictor.card).encode())
+        write_file(target.with_suffix(".html"), soundtrack_page(made, show, music, predictor.card).encode())
     return made
 
 

@@ -15,10 +15,10 @@ from mmvatool.files import write_file
 from mmvatool.media import render
 from mmvatool.media.frames import Frames
 from mmvatool.media.probe import MediaInfo, probe
-from mmvatool.pipelines import pages
 from mmvatool.pipelines.curves import feel_frames, feel_sound
 from mmvatool.pipelines.outputs import check_writable
 from mmvatool.pipelines.progress import Progress, no_progress
+from mmvatool.pipelines.summary_page import summary_page
 from mmvatool.report import curve_png
 from mmvatool.selection import Curve, ScoredShot, Settings, budget_s, choose
 from mmvatool.shots import LEAST_MAX_SHOT_S, Slots, shots, slots, uniform_shots
@@ -148,7 +148,7 @@ def summarize(
             kept = summary.timeline.segments
             write_file(target.with_suffix(".png"), curve_png(curve.times_s, curve.va[:, 1], kept, (info.start_s, info.end_s), path.name))
         if report:
-            write_file(target.with_suffix(".html"), pages.summary_page(summary, frames, predictor.card).encode())
+            write_file(target.with_suffix(".html"), summary_page(summary, frames, predictor.card).encode())
     return summary
 
 
