@@ -58,4 +58,4 @@ def _list(lines: list[str]) -> str:
 
 
 def _inline(text: str) -> str:
-    return re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(text))
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(text.encode(errors="backslashreplace").decode()))

@@ -12,6 +12,7 @@ from mmvatool.page import Card, Figure, Group, Page
 from mmvatool.pipelines.thumbnails import AXES, MOST_THUMBNAILS, POSTER_PX, count, plain, thumbnails
 from mmvatool.selection import ScoredShot, Settings, budget_s
 from mmvatool.svg import Band, Dot, Line, clock
+from mmvatool.timeline import Clip
 
 if TYPE_CHECKING:
     from mmvatool.pipelines.summarize import Summary
@@ -103,12 +104,11 @@ def _shot_cards(summary: "Summary", frames: Frames) -> dict[str, list[Card]]:
     seen = order[:MOST_THUMBNAILS]
     small = dict(zip(seen, thumbnails(info, frames, [_middle(shots[number], summary.curve.times_s) for number in seen]), strict=True))
     cards: dict[str, list[Card]] = {kind: [] for kind in first}
+    clips = summary.timeline.clips
     for number in sorted(order[: max(MOST_CARDS, sum(shot.kept for shot in shots))]):
         shot, kind = shots[number], _kind(shots[number])
         url = page.url(summary.output) if shot.kept else page.url(info.path) if beside else None
-        # Kept shots lie one after the other, those that touch joined.
-        clips = (clip for clip in summary.timeline.clips if clip.source and clip.source.overlap_s(shot.segment) > 0)
-        at_s = next((clip.start_s + shot.segment.start_s - clip.source.start_s for clip in clips if clip.source), 0.0)
+        at_s = _place(shot, clips) if shot.kept else shot.segment.start_s
         cards[kind].append(
             Card(
                 name=page.span(*_ends(shot)),
@@ -123,10 +123,16 @@ def _shot_cards(summary: "Summary", frames: Frames) -> dict[str, list[Card]]:
                 end_s=shot.segment.end_s,
                 thumbnail=small.get(number),
                 url=url,
-                at_s=at_s if shot.kept else shot.segment.start_s,
+                at_s=at_s,
             )
         )
     return cards
+
+
+def _place(shot: ScoredShot, clips: Sequence[Clip]) -> float:
+    """Where a kept shot begins in the summary: those that touch are joined to one clip."""
+    within = ((clip, clip.source) for clip in clips if clip.source is not None and clip.source.overlap_s(shot.segment) > 0)
+    return next((clip.start_s + max(0.0, shot.segment.start_s - source.start_s) for clip, source in within), 0.0)
 
 
 def _kind(shot: ScoredShot) -> str:
