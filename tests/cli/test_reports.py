@@ -115,7 +115,9 @@ class TestSoundtrack:
         )
         assert len(parsed.all("img")) == 3
         assert len(parsed.all("script")) == 1
-        cue, *rest = [[cell.text for cell in row.parts if cell.tag == "td"] for row in parsed.all("tr") if row.parts[0].tag == "td"]
+        tables = [section for section in parsed.all("section") if section.attributes["id"].startswith("table-")]
+        rows = [row for section in tables for row in section.parts if row.tag == "tr" and row.parts[0].tag == "td"]
+        cue, *rest = [[cell.text for cell in row.parts] for row in rows]
         credit = plan["credits"][0]
         assert cue[1:5] == [Path(credit["path"]).name, *(credit[key] or "not stated" for key in ("title", "artist", "licence"))]
         assert [row[1] for row in rest] == [Path(ranked["path"]).name for ranked in plan["ranking"]]
