@@ -7,6 +7,7 @@ MmvatoolError
 ├── OutputError      a target that exists or cannot be written
 ├── LibraryError     an index of music that cannot be used
 ├── QueryError       a search that cannot be made
+├── AnnotationError  annotations, shots or scores of a benchmark that cannot be used
 └── RenderError      a rendering that failed or did not pass its check
 """
 
@@ -52,3 +53,7 @@ class LibraryError(FileError):
 
 class QueryError(MmvatoolError):
     """A search that cannot be made."""
+
+
+class AnnotationError(FileError):
+    """Annotations, shots or scores of a benchmark that cannot be used."""

@@ -141,6 +141,48 @@ def plane_png(felt: Sequence[Felt]) -> bytes:
     return _png(figure)
 
 
+@dataclass(frozen=True)
+class Reached:
+    """What a row of a benchmark reaches: its mean, the values that it is the mean of (none are drawn if there are none), and whose it is."""
+
+    name: str
+    mean: float
+    values: Sequence[float] = ()
+    ours: bool = False
+
+
+def benchmark_png(panels: Mapping[str, Sequence[Reached]], axis: str, title: str) -> bytes:
+    """Rows of a benchmark as a PNG: a panel for each protocol, in it a line for each row with its values as dots and its mean.
+
+    Args:
+        panels: protocol's title -> its rows, from the top down; at least one of each.
+        axis: what is measured; it begins at 0.
+        title: shown as it is, above the plot.
+
+    Returns:
+        The PNG file.
+    """
+    from matplotlib.figure import Figure
+
+    counts = [len(rows) for rows in panels.values()]
+    figure = Figure(figsize=(9, 0.9 + 0.5 * len(counts) + 0.3 * sum(counts)), dpi=120, layout="constrained")
+    grid = figure.subplots(len(counts), 1, squeeze=False, sharex=True, gridspec_kw={"height_ratios": counts})[:, 0]
+    for axes, (protocol, rows) in zip(grid, panels.items(), strict=True):
+        for place, row in enumerate(rows):
+            colour = "#d1495b" if row.ours else _INK if row.values else _LINE
+            axes.scatter(row.values, [place] * len(row.values), color=colour, s=9, alpha=0.3, lw=0)
+            axes.plot(row.mean, place, marker="|" if row.values else "D", color=colour, ms=15 if row.values else 5, mew=2.2)
+            axes.annotate(f"{row.mean:.1f}", (1.01, place), xycoords=("axes fraction", "data"), va="center", fontsize=8.5, color=colour)
+        axes.set_yticks(range(len(rows)), [_printable(row.name[:LONGEST_LABEL]) for row in rows], parse_math=False, fontsize=9)
+        axes.set_ylim(len(rows) - 0.5, -0.5)
+        axes.set_title(_printable(protocol), loc="left", fontsize=9.5, parse_math=False)
+        _tidy(axes)
+    grid[0].set_xlim(0, None)
+    grid[-1].set_xlabel(axis)
+    figure.suptitle(_printable(title), fontsize=10.5, parse_math=False, x=0.01, ha="left")
+    return _png(figure)
+
+
 def _spread(heights: Sequence[float], least: float = 0.035) -> list[float]:
     """Heights of labels, moved so that no two of them lie nearer than `least`, within [0, 1], each as near its own as may be."""
     order = np.argsort(heights, kind="stable")

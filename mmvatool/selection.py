@@ -9,6 +9,7 @@ import numpy as np
 from mmvatool import knapsack
 from mmvatool.errors import PlanError, SettingsError
 from mmvatool.media.probe import MediaInfo
+from mmvatool.media.sampling import SAMPLINGS
 from mmvatool.shots import LEAST_MAX_SHOT_S, MAX_SHOT_S, MIN_SHOT_S
 from mmvatool.timeline import Segment
 
@@ -32,6 +33,8 @@ class Settings:
         value: "integral" (mean arousal x length), or "mean" (TVSum's protocol).
         min_shot_s, max_shot_s: bounds of an automatic shot.
         keep, drop: stretches that are forced in and out.
+        sampling: which frame stands for a slot: "auto" (a keyframe, where one lies in it), "exact" (at its centre) or "keyframes".
+        lossless: copy packets instead of encoding; cuts lie on keyframes where they can.
 
     Raises:
         SettingsError: a value outside of what is allowed.
@@ -46,13 +49,21 @@ class Settings:
     max_shot_s: float = MAX_SHOT_S
     keep: tuple[Segment, ...] = ()
     drop: tuple[Segment, ...] = ()
+    sampling: str = "auto"
+    lossless: bool = False
 
     def __post_init__(self) -> None:
         if not 0 < self.ratio < 1:
             raise SettingsError(f"ratio {self.ratio}: must lie between 0 and 1, both excluded")
         if self.duration_s is not None and not 0 < self.duration_s < math.inf:
             raise SettingsError(f"duration {self.duration_s} s: must be more than 0")
-        for name, value, allowed in (("by", self.by, SIGNALS), ("shots", self.shots, SHOT_KINDS), ("value", self.value, VALUES)):
+        choices = (
+            ("by", self.by, SIGNALS),
+            ("shots", self.shots, SHOT_KINDS),
+            ("value", self.value, VALUES),
+            ("sampling", self.sampling, SAMPLINGS),
+        )
+        for name, value, allowed in choices:
             if value not in allowed:
                 raise SettingsError(f"{name} {value!r}: allowed are {', '.join(allowed)}")
         if not self.min_shot_s > 0:
@@ -97,7 +108,9 @@ def budget_s(info: MediaInfo, settings: Settings) -> float:
     return settings.ratio * info.duration_s if settings.duration_s is None else settings.duration_s
 
 
-def choose(found: list[Segment], curve: Curve, info: MediaInfo, settings: Settings) -> tuple[ScoredShot, ...]:
+def choose(
+    found: list[Segment], curve: Curve, info: MediaInfo, settings: Settings, points_s: np.ndarray | None = None, *, strictly: bool = False
+) -> tuple[ScoredShot, ...]:
     """Score shots, force ranges in and out, and fill the rest of the budget with the exact knapsack.
 
     Weights are in ticks of the nominal frame duration, rounded up, the capacity rounded down, so that a variable frame
@@ -108,6 +121,8 @@ def choose(found: list[Segment], curve: Curve, info: MediaInfo, settings: Settin
         curve: the arousal to go by.
         info: the probed video.
         settings: budget, value and ranges.
+        points_s: rising times at which it is better cut than elsewhere, if there are such.
+        strictly: whether it may be cut at them only. Ranges are widened to them then.
 
     Returns:
         All shots in order of time, cut at the bounds of the ranges and of a kept run.
@@ -122,7 +137,7 @@ def choose(found: list[Segment], curve: Curve, info: MediaInfo, settings: Settin
         raise PlanError(
             info.path, f"the budget of {allowed_s:.3f} s is under one frame ({float(1 / info.rate):.3f} s): raise --ratio or --duration"
         )
-    pieces = _apply_ranges(found, curve, info, settings)
+    pieces = _apply_ranges(found, curve, info, settings, points_s if strictly else None)
     ticks = [math.ceil(piece.segment.length_s * info.rate - TICK_TOLERANCE) for piece in pieces]
     forced = sum(weight for piece, weight in zip(pieces, ticks, strict=True) if piece.kept)
     if forced > capacity:
@@ -150,14 +165,25 @@ def choose(found: list[Segment], curve: Curve, info: MediaInfo, settings: Settin
     if not fitting and not forced:
         if not free:
             raise PlanError(info.path, "the ranges to drop leave nothing to choose from: drop less")
-        pieces = _keep_best_run(pieces, capacity, curve, info)
+        run = None if points_s is None else _best_run(pieces, capacity, curve, info, points_s)
+        if run is None and not strictly:
+            run = _best_run(pieces, capacity, curve, info, info.times_s)
+        if run is None:
+            cure = "raise --ratio or --duration, or leave out --lossless" if strictly else "raise --ratio or --duration"
+            what = "part between two keyframes" if strictly else "run of frames"
+            raise PlanError(info.path, f"no {what} fits the budget of {allowed_s:.3f} s: {cure}")
+        pieces = _keep_run(pieces, *run, curve)
     return tuple(pieces)
 
 
-def _apply_ranges(found: list[Segment], curve: Curve, info: MediaInfo, settings: Settings) -> list[ScoredShot]:
+def _apply_ranges(found: list[Segment], curve: Curve, info: MediaInfo, settings: Settings, points_s: np.ndarray | None) -> list[ScoredShot]:
     """Score shots, cut at the bounds of the ranges to keep and drop; what lies in one is fixed."""
-    keep = [_on_frames(part, "keep", info) for part in settings.keep]
-    drop = [_on_frames(part, "drop", info) for part in settings.drop]
+    keep = [_on_frames(part, "keep", info, points_s) for part in settings.keep]
+    drop = [_on_frames(part, "drop", info, points_s) for part in settings.drop]
+    if points_s is not None and any(kept.overlap_s(dropped) > 0 for kept in keep for dropped in drop):
+        raise PlanError(
+            info.path, "a range to keep and one to drop share a stretch between two keyframes: change one, or leave out --lossless"
+        )
     bounds = sorted({edge for part in (*keep, *drop) for edge in (part.start_s, part.end_s)})
     pieces = []
     for shot in found:
@@ -172,8 +198,12 @@ def _apply_ranges(found: list[Segment], curve: Curve, info: MediaInfo, settings:
     return pieces
 
 
-def _on_frames(part: Segment, option: str, info: MediaInfo) -> Segment:
+def _on_frames(part: Segment, option: str, info: MediaInfo, points_s: np.ndarray | None) -> Segment:
     start_s, end_s = info.snap(part.start_s), info.snap(part.end_s)
+    if points_s is not None and start_s < end_s:
+        edges = np.append(points_s, info.end_s)
+        start_s = float(edges[max(0, int(np.searchsorted(edges, start_s, side="right")) - 1)])
+        end_s = float(edges[np.searchsorted(edges, end_s)])
     if start_s >= end_s:
         raise PlanError(
             info.path, f"--{option} {_span(part)} holds no frame of the video, which goes to {info.end_s:.2f} s: change the range"
@@ -190,24 +220,26 @@ def _score(piece: Segment, curve: Curve) -> ScoredShot:
     return ScoredShot(piece, valence, arousal)
 
 
-def _keep_best_run(pieces: list[ScoredShot], capacity: int, curve: Curve, info: MediaInfo) -> list[ScoredShot]:
-    """No whole shot fits: keep the run of frames, inside one of them, with the largest integral of arousal.
+def _best_run(pieces: list[ScoredShot], capacity: int, curve: Curve, info: MediaInfo, starts_s: np.ndarray) -> tuple[int, Segment] | None:
+    """Where no whole shot fits: the run of frames inside one of them with the largest integral of arousal, and that shot's number.
 
-    Among equals (a slot is of one arousal throughout) the one nearest around its sample.
+    Among equals (a slot is of one arousal throughout) the one nearest around its sample. It is cut at `starts_s` only; None if none fits.
     """
-    edges = np.append(info.times_s, info.end_s)
+    edges = np.append(starts_s, info.end_s)
     between = (curve.times_s[1:] + curve.times_s[:-1]) / 2
-    arousal = curve.va[np.searchsorted(between, info.times_s), 1].astype(np.float64)
+    arousal = curve.va[np.searchsorted(between, starts_s), 1].astype(np.float64)
     integral = np.concatenate([[0.0], np.cumsum(arousal * np.diff(edges))])
     limit_s = float((capacity + TICK_TOLERANCE) / info.rate)
     runs: list[tuple[float, float, int, Segment]] = []
     for place, piece in enumerate(pieces):
         first, past = np.searchsorted(edges, piece.segment.start_s), np.searchsorted(edges, piece.segment.end_s, side="right")
         inside = np.arange(first, past)
+        if piece.fixed or len(inside) < 2:
+            continue
         firsts = inside[:-1]
         lasts = np.minimum(np.searchsorted(edges, edges[firsts] + limit_s, side="right") - 1, inside[-1])
         firsts, lasts = firsts[lasts > firsts], lasts[lasts > firsts]
-        if piece.fixed or not len(firsts):
+        if not len(firsts):
             continue
         middles = (edges[firsts] + edges[lasts]) / 2
         away_s = np.abs(middles - curve.times_s[np.searchsorted(between, middles)])
@@ -215,8 +247,13 @@ def _keep_best_run(pieces: list[ScoredShot], capacity: int, curve: Curve, info: 
         top = np.lexsort((away_s, -value))[0]
         runs.append((value[top], -away_s[top], place, Segment(float(edges[firsts[top]]), float(edges[lasts[top]]))))
     if not runs:
-        raise PlanError(info.path, "no run of frames fits the budget: raise --ratio or --duration")
+        return None
     _, _, place, run = max(runs, key=lambda found: found[:2])
+    return place, run
+
+
+def _keep_run(pieces: list[ScoredShot], place: int, run: Segment, curve: Curve) -> list[ScoredShot]:
+    """Keep a part of one shot."""
     whole = pieces[place].segment
     parts = [(whole.start_s, run.start_s), (run.start_s, run.end_s), (run.end_s, whole.end_s)]
     cut = [_score(Segment(a, b), curve) for a, b in parts if a < b]

@@ -133,6 +133,28 @@ def uniform_shots(grid: Slots, frame_times_s: np.ndarray) -> list[Segment]:
     return [Segment(a, b) for a, b in itertools.pairwise(edges) if a < b]
 
 
+def snapped(found: list[Segment], points_s: np.ndarray, *, strictly: bool) -> list[Segment]:
+    """Shots whose bounds lie on points at which a video can be cut without encoding it; those that become empty go.
+
+    Args:
+        found: shots that cover the video, in order.
+        points_s: rising times; the first one is the earliest at which the result may begin.
+        strictly: whether every bound must lie on a point. Else one stays where it is that would move by more than half of a shot beside it.
+
+    Returns:
+        Segments that cover the video, strictly from the first point on.
+    """
+    edges = [found[0].start_s, *(shot.end_s for shot in found)]
+    inner = []
+    for edge, (before, after) in zip(edges[1:-1], itertools.pairwise(found), strict=True):
+        point = _nearest(np.append(points_s, edges[-1]), edge)
+        near = abs(point - edge) <= min(before.length_s, after.length_s) / 2
+        inner.append(point if strictly or near else edge)
+    start_s = float(points_s[0]) if strictly else edges[0]
+    bounds = [start_s, *(edge for edge in inner if edge > start_s), edges[-1]]
+    return [Segment(a, b) for a, b in itertools.pairwise(bounds) if a < b]
+
+
 def _drop_weak(cuts: list[tuple[int, float]], steps: np.ndarray, start_s: float, end_s: float, min_s: float) -> list[tuple[int, float]]:
     cuts = list(cuts)
     while cuts:

@@ -173,10 +173,11 @@ def test_cover_art_is_no_video(rising, tmp_path, whole_predictor):
 def test_the_curves_of_a_video_have_the_same_times(vlog, whole_predictor):
     info = look(vlog)
     assert isinstance(info, MediaInfo)
-    image, music = image_curve(info, whole_predictor, every_s=3), music_curve(vlog, whole_predictor, every_s=3)
+    (image, damaged), music = image_curve(info, whole_predictor, every_s=3), music_curve(vlog, whole_predictor, every_s=3)
     np.testing.assert_array_equal(image.times_s, music.times_s)
     np.testing.assert_allclose(image.times_s, np.arange(8) * 3 + 1.5, atol=0.02)
     assert image.va.shape == music.va.shape == (8, 2)
+    assert damaged == 0
 
 
 def test_a_video_of_one_frame_is_heard(tmp_path, whole_predictor):

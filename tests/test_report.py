@@ -1,9 +1,10 @@
 import io
 
 import numpy as np
+import pytest
 from PIL import Image
 
-from mmvatool.report import Felt, curve_png, plane_png
+from mmvatool.report import Felt, Reached, benchmark_png, curve_png, plane_png
 from mmvatool.timeline import Segment
 
 
@@ -62,3 +63,14 @@ def test_names_do_not_cover_each_other_and_very_many_are_left_out():
     assert len(rows) > 3 * 9
     many = _plane(*[_still(f"name {number}", 0.5, 0.5) for number in range(300)])
     assert many.shape == near.shape
+
+
+def test_a_benchmark_has_a_line_for_each_row_and_its_mean_where_it_lies():
+    rows = [Reached("mine $x$", 80.0, [70, 90], ours=True), Reached("other", 40.0, [20, 60]), Reached("published", 60.0)]
+    picture = np.asarray(Image.open(io.BytesIO(benchmark_png({"one": rows, "two": rows[:1]}, "F", "title"))).convert("RGB")).astype(int)
+    assert picture.shape[1] == 1080
+    red = (picture[:, :, 0] > 180) & (picture[:, :, 1] < 100)  # our marks, in both panels, and the numbers at the right
+    blue = (picture[:, :, 2] > 100) & (picture[:, :, 0] < 70)
+    marks = [np.flatnonzero(colour[:, :960].sum(0) >= 12).mean() for colour in (red, blue)]
+    left = np.flatnonzero((picture.sum(2) < 150).sum(0) > 60)[0]  # the y axis, at 0
+    assert (marks[1] - left) / (marks[0] - left) == pytest.approx(0.5, abs=0.01)

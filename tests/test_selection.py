@@ -147,6 +147,41 @@ def test_settings_that_cannot_be(wrong):
         Settings(**wrong)
 
 
+POINTS_S = np.arange(0, 60, 4) + 0.25
+
+
+def _on_points(shots: tuple[ScoredShot, ...], info: MediaInfo) -> bool:
+    return all(part.start_s in POINTS_S and part.end_s in (*POINTS_S, info.end_s) for part in _kept(shots))
+
+
+def test_where_only_some_points_can_be_cut_ranges_are_widened_to_them():
+    _, curve, info = _made_up(0)
+    found = [Segment(float(a), float(b)) for a, b in pairwise([*POINTS_S, info.end_s])]
+    settings = Settings(ratio=0.5, keep=(Segment(9, 10),), drop=(Segment(30, 33),))
+    shots = choose(found, curve, info, settings, POINTS_S, strictly=True)
+    assert _on_points(shots, info)
+    assert any(part.start_s <= 9 and part.end_s >= 10 for part in _kept(shots))
+    assert not any(part.overlap_s(Segment(30, 33)) > 0 for part in _kept(shots))
+    assert sum(part.length_s for part in _kept(shots)) <= 0.5 * info.duration_s
+    with pytest.raises(PlanError, match="share a stretch between two keyframes"):
+        choose(found, curve, info, replace(settings, drop=(Segment(10.5, 11),)), POINTS_S, strictly=True)
+
+
+def test_where_no_shot_fits_the_best_run_between_points_is_kept():
+    _, curve, info = _made_up(1)
+    found = [Segment(0.25, float(POINTS_S[8])), Segment(float(POINTS_S[8]), info.end_s)]
+    for strictly in (True, False):
+        shots = choose(found, curve, info, Settings(duration_s=9), POINTS_S, strictly=strictly)
+        assert _on_points(shots, info)
+        assert [part.length_s for part in _kept(shots)] == [8.0]
+    with pytest.raises(PlanError, match=r"no part between two keyframes fits the budget of 3\.000 s: .*leave out --lossless"):
+        choose(found, curve, info, Settings(duration_s=3), POINTS_S, strictly=True)
+    (run,) = _kept(choose(found, curve, info, Settings(duration_s=3), POINTS_S[:1]))
+    assert 2.9 < run.length_s <= 3
+    (run,) = _kept(choose(found, curve, info, Settings(duration_s=3), POINTS_S))
+    assert 2.9 < run.length_s <= 3
+
+
 class TestReasons:
     def test_ranges_the_knapsack_and_the_runners_up(self):
         info = _info(60.0, Fraction(25))

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from mmvatool import shots as module
-from mmvatool.shots import change_points, shots, slots, uniform_shots
+from mmvatool.shots import change_points, shots, slots, snapped, uniform_shots
+from mmvatool.timeline import Segment
 
 RATE = 25
 
@@ -139,3 +140,26 @@ def test_a_frame_that_stands_longer_than_the_longest_shot_is_not_cut():
     found = shots(embeddings, samples, frames, 36.0, lambda change: 30.0, 1.0, 4.0)
     assert (found[0].start_s, found[0].end_s) == (0.0, 30.0)
     assert found[-1].end_s == 36.0
+
+
+@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("strictly", [True, False])
+def test_bounds_move_to_points_where_it_can_be_cut(seed, strictly):
+    random = np.random.default_rng(seed)
+    edges = [0.0, *np.sort(random.uniform(0.1, 59.9, 12)).tolist(), 60.0]
+    found = [Segment(a, b) for a, b in itertools.pairwise(edges)]
+    points = np.concatenate([[0.5 if strictly else 0.0], np.sort(random.uniform(1, 59, random.integers(1, 30)))])
+    moved = snapped(found, points, strictly=strictly)
+    assert moved[0].start_s == points[0]
+    assert moved[-1].end_s == 60.0
+    assert all(before.end_s == after.start_s for before, after in itertools.pairwise(moved))
+    inner = {shot.end_s for shot in moved[:-1]}
+    allowed = set(points.tolist())
+    for edge, before, after in zip(edges[1:-1], found[:-1], found[1:], strict=True):
+        nearest = min((*points, 60.0), key=lambda point: abs(point - edge))
+        near = abs(nearest - edge) <= min(before.length_s, after.length_s) / 2
+        assert not strictly or nearest in (*inner, points[0], 60.0)
+        if not strictly:
+            assert (nearest if near else edge) in (*inner, 0.0, 60.0)
+            allowed |= set() if near else {edge}
+    assert inner <= allowed

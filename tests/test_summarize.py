@@ -10,10 +10,11 @@ import pytest
 from scipy.stats import rankdata
 
 import mmvatool
-from mmvatool.errors import MediaError, MmvatoolError, OutputError, PlanError
+from mmvatool.errors import MediaError, MmvatoolError, OutputError, PlanError, SettingsError
 from mmvatool.media.audio import read_windows
 from mmvatool.media.frames import FFmpegFrames
 from mmvatool.media.probe import probe
+from mmvatool.media.sampling import pick
 from mmvatool.pipelines import summarize as pipeline
 from mmvatool.pipelines.summarize import summarize
 from mmvatool.selection import ScoredShot, Settings
@@ -47,6 +48,33 @@ def test_a_vlog_becomes_its_intense_part(vlog, tmp_path, predictor):
     assert saved["summary_s"] == pytest.approx(got.duration_s, abs=1e-4)
     assert list(saved) == ["schema", "input", "output", "model", "settings", "duration_s", "summary_s", "shots", "timeline", "fallbacks"]
     assert set(saved["shots"][0]) == {"start_s", "end_s", "valence", "arousal", "kept"}
+
+
+@pytest.mark.parametrize("every", [12, 25, 60, 1000])
+def test_cuts_by_keyframes_lie_where_exact_ones_do(tmp_path, predictor, every: int):
+    """Scenes of 4 to 6 s at 25 frames/s, by encoders that put keyframes at cuts and by one that does not, as in phones."""
+    plan = [("meadow", 5), ("rays", 6), ("sea", 4), ("wall", 5)]
+    for params in (("-g", str(every)), ("-g", str(every), "-x264-params", "scenecut=0")):
+        path = tmp_path / f"{len(params)}.mp4"
+        media.draw_scenes(path, plan, rate=Fraction(25), params=("-c:v", "libx264", "-preset", "veryfast", "-pix_fmt", "yuv420p", *params))
+        exact, auto = (
+            summarize(path, predictor=predictor, settings=Settings(ratio=0.3, max_shot_s=8, sampling=sampling), dry_run=True)
+            for sampling in ("exact", "auto")
+        )
+        cuts_s = [shot.segment.start_s for shot in auto.shots[1:]]
+        for cut_s in (5, 11, 15):
+            # Bidirectional frames before the one that holds the new picture may show it, too.
+            assert min(abs(cut_s - at_s) for at_s in cuts_s) <= 0.13, (params, cuts_s)
+        assert _kept(exact.shots)[0].overlap_s(_kept(auto.shots)[0]) > 0.9 * exact.timeline.duration_s
+
+
+def test_sampling_is_part_of_the_settings(vlog, predictor):
+    summary = summarize(vlog, predictor=predictor, settings=Settings(sampling="keyframes"), dry_run=True)
+    settings = summary.to_json()["settings"]
+    assert isinstance(settings, dict)
+    assert settings["sampling"] == "keyframes"
+    with pytest.raises(SettingsError, match="sampling 'all': allowed are auto, exact, keyframes"):
+        Settings(sampling="all")
 
 
 def test_kept_seconds_are_the_most_arousing_that_fit(vlog, predictor):
@@ -86,9 +114,10 @@ def test_by_music_hears_ten_seconds_around_each_slot(vlog, whole_predictor):
     assert summary.model == "whole"
     rate_hz = whole_predictor.sample_rate_hz
     sound = next(read_windows(summary.info, [Segment(0, summary.info.end_s)], rate_hz))
-    centres_s = slots(summary.info.start_s, summary.info.end_s).centres_s
-    windows = [sound[round(max(0, at - 5) * rate_hz) : round((at + 5) * rate_hz)] for at in centres_s]
-    np.testing.assert_array_equal(summary.curve.times_s, centres_s)
+    # Around the frame that stands for the slot, which the shots are found by.
+    times_s = pick(summary.info, slots(summary.info.start_s, summary.info.end_s).edges_s, "auto").times_s
+    windows = [sound[round(max(0, at - 5) * rate_hz) : round((at + 5) * rate_hz)] for at in times_s]
+    np.testing.assert_array_equal(summary.curve.times_s, times_s)
     # The windows may begin and end a sample apart, which shows where a short one is repeated; the next slot's is further off.
     expected = whole_predictor.music(windows)
     np.testing.assert_allclose(summary.curve.va, expected, atol=0.01)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mmvatool.cli.tvsum import tvsum
+
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
@@ -20,6 +22,9 @@ _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 @click.group()
 def evaluate() -> None:
     """Measure how good a checkpoint is."""
+
+
+evaluate.add_command(tvsum)
 
 
 def _shared(command: Callable[..., None], subject: str = "CHECKPOINT") -> Callable[..., None]:

@@ -120,6 +120,15 @@ index_option = click.option(
     metavar="FILE",
     help="Where what was heard is kept, for all libraries.  [default: library.sqlite3 in the user's cache folder]",
 )
+sampling_option = click.option(
+    "--sampling",
+    type=click.Choice(["auto", "exact", "keyframes"]),
+    default="auto",
+    show_default=True,
+    help="Which frame of a video stands for each 2 seconds (or --every): the one in the middle (exact), which means to decode nearly "
+    "all of it; a keyframe, where one lies in them, else the one in the middle (auto); or keyframes alone, the nearest where none lies in "
+    "them. Keyframes take a tenth of the time.",
+)
 precision_option = click.option(
     "--precision",
     type=click.Choice(["float32", "bf16"]),

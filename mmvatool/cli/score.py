@@ -18,7 +18,7 @@ import click
 from mmvatool.cli import EXIT_FAILED, EXIT_PARTLY
 from mmvatool.cli.console import Reporter, clean, explain
 from mmvatool.cli.inputs import find_media
-from mmvatool.cli.options import Time, model_options, output_options
+from mmvatool.cli.options import Time, model_options, output_options, sampling_option
 from mmvatool.cli.plane import Plane, sparkline
 from mmvatool.errors import MediaError, OutputError
 
@@ -42,6 +42,7 @@ NOTES = 10  # inputs that are spoken of one by one
 @click.option(
     "--window", type=Time(), help="Length of sound that each point of a curve hears.  [default: 10s, or the model's greatest if less]"
 )
+@sampling_option
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV on stdout: a row for each input and each point of its curve.")
 @click.option("--plot", type=click.Path(), metavar="FILE.png", help="Also draw the VA plane and the curves.")
 @click.option("--overwrite", is_flag=True, help="Replace the plot if it exists.  [default: an error]")
@@ -53,6 +54,7 @@ def score(
     text_files: tuple[str, ...],
     every: float,
     window: float | None,
+    sampling: str,
     as_csv: bool,
     plot: str | None,
     overwrite: bool,
@@ -123,7 +125,7 @@ def score(
     else:
         with reporter.progress() as progress:
             said = (text for source in (texts, lines) for text in source)
-            for result in score_all(files, said, predictor=towers, every_s=every, window_s=window, progress=progress):
+            for result in score_all(files, said, predictor=towers, every_s=every, window_s=window, sampling=sampling, progress=progress):
                 if isinstance(result, Failure):
                     failed(result.error, result.input)
                     continue

@@ -14,6 +14,7 @@ from mmvatool.cli.options import Rate, Size, Time, index_option, model_options, 
 if TYPE_CHECKING:
     from mmvatool.pipelines.progress import Progress
     from mmvatool.pipelines.soundtrack import Soundtrack
+    from mmvatool.timeline import Cue
     from trainer import Predictor
 
 
@@ -217,9 +218,14 @@ def _tell(made: "Soundtrack", reporter: Reporter, seconds: float, *, table: bool
         reporter.detail(f"{made.input}: {note}")
     if made.is_far:
         reporter.say(f"{made.input}: nothing in the library is near: the nearest track lies {made.ranking[0].stretch.distance:.2f} away")
-    music = ", ".join(dict.fromkeys(cue.path.name for cue in made.timeline.cues))
+    music = ", ".join(_cue(cue) for cue in made.timeline.cues)
     where = "would be chosen" if made.output is None else f"-> {made.output}"
     reporter.say(f"{made.input}: {clock(made.timeline.duration_s)} with {music} {where} in {seconds:.1f} s")
+
+
+def _cue(cue: "Cue") -> str:
+    fit = f"distance {cue.distance:.2f}" if cue.score is None else f"score {cue.score:.2f}"
+    return f"{cue.path.name} from {clock(cue.offset_s)} ({fit})"
 
 
 def _print_ranking(made: "Soundtrack") -> None:

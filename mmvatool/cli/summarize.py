@@ -7,7 +7,7 @@ import click
 from mmvatool.cli.batch import Batch, make_folder
 from mmvatool.cli.console import Reporter, clean, clock
 from mmvatool.cli.inputs import Job, find_videos, plan_jobs
-from mmvatool.cli.options import Time, TimeRange, model_options, output_options
+from mmvatool.cli.options import Time, TimeRange, model_options, output_options, sampling_option
 from mmvatool.timeline import Segment
 
 if TYPE_CHECKING:
@@ -53,6 +53,10 @@ if TYPE_CHECKING:
 @click.option("--drop", type=TimeRange(), multiple=True, help="Leave this stretch out, e.g. 0-10. Repeatable.")
 @click.option("--min-shot", type=Time(), default="1s", show_default=True, help="Shortest shot.")
 @click.option("--max-shot", type=Time(), default="15s", show_default=True, help="Longest shot, at least 4s.")
+@sampling_option
+@click.option(
+    "--lossless", is_flag=True, help="Copy instead of encoding: fast, the source's own quality, cuts at keyframes where they can be."
+)
 @click.option("--plot", is_flag=True, help="Also write NAME.summary.png: the arousal curve with the kept parts shaded.")
 @click.option(
     "--report",
@@ -76,6 +80,8 @@ def summarize(
     drop: tuple[Segment, ...],
     min_shot: float,
     max_shot: float,
+    sampling: str,
+    lossless: bool,
     plot: bool,
     report: bool,
     dry_run: bool,
@@ -114,7 +120,19 @@ def summarize(
     from mmvatool.pipelines.summarize import summarize as summarize_video
     from mmvatool.selection import DEFAULT_RATIO, Settings
 
-    settings = Settings(DEFAULT_RATIO if ratio is None else ratio, duration, by, shots, value, min_shot, max_shot, keep, drop)
+    settings = Settings(
+        ratio=DEFAULT_RATIO if ratio is None else ratio,
+        duration_s=duration,
+        by=by,
+        shots=shots,
+        value=value,
+        min_shot_s=min_shot,
+        max_shot_s=max_shot,
+        keep=keep,
+        drop=drop,
+        sampling=sampling,
+        lossless=lossless,
+    )
     batch = Batch["Summary"](reporter, debug=debug)
     todo = batch.leave_existing(jobs) if skip_existing and not dry_run else jobs
     for absent in missing:

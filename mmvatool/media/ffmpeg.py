@@ -76,6 +76,11 @@ def join(streams: Sequence[Any], target: Path, **options: Any) -> Any:
     return ffmpeg.output(*streams, filename=name(target), **options)
 
 
+def pipe(streams: Sequence[Any], **options: Any) -> Any:
+    """An ffmpeg-python output node that takes several streams to stdout."""
+    return ffmpeg.output(*streams, "pipe:", **options)
+
+
 def run(node: Any, path: Path, *, log: str = "error", limit_s: float = RUN_LIMIT_S) -> Output:
     """Run a composed command to its end.
 
@@ -154,6 +159,25 @@ def stream(node: Any, path: Path, *, log: str = "error") -> Iterator["Reader"]:
             process.wait()
 
 
+def lines(node: Any, path: Path) -> Iterator[bytes]:
+    """Run a composed command and give its stdout line by line while it works.
+
+    Raises:
+        FFmpegError: ffmpeg failed.
+        MediaError: no data for STALL_LIMIT_S seconds, or it was killed from outside.
+    """
+    with stream(node, path) as reader:
+        rest = b""
+        while data := reader.read(PIPE_BYTES):
+            *whole, rest = (rest + data).split(b"\n")
+            yield from whole
+        if rest:
+            yield rest
+        reader.finish()
+        if reader.failed:
+            raise FFmpegError(path, reader.errors())
+
+
 class Reader:
     """Reads whole pieces from a running ffmpeg."""
 
@@ -189,6 +213,11 @@ class Reader:
         if self._process.returncode < 0:
             number = -self._process.returncode
             raise MediaError(self._path, f"ffmpeg was killed by signal {number} while reading it (out of memory?): try again")
+
+    @property
+    def failed(self) -> bool:
+        """Whether ffmpeg ended with an error; to be asked after `finish`."""
+        return bool(self._process.returncode)
 
     def errors(self) -> str:
         """What ffmpeg has complained of so far; waits for it to end, so read to the end of the data first."""

@@ -133,7 +133,7 @@ class FFmpegFrames:
         from_s = seek_point(self._info, float(times_s[0]))
         thresholds = times_s + self._info.origin_s - half_s / 2
         # Counts the thresholds passed; a frame is selected when the count has risen since the last selected one.
-        rising = f"st(1,{_count_passed(thresholds, 0, len(thresholds))});if(gt(ld(1),ld(0)),st(0,ld(1)),0)"
+        rising = f"st(1,{count_passed(thresholds, 0, len(thresholds))});if(gt(ld(1),ld(0)),st(0,ld(1)),0)"
         # reinit_filter: where the picture size changes, a new graph would begin to count again.
         node = ffmpeg.source(self._info.path, reinit_filter=0, **({"ss": f"{from_s:.6f}"} if from_s > 0 else {}))
         # Selecting before scaling: only what is wanted is scaled.
@@ -150,31 +150,24 @@ class Frames:
 
     def __init__(self, info: MediaInfo) -> None:
         self._info = info
-        self._source: FrameSource
+        self._source: FrameSource | None = None  # opened when first asked: decord reads the whole file to do it
         self.fallback: str | None = None
-        try:
-            self._source = DecordFrames(info)
-        except MediaError as error:
-            self._fall_back(error)
 
     def read(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
         """See FrameSource."""
-        try:
-            return self._source.read(indices)
-        except MediaError as error:
-            if isinstance(self._source, FFmpegFrames):
-                raise
-            self._fall_back(error)
-            return self._source.read(indices)
+        if not isinstance(self._source, FFmpegFrames):
+            try:
+                self._source = self._source or DecordFrames(self._info)
+                return self._source.read(indices)
+            except MediaError as error:
+                self.fallback = f"frames decoded by ffmpeg: {error.problem}"
+                self._source = FFmpegFrames(self._info)
+        return self._source.read(indices)
 
     @property
     def damaged(self) -> int:
         """Frames that could not be decoded and were replaced by a neighbour."""
         return self._source.damaged if isinstance(self._source, FFmpegFrames) else 0
-
-    def _fall_back(self, error: MediaError) -> None:
-        self.fallback = f"frames decoded by ffmpeg: {error.problem}"
-        self._source = FFmpegFrames(self._info)
 
 
 def steady_frames(
@@ -243,9 +236,10 @@ def seek_point(info: MediaInfo, time_s: float) -> float:
     return 0.0
 
 
-def _count_passed(thresholds: np.ndarray, low: int, high: int) -> str:
-    """An ffmpeg expression of `t`: how many thresholds lie at or before it, as a balanced tree of comparisons."""
+def count_passed(thresholds: np.ndarray, low: int, high: int, clock: str = "t") -> str:
+    """An ffmpeg expression: how many thresholds lie at or before its variable `clock`, as a balanced tree of comparisons."""
     if low == high:
         return str(low)
     middle = (low + high) // 2
-    return f"if(lt(t,{thresholds[middle]:.6f}),{_count_passed(thresholds, low, middle)},{_count_passed(thresholds, middle + 1, high)})"
+    parts = count_passed(thresholds, low, middle, clock), count_passed(thresholds, middle + 1, high, clock)
+    return f"if(lt({clock},{thresholds[middle]:.6f}),{parts[0]},{parts[1]})"

@@ -5,6 +5,7 @@ packets, never from frame / rate: phones record with a variable rate, and header
 """
 
 import re
+from array import array
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -78,7 +79,8 @@ class MediaInfo:
     `times_s` holds the time of every shown frame, float64 (N,), rising; `packet_count` also counts those that an edit
     list hides. `rate` is the nominal frame rate. `origin_s` is what the container's own clock shows at time 0.
     `keys_s` holds the times of the key frames; it is empty where the clock jumps, so that nothing can be sought by it. If
-    the clock `restarts` in the middle (recordings joined byte by byte), times stand for frames of several parts.
+    the clock `restarts` in the middle (recordings joined byte by byte), times stand for frames of several parts. `sizes` (N,)
+    holds the coded bytes of every shown frame.
     """
 
     path: Path
@@ -95,6 +97,7 @@ class MediaInfo:
     tags: dict[str, str]
     keys_s: np.ndarray = field(default_factory=lambda: np.empty(0))
     restarts: bool = False
+    sizes: np.ndarray = field(default_factory=lambda: np.empty(0, np.int32))
 
     @property
     def start_s(self) -> float:
@@ -202,6 +205,7 @@ def _probe_video(path: Path, said: Headers) -> MediaInfo:
         tags=said.tags,
         keys_s=packets.keys_s - origin_s,
         restarts=packets.restarts,
+        sizes=packets.sizes[shown],
     )
 
 
@@ -267,6 +271,7 @@ class _Packets:
     pixel_aspect: Fraction
     keys_s: np.ndarray
     restarts: bool
+    sizes: np.ndarray
 
     @property
     def times_s(self) -> np.ndarray:
@@ -277,34 +282,45 @@ def _packets(path: Path, index: int) -> _Packets:
     """Read the times and flags of every packet without decoding: ffmpeg's framecrc muxer prints them."""
     # +genpts: MPEG program streams give times to some frames only.
     node = ffmpeg.source(path, fflags="+genpts").output("pipe:", map=f"0:{index}", c="copy", format="framecrc")
-    text = ffmpeg.run(node, path).stdout.decode()
     tick, aspect = Fraction(1), Fraction(1)
-    rows: list[tuple[int, int, int]] = []
-    key_time, open_gop = NO_TIME, False
-    decoded_last, jumps, stuck = None, False, 0
-    for line in text.splitlines():
-        if not line.startswith("#"):
-            fields = line.split(",")
-            flags = next((int(field.split("=")[1], 16) for field in fields if "F=" in field), KEY_FLAG)
-            decoded, presented = int(fields[1]), int(fields[2])
-            shown_at = decoded if presented == NO_TIME else presented
-            rows.append((shown_at, int(fields[3]), flags))
-            jumps |= decoded_last is not None and not 0 <= (decoded - decoded_last) * tick <= LONGEST_STEP_S
-            stuck += decoded == decoded_last
-            decoded_last = decoded
-            open_gop |= shown_at < key_time
-            key_time = shown_at if flags & KEY_FLAG else key_time
-        elif line.startswith("#tb 0: "):
-            tick = Fraction(line.split(": ")[1])
-        elif line.startswith("#sar 0: "):
-            numerator, denominator = map(int, line.split(": ")[1].split("/"))
+    # Five numbers a packet, as they come: hours of them as text, or as Python's tuples, would take more than all the rest.
+    numbers = array("q")
+    for line in ffmpeg.lines(node, path):
+        if not line.startswith(b"#"):
+            fields = line.split(b",")
+            flag = next((int(field[field.index(b"=") + 1 :], 16) for field in fields[6:] if b"F=" in field), KEY_FLAG)
+            numbers.extend((*map(int, fields[1:5]), flag))
+        elif line.startswith(b"#tb 0: "):
+            tick = Fraction(line[7:].decode())
+        elif line.startswith(b"#sar 0: "):
+            numerator, denominator = map(int, line[8:].split(b"/"))
             aspect = Fraction(numerator, denominator) if numerator and denominator else Fraction(1)
-    table = np.array(sorted(set(rows)), dtype=np.int64).reshape(-1, 3)
-    shown = (table[:, 2] & DISCARD_FLAG) == 0
+    decoded, presented, durations, sizes, flags = np.frombuffer(numbers, np.int64).reshape(-1, 5).T
+    times = np.where(presented == NO_TIME, decoded, presented)
+    key = (flags & KEY_FLAG) != 0
+    steps = np.diff(decoded)
+    jumps = bool(((steps < 0) | (steps * float(tick) > LONGEST_STEP_S)).any())
+    # The time of the keyframe before each packet, in order of decoding.
+    before = np.maximum.accumulate(np.where(key, np.arange(len(key)), -1))[:-1]
+    open_gop = bool((times[1:] < np.where(before < 0, NO_TIME, times[before])).any())
+    # Damaged files repeat packets.
+    order = np.lexsort((flags, durations, times))
+    same = (np.diff(np.stack([times, durations, flags])[:, order]) == 0).all(0)
+    order = order[np.append(True, ~same)[: len(order)]]
+    shown = (flags[order] & DISCARD_FLAG) == 0
     if not shown.any():
         raise MediaError(path, "holds no video frame: it may be truncated, copy or export it again")
-    keys = table[:0, 0] if jumps else table[(table[:, 2] & KEY_FLAG) != 0, 0]
-    return _Packets(table[:, 0], tick, table[:, 1] * float(tick), shown, open_gop, aspect, keys * float(tick), stuck > STUCK_PACKETS)
+    return _Packets(
+        ticks=times[order],
+        tick_s=tick,
+        durations_s=durations[order] * float(tick),
+        shown=shown,
+        open_gop=open_gop,
+        pixel_aspect=aspect,
+        keys_s=(times[:0] if jumps else times[order][key[order]]) * float(tick),
+        restarts=int((steps == 0).sum()) > STUCK_PACKETS,
+        sizes=sizes[order].astype(np.int32),
+    )
 
 
 def _rate(packets: _Packets, stated: Fraction | None) -> tuple[Fraction, bool]:

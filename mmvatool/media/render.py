@@ -67,11 +67,11 @@ def _departures(info: MediaInfo) -> list[str]:
         notes.append(f"variable frame rate: rendered at a constant {info.rate} frames a second")
     if re.search(r"(9|10|12|14|16|48|64)(le|be)$", info.video.pixel_format):  # not yuv410p or nv12, which have 8 bits
         notes.append(f"{info.video.pixel_format} source: rendered with 8 bits a channel")
-    notes += [f"the metadata {key[:40]} is too long for ffmpeg and was left out" for key in info.tags.keys() - _passed(info.tags).keys()]
+    notes += [f"the metadata {key[:40]} is too long for ffmpeg and was left out" for key in info.tags.keys() - short_tags(info.tags).keys()]
     return notes
 
 
-def _passed(tags: dict[str, str]) -> dict[str, str]:
+def short_tags(tags: dict[str, str]) -> dict[str, str]:
     """The tags short enough for a command line."""
     return {key: value for key, value in tags.items() if len(os.fsencode(key + value)) < LONGEST_TAG_BYTES}
 
@@ -125,7 +125,7 @@ def _encoder_params(info: MediaInfo) -> list[str]:
     if color.matrix == "gbr":  # a source of RGB: what is written is not, and a tag that says so shows green and magenta
         color = replace(color, matrix="bt709", full_range=False, range_tagged=True)
     params = picture_params(info.rate, color, "yuv444p" if _odd(info) else "yuv420p", video.pixel_aspect)
-    for key, value in _passed(info.tags).items():
+    for key, value in short_tags(info.tags).items():
         params += ["-metadata", f"{key}={value}"]
     if video.language:
         params += ["-metadata:s:v:0", f"language={video.language}"]

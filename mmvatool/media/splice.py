@@ -42,7 +42,7 @@ def copy_picture(info: MediaInfo, sound: Path, target: Path) -> list[str]:
     """
     suffix = target.suffix.lower()
     notes: list[str] = []
-    streams = _subtitles(info, suffix, notes)
+    streams = fitting_subtitles(info, suffix, notes)
     with workspace(target) as folder:
         result = folder / f"spliced{suffix}"
         refused = _copy(info, sound, result, target, streams)
@@ -80,7 +80,7 @@ def _copy(info: MediaInfo, sound: Path, result: Path, target: Path, subtitles: l
     return None
 
 
-def _subtitles(info: MediaInfo, suffix: str, notes: list[str]) -> list[str]:
+def fitting_subtitles(info: MediaInfo, suffix: str, notes: list[str]) -> list[str]:
     """Which streams of subtitles come along: those of a container of the same kind, which need no conversion."""
     found = headers.read(info.path, "a video file").subtitles
     alike = (info.container == MP4_CONTAINER and suffix in MP4_SUFFIXES) or (info.container == MATROSKA_CONTAINER and suffix == ".mkv")

@@ -1,5 +1,6 @@
 """Curves of VA over time: of a video's pictures, of its sound, and of audio files. In batches, in bounded memory."""
 
+import itertools
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -9,8 +10,9 @@ import numpy as np
 
 from mmvatool.errors import MediaError, SettingsError
 from mmvatool.media import audio
-from mmvatool.media.frames import Frames
 from mmvatool.media.probe import MediaInfo, SoundInfo, look
+from mmvatool.media.sampling import Sampler, pick
+from mmvatool.pipelines.ahead import ahead
 from mmvatool.pipelines.progress import Progress, no_progress
 from mmvatool.selection import Curve
 from mmvatool.shots import slots
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 IMAGE_EVERY_S = 2.0
 MUSIC_EVERY_S = 10.0
 WINDOW_S = 10.0
+AHEAD = 2  # batches that are decoded while one is predicted
 LEAST_S = 0.1  # the shortest sound that a model takes, and the shortest step
 
 
@@ -59,7 +62,7 @@ def music_curve(
     info = look(Path(source)) if isinstance(source, Path | str) else source
     if isinstance(info, MediaInfo):
         times_s = slots(info.start_s, info.end_s, every_s).centres_s
-        return Curve(times_s, feel_sound(info, times_s, predictor, window_s=window_s, progress=progress))
+        return Curve(times_s, np.concatenate([*feel_sound(info, times_s, predictor, window_s=window_s, progress=progress)]))
     (curve,) = music_curves([info], predictor, every_s=every_s, window_s=window_s, progress=progress)
     if isinstance(curve, MediaError):
         raise curve
@@ -107,24 +110,19 @@ def music_curves(
 
 
 def image_curve(
-    info: MediaInfo,
-    predictor: "Predictor",
-    *,
-    every_s: float = IMAGE_EVERY_S,
-    frames: Frames | None = None,
-    progress: Progress = no_progress,
-) -> Curve:
-    """VA of a video's pictures over time: of the frame on screen at the centre of each step of `every_s`.
+    info: MediaInfo, predictor: "Predictor", *, every_s: float = IMAGE_EVERY_S, sampling: str = "auto", progress: Progress = no_progress
+) -> tuple[Curve, int]:
+    """VA of a video's pictures over time: of a frame in each step of `every_s`.
 
     Args:
         info: the probed video.
         predictor: with an image tower.
         every_s: length of a step in seconds, at least .1; a remainder under half of it goes to the last.
-        frames: reads the frames, and can tell afterwards how many were damaged.
+        sampling: which frame it is: see `mmvatool.media.sampling.pick`.
         progress: told how many frames are decoded and scored.
 
     Returns:
-        The curve: `times_s` (N,) are the centres of the steps, `va` (N, 2).
+        The curve: `times_s` (N,) are the centres of the steps, `va` (N, 2); and how many frames are damaged.
 
     Raises:
         MediaError: its frames cannot be decoded.
@@ -132,32 +130,44 @@ def image_curve(
         CheckpointError: the model has no image tower.
     """
     check_step(every_s)
-    times_s = slots(info.start_s, info.end_s, every_s).centres_s
-    va, _ = feel_frames(info, times_s, frames or Frames(info), predictor, progress)
-    return Curve(times_s, va)
+    grid = slots(info.start_s, info.end_s, every_s)
+    va, _, damaged = feel_frames(info, pick(info, grid.edges_s, sampling).frames, predictor, progress)
+    return Curve(grid.centres_s, va), damaged
 
 
 def feel_frames(
-    info: MediaInfo, times_s: np.ndarray, frames: Frames, predictor: "Predictor", progress: Progress = no_progress
-) -> tuple[np.ndarray, np.ndarray]:
-    """VA (N, 2) and embeddings (N, 512) of the frames on screen at N rising times."""
+    info: MediaInfo, frames: np.ndarray, predictor: "Predictor", progress: Progress = no_progress
+) -> tuple[np.ndarray, np.ndarray, int]:
+    """VA (N, 2) and embeddings (N, 512) of N rising frames; and how many are damaged: for these stands the one before."""
     # At under one frame in a step, steps share a frame.
-    indices, sharing = np.unique(info.frame_at(times_s), return_inverse=True)
-    va, embeddings = np.empty((len(indices), 2), np.float32), np.empty((len(indices), 512), np.float32)
-    with progress("decoding", len(indices)) as decoded, progress("scoring", len(indices)) as scored:
-        for start in range(0, len(indices), predictor.batch_size):
-            part = slice(start, start + predictor.batch_size)
-            batch = frames.read(indices[part])
-            decoded(min(part.stop, len(indices)))
-            va[part], embeddings[part] = predictor.image(batch, embeddings=True)
-            scored(min(part.stop, len(indices)))
-    return va[sharing], embeddings[sharing]
+    indices, sharing = np.unique(frames, return_inverse=True)
+    sampler = Sampler(info)
+    va: list[np.ndarray] = []
+    embeddings: list[np.ndarray] = []
+    done = 0
+    with (
+        progress("decoding", len(indices)) as decoded,
+        progress("scoring", len(indices)) as scored,
+        ahead(sampler.read(indices), AHEAD * predictor.batch_size) as frames_read,
+    ):
+        while rows_read := list(itertools.islice(frames_read, predictor.batch_size)):
+            batch = np.stack(rows_read)
+            done += len(batch)
+            decoded(done)
+            for rows, part in zip((va, embeddings), predictor.image(batch, embeddings=True), strict=True):
+                rows.append(part)
+            scored(done)
+    shown = sampler.stand_ins(len(indices))[sharing]
+    return np.concatenate(va)[shown], np.concatenate(embeddings)[shown], len(indices) - done
 
 
 def feel_sound(
     info: MediaInfo, times_s: np.ndarray, predictor: "Predictor", *, window_s: float | None = None, progress: Progress = no_progress
-) -> np.ndarray:
-    """VA (N, 2) of a video's sound in windows around N rising times, cut at the bounds of its picture.
+) -> Iterator[np.ndarray]:
+    """VA of a video's sound in windows around N rising times, cut at the bounds of its picture.
+
+    Yields:
+        Parts of (N, 2), in order.
 
     Raises:
         MediaError: it has no sound, or none that can be decoded.
@@ -171,8 +181,7 @@ def feel_sound(
         start_s, end_s = max(info.start_s, float(time_s) - half_s), min(info.end_s, float(time_s) + half_s)
         # A video of a few frames is shorter than the least that can be scored: what follows it is silence.
         cut.append(Segment(start_s, max(end_s, start_s + LEAST_S)))
-    windows = audio.read_windows(info, cut, predictor.sample_rate_hz)
-    return feel_windows(windows, predictor, len(cut), progress)
+    yield from _felt(audio.read_windows(info, cut, predictor.sample_rate_hz), predictor, len(cut), progress)
 
 
 def check_window_s(predictor: "Predictor", window_s: float | None) -> float:
@@ -204,18 +213,16 @@ def check_step(every_s: float) -> None:
 
 
 def feel_windows(windows: Iterable[np.ndarray], predictor: "Predictor", total: int = 0, progress: Progress = no_progress) -> np.ndarray:
-    """VA (N, 2) of windows as they come; `total` is how many are expected."""
-    felt: list[np.ndarray] = []
-    batch: list[np.ndarray] = []
+    """VA (N, 2) of windows as they come; `total` is how many are expected. They are read in a thread of their own."""
+    return np.concatenate([*_felt(windows, predictor, total, progress)])
+
+
+def _felt(windows: Iterable[np.ndarray], predictor: "Predictor", total: int, progress: Progress) -> Iterator[np.ndarray]:
     done = 0
-    with progress("listening", total) as heard:
-        for window in windows:
-            batch.append(window)
-            if len(batch) == predictor.batch_size:
-                felt.append(predictor.music(batch))
-                done += len(batch)
-                batch = []
-                heard(min(done, total))
-        felt.append(predictor.music(batch))  # of none, too: (0, 2)
+    with progress("listening", total) as heard, ahead(windows, AHEAD * predictor.batch_size) as windows_read:
+        while batch := list(itertools.islice(windows_read, predictor.batch_size)):
+            yield predictor.music(batch)
+            done += len(batch)
+            heard(min(done, total))
+        yield predictor.music([])  # of none, too: (0, 2)
         heard(total)
-    return np.concatenate(felt)

@@ -17,8 +17,8 @@ import numpy as np
 from mmvatool.errors import MediaError, SettingsError
 from mmvatool.kinds import MEDIA_SUFFIXES, PICTURE_SUFFIXES
 from mmvatool.media.audio import SilentError
-from mmvatool.media.frames import Frames
 from mmvatool.media.probe import MediaInfo, SoundInfo, look
+from mmvatool.media.sampling import SAMPLINGS
 from mmvatool.pipelines import pictures
 from mmvatool.pipelines.curves import check_step, check_window_s, image_curve, music_curve, music_curves
 from mmvatool.pipelines.progress import Progress, no_progress
@@ -132,6 +132,7 @@ def score(
     predictor: "Predictor | Towers | None" = None,
     every_s: float = EVERY_S,
     window_s: float | None = None,
+    sampling: str = "auto",
     progress: Progress = no_progress,
 ) -> Iterator[Score | Failure]:
     """Score files and texts, in batches, in bounded memory however many there are.
@@ -142,16 +143,20 @@ def score(
         predictor: a loaded model; the bundled one by default.
         every_s: seconds between two points of a curve, at least .1.
         window_s: length of the windows of sound around each, in seconds; None for 10, or the model's greatest if that is less.
+        sampling: which frame of a video stands for a step: "auto" (a keyframe, where one lies in it), "exact" (at its centre) or
+            "keyframes".
         progress: told how many files are scored, where `paths` has a length.
 
     Yields:
         A Score or a Failure for each input, in the order given, files first.
 
     Raises:
-        SettingsError: a step or a window that cannot be.
+        SettingsError: a step, a window or a sampling that cannot be.
         CheckpointError, DeviceError: the bundled model cannot be loaded.
     """
     check_step(every_s)
+    if sampling not in SAMPLINGS:
+        raise SettingsError(f"sampling {sampling!r}: allowed are {', '.join(SAMPLINGS)}")
     towers = predictor if isinstance(predictor, Towers) else Towers.named() if predictor is None else Towers.of(predictor)
     if window_s is not None and "music" in towers.modalities:
         check_window_s(towers("music"), window_s)
@@ -160,7 +165,7 @@ def score(
     with progress("files", total) as scored, ThreadPoolExecutor(READERS) as pool:
         for chunk in _chunks(map(Path, paths), CHUNK):
             # The stages of a single file are worth showing; those of many would fill the screen.
-            yield from _score_files(chunk, towers, pool, every_s, window_s, progress if total == 1 else no_progress)
+            yield from _score_files(chunk, towers, pool, every_s, window_s, sampling, progress if total == 1 else no_progress)
             done += len(chunk)
             scored(min(done, total))
     for lines in _chunks(texts, 16 * CHUNK):
@@ -168,7 +173,7 @@ def score(
 
 
 def _score_files(
-    paths: list[Path], towers: Towers, pool: ThreadPoolExecutor, every_s: float, window_s: float | None, progress: Progress
+    paths: list[Path], towers: Towers, pool: ThreadPoolExecutor, every_s: float, window_s: float | None, sampling: str, progress: Progress
 ) -> list[Score | Failure]:
     """One chunk: all pictures at once, all sounds at once, the videos one by one."""
     results: dict[int, Score | Failure] = {}
@@ -181,7 +186,7 @@ def _score_files(
     for place, info in looked.items():
         if isinstance(info, MediaInfo):
             try:
-                results[place] = _score_video(info, towers, every_s, window_s, progress)
+                results[place] = _score_video(info, towers, every_s, window_s, sampling, progress)
             except SettingsError:
                 raise
             except Exception as error:  # whatever it is, the other files go on
@@ -247,14 +252,13 @@ def _score_sounds(
     ]
 
 
-def _score_video(info: MediaInfo, towers: Towers, every_s: float, window_s: float | None, progress: Progress) -> Score:
+def _score_video(info: MediaInfo, towers: Towers, every_s: float, window_s: float | None, sampling: str, progress: Progress) -> Score:
     curves: dict[str, Curve] = {}
     notes = []
     name = ""
     if "image" in towers.modalities or info.audio is None or "music" not in towers.modalities:
-        frames = Frames(info)
-        curves["image"] = image_curve(info, towers("image"), every_s=every_s, frames=frames, progress=progress)
-        notes += [f"{frames.damaged} frames are damaged"] if frames.damaged else []
+        curves["image"], damaged = image_curve(info, towers("image"), every_s=every_s, sampling=sampling, progress=progress)
+        notes += [f"{damaged} frames are damaged"] if damaged else []
         name = towers("image").name
     else:
         notes.append("the model has no image tower: scored by its sound alone")

@@ -187,7 +187,7 @@ def feel_query(query: Query, predictor: "Predictor") -> np.ndarray:
     if pictures.is_picture(query.like):
         return predictor.image([pictures.read(query.like)], still=True)[0]
     info = look(query.like)
-    curve = image_curve(info, predictor) if isinstance(info, MediaInfo) else music_curve(info, predictor)
+    curve = image_curve(info, predictor)[0] if isinstance(info, MediaInfo) else music_curve(info, predictor)
     return curve.va.mean(axis=0)
 
 

@@ -13,7 +13,6 @@ from mmvatool.errors import FileError, MediaError
 from mmvatool.files import inside
 from mmvatool.kinds import PICTURE_SUFFIXES, SOUND_SUFFIXES, VIDEO_SUFFIXES, is_own_output
 from mmvatool.matching import Steps, steps
-from mmvatool.media.frames import Frames
 from mmvatool.media.probe import MediaInfo, probe
 from mmvatool.naming import natural
 from mmvatool.pipelines import pictures
@@ -74,11 +73,10 @@ def look_at(
     folder = given[0] if len(given) == 1 and given[0].is_dir() else None
     if folder is None and len(given) == 1 and not pictures.is_picture(given[0]):
         info = probe(given[0])
-        frames = Frames(info)
-        curve = image_curve(info, predictor, frames=frames, progress=progress)
+        curve, damaged = image_curve(info, predictor, progress=progress)
         edges_s = slots(info.start_s, info.end_s).edges_s.copy()
         edges_s[0] = 0.0  # the sound begins with the container, whenever the picture does
-        return Show((), info, curve.va, edges_s, [frames.fallback] if frames.fallback else []), []
+        return Show((), info, curve.va, edges_s, [f"{damaged} frames are damaged"] if damaged else []), []
     files = given if folder is None else inside(folder, PICTURE_SUFFIXES | VIDEO_SUFFIXES)
     files = [file for file in files if folder is None or not is_own_output(file.name)]
     order = order or ("name" if folder else "given")

@@ -1,17 +1,18 @@
 """The report of `soundtrack`: what is shown beside the music under it, the ranking, and who made what is heard."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mmvatool import page, svg
+from mmvatool.errors import MediaError
 from mmvatool.matching import STEP_S
-from mmvatool.media.frames import Frames
 from mmvatool.page import Card, Figure, Group, Page, Table, Thumbnail
 from mmvatool.pipelines import pictures
-from mmvatool.pipelines.thumbnails import AXES, MOST_THUMBNAILS, POSTER_PX, WIDTH_PX, count, plain, thumbnail, thumbnails
+from mmvatool.pipelines.thumbnails import AXES, MOST_THUMBNAILS, POSTER_PX, WIDTH_PX, count, moment, plain, thumbnail, thumbnails
 from mmvatool.svg import Band, Dot, Line, clock
 from mmvatool.timeline import Clip
 
@@ -139,13 +140,15 @@ def _track_at(made: "Soundtrack", time_s: float) -> str:
     return next(cue.path.name for cue in reversed(made.timeline.cues) if cue.start_s <= time_s + 1e-6)
 
 
-def _slide_picture(show: "Show", number: int, clip: Clip, most_px: int = WIDTH_PX) -> Thumbnail:
-    """Of a slide the picture or the frame in its middle; of a video the latter."""
+def _slide_picture(show: "Show", number: int, clip: Clip, most_px: int = WIDTH_PX) -> Thumbnail | None:
+    """Of a slide the picture, or the frame in its middle; of a video the latter."""
     info = show.slides[number].info if show.slides else show.info
-    if info is None:
+    if info is not None:
+        assert clip.source is not None
+        return moment(info, (clip.source.start_s + clip.source.end_s) / 2, most_px)
+    with suppress(MediaError):  # gone since it was rendered
         return thumbnail(pictures.read(show.slides[number].path, least_px=2 * most_px), most_px)
-    assert clip.source is not None
-    return thumbnails(info, Frames(info), [(clip.source.start_s + clip.source.end_s) / 2], most_px)[0]
+    return None
 
 
 def _slide_cards(made: "Soundtrack", show: "Show") -> list[Card]:
@@ -166,7 +169,7 @@ def _moment_cards(made: "Soundtrack", show: "Show") -> list[Card]:
     assert show.info is not None
     bounds = np.unique(np.linspace(0, len(show.va), min(len(show.va), MOST_MOMENTS) + 1).astype(np.int64))
     edges_s = show.edges_s[bounds]
-    small = thumbnails(show.info, Frames(show.info), ((edges_s[1:] + edges_s[:-1]) / 2).tolist())
+    small = thumbnails(show.info, ((edges_s[1:] + edges_s[:-1]) / 2).tolist())
     cards = []
     for number, (start_s, end_s) in enumerate(zip(edges_s[:-1].tolist(), edges_s[1:].tolist(), strict=True)):
         valence, arousal = show.va[bounds[number] : bounds[number + 1]].mean(0)

@@ -12,16 +12,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mmvatool.files import write_file
-from mmvatool.media import render
+from mmvatool.media import cut, render
 from mmvatool.media.frames import Frames
 from mmvatool.media.probe import MediaInfo, probe
+from mmvatool.media.sampling import Samples, change_at, pick
+from mmvatool.pipelines.ahead import ahead
 from mmvatool.pipelines.curves import feel_frames, feel_sound
 from mmvatool.pipelines.outputs import check_writable
 from mmvatool.pipelines.progress import Progress, no_progress
 from mmvatool.pipelines.summary_page import summary_page
 from mmvatool.report import curve_png
 from mmvatool.selection import Curve, ScoredShot, Settings, budget_s, choose
-from mmvatool.shots import LEAST_MAX_SHOT_S, Slots, shots, slots, uniform_shots
+from mmvatool.shots import LEAST_MAX_SHOT_S, Slots, shots, slots, snapped, uniform_shots
 from mmvatool.timeline import Segment, Timeline
 
 if TYPE_CHECKING:
@@ -119,9 +121,13 @@ def summarize(
 
         predictor = Predictor.load(modalities=modalities(settings))
     info = probe(path)
+    points = cut.cut_points(info, target) if settings.lossless else None
     grid = slots(info.start_s, info.end_s)
-    frames = Frames(info)
-    curve, embeddings, notes = _feel(info, grid, frames, predictor, settings, progress)
+    samples = pick(info, grid.edges_s, settings.sampling)
+    curve, embeddings, notes = _feel(info, grid, samples, predictor, settings, progress)
+    found, unusual = _find_shots(info, grid, samples, embeddings, settings)
+    notes += unusual
+    scored = _choose_uncoded(found, curve, points, settings, notes) if points else choose(found, curve, info, settings)
     summary = Summary(
         input=path,
         output=None,
@@ -129,17 +135,20 @@ def summarize(
         settings=settings,
         info=info,
         curve=curve,
-        shots=choose(_find_shots(info, grid, frames, embeddings, settings), curve, info, settings),
+        shots=scored,
     )
     if info.restarts:
         notes.append(
             "its clock restarts in the middle (joined recordings?), so that times are ambiguous: summarize the parts, or join them anew"
         )
-    notes += [note for note in (frames.fallback, f"{frames.damaged} frames are damaged" if frames.damaged else None) if note]
     if not dry_run:
         total = sum(round(segment.length_s * info.rate) for segment in summary.timeline.segments)
         with progress("rendering", total) as rendered:
-            notes += render.render(summary.timeline, info, target, rendered)
+            if points:
+                notes += cut.cut(summary.timeline, points, target)
+                rendered(total)
+            else:
+                notes += render.render(summary.timeline, info, target, rendered)
         summary = replace(summary, output=target)
     summary = replace(summary, fallbacks=tuple(notes))
     if not dry_run:
@@ -148,7 +157,7 @@ def summarize(
             kept = summary.timeline.segments
             write_file(target.with_suffix(".png"), curve_png(curve.times_s, curve.va[:, 1], kept, (info.start_s, info.end_s), path.name))
         if report:
-            write_file(target.with_suffix(".html"), summary_page(summary, frames, predictor.card).encode())
+            write_file(target.with_suffix(".html"), summary_page(summary, predictor.card).encode())
     return summary
 
 
@@ -171,7 +180,7 @@ def outputs(target: Path, *, plot: bool, report: bool) -> list[Path]:
 
 
 def _feel(
-    info: MediaInfo, grid: Slots, frames: Frames, predictor: "Predictor", settings: Settings, progress: Progress
+    info: MediaInfo, grid: Slots, samples: Samples, predictor: "Predictor", settings: Settings, progress: Progress
 ) -> tuple[Curve, np.ndarray, list[str]]:
     """The curve over the slots, the embeddings (N, 512) of their frames, and notes."""
     notes: list[str] = []
@@ -179,17 +188,21 @@ def _feel(
     if by == "both" and info.audio is None:
         notes.append("no sound: scored by its pictures alone")
         by = "image"
-    seen, embeddings = np.empty((len(grid), 2), np.float32), np.zeros((len(grid), 512), np.float32)
-    if by != "music" or settings.shots == "auto":
-        seen, embeddings = feel_frames(info, grid.centres_s, frames, predictor, progress)
-    if by == "image":
-        return Curve(grid.centres_s, seen), embeddings, notes
-    heard = feel_sound(info, grid.centres_s, predictor, progress=progress)
-    if by == "music":
-        return Curve(grid.centres_s, heard), embeddings, notes
-    both = (seen + heard) / 2
-    both[:, 1] = (_ranks(seen[:, 1]) + _ranks(heard[:, 1])) / 2
-    return Curve(grid.centres_s, both), embeddings, notes
+    if by == "music" and settings.shots == "uniform":
+        heard = np.concatenate([*feel_sound(info, grid.centres_s, predictor, progress=progress)])
+        return Curve(grid.centres_s, heard), np.zeros((len(grid), 512), np.float32), notes
+    # What is heard is small: it may all be heard while the pictures are looked at.
+    sound = feel_sound(info, samples.times_s, predictor, progress=progress) if by != "image" else ()
+    with ahead(sound, 0) as parts:
+        seen, embeddings, damaged = feel_frames(info, samples.frames, predictor, progress)
+        heard = np.concatenate([np.empty((0, 2), np.float32), *parts])
+    if damaged:
+        notes.append(f"{damaged} frames are damaged")
+    va = {"image": seen, "music": heard}.get(by)
+    if va is None:
+        va = (seen + heard) / 2
+        va[:, 1] = (_ranks(seen[:, 1]) + _ranks(heard[:, 1])) / 2
+    return Curve(samples.times_s, va), embeddings, notes
 
 
 def _ranks(values: np.ndarray) -> np.ndarray:
@@ -201,21 +214,56 @@ def _ranks(values: np.ndarray) -> np.ndarray:
     return ((rankdata(values) - 1) / (len(values) - 1)).astype(np.float32)
 
 
-def _find_shots(info: MediaInfo, grid: Slots, frames: Frames, embeddings: np.ndarray, settings: Settings) -> list[Segment]:
+def _choose_uncoded(
+    found: list[Segment], curve: Curve, points: cut.CutPoints, settings: Settings, notes: list[str]
+) -> tuple[ScoredShot, ...]:
+    """Choose among shots that can be copied, cut at keyframes where that moves them little, or everywhere if nothing can be encoded."""
+    strictly = points.recipe is None
+    fitting = snapped(found, points.times_s, strictly=strictly)
+    scored = choose(fitting, curve, points.info, settings, points.times_s, strictly=strictly)
+    if strictly:
+        edges = np.append(points.times_s, points.info.end_s)
+        moved_s = max((float(np.abs(edges - shot.end_s).min()) for shot in found), default=0.0)
+        if moved_s > settings.min_shot_s / 2:
+            notes.append(f"{points.reason}: all cuts lie on keyframes, up to {moved_s:.1f} s from where the shot changes")
+    closed: list[ScoredShot] = []
+    for place, shot in enumerate(scored):
+        end_s = points.end_of(shot.segment.end_s)
+        goes_on = place + 1 < len(scored) and scored[place + 1].kept
+        if shot.kept and not goes_on and end_s < shot.segment.end_s:
+            # Pictures that refer to the keyframe that follows, which is cut away.
+            rest = replace(shot, segment=Segment(end_s, shot.segment.end_s), kept=False, fixed=True, reason="rest")
+            closed += [replace(shot, segment=Segment(shot.segment.start_s, end_s)), rest]
+        else:
+            closed.append(shot)
+    return tuple(closed)
+
+
+def _find_shots(
+    info: MediaInfo, grid: Slots, samples: Samples, embeddings: np.ndarray, settings: Settings
+) -> tuple[list[Segment], list[str]]:
+    """The shots, and notes."""
     if settings.shots == "uniform":
-        return uniform_shots(grid, info.times_s)
-    sampled = info.frame_at(grid.centres_s)
+        return uniform_shots(grid, info.times_s), []
+    sampled = info.frame_at(samples.times_s)
+    frames = Frames(info)
 
     def refine(change: int) -> float:
-        """The frame of the largest change between two samples; midway where nothing changes."""
-        between = np.arange(sampled[change - 1], sampled[change] + 1)
-        if len(between) < 2:
+        """The frame at which the picture changes between two samples."""
+        first, last = int(sampled[change - 1]), int(sampled[change])
+        if first == last:
             return float(grid.edges_s[change])
-        small = frames.read(between)[:, ::4, ::4].astype(np.int16)
-        steps = np.abs(np.diff(small, axis=0)).mean((1, 2, 3))
-        largest = int(steps.argmax()) if steps.max() > 0 else len(steps) // 2
-        return float(info.times_s[between[largest + 1]])
+        found = change_at(info, first, last) if settings.sampling != "exact" else None
+        return float(info.times_s[_largest_change(frames, first, last) if found is None else found])
 
     # A shot over the budget could never be kept: it is over the maximum, too.
     longest_s = min(settings.max_shot_s, max(budget_s(info, settings), LEAST_MAX_SHOT_S, 2 * settings.min_shot_s))
-    return shots(embeddings, info.times_s[sampled], info.times_s, info.end_s, refine, settings.min_shot_s, longest_s)
+    found = shots(embeddings, info.times_s[sampled], info.times_s, info.end_s, refine, settings.min_shot_s, longest_s)
+    return found, [frames.fallback] if frames.fallback else []
+
+
+def _largest_change(frames: Frames, first: int, last: int) -> int:
+    """The frame in first + 1..last that differs most from the one before; midway where nothing changes."""
+    small = frames.read(np.arange(first, last + 1))[:, ::4, ::4].astype(np.int16)
+    steps = np.abs(np.diff(small, axis=0)).mean((1, 2, 3))
+    return first + 1 + (int(steps.argmax()) if steps.max() > 0 else len(steps) // 2)

@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mmvatool import page, svg
-from mmvatool.media.frames import Frames
 from mmvatool.media.probe import MediaInfo
 from mmvatool.page import Card, Figure, Group, Page
-from mmvatool.pipelines.thumbnails import AXES, MOST_THUMBNAILS, POSTER_PX, count, plain, thumbnails
+from mmvatool.pipelines.thumbnails import AXES, MOST_THUMBNAILS, POSTER_PX, count, moment, plain, thumbnails
 from mmvatool.selection import ScoredShot, Settings, budget_s
 from mmvatool.svg import Band, Dot, Line, clock
 from mmvatool.timeline import Clip
@@ -30,18 +29,17 @@ _WHY = {
 }
 
 
-def summary_page(summary: "Summary", frames: Frames, card: str) -> str:
+def summary_page(summary: "Summary", card: str) -> str:
     """The report of a summary that is written.
 
     Args:
         summary: the result; its output is set.
-        frames: reads its source.
         card: of the model.
     """
     assert summary.output is not None
     shots, timeline, info = summary.shots, summary.timeline, summary.info
     kept = [shot for shot in shots if shot.kept]
-    cards = _shot_cards(summary, frames)
+    cards = _shot_cards(summary)
     groups = [Group(f"Kept: {count(len(cards['kept']), 'shot')}", _about_kept(summary.settings, info, kept), cards["kept"])]
     if cards["runner-up"]:
         runners = f"The best for their length of those that are not kept: each would have fitted alone, but not beside what is. {_score_unit(summary.settings)}"
@@ -75,7 +73,7 @@ def summary_page(summary: "Summary", frames: Frames, card: str) -> str:
                 ("model", summary.model),
             ),
             video=summary.output,
-            poster=thumbnails(info, frames, [_middle(kept[0], summary.curve.times_s)], POSTER_PX)[0],
+            poster=moment(info, _middle(kept[0], summary.curve.times_s), POSTER_PX),
             other=info.path if beside else None,
             curves=(f"What the model feels in each moment of the source; what is kept is shaded. {AXES}", [Figure("", drawing, legend)]),
             groups=groups,
@@ -92,7 +90,7 @@ def summary_page(summary: "Summary", frames: Frames, card: str) -> str:
     )
 
 
-def _shot_cards(summary: "Summary", frames: Frames) -> dict[str, list[Card]]:
+def _shot_cards(summary: "Summary") -> dict[str, list[Card]]:
     """By kind, in the order of time. Of many shots those of less arousal have no picture, of very many no card."""
     assert summary.output is not None
     shots, info = summary.shots, summary.info
@@ -102,7 +100,7 @@ def _shot_cards(summary: "Summary", frames: Frames) -> dict[str, list[Card]]:
     ranks[np.argsort([-shot.arousal for shot in shots], kind="stable")] = np.arange(1, len(shots) + 1)
     order = sorted(range(len(shots)), key=lambda number: (first[_kind(shots[number])], ranks[number]))
     seen = order[:MOST_THUMBNAILS]
-    small = dict(zip(seen, thumbnails(info, frames, [_middle(shots[number], summary.curve.times_s) for number in seen]), strict=True))
+    small = dict(zip(seen, thumbnails(info, [_middle(shots[number], summary.curve.times_s) for number in seen]), strict=True))
     cards: dict[str, list[Card]] = {kind: [] for kind in first}
     clips = summary.timeline.clips
     for number in sorted(order[: max(MOST_CARDS, sum(shot.kept for shot in shots))]):
@@ -186,6 +184,11 @@ def _summary_settings(settings: Settings, info: MediaInfo) -> list[tuple[str, st
         ("Budget", f"{clock(budget_s(info, settings))} ({share})"),
         ("Arousal of", by),
         ("Shots", "at change points of what the model sees" if settings.shots == "auto" else "every 2 seconds"),
+        (
+            "Frames looked at",
+            {"auto": "keyframes where they are, else exact", "exact": "exact", "keyframes": "keyframes"}[settings.sampling],
+        ),
+        ("Cut", "without encoding, at keyframes where it can be" if settings.lossless else "at the frame, encoded anew"),
         ("Worth of a shot", "mean arousal x length" if settings.value == "integral" else "mean arousal"),
         ("Length of a shot", f"{settings.min_shot_s:g} to {settings.max_shot_s:g} s"),
     ]

@@ -2,12 +2,14 @@
 
 import io
 from collections.abc import Sequence
+from contextlib import suppress
 
 import numpy as np
 from PIL import Image
 
-from mmvatool.media.frames import Frames
+from mmvatool.errors import MediaError
 from mmvatool.media.probe import MediaInfo
+from mmvatool.media.sampling import Sampler
 from mmvatool.page import Thumbnail
 
 WIDTH_PX = 160  # of a thumbnail, and at most its height: 3 to 8 kB each
@@ -15,7 +17,6 @@ POSTER_PX = 480  # of what is seen of a video before it plays
 QUALITY = 60
 MOST_THUMBNAILS = 400  # a page stays under 5 MB
 AXES = "From 0, calm or unpleasant, to 1, excited or pleasant."
-_BATCH = 32  # frames held at a time
 
 
 def thumbnail(picture: np.ndarray, most_px: int = WIDTH_PX) -> Thumbnail:
@@ -27,13 +28,23 @@ def thumbnail(picture: np.ndarray, most_px: int = WIDTH_PX) -> Thumbnail:
     return Thumbnail(data.getvalue(), *small.size)
 
 
-def thumbnails(info: MediaInfo, frames: Frames, times_s: Sequence[float], most_px: int = WIDTH_PX) -> list[Thumbnail]:
-    """Small JPEGs of the frames on screen at these times, which may come in any order."""
+def thumbnails(info: MediaInfo, times_s: Sequence[float], most_px: int = WIDTH_PX) -> list[Thumbnail]:
+    """Small JPEGs of the frames on screen at these times, which may come in any order; for a damaged frame stands the one before.
+
+    Raises:
+        MediaError: none of them can be decoded.
+    """
     wanted, place = np.unique(info.frame_at(np.array(times_s)), return_inverse=True)
-    small: list[Thumbnail] = []
-    for start in range(0, len(wanted), _BATCH):
-        small += [thumbnail(frame, most_px) for frame in frames.read(wanted[start : start + _BATCH])]
-    return [small[number] for number in place]
+    sampler = Sampler(info)
+    small = [thumbnail(frame, most_px) for frame in sampler.read(wanted)]
+    return [small[number] for number in sampler.stand_ins(len(wanted))[place]]
+
+
+def moment(info: MediaInfo, time_s: float, most_px: int = WIDTH_PX) -> Thumbnail | None:
+    """A small JPEG of the frame on screen at a time; none where that is damaged: what is rendered already is not lost for it."""
+    with suppress(MediaError):
+        return thumbnails(info, [time_s], most_px)[0]
+    return None
 
 
 def plain(value: float) -> str:

@@ -4,6 +4,7 @@ import shutil
 import signal
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,36 @@ class TestSignals:
         assert [path.name for path in long_clip.parent.iterdir()] == ["long.mp4"]
         if number == signal.SIGINT:
             assert err.strip() == "Interrupted: nothing half-written is left."
+
+    @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+    def test_no_thread_holds_it_while_it_looks_and_listens(self, start, long_clip: Path, number: signal.Signals, code: int):
+        """An hour of it, so that the signal comes while threads read pictures and sound; ffmpeg must not outlive the program."""
+        hour = long_clip.with_name("hour.mp4")
+        media.run_ffmpeg(
+            "-stream_loop", 360, "-i", long_clip, "-f", "lavfi", "-i", "sine=d=3600:r=8000", "-c:v", "copy", "-b:a", "8k", hour
+        )
+        process: subprocess.Popen[str] = start("summarize", "hour.mp4", "--by", "both", "--dry-run")
+        tasks = Path(f"/proc/{process.pid}/task")
+        if not (tasks / str(process.pid) / "children").exists():
+            process.kill()
+            process.communicate()
+            pytest.skip("no /proc here")
+        until = time.monotonic() + 120
+        decoders: list[str] = []
+        while not decoders:  # those that threads have started, not the main one
+            assert process.poll() is None, process.communicate()
+            assert time.monotonic() < until
+            time.sleep(0.02)
+            with suppress(FileNotFoundError):
+                decoders = [
+                    pid for task in tasks.iterdir() if task.name != str(process.pid) for pid in (task / "children").read_text().split()
+                ]
+        process.send_signal(number)
+        out, err = process.communicate(timeout=60)
+        assert process.returncode == code, err
+        assert "Traceback" not in err
+        assert out == ""
+        assert not [pid for pid in decoders if Path(f"/proc/{pid}").exists()]
 
     def test_a_reader_that_goes_away(self, start, clip):
         (clip.parent / "clip.summary.mp4").touch()

@@ -1,4 +1,4 @@
-"""The paper's own figures (Choi, Kim & Kang 2025, Tables 1, 2, 3 and 5), to be printed beside ours."""
+"""The paper's own figures (Choi, Kim & Kang 2025, Tables 1 to 5), to be printed beside ours."""
 
 import json
 from dataclasses import dataclass
@@ -36,7 +36,12 @@ def retrieval_rows(recipe: Recipe | None = None) -> tuple[PaperRow, ...]:
     return _rows("table2", "table5", ablation(recipe))
 
 
-def _rows(main: str, ablations: str, name: str | None) -> tuple[PaperRow, ...]:
+def summary_rows() -> tuple[PaperRow, ...]:
+    """Table 4: F of summaries of TVSum."""
+    return _rows("table4")
+
+
+def _rows(main: str, ablations: str = "", name: str | None = None) -> tuple[PaperRow, ...]:
     tables = json.loads(_FILE.read_text("utf-8"))
     rows = [PaperRow(f"{key} (paper)", tuple(values)) for key, values in tables[main]["rows"].items()]
     if name is not None:

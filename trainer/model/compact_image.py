@@ -10,6 +10,7 @@ from torchvision.transforms.v2 import functional as F
 from trainer.model.heads import EMBEDDING_DIM
 
 INPUT_PX = 128
+AT_ONCE = 32  # pictures or views in one forward pass
 IMAGENET_MEAN = [0.485, 0.456, 0.406]
 IMAGENET_STD = [0.229, 0.224, 0.225]
 _DROPOUT = 0.6  # of the features: there are twice as many of them as there are pictures in OASIS
@@ -64,8 +65,12 @@ class CompactImageTower(nn.Module):
         Returns:
             (N, 3, input_px, input_px) float32.
         """
-        squeezed = F.resize(F.to_dtype(frames, torch.float32, scale=True), [self.input_px, self.input_px], antialias=True)
-        return F.normalize(squeezed, IMAGENET_MEAN, IMAGENET_STD)
+        # Channel by channel: in floats a photo is four times as large as its bytes.
+        squeezed = [
+            F.resize(F.to_dtype(frames[:, [channel]], torch.float32, scale=True), [self.input_px, self.input_px], antialias=True)
+            for channel in range(3)
+        ]
+        return F.normalize(torch.cat(squeezed, 1), IMAGENET_MEAN, IMAGENET_STD)
 
     def views(self, frame: torch.Tensor) -> torch.Tensor:
         """The views of a still picture: itself, mirrored, its corners and its centre.
@@ -88,14 +93,22 @@ class CompactImageTower(nn.Module):
         assert self.backbone is not None
         pictures = batch if isinstance(batch, torch.Tensor) else torch.stack(list(batch))
         pictures = pictures.to(self.mean.device)
-        hidden = pictures.reshape(-1, *pictures.shape[-3:]).float().contiguous(memory_format=torch.channels_last)
+        flat = pictures.reshape(-1, *pictures.shape[-3:])
+        # Batches of views are seven times as large: their activations alone took 700 MB. A backbone in training wants its batch whole.
+        parts = [flat] if torch.is_grad_enabled() else flat.split(AT_ONCE)
+        return torch.cat([self._pooled(part) for part in parts]).reshape(*pictures.shape[:-3], -1)
+
+    def _pooled(self, pictures: torch.Tensor) -> torch.Tensor:
+        """Preprocessed pictures (N, 3, px, px) to the means and deviations of all stages (N, 1872)."""
+        assert self.backbone is not None
+        hidden = pictures.float().contiguous(memory_format=torch.channels_last)
         means, deviations = [], []
         for at, stage in enumerate(self.backbone.children()):
             hidden = stage(hidden)
             if at:  # the stem has seen nothing but edges
                 means.append(hidden.float().mean((2, 3)))
                 deviations.append(hidden.float().std((2, 3)))
-        return torch.cat([*means[::-1], *deviations], 1).reshape(*pictures.shape[:-3], -1)
+        return torch.cat([*means[::-1], *deviations], 1)
 
     def fit(self, features: torch.Tensor, va: torch.Tensor | None = None, weights: torch.Tensor | None = None) -> None:
         """Take mean and deviation from the training split's features (n, 1872) or (n, V, 1872), to standardise by them."""

@@ -1,0 +1,383 @@
+"""Cut parts out of a video without encoding it: packets are copied from keyframe to keyframe, the result is checked packet by packet.
+
+A copy may begin at a keyframe at which decoding may begin, too: an IDR picture of H.264, any random access point of HEVC, any keyframe of the
+other codecs. Pictures that follow it in the file and come before it on the screen are left out, as they may refer to what was cut away;
+so a copy that stops before such a keyframe ends where the first of them would be shown.
+
+ffmpeg drops and moves packets by expressions of their times (its bitstream filters noise and setts), in one pass over the source.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mmvatool.errors import MediaError, RenderError
+from mmvatool.files import workspace
+from mmvatool.media import ffmpeg, hevc, packets, smart
+from mmvatool.media.encode import name_it
+from mmvatool.media.packets import Packets
+from mmvatool.media.probe import MediaInfo
+from mmvatool.media.render import short_tags
+from mmvatool.media.splice import MP4_SUFFIXES, SAME_PACKETS, TIME_TOLERANCE_S, fitting_subtitles
+from mmvatool.timeline import Segment, Timeline
+
+# In these every keyframe stands alone once the pictures before it on the screen are left out.
+KEYED_CODECS = ("mpeg4", "mpeg2video", "mpeg1video", "h263", "msmpeg4v3", "vp8", "vp9", "av1", "theora", "wmv2", "wmv3", "vc1")
+INTRA_CODECS = (
+    "mjpeg",
+    "prores",
+    "dnxhd",
+    "ffv1",
+    "huffyuv",
+    "ffvhuff",
+    "utvideo",
+    "rawvideo",
+    "dvvideo",
+    "cfhd",
+    "jpeg2000",
+    "png",
+    "qtrle",
+)
+IDR_UNITS = {"h264": "5", "hevc": "16-21"}
+MUXERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
+
+
+@dataclass(frozen=True)
+class CutPoints:
+    """Where a video's packets can be parted.
+
+    `starts` are ticks of `video.tick_s` at which a copy may begin, rising, the first one first; `ends[k]` is where a copy ends that stops
+    before starts[k]. `recipe` says how what lies between them can be encoded; it is None where that cannot be done, and `reason` says why.
+    """
+
+    info: MediaInfo
+    video: Packets
+    audio: Packets | None
+    starts: np.ndarray
+    ends: np.ndarray
+    recipe: smart.Recipe | None
+    reason: str
+
+    @property
+    def times_s(self) -> np.ndarray:
+        """Where a copy may begin, in seconds from the start of the container, float64 (N,)."""
+        return self._seconds(self.starts)
+
+    def _seconds(self, ticks: np.ndarray) -> np.ndarray:
+        return ticks * float(self.video.tick_s) - self.info.origin_s
+
+    def end_of(self, time_s: float) -> float:
+        """Where a copy really ends that stops before the keyframe at `time_s`; that time itself where there is none."""
+        place = int(np.argmin(np.abs(self.times_s - time_s)))
+        half_s = float(self.video.tick_s) / 2
+        return float(self._seconds(self.ends[place : place + 1])[0]) if abs(self.times_s[place] - time_s) < half_s else time_s
+
+
+@dataclass(frozen=True)
+class Part:
+    """A stretch [first, past) of the source in ticks, and whether it is copied (else it is encoded)."""
+
+    first: int
+    past: int
+    copied: bool
+
+
+def cut_points(info: MediaInfo, target: Path) -> CutPoints:
+    """Find where a video can be cut without encoding it.
+
+    Args:
+        info: the probed source.
+        target: what will be written; only its suffix is looked at.
+
+    Raises:
+        MediaError: its packets cannot be read, cannot be cut, or cannot lie in such a file.
+    """
+    if info.restarts or not len(info.keys_s):
+        raise MediaError(info.path, "its clock jumps (joined recordings?), so that its packets cannot be cut by it: leave out --lossless")
+    codec = info.video.codec
+    if codec not in (*IDR_UNITS, *KEYED_CODECS, *INTRA_CODECS):
+        raise MediaError(info.path, f"{codec} video cannot be cut without encoding it: leave out --lossless")
+    _refuse_unfit(info, target)
+    streams = [info.video.index, *([info.audio.index] if info.audio else [])]
+    found = packets.read(info.path, streams, IDR_UNITS.get(codec))
+    video = found[0]
+    keys = np.flatnonzero(video.keys)
+    if codec in IDR_UNITS:
+        # The first keyframe is where every player begins.
+        clean = np.isin(video.shown[keys], found[-1].shown)
+        whole, keys = len(keys), keys[clean | (keys == 0)]
+        if len(keys) < 2 <= whole:
+            raise MediaError(info.path, f"its {codec} has open groups of pictures only, which cannot be cut apart: leave out --lossless")
+    sooner = np.concatenate([[np.iinfo(np.int64).min], np.maximum.accumulate(video.shown)[:-1]])
+    later = np.minimum.accumulate(video.shown[::-1])[::-1]
+    first_shown = video.shown[~video.hidden].min()
+    parted = (sooner[keys] < later[keys]) & ~video.hidden[keys] & (video.shown[keys] >= first_shown)
+    keys = keys[parted]
+    if not len(keys):
+        raise MediaError(info.path, "has no keyframe at which it can be cut: leave out --lossless")
+    recipe, reason = smart.recipe(info)
+    return CutPoints(info, video, found[1] if info.audio else None, video.shown[keys], later[keys], recipe, reason)
+
+
+def _refuse_unfit(info: MediaInfo, target: Path) -> None:
+    """Streams that such a file cannot hold are refused before any work is done."""
+    suffix = target.suffix.lower()
+    node = ffmpeg.source(info.path)
+    streams = [node[str(info.video.index)], *([node[str(info.audio.index)]] if info.audio else [])]
+    # Into a pipe: nothing of it is kept.
+    pieces = {"movflags": "+empty_moov+frag_keyframe"} if suffix in MP4_SUFFIXES else {}
+    try:
+        ffmpeg.run(ffmpeg.pipe(streams, c="copy", format=MUXERS[suffix], strict="experimental", **{"frames:v": 1}, **pieces), info.path)
+    except ffmpeg.FFmpegError as error:
+        inside = " and ".join([info.video.codec, *([info.audio.codec] if info.audio else [])])
+        cure = "leave out --lossless" if suffix == ".mkv" else f"give -o {target.with_suffix('.mkv').name}, or leave out --lossless"
+        raise MediaError(info.path, f"its {inside} cannot be copied into {suffix} ({ffmpeg.last_words(error.stderr)}): {cure}") from error
+
+
+def cut(timeline: Timeline, points: CutPoints, target: Path) -> list[str]:
+    """Write the segments of a timeline as a video without encoding them (again).
+
+    Args:
+        timeline: segments of the video, their bounds on cut points or, where there is a recipe, on any frames.
+        points: of the source.
+        target: where to; its suffix (a key of encode.CONTAINERS) chooses the container. An existing file is replaced.
+
+    Returns:
+        What had to be done otherwise than as the source does it, a sentence each.
+
+    Raises:
+        OutputError: the target cannot be written.
+        MediaError: the source cannot be read.
+        RenderError: what was written is not what was planned.
+    """
+    info, suffix = points.info, target.suffix.lower()
+    kept = [_ticks(segment, points) for segment in timeline.segments]
+    parts = [part for first, past in kept for part in _parts(first, past, points)]
+    notes: list[str] = []
+    subtitles = fitting_subtitles(info, suffix, notes)
+    with workspace(target) as folder:
+        result = folder / f"cut{suffix}"
+        encoded = [part for part in parts if not part.copied]
+        picture = None
+        if encoded:
+            assert points.recipe is not None
+            picture = folder / "joined.mp4"
+            stretches = [smart.Stretch(part.first, part.past, _copied(part) if part.copied else None) for part in parts]
+            smart.join(info, points.video, stretches, points.recipe, picture)
+            lost = sum(_count(points.video, part) for part in encoded)
+            whole = sum(_count(points.video, part) for part in parts)
+            some = (
+                f"{lost} of {whole} frames, at cuts far from a keyframe,"
+                if lost < whole
+                else f"all {whole} frames, which hold no cut at a keyframe,"
+            )
+            notes.append(f"{some} were encoded anew (H.264)")
+        moves = _moves(kept)
+        sounds = _sound_moves(kept, points)
+        try:
+            _mux(points, result, picture, moves, sounds, subtitles)
+        except MediaError as error:
+            raise RenderError(target, f"cannot be written ({error.problem}): is the disk full?") from error
+        _check(points, parts, moves, sounds, result, target)
+        if info.video.codec == "hevc":
+            hevc.mark_joins(result, [float((move.first - move.shift) * points.video.tick_s) for move in moves[1:]], target)
+        name_it(result, target)
+    return notes
+
+
+def _ticks(segment: Segment, points: CutPoints) -> tuple[int, int]:
+    """The bounds of a segment on the clock of the picture."""
+    tick_s, origin_s = float(points.video.tick_s), points.info.origin_s
+    return round((segment.start_s + origin_s) / tick_s), round((segment.end_s + origin_s) / tick_s)
+
+
+def _parts(first: int, past: int, points: CutPoints) -> list[Part]:
+    """Divide a segment into what is copied and what is encoded at its ends, where they lie on no keyframe."""
+    starts = points.starts[(points.starts >= first) & (points.starts < past)]
+    ends = points.ends[(points.ends > first) & (points.ends <= past)]
+    last_shown = points.video.shown[~points.video.hidden].max()
+    if past > last_shown:  # the end of the video
+        ends = np.append(ends, past)
+    if not len(starts) or not len(ends) or ends[-1] <= starts[0]:
+        return [Part(first, past, copied=False)]
+    edges = [(first, int(starts[0]), False), (int(starts[0]), int(ends[-1]), True), (int(ends[-1]), past, False)]
+    return [Part(*edge) for edge in edges if edge[0] < edge[1]]
+
+
+@dataclass(frozen=True)
+class Move:
+    """Packets of a stream from `first` to before `past` are kept and shown `shift` earlier; all in ticks of the stream."""
+
+    first: int
+    past: int
+    shift: int
+
+
+def _moves(kept: Sequence[tuple[int, int]]) -> list[Move]:
+    """One segment after the other, from 0 on."""
+    moves, shown = [], 0
+    for first, past in kept:
+        moves.append(Move(first, past, first - shown))
+        shown += past - first
+    return moves
+
+
+def _sound_moves(kept: Sequence[tuple[int, int]], points: CutPoints) -> list[Move]:
+    """Which packets of the sound go along, so that they follow each other without a gap and nothing adds up.
+
+    Each segment takes up where the sound before it ends, at the packet nearest to what should be heard then: within half a packet.
+    """
+    audio = points.audio
+    if audio is None:
+        return []
+    shown, lengths = audio.shown, audio.lengths
+    scale = points.video.tick_s / audio.tick_s
+    moves: list[Move] = []
+    at, end, past = Fraction(0), None, 0  # where the segment begins, where the sound ends, the first packet after it
+    for start, stop in kept:
+        begins, ends = start * scale, stop * scale
+        wanted = begins if end is None else begins + end - at
+        first = int(np.searchsorted(shown + (lengths // 2 if end is not None else 0), float(wanted)))
+        first = max(first, past)
+        middles = shown + lengths / 2
+        gap = first < len(shown) and end is not None and abs(shown[first] - wanted) > lengths[first]
+        shift = int(shown[first]) - end if first < len(shown) and end is not None and not gap else round(begins - at)
+        past_here = int(np.searchsorted(middles, float(ends if gap or end is None else at + ends - begins + shift)))
+        at += ends - begins
+        if first < past_here:
+            past = past_here
+            moves.append(Move(int(shown[first]), int(shown[past]) if past < len(shown) else int(shown[-1]) + 1, shift))
+            end = int(shown[past - 1] + lengths[past - 1]) - shift
+    return moves
+
+
+def _choose(values: Sequence[int], bounds: Sequence[int], variable: str) -> str:
+    """An ffmpeg expression: values[k], k counting the bounds at or below the variable, as a balanced tree of comparisons."""
+    if len(values) == 1:
+        return str(values[0])
+    middle = len(values) // 2
+    left = _choose(values[:middle], bounds[: middle - 1], variable)
+    return f"if(lt({variable},{bounds[middle - 1]}),{left},{_choose(values[middle:], bounds[middle:], variable)})"
+
+
+def _filters(moves: Sequence[Move], sooner: int = 0) -> str:
+    """The bitstream filters that make these moves; all is decoded `sooner` ticks sooner, and in that order over the joins, too."""
+    bounds = [move.past for move in moves[:-1]]
+    firsts = _choose([move.first for move in moves], bounds, "pts")
+    shifts = _choose([move.shift for move in moves], bounds, "PTS")
+    return f"noise=drop='lt(pts,{firsts})+gte(pts,{moves[-1].past})',setts=pts='PTS-({shifts})':dts='{packets.rising(f'DTS-({shifts})', sooner)}'"
+
+
+def _subtitle_filters(moves: Sequence[Move]) -> str:
+    """Subtitles that are on the screen in a kept segment are shown there as long as it lasts: in the first one, where there are several."""
+    bounds = [move.past for move in moves[:-1]]
+    firsts, pasts, shifts = ([getattr(move, name) for move in moves] for name in ("first", "past", "shift"))
+    drop = f"lte(pts+max(1,duration),{_choose(firsts, bounds, 'pts')})+gte(pts,{moves[-1].past})"
+    begins = f"max(PTS,{_choose(firsts, bounds, 'PTS')})"
+    at = f"{begins}-({_choose(shifts, bounds, 'PTS')})"
+    length = f"min(PTS+DURATION,{_choose(pasts, bounds, 'PTS')})-{begins}"
+    return f"noise=drop='{drop}',setts=pts='{at}':dts='{at}':duration='{length}'"
+
+
+def _copied(part: Part) -> str:
+    """The bitstream filters that leave one part, from 0 on."""
+    return _filters([Move(part.first, part.past, part.first)])
+
+
+def _sooner(video: Packets, moves: Sequence[Move]) -> int:
+    """By how much decoding times, moved like this, would go back at a join: under a variable rate frames come later than usual at times."""
+    times = [video.decoded[(video.shown >= move.first) & (video.shown < move.past)] - move.shift for move in moves]
+    return packets.step_back([(int(part[0]), int(part[-1])) for part in times])
+
+
+def _mux(
+    points: CutPoints, result: Path, picture: Path | None, moves: Sequence[Move], sounds: Sequence[Move], subtitles: Sequence[str]
+) -> None:
+    info, suffix = points.info, result.suffix.lower()
+    source = ffmpeg.source(info.path, fflags="+genpts")
+    streams = [ffmpeg.source(picture)["v:0"] if picture else source[str(info.video.index)]]
+    options: dict[str, Any] = {"c": "copy", "map_chapters": -1, "max_interleave_delta": 0, "strict": "experimental"}
+    if picture and info.tags:
+        options["metadata"] = [f"{key}={value}" for key, value in short_tags(info.tags).items()]
+    elif picture is None:
+        options["map_metadata"] = 0
+        options["bsf:v"] = _filters(moves, _sooner(points.video, moves))
+    if sounds:
+        assert info.audio is not None
+        streams.append(source[str(info.audio.index)])
+        options["bsf:a"] = _filters(sounds)
+    for number, (index, tick_s) in enumerate(_subtitle_clocks(info, subtitles)):
+        streams.append(source[index])
+        options[f"bsf:s:{number}"] = _subtitle_filters([_on_clock(move, points.video.tick_s / tick_s) for move in moves])
+    if suffix in MP4_SUFFIXES:
+        options["movflags"] = "+faststart"
+        if info.video.codec == "hevc":
+            options["tag:v"] = "hvc1"  # Apple's players pass over hev1
+    ffmpeg.run(ffmpeg.join(streams, result, **options, format=MUXERS[suffix]), info.path)
+
+
+def _subtitle_clocks(info: MediaInfo, subtitles: Sequence[str]) -> list[tuple[str, Fraction]]:
+    """The streams of subtitles that hold any, with the length of their ticks."""
+    found = []
+    for index in subtitles:
+        try:
+            found.append((index, packets.read(info.path, [index])[0].tick_s))
+        except MediaError:
+            continue
+    return found
+
+
+def _on_clock(move: Move, scale: Fraction) -> Move:
+    return Move(round(move.first * scale), round(move.past * scale), round(move.shift * scale))
+
+
+def _count(video: Packets, part: Part) -> int:
+    return int(((video.shown >= part.first) & (video.shown < part.past)).sum())
+
+
+def _check(points: CutPoints, parts: Sequence[Part], moves: Sequence[Move], sounds: Sequence[Move], result: Path, target: Path) -> None:
+    """Refuse what is not the planned packets at their times."""
+    info = points.info
+    try:
+        got = packets.read(result, ["v:0", *(["a:0"] if sounds else [])])
+    except MediaError as error:
+        raise RenderError(target, f"the file failed its check ({error.problem}): is the disk full?") from error
+    # Elsewhere (MPEG-TS, AVI) a packet is wrapped in another way.
+    same = info.container in SAME_PACKETS
+    problem = _difference(got[0], points.video, moves, parts, same, TIME_TOLERANCE_S)
+    if problem is None and sounds and points.audio is not None:
+        # Where a tick is as long as a packet (AVI), ffmpeg takes its middle.
+        tolerance_s = TIME_TOLERANCE_S + float(points.audio.tick_s) / 2
+        problem = _difference(got[1], points.audio, sounds, None, same, tolerance_s)
+        problem = problem and f"its sound: {problem}"
+    if problem:
+        raise RenderError(target, f"the file failed its check ({problem}): nothing was kept; please report this with the source's details")
+
+
+def _difference(
+    got: Packets, source: Packets, moves: Sequence[Move], parts: Sequence[Part] | None, same: bool, tolerance_s: float
+) -> str | None:
+    """What is not as planned in a stream; packets of parts that were encoded are only counted."""
+    wanted_s: list[np.ndarray] = []
+    wanted: list[str | None] = []
+    for move in moves:
+        places = np.flatnonzero((source.shown >= move.first) & (source.shown < move.past))
+        wanted_s.append((source.shown[places] - move.shift) * float(source.tick_s))
+        for place in places:
+            copied = parts is None or any(part.copied and part.first <= source.shown[place] < part.past for part in parts)
+            wanted.append(source.sums[place] if copied and same else None)
+    times_s = np.concatenate(wanted_s)
+    got_s = got.shown * float(got.tick_s)
+    if len(got_s) != len(times_s):
+        return f"{len(got_s)} of {len(times_s)} packets"
+    if np.abs(np.sort(got_s) - np.sort(times_s)).max() > tolerance_s:
+        return "packets are not at their times"
+    if parts is None or all(part.copied for part in parts):
+        equal = all(want is None or want == have for want, have in zip(wanted, got.sums, strict=True))
+    else:
+        equal = {want for want in wanted if want} <= set(got.sums)
+    return None if equal else "packets are not those of the source"

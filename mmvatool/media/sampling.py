@@ -1,0 +1,204 @@
+"""A frame for each step of time, read in one pass of ffmpeg that decodes only what it must.
+
+Where a keyframe lies in a step it stands for the step, and nothing else of its group of pictures is decoded. Elsewhere the
+group is decoded up to the frame at the step's centre. What is not needed is dropped as packets, before the decoder: to decode
+one keyframe in two of a 1080p recording takes a twelfth of the time of decoding it all.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from mmvatool.errors import MediaError
+from mmvatool.media import ffmpeg
+from mmvatool.media.frames import count_passed, frame_size, seek_point
+from mmvatool.media.probe import MediaInfo
+
+SAMPLINGS = ("auto", "exact", "keyframes")
+# Samples in one run: an expression of twice as many would pass the length limit of a command-line argument.
+CHUNK = 1024
+# Times until which a group of pictures is wanted, where it is not wanted at all, or its keyframe only.
+NOTHING_S, KEY_ALONE_S = -2e9, -1e9
+# A frame that takes so many times the bytes of the large ones around it begins a new picture.
+STANDS_OUT = 2.0
+AROUND_S = 4.0
+# Encoders put a keyframe at a cut: one that comes so much sooner than they usually do was put there.
+EARLY = 0.9
+SHORT_S = 1.1  # a group of pictures in which a change need not be placed
+
+
+@dataclass(frozen=True)
+class Samples:
+    """`frames` (N,): which frame stands for each step; `times_s` (N,), rising: the time in the step that it stands for."""
+
+    frames: np.ndarray
+    times_s: np.ndarray
+
+
+def pick(info: MediaInfo, edges_s: np.ndarray, sampling: str) -> Samples:
+    """Choose a frame for each step.
+
+    Args:
+        info: the probed video.
+        edges_s: (N + 1,) bounds of the steps, rising.
+        sampling: "auto": of the keyframes in a step the one nearest to its centre, where there is none the frame at the centre;
+            "exact": the frame at the centre; "keyframes": where a step holds none, the keyframe nearest to its centre.
+
+    Returns:
+        The samples. All are as "exact" where keyframes are of no use by themselves: in open groups of pictures, and where the
+        file's clock jumps.
+    """
+    centres_s = (edges_s[:-1] + edges_s[1:]) / 2
+    exact = info.frame_at(centres_s)
+    keys = keyframes(info)
+    if sampling == "exact" or not _separable(info):
+        return Samples(exact, centres_s)
+    keys_s = info.times_s[keys]
+    after = np.clip(np.searchsorted(keys_s, centres_s), 1, max(1, len(keys) - 1))
+    before = np.minimum(after - 1, len(keys) - 1)
+    after = np.minimum(after, len(keys) - 1)
+    nearest = np.where(centres_s - keys_s[before] <= keys_s[after] - centres_s, before, after)
+    # Half a frame before the next step: bounds of shots are moved to the nearest frame.
+    inside = (keys_s[nearest] >= edges_s[:-1]) & (keys_s[nearest] < edges_s[1:] - float(1 / info.rate) / 2)
+    frames = keys[nearest] if sampling == "keyframes" else np.where(inside, keys[nearest], exact)
+    return Samples(frames, np.where(inside & (frames != exact), keys_s[nearest], centres_s))
+
+
+def keyframes(info: MediaInfo) -> np.ndarray:
+    """Which frames are keyframes, rising; none where the clock jumps or starts anew."""
+    if info.restarts or not len(info.keys_s):
+        return np.empty(0, np.int64)
+    places = np.minimum(np.searchsorted(info.times_s, info.keys_s), len(info.times_s) - 1)
+    return np.unique(places[info.times_s[places] == info.keys_s])  # an edit list may hide some
+
+
+def _separable(info: MediaInfo) -> bool:
+    """Whether a group of pictures can be decoded without the one before: H.264's open ones cannot."""
+    return len(keyframes(info)) > 0 and not info.open_gop
+
+
+class Sampler:
+    """Reads frames of a video from first to last, scaled as `frame_size` says.
+
+    Attributes:
+        came: which of the frames asked for could be decoded, by their places; whole when all are read.
+    """
+
+    def __init__(self, info: MediaInfo) -> None:
+        self._info = info
+        self.came: list[int] = []
+
+    def read(self, indices: Sequence[int] | np.ndarray) -> Iterator[np.ndarray]:
+        """Frames by index into `MediaInfo.times_s`, as ffmpeg decodes them.
+
+        Args:
+            indices: rising, not repeated.
+
+        Yields:
+            (height, width, 3) uint8 RGB for each that can be decoded.
+
+        Raises:
+            MediaError: none can.
+        """
+        wanted = np.asarray(indices, dtype=np.int64)
+        self.came = []
+        for start in range(0, len(wanted), CHUNK):
+            yield from self._run(self._info.times_s[wanted[start : start + CHUNK]], start)
+        if not self.came:
+            raise MediaError(self._info.path, "not one frame of it can be decoded: the file is damaged, copy or export it again")
+
+    def stand_ins(self, count: int) -> np.ndarray:
+        """For each of `count` frames asked for, which of those that came is the last at or before it, else the first: (count,)."""
+        return np.clip(np.searchsorted(self.came, np.arange(count), side="right") - 1, 0, None)
+
+    def _run(self, times_s: np.ndarray, first: int) -> Iterator[np.ndarray]:
+        info = self._info
+        width, height = frame_size(info)
+        thresholds = times_s + info.origin_s - float(1 / info.rate) / 4
+        from_s = seek_point(info, float(times_s[0]))
+        options = {"ss": f"{from_s:.6f}"} if from_s > 0 else {}
+        if _separable(info):
+            options[f"bsf:{info.video.index}"] = f"noise=drop='{_unneeded(info, times_s)}'"
+        # genpts: as in probing. reinit_filter: where the picture size changes, a new graph would begin to count again.
+        node = ffmpeg.source(info.path, fflags="+genpts", reinit_filter=0, **options)[str(info.video.index)]
+        # A frame is selected when the count of thresholds passed has risen since the last selected one.
+        node = node.filter("select", f"st(1,{count_passed(thresholds, 0, len(thresholds))});if(gt(ld(1),ld(0)),st(0,ld(1)),0)")
+        # showinfo says which frames these are, should one not come.
+        node = node.filter("showinfo", checksum=0).filter("scale", width, height, flags="bicubic").filter("format", "rgb24")
+        node = node.output("pipe:", format="rawvideo", fps_mode="passthrough", max_error_rate=1, **{"frames:v": len(times_s)})
+        size, count = width * height * 3, 0
+        with ffmpeg.stream(node, info.path, log="info") as reader:
+            while count < len(times_s) and len(data := reader.read(size)) == size:
+                count += 1
+                yield np.frombuffer(data, np.uint8).reshape(height, width, 3)
+            if count < len(times_s):
+                reader.finish()
+            said = reader.said()
+        tick = re.search(r"config in time_base: (\d+)/(\d+)", said)
+        ticks = np.array([int(text) for text in re.findall(r"\] n: *\d+ pts: *(-?\d+) ", said)[:count]])
+        shown_s = ticks * int(tick[1]) / int(tick[2]) if tick else np.empty(0)
+        self.came += (first + np.searchsorted(thresholds, shown_s, side="right") - 1).tolist()
+
+
+def _unneeded(info: MediaInfo, times_s: np.ndarray) -> str:
+    """An ffmpeg expression: 1 for the packets without which the frames at rising times can be decoded.
+
+    At each keyframe the time is looked up until which its group of pictures is wanted; a packet is decoded no later than it is shown.
+    """
+    keys_s = np.unique(info.keys_s)
+    until_s = np.full(len(keys_s), NOTHING_S)
+    group = np.clip(np.searchsorted(keys_s, times_s, side="right") - 1, 0, None)
+    np.maximum.at(until_s, group, np.where(times_s == keys_s[group], KEY_ALONE_S, times_s + float(1 / info.rate) / 4))
+    # Runs of groups that are not wanted are one entry.
+    kept = np.flatnonzero((until_s != NOTHING_S) | np.append(True, until_s[:-1] != NOTHING_S))
+    starts = keys_s[kept] + info.origin_s - float(1 / info.rate) / 4
+    ends = [f"{until + info.origin_s if until > KEY_ALONE_S else until:.6f}" for until in until_s[kept]]
+
+    def look_up(low: int, high: int) -> str:
+        if high - low == 1:
+            return ends[low]
+        middle = (low + high) // 2
+        return f"if(lt(ld(1),{starts[middle]:.6f}),{look_up(low, middle)},{look_up(middle, high)})"
+
+    wanted = f"st(1,if(eq(pts,nopts),dts,pts)*tb);st(0,if(key,{look_up(0, len(kept))},ld(0)))"
+    return f"{wanted};if(key,lt(ld(0),{KEY_ALONE_S}),gt(dts*tb,ld(0)))"
+
+
+def change_at(info: MediaInfo, first: int, last: int) -> int | None:
+    """The frame in first + 1..last at which the picture changes, by what the encoder spent on each, without decoding.
+
+    New to the encoder is a frame inside a group of pictures that takes many more bytes than those around it, a keyframe that comes
+    sooner than they usually do, and one that takes many more or fewer bytes than the last. Where nothing is, the change is a slow one,
+    for which the keyframe nearest to the middle is as good a place as any, if keyframes are a second apart.
+
+    Returns:
+        None: there is no telling, since nothing is new and groups are long, or (nearly) all frames are keyframes.
+    """
+    within = np.arange(first + 1, last + 1)
+    keys = keyframes(info)
+    around = np.flatnonzero(np.abs(info.times_s - info.times_s[first]) <= AROUND_S)
+    plain = np.setdiff1d(around, keys)
+    if len(plain) < len(around) / 2:
+        return None
+    sizes = np.maximum(info.sizes, 1).astype(np.float64)
+    novelty = np.log(sizes[within] / np.quantile(sizes[plain], 0.9))
+    inner = np.flatnonzero(np.isin(keys, within))
+    novelty[keys[inner] - first - 1] = 0.0
+    usual_s = np.inf
+    if len(keys) > 1:
+        usual_s = float(np.quantile(np.diff(info.times_s[keys]), 0.9))
+        for key, before in zip(keys[inner], keys[inner - 1], strict=True):
+            length_s = info.times_s[key] - info.times_s[before]
+            early = length_s < EARLY * usual_s
+            group = novelty[max(0, before - first) : key - first - 1]
+            # What is new in the group before makes the keyframe after it look new, too.
+            if length_s > 0 and (early or (length_s <= SHORT_S and group.max(initial=0.0) < np.log(STANDS_OUT))):
+                novelty[key - first - 1] = abs(np.log(sizes[key] / sizes[before])) + early * np.log(STANDS_OUT)
+    if novelty.max() >= np.log(STANDS_OUT):
+        return int(within[novelty.argmax()])
+    if not len(inner) or usual_s > SHORT_S:
+        return None
+    middle_s = (info.times_s[first] + info.times_s[last]) / 2
+    return int(keys[inner][np.abs(info.times_s[keys[inner]] - middle_s).argmin()])

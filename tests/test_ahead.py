@@ -1,0 +1,77 @@
+"""Work ahead of what takes it: in order, bounded, its errors passed on, nothing left behind."""
+
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from mmvatool.pipelines.ahead import ahead
+
+
+def _left() -> list[str]:
+    return [thread.name for thread in threading.enumerate() if thread.name == "ahead"]
+
+
+def test_in_order_and_no_further_ahead_than_asked():
+    made: list[int] = []
+
+    def numbers() -> Iterator[int]:
+        for number in range(20):
+            made.append(number)
+            yield number
+
+    with ahead(numbers(), 2) as items:
+        taken = []
+        for number in items:
+            taken.append(number)
+            time.sleep(0.005)
+            assert len(made) <= len(taken) + 3  # two wait, one is in the making
+    assert taken == list(range(20))
+    assert not _left()
+
+
+def test_all_may_be_made_before_one_is_taken():
+    done = threading.Event()
+
+    def numbers() -> Iterator[int]:
+        yield from range(100)
+        done.set()
+
+    with ahead(numbers(), 0) as items:
+        assert done.wait(5)
+        assert list(items) == list(range(100))
+
+
+def test_an_error_comes_where_the_item_would():
+    def numbers() -> Iterator[int]:
+        yield 1
+        raise KeyError("two")
+
+    with ahead(numbers(), 2) as items:
+        assert next(items) == 1
+        with pytest.raises(KeyError, match="two"):
+            next(items)
+    assert not _left()
+
+
+@pytest.mark.parametrize("depth", [0, 1, 2])
+def test_leaving_ends_the_work_and_closes_the_generator(depth: int):
+    closed = threading.Event()
+
+    def numbers() -> Iterator[int]:
+        try:
+            number = 0
+            while True:
+                yield number
+                number += 1
+                time.sleep(0.001)
+        finally:
+            closed.set()
+
+    with pytest.raises(KeyboardInterrupt), ahead(numbers(), depth) as items:  # noqa: PT012 - raised inside, as Ctrl-C is
+        next(items)
+        time.sleep(0.02)
+        raise KeyboardInterrupt
+    assert closed.is_set()
+    assert not _left()
