@@ -40,7 +40,13 @@ def summary_page(summary: "Summary", card: str) -> str:
     shots, timeline, info = summary.shots, summary.timeline, summary.info
     kept = [shot for shot in shots if shot.kept]
     cards = _shot_cards(summary)
-    groups = [Group(f"Kept: {count(len(cards['kept']), 'shot')}", _about_kept(summary.settings, info, kept), cards["kept"])]
+    groups = [
+        Group(
+            f"Kept: {count(len(cards['kept']), 'shot')}",
+            f"{_about_kept(summary.settings, info, kept)} No. 1 of the {len(shots)} shots is the one of the highest arousal.",
+            cards["kept"],
+        )
+    ]
     if cards["runner-up"]:
         runners = f"The best for their length of those that are not kept: each would have fitted alone, but not beside what is. {_score_unit(summary.settings)}"
         groups.append(Group("Runners-up", runners, cards["runner-up"]))
