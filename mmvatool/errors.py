@@ -7,6 +7,7 @@ MmvatoolError
 ├── OutputError      a target that exists or cannot be written
 ├── LibraryError     an index of music that cannot be used
 ├── QueryError       a search that cannot be made
+├── EngineError      where the work should be done, and cannot
 ├── AnnotationError  annotations, shots or scores of a benchmark that cannot be used
 └── RenderError      a rendering that failed or did not pass its check
 """
@@ -49,6 +50,10 @@ class RenderError(FileError):
 
 class LibraryError(FileError):
     """An index of music that cannot be used."""
+
+
+class EngineError(MmvatoolError):
+    """Where the work should be done, and cannot."""
 
 
 class QueryError(MmvatoolError):

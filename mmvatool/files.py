@@ -4,11 +4,28 @@ import os
 import shutil
 import tempfile
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from mmvatool.errors import OutputError
 from mmvatool.naming import natural
+
+_PREFIX = ".mmvatool-"
+_mark = ""  # in the names of this process's temporary files
+
+
+def mark(text: str) -> None:
+    """From now on, temporary files of this process carry this in their names, so that `sweep` finds them when it has died."""
+    global _mark
+    _mark = f"{text}-"
+
+
+def sweep(folder: Path, text: str) -> None:
+    """Remove the temporary files with this mark that a process left directly in a folder."""
+    with suppress(OSError):
+        for left in list(folder.iterdir()):
+            if left.name.startswith(f"{_PREFIX}{text}-"):
+                shutil.rmtree(left, ignore_errors=True) if left.is_dir() else left.unlink(missing_ok=True)
 
 
 def write_file(target: Path, data: bytes) -> None:
@@ -19,7 +36,7 @@ def write_file(target: Path, data: bytes) -> None:
     """
     temporary = target
     try:
-        handle, name = tempfile.mkstemp(prefix=".mmvatool-", dir=target.parent)
+        handle, name = tempfile.mkstemp(prefix=f"{_PREFIX}{_mark}", dir=target.parent)
         temporary = Path(name)
         with os.fdopen(handle, "wb") as file:
             file.write(data)
@@ -50,7 +67,7 @@ def workspace(target: Path) -> Iterator[Path]:
         OutputError: it cannot be made.
     """
     try:
-        folder = Path(tempfile.mkdtemp(prefix=".mmvatool-", dir=target.parent))
+        folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{_mark}", dir=target.parent))
     except OSError as error:
         raise OutputError(target, f"cannot be written ({error.strerror}): choose another place with -o") from error
     try:

@@ -70,7 +70,7 @@ def main() -> None:
     for name in ("SIGTERM", "SIGHUP"):
         number = getattr(signal, name, None)  # Windows has no SIGHUP
         if number is not None and signal.getsignal(number) == signal.SIG_DFL:  # nohup's choice is kept
-            signal.signal(number, _terminated)
+            signal.signal(number, terminated)
     sys.exit(run(sys.argv[1:]))
 
 
@@ -106,6 +106,6 @@ def _fail(error: Exception, code: int, args: list[str]) -> int:
     return code
 
 
-def _terminated(number: int, frame: FrameType | None) -> None:
+def terminated(number: int, frame: FrameType | None) -> None:
     """A signal to end does it like an exception, so that temporary files go."""
     raise SystemExit(128 + number)

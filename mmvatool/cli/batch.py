@@ -1,16 +1,18 @@
 """A command over several inputs: one that fails does not stop the others."""
 
 import json
-import time
+import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from mmvatool.cli import EXIT_FAILED, EXIT_PARTLY
 from mmvatool.cli.console import Reporter, explain
 from mmvatool.cli.inputs import Job
-from mmvatool.errors import OutputError
+from mmvatool.cli.work import Done, Engine, Failed, Work, attempt
+from mmvatool.errors import EngineError, OutputError
 
 if TYPE_CHECKING:
     from mmvatool.pipelines.progress import Progress
@@ -52,18 +54,63 @@ class Batch(Generic[_Result]):
         self.skipped += [job.input for job in done]
         return [job for job in jobs if job not in done]
 
-    def run(self, jobs: list[Job], work: "Callable[[Job, Progress], _Result]", tell: Callable[[_Result, float], None]) -> None:
-        """Do the jobs one by one; `tell` gets each result and how many seconds it took."""
-        for job in jobs:
-            started = time.monotonic()
-            try:
-                with self._reporter.progress() as progress:
-                    result = work(job, progress)
-            except Exception as error:  # whatever it is, the other inputs go on
-                self.failed(error, job.input)
-                continue
-            self.results.append(result)
-            tell(result, time.monotonic() - started)
+    def run(
+        self,
+        jobs: list[Job],
+        work: "Work[_Result] | Callable[[Job, Progress], _Result]",
+        tell: Callable[[_Result, float], None],
+        engine: Engine | None = None,
+    ) -> None:
+        """Do the jobs, one by one or as an engine does them; `tell` gets each result and how many seconds it took.
+
+        Results and failures are told in the order of the jobs, whatever the order they are done in: what is printed does not hang on chance.
+        """
+        if engine is None:
+            done = self._in_turn(jobs, work)
+        else:
+            assert isinstance(work, Work)
+            done = self._count(engine(jobs, work), len(jobs))
+        ready: dict[int, Done[_Result]] = {}
+        told: set[str] = set()
+        place = 0
+        try:
+            with closing(done):
+                for found, what in done:
+                    ready[found] = what
+                    while place in ready:
+                        self._take(jobs[place], ready.pop(place), tell, told)
+                        place += 1
+        except EngineError as error:  # before any of it was done
+            self.failed(error, *(job.input for job in jobs))
+
+    def _take(self, job: Job, done: Done[_Result], tell: Callable[[_Result, float], None], told: set[str]) -> None:
+        """Note what became of a job, and tell of it; what fails several jobs (a model that cannot be loaded) is told once."""
+        if not isinstance(done.outcome, Failed):
+            self.results.append(done.outcome)
+            tell(done.outcome, done.seconds)
+            return
+        self.failures.append((job.input, done.outcome.text))
+        if done.outcome.text not in told:
+            told.add(done.outcome.text)
+            if self._debug:
+                print(done.outcome.trace, end="", file=sys.stderr)
+            self._reporter.error(done.outcome.text)
+
+    def _in_turn(self, jobs: list[Job], work: "Callable[[Job, Progress], _Result]") -> Generator[tuple[int, Done[_Result]], None, None]:
+        """In this process, with a bar for each stage of a job."""
+        for place, job in enumerate(jobs):
+            with self._reporter.progress() as progress:
+                done = attempt(lambda job=job, progress=progress: work(job, progress), job.input)  # type: ignore[misc]
+            yield place, done
+
+    def _count(
+        self, done: Generator[tuple[int, Done[_Result]], None, None], total: int
+    ) -> Generator[tuple[int, Done[_Result]], None, None]:
+        """The same, with a bar of how many are done."""
+        with closing(done), self._reporter.progress() as progress, progress("files", total) as finished:
+            for count, found in enumerate(done, start=1):
+                finished(count)
+                yield found
 
     def to_json(self) -> str:
         """The one document that --json prints."""

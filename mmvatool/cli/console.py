@@ -1,5 +1,6 @@
 """What people see: progress and messages on stderr, tables on stdout."""
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -63,6 +64,7 @@ class Reporter:
             TimeRemainingColumn(compact=True),
             console=self._console,
             transient=True,
+            redirect_stdout=sys.stdout.isatty(),  # else data that is printed beside a bar would go to stderr with it
             disable=self.level < 1 or not self._console.is_terminal,
         )
 

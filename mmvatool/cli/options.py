@@ -120,6 +120,13 @@ index_option = click.option(
     metavar="FILE",
     help="Where what was heard is kept, for all libraries.  [default: library.sqlite3 in the user's cache folder]",
 )
+cache_option = click.option(
+    "--cache/--no-cache",
+    default=True,
+    show_default=True,
+    help="Keep what the model felt of a video in the user's cache folder, so that another run on it, with another --ratio for example, "
+    "renders at once.",
+)
 sampling_option = click.option(
     "--sampling",
     type=click.Choice(["auto", "exact", "keyframes"]),

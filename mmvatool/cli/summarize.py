@@ -1,17 +1,19 @@
 """`mmvatool summarize`."""
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
 
 from mmvatool.cli.batch import Batch, make_folder
 from mmvatool.cli.console import Reporter, clean, clock
-from mmvatool.cli.inputs import Job, find_videos, plan_jobs
-from mmvatool.cli.options import Time, TimeRange, model_options, output_options, sampling_option
+from mmvatool.cli.engines import many_options, pick_engine
+from mmvatool.cli.inputs import find_videos, plan_jobs
+from mmvatool.cli.options import Time, TimeRange, cache_option, model_options, output_options, sampling_option
+from mmvatool.cli.work import Work
 from mmvatool.timeline import Segment
 
 if TYPE_CHECKING:
-    from mmvatool.pipelines.progress import Progress
     from mmvatool.pipelines.summarize import Summary
     from trainer import Predictor
 
@@ -66,6 +68,8 @@ if TYPE_CHECKING:
 @click.option("--dry-run", is_flag=True, help="Choose only: print the shots, write nothing.")
 @click.option("--overwrite", is_flag=True, help="Replace outputs that exist.  [default: an error]")
 @click.option("--skip-existing", is_flag=True, help="Leave out videos whose summary exists.")
+@cache_option
+@many_options
 @model_options
 @output_options
 def summarize(
@@ -95,6 +99,9 @@ def summarize(
     quiet: bool,
     verbose: bool,
     debug: bool,
+    engine: str,
+    jobs: int | None,
+    cache: bool,
 ) -> int:
     """Keep the most arousing part of videos, as finished videos.
 
@@ -113,7 +120,7 @@ def summarize(
     if overwrite and skip_existing:
         raise click.UsageError("--overwrite and --skip-existing contradict each other: give one")
     files, missing = find_videos(inputs)
-    jobs = plan_jobs([(file, file.with_name(f"{file.stem}.summary.mp4")) for file in files], output, several=len(inputs) > 1)
+    planned = plan_jobs([(file, file.with_name(f"{file.stem}.summary.mp4")) for file in files], output, several=len(inputs) > 1)
     reporter = Reporter(0 if quiet else 2 if verbose else 1)
 
     from mmvatool.pipelines.summarize import modalities
@@ -134,32 +141,25 @@ def summarize(
         lossless=lossless,
     )
     batch = Batch["Summary"](reporter, debug=debug)
-    todo = batch.leave_existing(jobs) if skip_existing and not dry_run else jobs
+    todo = batch.leave_existing(planned) if skip_existing and not dry_run else planned
     for absent in missing:
         batch.failed(absent, absent.path)
     if todo:
+        work: Work[Summary] = Work(
+            partial(_load, model, device, precision, batch_size, modalities(settings)),
+            partial(summarize_video, settings=settings, plot=plot, report=report, dry_run=dry_run, cache=cache),
+            overwrite,
+        )
+        workers = pick_engine(engine, jobs, len(todo), device)
         try:
             if not dry_run:
                 make_folder(todo[0].target, output)
-            predictor = _load(model, device, precision, batch_size, modalities(settings))
+            if workers is None:
+                _ = work.predictor
         except Exception as error:
             batch.failed(error, *(job.input for job in todo))
         else:
-
-            def work(job: Job, progress: "Progress") -> "Summary":
-                return summarize_video(
-                    job.input,
-                    job.target,
-                    predictor=predictor,
-                    settings=settings,
-                    plot=plot,
-                    report=report,
-                    dry_run=dry_run,
-                    overwrite=overwrite,
-                    progress=progress,
-                )
-
-            batch.run(todo, work, lambda summary, seconds: _tell(summary, reporter, seconds, table=dry_run and not as_json))
+            batch.run(todo, work, lambda summary, seconds: _tell(summary, reporter, seconds, table=dry_run and not as_json), workers)
     if as_json:
         click.echo(batch.to_json())
     return batch.exit_code

@@ -4,6 +4,7 @@ Times are in seconds from the start of the container, as ffmpeg and every player
 packets, never from frame / rate: phones record with a variable rate, and headers of truncated files lie.
 """
 
+import hashlib
 import re
 from array import array
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ LONGEST_STEP_S = 10.0
 STUCK_PACKETS = 10
 KEY_FLAG, DISCARD_FLAG = 0x1, 0x4
 NO_TIME = -(2**63)
+DIGEST_BYTES = 16
 DEFAULT_RATE = Fraction(25)  # where nothing says: ffmpeg's own choice
 # Rates that cameras and editors use; a rate measured through a container's coarse clock is snapped to one of them.
 STANDARD_RATES = tuple(Fraction(rate) for rate in (*range(1, 61), 72, 90, 100, 120, 144, 240)) + tuple(
@@ -80,7 +82,8 @@ class MediaInfo:
     list hides. `rate` is the nominal frame rate. `origin_s` is what the container's own clock shows at time 0.
     `keys_s` holds the times of the key frames; it is empty where the clock jumps, so that nothing can be sought by it. If
     the clock `restarts` in the middle (recordings joined byte by byte), times stand for frames of several parts. `sizes` (N,)
-    holds the coded bytes of every shown frame.
+    holds the coded bytes of every shown frame. `digest` changes with the packets of the video stream: it is made of their times, sizes
+    and checksums, which are read for the times anyway.
     """
 
     path: Path
@@ -98,6 +101,7 @@ class MediaInfo:
     keys_s: np.ndarray = field(default_factory=lambda: np.empty(0))
     restarts: bool = False
     sizes: np.ndarray = field(default_factory=lambda: np.empty(0, np.int32))
+    digest: str = ""
 
     @property
     def start_s(self) -> float:
@@ -206,7 +210,21 @@ def _probe_video(path: Path, said: Headers) -> MediaInfo:
         keys_s=packets.keys_s - origin_s,
         restarts=packets.restarts,
         sizes=packets.sizes[shown],
+        digest=packets.digest,
     )
+
+
+def sound_digest(info: MediaInfo) -> str:
+    """What changes with the packets of a video's sound, as `MediaInfo.digest` does with those of its picture. The file is read, nothing decoded.
+
+    Raises:
+        MediaError: its packets cannot be read.
+    """
+    assert info.audio is not None
+    digest = hashlib.blake2b(digest_size=DIGEST_BYTES)
+    for line in ffmpeg.lines(ffmpeg.source(info.path).output("pipe:", map=f"0:{info.audio.index}", c="copy", format="framecrc"), info.path):
+        digest.update(line)
+    return digest.hexdigest()
 
 
 def _video_stream(path: Path, entry: Entry, pixel_aspect: Fraction) -> VideoStream:
@@ -272,6 +290,7 @@ class _Packets:
     keys_s: np.ndarray
     restarts: bool
     sizes: np.ndarray
+    digest: str
 
     @property
     def times_s(self) -> np.ndarray:
@@ -285,7 +304,9 @@ def _packets(path: Path, index: int) -> _Packets:
     tick, aspect = Fraction(1), Fraction(1)
     # Five numbers a packet, as they come: hours of them as text, or as Python's tuples, would take more than all the rest.
     numbers = array("q")
+    digest = hashlib.blake2b(digest_size=DIGEST_BYTES)
     for line in ffmpeg.lines(node, path):
+        digest.update(line)
         if not line.startswith(b"#"):
             fields = line.split(b",")
             flag = next((int(field[field.index(b"=") + 1 :], 16) for field in fields[6:] if b"F=" in field), KEY_FLAG)
@@ -320,6 +341,7 @@ def _packets(path: Path, index: int) -> _Packets:
         keys_s=(times[:0] if jumps else times[order][key[order]]) * float(tick),
         restarts=int((steps == 0).sum()) > STUCK_PACKETS,
         sizes=sizes[order].astype(np.int32),
+        digest=digest.hexdigest(),
     )
 
 

@@ -6,6 +6,7 @@ a shot = mean arousal x length -> exact knapsack under the budget -> Timeline ->
 
 import json
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,7 @@ from mmvatool.media.frames import Frames
 from mmvatool.media.probe import MediaInfo, probe
 from mmvatool.media.sampling import Samples, change_at, pick
 from mmvatool.pipelines.ahead import ahead
-from mmvatool.pipelines.curves import feel_frames, feel_sound
+from mmvatool.pipelines.analysis import Analysis
 from mmvatool.pipelines.outputs import check_writable
 from mmvatool.pipelines.progress import Progress, no_progress
 from mmvatool.pipelines.summary_page import summary_page
@@ -88,6 +89,7 @@ def summarize(
     report: bool = False,
     dry_run: bool = False,
     overwrite: bool = False,
+    cache: bool = False,
     progress: Progress = no_progress,
 ) -> Summary:
     """Summarize a video: the shots of the highest arousal that fit the budget, as a finished video.
@@ -101,6 +103,7 @@ def summarize(
         report: also write a page about it beside the output, as one HTML file.
         dry_run: choose only; nothing is written.
         overwrite: replace existing outputs; otherwise they are an error.
+        cache: keep what is felt of the video in the user's cache folder, or use what was kept there (docs/formats.md).
         progress: told how far each stage is.
 
     Returns:
@@ -124,9 +127,11 @@ def summarize(
     points = cut.cut_points(info, target) if settings.lossless else None
     grid = slots(info.start_s, info.end_s)
     samples = pick(info, grid.edges_s, settings.sampling)
-    curve, embeddings, notes = _feel(info, grid, samples, predictor, settings, progress)
-    found, unusual = _find_shots(info, grid, samples, embeddings, settings)
-    notes += unusual
+    analysis = Analysis(info, samples, predictor, settings, keep=cache, progress=progress)
+    curve, notes = _feel(info, grid, samples, analysis, settings)
+    found = _find_shots(info, grid, samples, analysis, settings)
+    analysis.keep()
+    notes += analysis.notes
     scored = _choose_uncoded(found, curve, points, settings, notes) if points else choose(found, curve, info, settings)
     summary = Summary(
         input=path,
@@ -179,30 +184,25 @@ def outputs(target: Path, *, plot: bool, report: bool) -> list[Path]:
     return [target, *(target.with_suffix(suffix) for suffix in suffixes)]
 
 
-def _feel(
-    info: MediaInfo, grid: Slots, samples: Samples, predictor: "Predictor", settings: Settings, progress: Progress
-) -> tuple[Curve, np.ndarray, list[str]]:
-    """The curve over the slots, the embeddings (N, 512) of their frames, and notes."""
+def _feel(info: MediaInfo, grid: Slots, samples: Samples, analysis: Analysis, settings: Settings) -> tuple[Curve, list[str]]:
+    """The curve over the slots, and notes."""
     notes: list[str] = []
     by = settings.by
     if by == "both" and info.audio is None:
         notes.append("no sound: scored by its pictures alone")
         by = "image"
     if by == "music" and settings.shots == "uniform":
-        heard = np.concatenate([*feel_sound(info, grid.centres_s, predictor, progress=progress)])
-        return Curve(grid.centres_s, heard), np.zeros((len(grid), 512), np.float32), notes
+        return Curve(grid.centres_s, np.concatenate([*analysis.sound(grid.centres_s)])), notes
     # What is heard is small: it may all be heard while the pictures are looked at.
-    sound = feel_sound(info, samples.times_s, predictor, progress=progress) if by != "image" else ()
+    sound = analysis.sound(samples.times_s) if by != "image" else ()
     with ahead(sound, 0) as parts:
-        seen, embeddings, damaged = feel_frames(info, samples.frames, predictor, progress)
+        seen, _ = analysis.pictures
         heard = np.concatenate([np.empty((0, 2), np.float32), *parts])
-    if damaged:
-        notes.append(f"{damaged} frames are damaged")
     va = {"image": seen, "music": heard}.get(by)
     if va is None:
         va = (seen + heard) / 2
         va[:, 1] = (_ranks(seen[:, 1]) + _ranks(heard[:, 1])) / 2
-    return Curve(samples.times_s, va), embeddings, notes
+    return Curve(samples.times_s, va), notes
 
 
 def _ranks(values: np.ndarray) -> np.ndarray:
@@ -239,16 +239,13 @@ def _choose_uncoded(
     return tuple(closed)
 
 
-def _find_shots(
-    info: MediaInfo, grid: Slots, samples: Samples, embeddings: np.ndarray, settings: Settings
-) -> tuple[list[Segment], list[str]]:
-    """The shots, and notes."""
+def _find_shots(info: MediaInfo, grid: Slots, samples: Samples, analysis: Analysis, settings: Settings) -> list[Segment]:
     if settings.shots == "uniform":
-        return uniform_shots(grid, info.times_s), []
+        return uniform_shots(grid, info.times_s)
+    _, embeddings = analysis.pictures
     sampled = info.frame_at(samples.times_s)
-    frames = Frames(info)
 
-    def refine(change: int) -> float:
+    def find(change: int, frames: Frames) -> float:
         """The frame at which the picture changes between two samples."""
         first, last = int(sampled[change - 1]), int(sampled[change])
         if first == last:
@@ -256,10 +253,12 @@ def _find_shots(
         found = change_at(info, first, last) if settings.sampling != "exact" else None
         return float(info.times_s[_largest_change(frames, first, last) if found is None else found])
 
+    def refine(change: int) -> float:
+        return analysis.cut(change, partial(find, change))
+
     # A shot over the budget could never be kept: it is over the maximum, too.
     longest_s = min(settings.max_shot_s, max(budget_s(info, settings), LEAST_MAX_SHOT_S, 2 * settings.min_shot_s))
-    found = shots(embeddings, info.times_s[sampled], info.times_s, info.end_s, refine, settings.min_shot_s, longest_s)
-    return found, [frames.fallback] if frames.fallback else []
+    return shots(embeddings, info.times_s[sampled], info.times_s, info.end_s, refine, settings.min_shot_s, longest_s)
 
 
 def _largest_change(frames: Frames, first: int, last: int) -> int:

@@ -1,5 +1,6 @@
 """Interrupted, ended, or with nobody listening: real processes that leave nothing half-written."""
 
+import os
 import shutil
 import signal
 import subprocess
@@ -73,6 +74,22 @@ class TestSignals:
         assert "Traceback" not in err
         assert out == ""
         assert not [pid for pid in decoders if Path(f"/proc/{pid}").exists()]
+
+    def test_ctrl_c_ends_several_processes(self, start, long_clip: Path):
+        """A terminal sends it to all of them."""
+        folder = long_clip.parent
+        shutil.copy(long_clip, folder / "other.mp4")
+        command = ("summarize", "long.mp4", "other.mp4", "--jobs", 2, "--ratio", "0.9", "--shots", "uniform")
+        process: subprocess.Popen[str] = start(*command, start_new_session=True)
+        until = time.monotonic() + 200
+        while not list(folder.glob(".mmvatool-*/summary.mp4")):
+            assert process.poll() is None, process.communicate()
+            assert time.monotonic() < until
+            time.sleep(0.02)
+        os.killpg(process.pid, signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+        assert (process.returncode, out, err.strip()) == (130, "", "Interrupted: nothing half-written is left.")
+        assert sorted(path.name for path in folder.iterdir()) == ["long.mp4", "other.mp4"]
 
     def test_a_reader_that_goes_away(self, start, clip):
         (clip.parent / "clip.summary.mp4").touch()

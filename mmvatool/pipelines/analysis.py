@@ -1,0 +1,203 @@
+"""What is felt of a video, and kept in the user's cache folder: another run on it, with another ratio for example, decodes nothing.
+
+There is a file for what is seen and one for what is heard, each under a key of all that decides what is in it: the content, the times,
+the model and its arithmetic, the settings, this program's version. A file is written whole or not at all; a damaged one is made anew. Over
+LIMIT_BYTES, those that were not used for longest go.
+"""
+
+import hashlib
+import io
+import os
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mmvatool import __version__
+from mmvatool.cache import cache_dir
+from mmvatool.errors import OutputError
+from mmvatool.files import write_file
+from mmvatool.media.frames import Frames
+from mmvatool.media.probe import AudioStream, MediaInfo, VideoStream, sound_digest
+from mmvatool.media.sampling import Samples
+from mmvatool.pipelines.curves import feel_frames, feel_sound
+from mmvatool.pipelines.progress import Progress, no_progress
+from mmvatool.selection import Settings
+
+if TYPE_CHECKING:
+    from trainer import Predictor
+
+LIMIT_BYTES = 1 << 30  # some 250 hours of video
+
+
+def felt_by(settings: Settings) -> str:
+    """The settings that decide what is felt, as part of the key; all others decide what is made of it."""
+    return f"sampling={settings.sampling}"
+
+
+class Analysis:
+    """What is felt of a video: read from the cache, or computed when it is first asked for.
+
+    Args:
+        info: the probed video.
+        samples: the N frames that are looked at.
+        predictor: with the towers for what will be asked for.
+        settings: how to choose.
+        keep: whether to use the cache. What a model that is no file feels is never kept.
+        progress: told how far each stage is.
+    """
+
+    def __init__(
+        self,
+        info: MediaInfo,
+        samples: Samples,
+        predictor: "Predictor",
+        settings: Settings,
+        *,
+        keep: bool,
+        progress: Progress = no_progress,
+    ) -> None:
+        self._info, self._samples, self._predictor, self._progress = info, samples, predictor, progress
+        self._settings = felt_by(settings)
+        self._store = _Store() if keep and predictor.fingerprint else None
+        self._frames = Frames(info)
+        self._cuts: dict[int, float] = {}
+        self._cuts_kept = -1
+        self._damaged = 0
+        self._fallback = ""  # when what was kept was felt
+
+    @cached_property
+    def pictures(self) -> tuple[np.ndarray, np.ndarray]:
+        """VA (N, 2) and embeddings (N, 512) of the frames.
+
+        Raises:
+            MediaError: they cannot be decoded.
+        """
+        found = self._store.read(self._picture_key) if self._store else None
+        if found is None:
+            va, embeddings, self._damaged = feel_frames(self._info, self._samples.frames, self._predictor, self._progress)
+            return va, embeddings
+        self._cuts = dict(zip(found["changes"].tolist(), found["cuts_s"].tolist(), strict=True))
+        self._cuts_kept = len(self._cuts)
+        self._fallback, self._damaged = str(found["fallback"]), int(found["damaged"])
+        return found["va"], found["embeddings"]
+
+    def sound(self, times_s: np.ndarray) -> Iterator[np.ndarray]:
+        """VA of the sound around M rising times.
+
+        Yields:
+            Parts of (M, 2), in order.
+
+        Raises:
+            MediaError: there is none, or none that can be decoded.
+            CheckpointError: the model has no music tower.
+        """
+        if self._store is None or self._info.audio is None:
+            yield from feel_sound(self._info, times_s, self._predictor, progress=self._progress)
+            return
+        key = self._key("sound", sound_digest(self._info), times_s, self._info.audio)
+        found = self._store.read(key)
+        if found is not None:
+            yield found["va"]
+            return
+        parts = []
+        for part in feel_sound(self._info, times_s, self._predictor, progress=self._progress):
+            parts.append(part)
+            yield part
+        self._store.write(key, {"va": np.concatenate(parts)})
+
+    def cut(self, change: int, find: Callable[[Frames], float]) -> float:
+        """The time of the frame at which a change between two samples happens: `find` looks for it among the frames, once."""
+        if change not in self._cuts:
+            self._cuts[change] = find(self._frames)
+        return self._cuts[change]
+
+    def keep(self) -> None:
+        """Keep what was seen, with the cuts that were found in it."""
+        if self._store is None or "pictures" not in vars(self) or len(self._cuts) == self._cuts_kept:
+            return
+        va, embeddings = self.pictures
+        arrays = {
+            "va": va,
+            "embeddings": embeddings,
+            "changes": np.array(list(self._cuts), np.int64),
+            "cuts_s": np.array(list(self._cuts.values()), np.float64),
+            "fallback": np.array(self._why_ffmpeg),
+            "damaged": np.array(self._damaged),
+        }
+        self._store.write(self._picture_key, arrays)
+        self._cuts_kept = len(self._cuts)
+
+    @property
+    def notes(self) -> list[str]:
+        """What was done otherwise than usual, now or when what was kept was felt."""
+        damaged = f"{self._damaged} frames are damaged" if self._damaged else None
+        return [note for note in (damaged, self._why_ffmpeg, self._store.problem if self._store else None) if note]
+
+    @property
+    def _why_ffmpeg(self) -> str:
+        return self._fallback or self._frames.fallback or ""
+
+    @cached_property
+    def _picture_key(self) -> str:
+        return self._key("pictures", self._info.digest, self._samples.frames, self._info.video)
+
+    def _key(self, what: str, content: str, places: np.ndarray, stream: VideoStream | AudioStream) -> str:
+        """A line for all that decides what is felt: the packets' digest, which frames or times, shape and colours."""
+        where = hashlib.blake2b(places.tobytes(), digest_size=16).hexdigest()
+        model = f"{self._predictor.fingerprint}-{self._predictor.precision}"
+        return f"{what} {__version__} {content} {where} {model} {self._settings} {self._info.origin_s} {stream}"
+
+
+class _Store:
+    """Files of arrays under keys, in the user's cache folder. `problem` says why something could not be kept, once it could not."""
+
+    def __init__(self) -> None:
+        self.problem: str | None = None
+
+    def read(self, key: str) -> dict[str, np.ndarray] | None:
+        """The arrays of a key; None: not there, not readable, or damaged."""
+        try:
+            file = self._file(key)
+            with np.load(io.BytesIO(file.read_bytes()), allow_pickle=False) as kept:
+                arrays = {name: kept[name] for name in kept.files}
+            if str(arrays.pop("key")) != key:
+                return None
+            os.utime(file)  # it was used just now
+        except (OSError, RuntimeError, ValueError, KeyError, EOFError, NotImplementedError, zipfile.BadZipFile):
+            return None
+        return arrays
+
+    def write(self, key: str, arrays: dict[str, np.ndarray]) -> None:
+        """Keep arrays, and make room for them."""
+        data = io.BytesIO()
+        np.savez(data, allow_pickle=False, key=np.array(key), **arrays)
+        try:
+            file = self._file(key)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            write_file(file, data.getvalue())
+            _make_room(file)
+        except (OSError, RuntimeError, OutputError) as error:
+            self.problem = f"what was felt is not kept for the next run ({error}): set XDG_CACHE_HOME to another folder"
+
+    def _file(self, key: str) -> Path:
+        return cache_dir() / "analysis" / f"{hashlib.sha256(key.encode(errors='surrogateescape')).hexdigest()[:32]}.npz"
+
+
+def _make_room(fresh: Path) -> None:
+    """Remove the files that were not used for longest, so that all take no more than LIMIT_BYTES; the fresh one stays."""
+    kept = []
+    for file in fresh.parent.iterdir():
+        with suppress(FileNotFoundError):  # another run made room, too
+            kept.append((file.stat().st_mtime_ns, file.stat().st_size, file))
+    total = sum(size for _, size, _ in kept)
+    for _, size, file in sorted(kept):
+        if total <= LIMIT_BYTES:
+            break
+        if file != fresh:
+            file.unlink(missing_ok=True)
+            total -= size
