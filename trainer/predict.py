@@ -52,6 +52,7 @@ class Predictor:
         sample_rate_hz: of the windows that `music` takes; None without a music tower.
         window_s: their greatest length; None without a music tower.
         fingerprint: of the checkpoint's file, 16 hexadecimal digits: what was predicted by the same file may be kept and reused.
+        card: what is said of the model: its card, or its checkpoint's notes; data, figures and licences among them.
     """
 
     def __init__(
@@ -63,9 +64,11 @@ class Predictor:
         batch_size: int,
         sigma: float | None = None,
         fingerprint: str = "",
+        card: str = "",
     ) -> None:
         self.name = name
         self.fingerprint = fingerprint
+        self.card = card
         self.device = device
         self.precision = precision
         self.batch_size = batch_size
@@ -113,7 +116,7 @@ class Predictor:
         where = pick_device(device)
         loaded = checkpoint.read(model)
         built = checkpoint.build(loaded, modalities, sources)
-        return cls(built, loaded.name, where, precision, batch_size, loaded.sigma, loaded.fingerprint)
+        return cls(built, loaded.name, where, precision, batch_size, loaded.sigma, loaded.fingerprint, loaded.card)
 
     @overload
     def image(

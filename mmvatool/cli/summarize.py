@@ -69,6 +69,11 @@ if TYPE_CHECKING:
     "two frames shows that it works.",
 )
 @click.option("--plot", is_flag=True, help="Also write NAME.summary.png: the arousal curve with the kept parts shaded.")
+@click.option(
+    "--report",
+    is_flag=True,
+    help="Also write NAME.summary.html: a page to look at, with the curve, every shot and why it was kept or not.",
+)
 @click.option("--chapters", is_flag=True, help="Make a chapter for each kept stretch.  [default: the source's chapters, moved]")
 @plan_options
 @click.option("--dry-run", is_flag=True, help="Choose only: print the shots, write nothing but --plan and --export.")
@@ -94,6 +99,7 @@ def summarize(
     lossless: bool,
     encoder: str,
     plot: bool,
+    report: bool,
     plan: str | None,
     exports: tuple[Path, ...],
     chapters: bool,
@@ -161,6 +167,7 @@ def summarize(
                 summarize_video,
                 settings=settings,
                 plot=plot,
+                report=report,
                 plan=plan_to,
                 exports=exports,
                 chapters=chapters,

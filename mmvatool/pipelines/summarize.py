@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mmvatool import report
 from mmvatool.files import write_file
 from mmvatool.media import cut
 from mmvatool.media.frames import Frames
@@ -24,7 +23,9 @@ from mmvatool.pipelines.analysis import Analysis
 from mmvatool.pipelines.outputs import check_writable
 from mmvatool.pipelines.progress import Progress, no_progress
 from mmvatool.pipelines.render import check_extras, render_cut, write_extras
+from mmvatool.pipelines.summary_page import summary_page
 from mmvatool.plan import Plan, Rendering
+from mmvatool.report import curve_png
 from mmvatool.selection import Curve, ScoredShot, Settings, budget_s, choose
 from mmvatool.shots import LEAST_MAX_SHOT_S, Slots, shots, slots, snapped, uniform_shots
 from mmvatool.timeline import Segment, Timeline
@@ -98,6 +99,7 @@ def summarize(
     predictor: "Predictor | None" = None,
     settings: Settings | None = None,
     plot: bool = False,
+    report: bool = False,
     plan: Path | str | None = None,
     exports: Sequence[Path | str] = (),
     chapters: bool = False,
@@ -115,6 +117,7 @@ def summarize(
         predictor: a loaded model with the towers that `modalities` names; the bundled one by default.
         settings: how to choose.
         plot: also write the arousal curve, with the kept parts shaded, as a PNG beside the output.
+        report: also write a page about it beside the output, as one HTML file.
         plan: a file, or a folder, for the plan that `render` renders.
         exports: files for editors, each .otio, .edl or .fcpxml.
         chapters: make one for each kept stretch instead of taking those of the source.
@@ -136,7 +139,7 @@ def summarize(
     path, settings = Path(path), settings or Settings()
     target = Path(output) if output is not None else default_output(path)
     if not dry_run:
-        check_writable(outputs(target, plot=plot), [path], overwrite=overwrite)
+        check_writable(outputs(target, plot=plot, report=report), [path], overwrite=overwrite)
     check_extras(plan, exports, target, overwrite=overwrite)
     if predictor is None:
         from trainer import Predictor
@@ -181,9 +184,9 @@ def summarize(
         write_file(target.with_suffix(".json"), (json.dumps(summary.to_json(), indent=2) + "\n").encode())
         if plot:
             kept = summary.timeline.segments
-            write_file(
-                target.with_suffix(".png"), report.curve_png(curve.times_s, curve.va[:, 1], kept, (info.start_s, info.end_s), path.name)
-            )
+            write_file(target.with_suffix(".png"), curve_png(curve.times_s, curve.va[:, 1], kept, (info.start_s, info.end_s), path.name))
+        if report:
+            write_file(target.with_suffix(".html"), summary_page(summary, predictor.card).encode())
     return summary
 
 
@@ -199,9 +202,10 @@ def default_output(path: Path) -> Path:
     return path.with_name(f"{path.stem}.summary.mp4")
 
 
-def outputs(target: Path, *, plot: bool) -> list[Path]:
+def outputs(target: Path, *, plot: bool, report: bool) -> list[Path]:
     """All files that a summary writes."""
-    return [target, target.with_suffix(".json"), *([target.with_suffix(".png")] if plot else [])]
+    suffixes = [".json"] + [".png"] * plot + [".html"] * report
+    return [target, *(target.with_suffix(suffix) for suffix in suffixes)]
 
 
 def _feel(info: MediaInfo, grid: Slots, samples: Samples, analysis: Analysis, settings: Settings) -> tuple[Curve, list[str]]:
@@ -253,7 +257,7 @@ def _choose_uncoded(
         goes_on = place + 1 < len(scored) and scored[place + 1].kept
         if shot.kept and not goes_on and end_s < shot.segment.end_s:
             # Pictures that refer to the keyframe that follows, which is cut away.
-            rest = replace(shot, segment=Segment(end_s, shot.segment.end_s), kept=False, fixed=True)
+            rest = replace(shot, segment=Segment(end_s, shot.segment.end_s), kept=False, fixed=True, reason="rest")
             closed += [replace(shot, segment=Segment(shot.segment.start_s, end_s)), rest]
         else:
             closed.append(shot)
