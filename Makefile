@@ -28,8 +28,9 @@ lint: $(READY)  ## ruff, mypy, import-linter
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(READY)  ## seconds of each stage beside a full ffmpeg decode; training with and without the cache; pictures, music and words a second
-	$(BIN)/python -m benchmarks.summarize
+bench: $(READY)  ## speed beside what a user would pick (benchmarks/results.md, an hour); training with and without the cache; items a second
+	$(PYTHON) -m pip --python $(BIN)/python install --quiet --disable-pip-version-check --editable '.[dev,bench]'
+	$(BIN)/python -m benchmarks.speed
 	$(BIN)/python -m benchmarks.train
 	$(BIN)/python -m benchmarks.score
 	$(BIN)/python -m benchmarks.library

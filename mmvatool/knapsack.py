@@ -28,14 +28,15 @@ def solve(values: np.ndarray, weights: np.ndarray, capacity: int) -> np.ndarray:
     if not (np.isfinite(values).all() and (values >= 0).all() and (weights >= 1).all() and capacity >= 0):
         raise ValueError("values must be finite and >= 0, weights >= 1, the capacity >= 0")
     capacity = min(capacity, int(weights.sum()))
-    best = np.zeros(capacity + 1)
+    best, with_item, better = np.zeros(capacity + 1), np.empty(capacity + 1), np.empty(capacity + 1, dtype=bool)
     taken = []
-    for value, weight in zip(values, weights, strict=True):
-        better = np.zeros(capacity + 1, dtype=bool)
+    for value, weight in zip(values, weights.tolist(), strict=True):
+        better[:weight] = False
         if weight <= capacity:
-            with_item = best[: capacity + 1 - weight] + value
-            better[weight:] = with_item > best[weight:]
-            best[weight:][better[weight:]] = with_item[better[weight:]]
+            rest, raised = best[weight:], with_item[weight:]
+            np.add(best[: capacity + 1 - weight], value, out=raised)
+            np.greater(raised, rest, out=better[weight:])
+            np.maximum(rest, raised, out=rest)
         taken.append(np.packbits(better))
     chosen = np.zeros(len(values), dtype=bool)
     left = capacity

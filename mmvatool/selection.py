@@ -18,6 +18,7 @@ SIGNALS = ("image", "music", "both")
 SHOT_KINDS = ("auto", "uniform")
 VALUES = ("integral", "mean")
 TICK_TOLERANCE = 1e-6
+RUNNERS_UP = 5  # named as such: the best of those that the budget had no room for
 
 
 @dataclass(frozen=True)
@@ -87,13 +88,19 @@ class Curve:
 
 @dataclass(frozen=True)
 class ScoredShot:
-    """A shot with its mean valence and arousal, and whether it is kept."""
+    """A shot with its mean valence and arousal, whether it is kept, and why.
+
+    `reason` of kept shots is "keep" (a range of --keep), "chosen" (by the knapsack) or "run" (the best frames, where no shot fits); of
+    the others "drop" (a range of --drop), "rest" (too short a rest of a range, or of the shot that the run is of), "too long" (for what the ranges to keep leave of the
+    budget), "runner-up" (of the most value for its length among those that would fit alone) or "left".
+    """
 
     segment: Segment
     valence: float
     arousal: float
     kept: bool = False
     fixed: bool = False  # a range of --keep or --drop decided, or too short a rest of one
+    reason: str = "left"
 
 
 def budget_s(info: MediaInfo, settings: Settings) -> float:
@@ -148,7 +155,13 @@ def choose(
         values = np.array([pieces[place].segment.length_s for place in fitting])
     chosen = knapsack.solve(values, np.array([ticks[place] for place in fitting], np.int64), capacity - forced)
     for place in np.array(fitting, np.int64)[chosen]:
-        pieces[place] = replace(pieces[place], kept=True)
+        pieces[place] = replace(pieces[place], kept=True, reason="chosen")
+    left = np.array(fitting, np.int64)[~chosen]
+    density = values[~chosen] / np.array([ticks[place] for place in left])
+    for place in left[np.argsort(-density, kind="stable")][:RUNNERS_UP]:
+        pieces[place] = replace(pieces[place], reason="runner-up")
+    for place in set(free) - set(fitting):
+        pieces[place] = replace(pieces[place], reason="too long")
     if not fitting and not forced:
         if not free:
             raise PlanError(info.path, "the ranges to drop leave nothing to choose from: drop less")
@@ -180,7 +193,8 @@ def _apply_ranges(found: list[Segment], curve: Curve, info: MediaInfo, settings:
             kept = any(piece.overlap_s(part) > 0 for part in keep)
             dropped = any(piece.overlap_s(part) > 0 for part in drop)
             sliver = piece.length_s < min(settings.min_shot_s, shot.length_s)
-            pieces.append(replace(_score(piece, curve), kept=kept, fixed=kept or dropped or sliver))
+            reason = "keep" if kept else "drop" if dropped else "rest" if sliver else "left"
+            pieces.append(replace(_score(piece, curve), kept=kept, fixed=kept or dropped or sliver, reason=reason))
     return pieces
 
 
@@ -242,7 +256,8 @@ def _keep_run(pieces: list[ScoredShot], place: int, run: Segment, curve: Curve) 
     """Keep a part of one shot."""
     whole = pieces[place].segment
     parts = [(whole.start_s, run.start_s), (run.start_s, run.end_s), (run.end_s, whole.end_s)]
-    cut = [replace(_score(Segment(a, b), curve), kept=(a, b) == (run.start_s, run.end_s)) for a, b in parts if a < b]
+    cut = [_score(Segment(a, b), curve) for a, b in parts if a < b]
+    cut = [replace(part, kept=True, reason="run") if part.segment == run else replace(part, reason="rest") for part in cut]
     return [*pieces[:place], *cut, *pieces[place + 1 :]]
 
 

@@ -4,6 +4,7 @@ A *slot* is a stretch of SLOT_S seconds with one sample, the frame on screen at 
 sample k - 1 and sample k; the cut itself lies somewhere between these two frames.
 """
 
+import heapq
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,8 +21,8 @@ LEAST_MAX_SHOT_S = 2 * SLOT_S
 # What a change must save in squared distance of unit-length embeddings. On real videos frames of one shot lie 0.001-0.3
 # apart and frames across a cut 0.7-1.5; on a camera that moves on, 0.3-0.45.
 PENALTY = 0.4
-# PELT turns quadratic where nothing changes: 900 samples (30 minutes) at a time.
-WINDOW = 900
+# PELT turns quadratic where nothing changes: 600 samples (20 minutes) at a time.
+WINDOW = 600
 # An inner change counts as one if it stands out from the shot's other steps by this factor; else the split is even.
 STANDS_OUT = 2.0
 EPSILON_S = 1e-9
@@ -103,27 +104,36 @@ def shots(
     norms = np.maximum(np.linalg.norm(embeddings, axis=1, keepdims=True), 1e-12)
     steps = np.concatenate([[0.0], np.linalg.norm(np.diff(embeddings / norms, axis=0), axis=1)])  # steps[k]: size of change k
 
-    def split(first: int, past: int, from_s: float, to_s: float) -> list[Segment]:
-        """Parts within max_s of the shot [from_s, to_s), which holds the samples first..past - 1."""
+    def cut(first: int, past: int, from_s: float, to_s: float) -> tuple[int, float] | None:
+        """Where to cut the shot [from_s, to_s), which holds the samples first..past - 1: a change and its time; None: not at all."""
         if to_s - from_s <= max_s + EPSILON_S or past - first < 2:
-            return [Segment(from_s, to_s)]
-        inner = np.arange(first + 1, past)
-        change = int(inner[steps[inner].argmax()])
-        cut_s = refine(change) if len(inner) > 1 and steps[change] > STANDS_OUT * np.median(steps[inner]) else from_s
+            return None
+        inner = steps[first + 1 : past]
+        change = first + 1 + int(inner.argmax())
+        cut_s = refine(change) if len(inner) > 1 and steps[change] > STANDS_OUT * np.median(inner) else from_s
         if cut_s - from_s < min_s or to_s - cut_s < min_s:
             parts = np.ceil((to_s - from_s) / max_s - EPSILON_S)
             # A frame between two samples, so that each part keeps one.
-            between = (frame_times_s > sample_times_s[first]) & (frame_times_s <= sample_times_s[past - 1])
-            if not between.any():  # one frame that stands for longer than the maximum, as in a recorded slide
-                return [Segment(from_s, to_s)]
-            cut_s = _nearest(frame_times_s[between], from_s + (to_s - from_s) / parts)
+            low, high = np.searchsorted(frame_times_s, (sample_times_s[first], sample_times_s[past - 1]), side="right")
+            if low == high:  # one frame that stands for longer than the maximum, as in a recorded slide
+                return None
+            cut_s = _nearest(frame_times_s[low:high], from_s + (to_s - from_s) / parts)
             change = int(np.searchsorted(sample_times_s, cut_s))
-        return [*split(first, change, from_s, cut_s), *split(change, past, cut_s, to_s)]
+        return change, cut_s
 
     start_s = float(frame_times_s[0])
     cuts = [(change, refine(change)) for change in change_points(embeddings)]
     ends = [(0, start_s), *_drop_weak(cuts, steps, start_s, end_s, min_s), (len(embeddings), end_s)]
-    return [part for (first, from_s), (past, to_s) in itertools.pairwise(ends) for part in split(first, past, from_s, to_s)]
+    found = []
+    todo = [(*one, *two) for one, two in reversed(list(itertools.pairwise(ends)))]
+    while todo:  # the earliest is the last; without recursion, which a still picture of some hours would drive too deep
+        first, from_s, past, to_s = todo.pop()
+        where = cut(first, past, from_s, to_s)
+        if where:
+            todo += [(*where, past, to_s), (first, from_s, *where)]
+        else:
+            found.append(Segment(from_s, to_s))
+    return found
 
 
 def uniform_shots(grid: Slots, frame_times_s: np.ndarray) -> list[Segment]:
@@ -156,16 +166,30 @@ def snapped(found: list[Segment], points_s: np.ndarray, *, strictly: bool) -> li
 
 
 def _drop_weak(cuts: list[tuple[int, float]], steps: np.ndarray, start_s: float, end_s: float, min_s: float) -> list[tuple[int, float]]:
-    cuts = list(cuts)
-    while cuts:
-        edges = [start_s, *(time_s for _, time_s in cuts), end_s]
-        short = int(np.argmin(np.diff(edges)))
-        if edges[short + 1] - edges[short] >= min_s:
+    """Take the shortest shot first, the earliest among equals, and drop the weaker of its cuts, until none is shorter than min_s."""
+    edges = [start_s, *(time_s for _, time_s in cuts), end_s]
+    past = len(cuts) + 1  # edge 0 is the start, edge `past` the end
+    before, after = [at - 1 for at in range(past + 1)], [at + 1 for at in range(past + 1)]
+    there = [True] * (past + 1)
+    queue = [(edges[at + 1] - edges[at], at, at + 1) for at in range(past) if edges[at + 1] - edges[at] < min_s]
+    heapq.heapify(queue)
+    while queue:
+        _, one, two = heapq.heappop(queue)
+        if not (there[one] and after[one] == two):
+            continue  # one of its edges is gone
+        beside = [edge for edge in (one, two) if 0 < edge < past]
+        if not beside:
             break
-        beside = [place for place in (short - 1, short) if 0 <= place < len(cuts)]  # the cuts at its start and its end
-        del cuts[min(beside, key=lambda place: steps[cuts[place][0]])]
-    return cuts
+        weak = min(beside, key=lambda edge: steps[cuts[edge - 1][0]])
+        there[weak] = False
+        left, right = before[weak], after[weak]
+        after[left], before[right] = right, left
+        if edges[right] - edges[left] < min_s:
+            heapq.heappush(queue, (edges[right] - edges[left], left, right))
+    return [cut for cut, kept in zip(cuts, there[1:past], strict=True) if kept]
 
 
 def _nearest(times_s: np.ndarray, time_s: float) -> float:
-    return float(times_s[np.abs(times_s - time_s).argmin()])
+    """Of rising times the nearest, the earlier of two."""
+    at = int(np.searchsorted(times_s, time_s))
+    return float(min(times_s[max(0, at - 1) : at + 1], key=lambda time: abs(time - time_s)))

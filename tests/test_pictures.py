@@ -289,3 +289,19 @@ def test_a_broken_block_has_no_time_and_spoils_no_picture(tmp_path):
     (tmp_path / "words.jpg").write_text("not a picture")
     assert pictures.taken_at(tmp_path / "words.jpg") is None
     assert pictures.taken_at(tmp_path / "gone.jpg") is None
+
+
+def test_a_jpeg_may_come_smaller_but_not_too_small(tmp_path):
+    """A quarter is the least that still has 200 pixels on both sides; it is upright, and of the same colours."""
+    picture = Image.fromarray(UPRIGHT).resize((1600, 800), Image.Resampling.NEAREST)
+    picture.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "a.jpg", quality=95, exif=oriented(6))
+    whole, small = pictures.read(tmp_path / "a.jpg"), pictures.read(tmp_path / "a.jpg", least_px=200)
+    assert whole.shape == (800, 1600, 3)
+    assert small.shape == (200, 400, 3)
+    shrunk = np.asarray(Image.fromarray(whole).resize((400, 200), Image.Resampling.BOX), np.float64)
+    assert np.abs(shrunk - small).mean() < 3
+
+
+def test_a_png_comes_whole(tmp_path):
+    Image.fromarray(np.zeros((800, 800, 3), np.uint8)).save(tmp_path / "a.png")
+    assert pictures.read(tmp_path / "a.png", least_px=100).shape == (800, 800, 3)

@@ -180,3 +180,30 @@ def test_where_no_shot_fits_the_best_run_between_points_is_kept():
     assert 2.9 < run.length_s <= 3
     (run,) = _kept(choose(found, curve, info, Settings(duration_s=3), POINTS_S))
     assert 2.9 < run.length_s <= 3
+
+
+class TestReasons:
+    def test_ranges_the_knapsack_and_the_runners_up(self):
+        info = _info(60.0, Fraction(25))
+        found = [Segment(start_s, start_s + 4.0) for start_s in range(0, 60, 4)]
+        arousal = np.repeat([0.1, 0.9, 0.2, 0.8, 0.3, 0.7, 0.4, 0.65, 0.5, 0.6, 0.45, 0.55, 0.15, 0.25, 0.35], 2)
+        curve = Curve(np.arange(1, 60, 2.0), np.stack([arousal, arousal], 1))
+        settings = Settings(duration_s=12.0, keep=(Segment(0, 4),), drop=(Segment(4, 8),))
+        chosen = choose(found, curve, info, settings)
+        assert [shot.reason for shot in chosen[:6]] == ["keep", "drop", "left", "chosen", "left", "chosen"]
+        runners = sorted(shot.arousal for shot in chosen if shot.reason == "runner-up")
+        assert runners == pytest.approx([0.45, 0.5, 0.55, 0.6, 0.65])
+        assert all(shot.kept == (shot.reason in ("keep", "chosen", "run")) for shot in chosen)
+
+    def test_what_is_too_long_and_what_is_too_short_a_rest(self):
+        info = _info(20.0, Fraction(25))
+        found = [Segment(0, 4), Segment(4, 14), Segment(14, 20)]
+        curve = Curve(np.arange(1, 20, 2.0), np.full((10, 2), 0.5))
+        chosen = choose(found, curve, info, Settings(duration_s=5.0, drop=(Segment(14.4, 18),)))
+        assert [shot.reason for shot in chosen] == ["chosen", "too long", "rest", "drop", "runner-up"]
+
+    def test_a_run_where_no_shot_fits(self):
+        info = _info(20.0, Fraction(25))
+        curve = Curve(np.arange(1, 20, 2.0), np.linspace(0, 1, 20).reshape(10, 2))
+        chosen = choose([Segment(0, 10), Segment(10, 20)], curve, info, Settings(duration_s=2.0))
+        assert [shot.reason for shot in chosen] == ["too long", "rest", "run"]

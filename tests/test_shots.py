@@ -63,10 +63,48 @@ def test_many_scenes_across_windows(monkeypatch):
     assert change_points(_video(lengths)) == expected
 
 
-def test_a_still_picture_of_six_hours_stays_quick():
+HALF_A_DAY = 21_600  # samples, 12 hours
+HALF_A_DAY_OF = {
+    "a still picture": lambda random: np.ones((HALF_A_DAY, 64)),
+    "a change at every sample": lambda random: random.standard_normal((HALF_A_DAY, 64)),
+    "a scene each eight seconds": lambda random: _video([4] * 5400, noise=0.1),
+    "a camera that moves on": lambda random: np.cumsum(0.02 * random.standard_normal((HALF_A_DAY, 64)), 0) + 1,
+}
+
+
+@pytest.mark.parametrize("what", HALF_A_DAY_OF)
+def test_half_a_day_stays_quick(what):
+    """Each within its bounds, and not quadratic in anything: 18 s and more without windows, a stack too deep by recursion."""
+    random = np.random.default_rng(3)
+    embeddings = HALF_A_DAY_OF[what](random)
+    jitter = random.uniform(-0.9, 0.9, HALF_A_DAY)
     started = time.process_time()
-    assert change_points(np.ones((10_800, 64))) == []
-    assert time.process_time() - started < 10  # 18 s and more without windows
+    found, _, _ = _shots(embeddings, refine=lambda change: round((2.0 * change + jitter[change]) * RATE) / RATE)
+    assert time.process_time() - started < 4
+    assert (found[0].start_s, found[-1].end_s) == (0, 2.0 * HALF_A_DAY)
+    assert all(one.end_s == two.start_s for one, two in itertools.pairwise(found))
+    assert all(1 - 1e-9 <= shot.length_s <= 15 + 1e-9 for shot in found)
+    if what == "a still picture":
+        assert len(found) == HALF_A_DAY * 2 / 15
+        assert change_points(embeddings) == []
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_the_weaker_cut_of_the_shortest_shot_goes_first(seed):
+    """As by looking for the shortest shot again after each cut that goes."""
+    random = np.random.default_rng(seed)
+    times = np.sort(random.uniform(0, 40, 40)).round(1)
+    cuts, steps = list(enumerate(times.tolist(), 1)), random.random(41).round(1)
+    expected = list(cuts)
+    while expected:
+        edges = [0.0, *(time_s for _, time_s in expected), 40.0]
+        short = int(np.argmin(np.diff(edges)))
+        if edges[short + 1] - edges[short] >= 1.0:
+            break
+        beside = [place for place in (short - 1, short) if 0 <= place < len(expected)]
+        del expected[min(beside, key=lambda place: steps[expected[place][0]])]
+    assert module._drop_weak(cuts, steps, 0.0, 40.0, 1.0) == expected
+    assert 0 < len(expected) < 40
 
 
 @pytest.mark.parametrize("seed", range(20))

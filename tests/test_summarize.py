@@ -50,8 +50,8 @@ def test_a_vlog_becomes_its_intense_part(vlog, tmp_path, predictor):
     assert set(saved["shots"][0]) == {"start_s", "end_s", "valence", "arousal", "kept"}
 
 
-@pytest.mark.parametrize("every", [12, 25, 60, 1000])
-def test_cuts_by_keyframes_lie_where_exact_ones_do(tmp_path, predictor, every: int):
+@pytest.mark.parametrize("every", [25, 1000])
+def test_what_is_kept_begins_and_ends_where_the_picture_changes(tmp_path, predictor, every: int):
     """Scenes of 4 to 6 s at 25 frames/s, by encoders that put keyframes at cuts and by one that does not, as in phones."""
     plan = [("meadow", 5), ("rays", 6), ("sea", 4), ("wall", 5)]
     for params in (("-g", str(every)), ("-g", str(every), "-x264-params", "scenecut=0")):
@@ -61,10 +61,8 @@ def test_cuts_by_keyframes_lie_where_exact_ones_do(tmp_path, predictor, every: i
             summarize(path, predictor=predictor, settings=Settings(ratio=0.3, max_shot_s=8, sampling=sampling), dry_run=True)
             for sampling in ("exact", "auto")
         )
-        cuts_s = [shot.segment.start_s for shot in auto.shots[1:]]
-        for cut_s in (5, 11, 15):
-            # Bidirectional frames before the one that holds the new picture may show it, too.
-            assert min(abs(cut_s - at_s) for at_s in cuts_s) <= 0.13, (params, cuts_s)
+        (kept,) = _kept(auto.shots)
+        assert (kept.start_s, kept.end_s) == pytest.approx((5, 11), abs=0.05), params
         assert _kept(exact.shots)[0].overlap_s(_kept(auto.shots)[0]) > 0.9 * exact.timeline.duration_s
 
 

@@ -48,6 +48,14 @@ class Checkpoint:
     fingerprint: str = ""  # of the file's bytes: 16 hexadecimal digits of their SHA-256
 
     @property
+    def card(self) -> str:
+        """What is said of the model: the card beside a bundled checkpoint; of others their notes, a line each."""
+        beside = self.path.with_suffix(".md")
+        if self.path.parent == WEIGHTS_DIR and beside.is_file():
+            return beside.read_text("utf-8")
+        return "\n".join(f"{key}: {value}" for key, value in sorted(self.notes.items()))
+
+    @property
     def sigma(self) -> float | None:
         """Eq. 1's sigma of the training split, or None: then there is no matching score.
 

@@ -3,7 +3,7 @@
 import itertools
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, overload
+from typing import Any, Literal, TypeVar, overload
 
 import numpy as np
 import torch
@@ -19,6 +19,8 @@ PRECISIONS = ("float32", "bf16")
 DEFAULT_BATCH_SIZE = 32
 MIN_WINDOW_S = 0.1
 SILENCE_VA = (0.5, 0.0)
+_Batch = tuple[torch.Tensor, torch.Tensor]  # VA (n, 2) and embeddings (n, 512), on the device
+_Key = TypeVar("_Key")
 
 
 def pick_device(name: str) -> torch.device:
@@ -50,6 +52,7 @@ class Predictor:
         sample_rate_hz: of the windows that `music` takes; None without a music tower.
         window_s: their greatest length; None without a music tower.
         fingerprint: of the checkpoint's file, 16 hexadecimal digits: what was predicted by the same file may be kept and reused.
+        card: what is said of the model: its card, or its checkpoint's notes; data, figures and licences among them.
     """
 
     def __init__(
@@ -61,15 +64,19 @@ class Predictor:
         batch_size: int,
         sigma: float | None = None,
         fingerprint: str = "",
+        card: str = "",
     ) -> None:
         self.name = name
         self.fingerprint = fingerprint
+        self.card = card
         self.device = device
         self.precision = precision
         self.batch_size = batch_size
         self.sigma = sigma
         self.modalities = model.modalities
         self._model = model.eval().to(device)
+        if device.type == "cuda":  # convolutions are quicker there where a pixel's channels lie together
+            self._model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         music: Any = model.towers["music"] if "music" in self.modalities else None
         self.sample_rate_hz: int | None = music.sample_rate_hz if music else None
         self.window_s: float | None = music.window_s if music else None
@@ -109,7 +116,7 @@ class Predictor:
         where = pick_device(device)
         loaded = checkpoint.read(model)
         built = checkpoint.build(loaded, modalities, sources)
-        return cls(built, loaded.name, where, precision, batch_size, loaded.sigma, loaded.fingerprint)
+        return cls(built, loaded.name, where, precision, batch_size, loaded.sigma, loaded.fingerprint, loaded.card)
 
     @overload
     def image(
@@ -236,10 +243,10 @@ class Predictor:
         check_modalities(self.modalities, (modality,), self.name)
         va = np.empty((count, 2), np.float32)
         vectors = np.empty((count, EMBEDDING_DIM), np.float32)
+        parts = (slice(start, start + self.batch_size) for start in range(0, count, self.batch_size))
         with torch.inference_mode():
-            for start in range(0, count, self.batch_size):
-                part = slice(start, start + self.batch_size)
-                va[part], vectors[part] = self._predict_batch(modality, raw(part), still)
+            for part, predicted in self._in_flight((part, self._predict_batch(modality, raw(part), still)) for part in parts):
+                va[part], vectors[part] = predicted
         return va, vectors
 
     def _predict_pictures(self, pictures: Iterator[np.ndarray], still: bool) -> tuple[np.ndarray, np.ndarray]:
@@ -252,18 +259,32 @@ class Predictor:
                     raise ValueError(f"a picture must be (H, W, 3) uint8, not {picture.shape} {picture.dtype}")
                 yield _tensor(picture).to(self.device).permute(2, 0, 1)
 
-        with torch.inference_mode():
+        def batches() -> Iterator[tuple[None, _Batch]]:
             for first in pictures:
                 batch = itertools.chain([first], itertools.islice(pictures, self.batch_size - 1))
                 del first  # only what the tower makes of a picture is held
-                for rows, part in zip((va, vectors), self._predict_batch("image", raw(batch), still), strict=True):
+                yield None, self._predict_batch("image", raw(batch), still)
+
+        with torch.inference_mode():
+            for _, predicted in self._in_flight(batches()):
+                for rows, part in zip((va, vectors), predicted, strict=True):
                     rows.append(part)
         return np.concatenate(va), np.concatenate(vectors)
 
-    def _predict_batch(self, modality: str, raw: Any, still: bool) -> tuple[np.ndarray, np.ndarray]:
+    def _predict_batch(self, modality: str, raw: Any, still: bool) -> _Batch:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
-            predicted, embedded = self._model.predict(modality, raw, still=still)
-        return predicted.float().cpu().numpy(), embedded.float().cpu().numpy()
+            return self._model.predict(modality, raw, still=still)
+
+    @staticmethod
+    def _in_flight(batches: Iterable[tuple[_Key, _Batch]]) -> Iterator[tuple[_Key, tuple[np.ndarray, np.ndarray]]]:
+        """The batches as float32 arrays, each fetched when the next has been begun: a GPU works on one while the next is decoded."""
+        waiting: list[tuple[_Key, _Batch]] = []
+        for batch in itertools.chain(batches, [None]):
+            if waiting:
+                key, (va, vectors) = waiting.pop()
+                yield key, (va.float().cpu().numpy(), vectors.float().cpu().numpy())
+            if batch is not None:
+                waiting.append(batch)
 
 
 def _tensor(pictures: np.ndarray) -> torch.Tensor:

@@ -3,13 +3,15 @@
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from functools import cached_property
 from pathlib import Path
-
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from typing import TYPE_CHECKING
 
 from mmvatool.errors import MmvatoolError
 from trainer.errors import TrainerError
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 
 def clean(text: str) -> str:
@@ -38,7 +40,12 @@ class Reporter:
 
     def __init__(self, level: int) -> None:
         self.level = level
-        self._console = Console(stderr=True, markup=False, emoji=False, highlight=False, soft_wrap=True)
+
+    @cached_property
+    def _console(self) -> "Console":
+        from rich.console import Console  # here: --help and usage errors must not wait for it
+
+        return Console(stderr=True, markup=False, emoji=False, highlight=False, soft_wrap=True)
 
     def error(self, text: str) -> None:
         """Always shown."""
@@ -57,6 +64,8 @@ class Reporter:
     @contextmanager
     def progress(self) -> Iterator[Callable[[str, int], AbstractContextManager[Callable[[int], None]]]]:
         """Bars with time left, on a terminal; each stage is a bar."""
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
         bars = Progress(
             TextColumn("{task.description:>10}"),
             BarColumn(),

@@ -1,8 +1,10 @@
 """Plots of text: where results lie in the plane of valence and arousal, and how a curve goes."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-import numpy as np
+if TYPE_CHECKING:
+    import numpy as np
 
 WIDTH, HEIGHT = 49, 13  # characters; both odd, so that .5 has a line of its own
 MARKS = "123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -54,8 +56,10 @@ class Plane:
         return [line.rstrip() for line in drawn] + ([f"     {', '.join(legend)}"] if legend else [])
 
 
-def sparkline(values: Sequence[float] | np.ndarray, width: int = 20, *, plain: bool) -> str:
+def sparkline(values: "Sequence[float] | np.ndarray", width: int = 20, *, plain: bool) -> str:
     """How values in [0, 1] go, in at most `width` characters: the means of as many equal parts, on the scale from 0 to 1."""
+    import numpy as np  # here: --help must not wait for it
+
     if not len(values):
         return ""
     parts = np.array_split(np.asarray(values, np.float64), min(width, len(values)))

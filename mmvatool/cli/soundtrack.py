@@ -80,6 +80,9 @@ if TYPE_CHECKING:
 )
 @click.option("--top", type=click.IntRange(min=1), default=5, show_default=True, help="How many tracks of the ranking to print.")
 @index_option
+@click.option(
+    "--report", is_flag=True, help="Also write NAME.soundtrack.html: a page to look at, with curves, pictures, tracks and credits."
+)
 @plan_options
 @click.option("--dry-run", is_flag=True, help="Choose only: print the ranking, write nothing but --plan and --export.")
 @click.option("--overwrite", is_flag=True, help="Replace outputs that exist.  [default: an error]")
@@ -107,6 +110,7 @@ def soundtrack(
     seed: int | None,
     top: int,
     index_file: str | None,
+    report: bool,
     plan: str | None,
     exports: tuple[Path, ...],
     dry_run: bool,
@@ -184,6 +188,7 @@ def soundtrack(
                     index_file=index_file,
                     predictor=predictor,
                     settings=settings,
+                    report=report,
                     plan=plan_to,
                     exports=exports,
                     dry_run=dry_run,

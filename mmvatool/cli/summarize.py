@@ -60,7 +60,20 @@ if TYPE_CHECKING:
 @click.option(
     "--lossless", is_flag=True, help="Copy instead of encoding: fast, the source's own quality, cuts at keyframes where they can be."
 )
+@click.option(
+    "--encoder",
+    type=click.Choice(["software", "auto"]),
+    default="software",
+    show_default=True,
+    help="software renders to the same frames on every machine; auto encodes in hardware (NVENC, VideoToolbox, Quick Sync) where a trial of "
+    "two frames shows that it works.",
+)
 @click.option("--plot", is_flag=True, help="Also write NAME.summary.png: the arousal curve with the kept parts shaded.")
+@click.option(
+    "--report",
+    is_flag=True,
+    help="Also write NAME.summary.html: a page to look at, with the curve, every shot and why it was kept or not.",
+)
 @click.option("--chapters", is_flag=True, help="Make a chapter for each kept stretch.  [default: the source's chapters, moved]")
 @plan_options
 @click.option("--dry-run", is_flag=True, help="Choose only: print the shots, write nothing but --plan and --export.")
@@ -84,7 +97,9 @@ def summarize(
     max_shot: float,
     sampling: str,
     lossless: bool,
+    encoder: str,
     plot: bool,
+    report: bool,
     plan: str | None,
     exports: tuple[Path, ...],
     chapters: bool,
@@ -152,10 +167,12 @@ def summarize(
                 summarize_video,
                 settings=settings,
                 plot=plot,
+                report=report,
                 plan=plan_to,
                 exports=exports,
                 chapters=chapters,
                 dry_run=dry_run,
+                encoder=encoder,
                 cache=cache,
             ),
             overwrite,

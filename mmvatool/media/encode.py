@@ -1,9 +1,10 @@
 """What moviepy needs to write exactly the planned frames: containers, the encoder's parameters, and the check of the result.
 
-moviepy 2 writes rates with two decimals and tags no colours. The parameters given to its encoder restore the exact rate,
-the colour matrix and range, the pixel aspect and the tags. The result is decoded once and checked before it gets its name.
+moviepy tags no colours. The parameters given to its encoder restore the colour matrix and range, the pixel aspect and the tags.
+The result is decoded once and checked before it gets its name.
 """
 
+import itertools
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -18,6 +19,7 @@ from mmvatool.media.probe import Color
 # Visually lossless, and 2-3 times faster than x264's default preset for a somewhat larger file.
 CRF = 18
 PRESET = "veryfast"
+EXACT = "bicubic+accurate_rnd+full_chroma_int"  # swscale's flags where a picture is converted once and for good
 AAC_RATES_HZ = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
 # swscale's names for H.273 matrices; None: not tagged, read and written alike as swscale's default.
 MATRICES = {"bt709": "bt709", "smpte170m": "bt601", "bt470bg": "bt601", "fcc": "fcc", "smpte240m": "smpte240m", "bt2020nc": "bt2020"}
@@ -33,12 +35,12 @@ class Container:
     params: tuple[str, ...]
 
 
-_X264 = ("-crf", str(CRF))
+QUALITY = ("-preset", PRESET, "-crf", str(CRF))  # x264's
 CONTAINERS = {
-    ".mp4": Container("libx264", "aac", AAC_RATES_HZ, (*_X264, "-movflags", "+faststart")),
-    ".m4v": Container("libx264", "aac", AAC_RATES_HZ, (*_X264, "-movflags", "+faststart", "-f", "mp4")),
-    ".mov": Container("libx264", "aac", AAC_RATES_HZ, (*_X264, "-movflags", "+faststart")),
-    ".mkv": Container("libx264", "aac", AAC_RATES_HZ, _X264),
+    ".mp4": Container("libx264", "aac", AAC_RATES_HZ, (*QUALITY, "-movflags", "+faststart")),
+    ".m4v": Container("libx264", "aac", AAC_RATES_HZ, (*QUALITY, "-movflags", "+faststart", "-f", "mp4")),
+    ".mov": Container("libx264", "aac", AAC_RATES_HZ, (*QUALITY, "-movflags", "+faststart")),
+    ".mkv": Container("libx264", "aac", AAC_RATES_HZ, QUALITY),
     ".webm": Container(
         "libvpx-vp9", "libopus", (48000,), ("-crf", "31", "-b:v", "0", "-row-mt", "1", "-cpu-used", "4", "-deadline", "good")
     ),
@@ -48,25 +50,29 @@ CONTAINERS = {
 def write_frames(
     frames: Generator[np.ndarray],
     count: int,
+    size: tuple[int, int],
     rate: Fraction,
     container: Container,
     picture: Path,
     params: Sequence[str],
     *,
+    pixel_format: str = "rgb24",
     sound: Path | None = None,
     sound_codec: str = "copy",
     blamed: Path,
     on_frame: Callable[[int], None],
 ) -> None:
-    """Write frames as a video with moviepy.
+    """Write frames as a video with moviepy's writer.
 
     Args:
-        frames: uint8 RGB (H, W, 3), `count` of them; closed afterwards.
+        frames: uint8, at least `count` of them; closed afterwards. (H, W, 3) for rgb24, flat for planes.
         count: how many frames to write, at least 1.
-        rate: frames a second; the encoder's parameters say it exactly.
+        size: their width and height.
+        rate: frames a second.
         container: how to write.
         picture: the file to write, in a workspace.
         params: the encoder's parameters: `picture_params` and what the container and the sound need.
+        pixel_format: of the frames.
         sound: a file to write with them, up to the end of both.
         sound_codec: what encodes the sound; "copy" takes it as it is.
         blamed: the file that an error should name.
@@ -75,51 +81,26 @@ def write_frames(
     Raises:
         RenderError: the encoder failed.
     """
-    from moviepy import VideoClip  # here: --help must not wait for it
+    from mmvatool.media.writer import FrameWriter  # here: --help must not wait for moviepy
 
-    # It writes two decimals, which are 0.00 for a frame every 300 s. The encoder's parameters say the true rate.
-    moviepy_rate = max(rate, Fraction(1))
-    shown = next(frames)
-    place = 0
-
-    def frame_at(time_s: float) -> np.ndarray:
-        """moviepy asks in order, the first frame twice."""
-        nonlocal shown, place
-        while place < round(time_s * moviepy_rate):
-            shown, place = next(frames), place + 1
-            on_frame(place + 1)
-        return shown
-
-    # Half a frame longer: moviepy rounds the number of frames down.
-    clip = VideoClip(frame_function=frame_at, duration=float((count + Fraction(1, 2)) / moviepy_rate))
+    encoder = ["-c:v", container.video_codec, *params, *container.params]
     try:
-        clip.write_videofile(
-            str(picture.absolute()),
-            fps=float(moviepy_rate),
-            codec=container.video_codec,
-            preset=PRESET,
-            audio=str(sound.absolute()) if sound else False,
-            audio_codec=sound_codec,
-            logger=None,
-            ffmpeg_params=[*params, *container.params],
-        )
+        with FrameWriter(picture, size, rate, pixel_format, encoder, sound, sound_codec) as writer:
+            for number, frame in enumerate(itertools.islice(frames, count), 1):
+                writer.write_frame(frame)
+                on_frame(number)
     except OSError as error:
         raise encoder_failed(blamed, error) from error
     finally:
-        clip.close()
         frames.close()
 
 
-def picture_params(rate: Fraction, color: Color, pixel_format: str, pixel_aspect: Fraction = Fraction(1)) -> list[str]:
-    """The encoder's parameters that restore the exact rate, convert RGB as the colour tags say, and write those tags."""
+def picture_params(rate: Fraction, color: Color, pixel_format: str, pixel_aspect: Fraction = Fraction(1), *, rgb: bool = True) -> list[str]:
+    """The encoder's parameters that write the colour tags, the exact rate and the pixel aspect; RGB is converted as the tags say."""
     aspect = pixel_aspect.limit_denominator(65535)
     options = ":".join(f"{key}={value}" for key, value in conversion("out", color).items())
     filters = [
-        f"settb={rate.denominator}/{rate.numerator}",
-        "setpts=N",
-        f"fps={ratio(rate)}",  # passes every frame; tells the encoder the exact rate, which moviepy rounds
-        f"scale={options}:flags=bicubic+accurate_rnd+full_chroma_int",
-        f"format={pixel_format}",
+        *([f"scale={options}:flags={EXACT}", f"format={pixel_format}"] if rgb else []),
         f"setparams=colorspace={color.matrix or 'unknown'}:color_primaries={color.primaries or 'unknown'}"
         f":color_trc={color.transfer or 'unknown'}:range={_range_tag(color)}",
         f"setsar={aspect.numerator}/{aspect.denominator}",

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import cache
 from pathlib import Path
 from typing import IO, Any
@@ -103,6 +104,11 @@ def run(node: Any, path: Path, *, log: str = "error", limit_s: float = RUN_LIMIT
     if done.returncode:
         raise FFmpegError(path, stderr)
     return Output(done.stdout, stderr)
+
+
+def color(size: tuple[int, int], rate: Fraction) -> Any:
+    """An ffmpeg-python input node of black frames without end."""
+    return ffmpeg.input(f"color=black:s={size[0]}x{size[1]}:r={rate.numerator}/{rate.denominator}", format="lavfi")
 
 
 def feed(node: Any, pieces: Iterable[bytes], path: Path) -> None:

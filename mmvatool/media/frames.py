@@ -12,7 +12,7 @@ import numpy as np
 
 from mmvatool.errors import MediaError
 from mmvatool.media import ffmpeg
-from mmvatool.media.encode import conversion, ratio
+from mmvatool.media.encode import EXACT, conversion, ratio
 from mmvatool.media.probe import Color, MediaInfo
 
 SHORT_SIDE_PX = 256
@@ -180,6 +180,7 @@ def steady_frames(
     color: Color | None = None,
     kept: tuple[float, float] = (1.0, 1.0),
     tone_map: bool = False,
+    planes: tuple[str, Color] | None = None,
 ) -> Any:
     """What makes ffmpeg decode `count` frames from `start_s` on at a constant rate, to its stdout.
 
@@ -192,9 +193,10 @@ def steady_frames(
         color: what the video's colours are taken for; as it is tagged if None.
         kept: the share of the width and of the height, around the middle, that is scaled to the size.
         tone_map: whether its dynamic range is high (PQ or HLG in bt2020), to be brought down to what ordinary screens show.
+        planes: a pixel format and its colours, to be given instead of RGB; what has them already is passed as it is.
 
     Returns:
-        an ffmpeg-python output node of rgb24.
+        an ffmpeg-python output node of rgb24, or of the planes.
     """
     quarter_s = float(1 / info.rate) / 4
     from_s = seek_point(info, start_s)
@@ -219,6 +221,11 @@ def steady_frames(
         node = node.filter("tonemap", "mobius", desat=0)
         node = node.filter("zscale", transfer="bt709", matrix="bt709", range="limited").filter("format", "yuv444p")
         color = Color("bt709", "bt709", "bt709")
+    if planes:
+        pixel_format, written = planes
+        options = conversion("in", color or info.video.color) | conversion("out", written)
+        node = node.filter("scale", *size, **options, flags=EXACT).filter("format", pixel_format)
+        return node.output("pipe:", format="rawvideo", **{"frames:v": count})
     # Without accurate_rnd, which takes six times as long on this side and moves the mean by less than 1/255.
     options = conversion("in", color or info.video.color)
     node = node.filter("scale", *size, **options, flags="bicubic+full_chroma_int").filter("format", "rgb24")

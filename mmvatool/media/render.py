@@ -1,7 +1,8 @@
 """Render a Timeline with moviepy: exact frames, exact rate, the source's colours, sound in step.
 
 moviepy 2 takes a variable rate's mean for the rate, and ignores pixel aspect. So ffmpeg decodes each segment upright at a
-constant rate, and moviepy writes what it is handed (see encode).
+constant rate, and moviepy writes what it is handed (see encode): the planes of the video itself, where they are 8 bits of 4:2:0 not
+even converted.
 """
 
 import os
@@ -14,10 +15,10 @@ import numpy as np
 
 from mmvatool.errors import MediaError
 from mmvatool.files import workspace
-from mmvatool.media import audio, captions, ffmpeg
+from mmvatool.media import audio, captions, ffmpeg, hardware
 from mmvatool.media.encode import CONTAINERS, Container, check, encoder_failed, name_it, picture_params, write_frames
 from mmvatool.media.frames import steady_frames
-from mmvatool.media.probe import MediaInfo
+from mmvatool.media.probe import Color, MediaInfo
 from mmvatool.timeline import Timeline
 
 FADE_S = 0.010
@@ -26,7 +27,13 @@ LONGEST_TAG_BYTES = 16_384
 
 
 def render(
-    timeline: Timeline, info: MediaInfo, target: Path, on_frame: Callable[[int], None] = lambda _: None, *, chapters: bool = False
+    timeline: Timeline,
+    info: MediaInfo,
+    target: Path,
+    on_frame: Callable[[int], None] = lambda _: None,
+    *,
+    chapters: bool = False,
+    encoder: str = "software",
 ) -> list[str]:
     """Render a timeline to a file. Chapters and subtitles of the source come along, moved.
 
@@ -36,6 +43,7 @@ def render(
         target: where to; its suffix (a key of CONTAINERS) chooses the container. An existing file is replaced.
         on_frame: called with the number of frames written so far.
         chapters: make one for each segment instead of taking those of the source.
+        encoder: one of hardware.ENCODERS: "auto" uses the machine's hardware where that works.
 
     Returns:
         What had to be done otherwise than as the source does it, a sentence each.
@@ -45,11 +53,12 @@ def render(
         MediaError: the source cannot be decoded.
         RenderError: the encoder failed or what it wrote is not what was planned.
     """
-    container = CONTAINERS[target.suffix.lower()]
+    size = info.video.width, info.video.height
+    container, chosen = hardware.choose(encoder, CONTAINERS[target.suffix.lower()], size, info.rate, _planes(info))
     counts = [max(1, round(segment.length_s * info.rate)) for segment in timeline.segments]
     with workspace(target) as folder:
         picture = folder / f"summary{target.suffix.lower()}"
-        notes = _departures(info)
+        notes = _departures(info) + chosen
         sound = None
         if info.audio:
             try:
@@ -57,7 +66,7 @@ def render(
             except audio.SilentError:
                 notes.append("its sound cannot be decoded: rendered without sound")
         _write_video(timeline, info, counts, container, picture, sound, on_frame)
-        check(picture, target, sum(counts), (info.video.width, info.video.height), with_sound=sound is not None)
+        check(picture, target, sum(counts), size, with_sound=sound is not None)
         shown_s = [float(int(frames) / info.rate) for frames in np.concatenate([[0], np.cumsum(counts)])]
         come = captions.take(info, list(zip(timeline.segments, shown_s, strict=False)), own_chapters=chapters, notes=notes)
         name_it(captions.lay(come, picture, folder / f"laid{picture.suffix}", notes), target)
@@ -94,14 +103,15 @@ def _write_video(
     sound: Path | None,
     on_frame: Callable[[int], None],
 ) -> None:
-    params = _encoder_params(info)
     write_frames(
         _decode(timeline, info, counts),
         sum(counts),
+        (info.video.width, info.video.height),
         info.rate,
         container,
         picture,
-        params,
+        _encoder_params(info),
+        pixel_format=_planes(info),
         sound=sound,
         sound_codec=container.audio_codec,
         blamed=info.path,
@@ -110,30 +120,40 @@ def _write_video(
 
 
 def _decode(timeline: Timeline, info: MediaInfo, counts: list[int]) -> Generator[np.ndarray]:
-    """Every frame to show, upright rgb24 (H, W, 3), at the nominal rate; one run of ffmpeg for each segment."""
+    """Every frame to show, upright planes of 8 bits (flat uint8), at the nominal rate; one run of ffmpeg for each segment."""
     height, width = info.video.height, info.video.width
-    size = height * width * 3
+    planes = _planes(info), _written_color(info)
+    size = height * width * 3 // (1 if _odd(info) else 2)
     frame: np.ndarray | None = None
     for segment, count in zip(timeline.segments, counts, strict=True):
-        with ffmpeg.stream(steady_frames(info, segment.start_s, count, info.rate, (width, height)), info.path) as reader:
+        node = steady_frames(info, segment.start_s, count, info.rate, (width, height), planes=planes)
+        with ffmpeg.stream(node, info.path) as reader:
             for got in range(count):
                 data = reader.read(size)
                 if len(data) == size:
-                    frame = np.frombuffer(data, np.uint8).reshape(height, width, 3)
+                    frame = np.frombuffer(data, np.uint8)
                 elif frame is None or got == 0:
                     raise MediaError(info.path, f"cannot be decoded at {segment.start_s:.2f} s ({ffmpeg.last_words(reader.errors())})")
                 yield frame  # past a damaged end the last frame stays
 
 
-def _encoder_params(info: MediaInfo) -> list[str]:
-    color, video = info.video.color, info.video
+def _planes(info: MediaInfo) -> str:
+    return "yuv444p" if _odd(info) else "yuv420p"
+
+
+def _written_color(info: MediaInfo) -> Color:
+    color = info.video.color
     if color.matrix == "gbr":  # a source of RGB: what is written is not, and a tag that says so shows green and magenta
-        color = replace(color, matrix="bt709", full_range=False, range_tagged=True)
-    params = picture_params(info.rate, color, "yuv444p" if _odd(info) else "yuv420p", video.pixel_aspect)
+        return replace(color, matrix="bt709", full_range=False, range_tagged=True)
+    return color
+
+
+def _encoder_params(info: MediaInfo) -> list[str]:
+    params = picture_params(info.rate, _written_color(info), _planes(info), info.video.pixel_aspect, rgb=False)
     for key, value in short_tags(info.tags).items():
         params += ["-metadata", f"{key}={value}"]
-    if video.language:
-        params += ["-metadata:s:v:0", f"language={video.language}"]
+    if info.video.language:
+        params += ["-metadata:s:v:0", f"language={info.video.language}"]
     if info.audio:
         params += ["-b:a", f"{96 * max(1, min(info.audio.channels, 8))}k"]
         params += ["-metadata:s:a:0", f"language={info.audio.language}"] if info.audio.language else []

@@ -113,7 +113,7 @@ def render(
     params = [*picture_params(rate, Color("bt709", "bt709", "bt709", False, True), "yuv420p"), "-g", str(max(1, round(KEY_S * rate)))]
     with workspace(target) as folder:
         picture = folder / f"slideshow{target.suffix.lower()}"
-        write_frames(frames, count, rate, container, picture, params, sound=sound, blamed=target, on_frame=on_frame)
+        write_frames(frames, count, size, rate, container, picture, params, sound=sound, blamed=target, on_frame=on_frame)
         check(picture, target, count, size, with_sound=sound is not None)
         name_it(picture, target)
     return notes

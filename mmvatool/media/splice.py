@@ -9,7 +9,7 @@ import numpy as np
 from mmvatool.errors import MediaError, OutputError, RenderError
 from mmvatool.files import workspace
 from mmvatool.media import ffmpeg, headers
-from mmvatool.media.encode import CONTAINERS, PRESET
+from mmvatool.media.encode import CONTAINERS
 from mmvatool.media.probe import MediaInfo
 
 MP4_SUFFIXES = (".mp4", ".m4v", ".mov")
@@ -104,7 +104,7 @@ def _encoded(info: MediaInfo, suffix: str) -> dict[str, Any]:
     odd = info.video.width % 2 or info.video.height % 2
     # enc_time_base: else frames of a variable rate are moved to the nominal one.
     timing = {"fps_mode": "passthrough", "enc_time_base": "demux"}
-    return {"c:v": container.video_codec, "preset": PRESET, "pix_fmt": "yuv444p" if odd else "yuv420p"} | timing | params
+    return {"c:v": container.video_codec, "pix_fmt": "yuv444p" if odd else "yuv420p"} | timing | params
 
 
 def _mux(info: MediaInfo, sound: Path, result: Path, subtitles: list[str], options: dict[str, Any]) -> None:

@@ -18,8 +18,12 @@ _EXIF_BLOCK = 0x8769
 _TIMES = ((0x9003, 0x9291, 0x9011), (0x9004, 0x9292, 0x9012), (0x0132, 0x9290, 0x9010))
 
 
-def read(path: Path) -> np.ndarray:
+def read(path: Path, least_px: int | None = None) -> np.ndarray:
     """Read a picture upright and in sRGB, transparency over white; of an animation the first frame.
+
+    Args:
+        path: the file.
+        least_px: a JPEG may come at a part of its size as long as both sides have so many pixels, which is quicker.
 
     Returns:
         uint8 (H, W, 3).
@@ -30,7 +34,7 @@ def read(path: Path) -> np.ndarray:
     _check(path)
     _hush()
     try:
-        return read_picture(path)
+        return read_picture(path, least_px)
     except DataError as error:
         raise MediaError(path, str(error).removeprefix(f"{path}: ")) from error
     except MemoryError as error:

@@ -111,6 +111,7 @@ def render_cut(
     progress: Progress = no_progress,
     *,
     points: cut.CutPoints | None = None,
+    encoder: str = "software",
 ) -> list[str]:
     """Render stretches of one video.
 
@@ -121,6 +122,7 @@ def render_cut(
         rendering: how.
         progress: told how far it is.
         points: of a lossless cut, where the bounds lie on them; else they are found, and bounds moved to them.
+        encoder: "software", or "auto" to encode in hardware where a trial shows that it works.
 
     Returns:
         What had to be done otherwise than as the source does it, a sentence each.
@@ -137,7 +139,7 @@ def render_cut(
     total = sum(round(segment.length_s * info.rate) for segment in whole.segments)
     with progress("rendering", total) as rendered:
         if points is None:
-            return media_render.render(whole, info, target, rendered, chapters=rendering.chapters)
+            return media_render.render(whole, info, target, rendered, chapters=rendering.chapters, encoder=encoder)
         notes += cut.cut(whole, points, target)
         rendered(total)
     if rendering.chapters or headers.read(info.path, "a video file").chapters:

@@ -28,6 +28,7 @@ from mmvatool.pipelines.outputs import check_writable
 from mmvatool.pipelines.progress import Progress, no_progress
 from mmvatool.pipelines.render import check_extras, render_show, rendering_of, write_extras
 from mmvatool.pipelines.slides import ORDERS, Show, Slide, look_at
+from mmvatool.pipelines.soundtrack_page import soundtrack_page
 from mmvatool.plan import Plan
 from mmvatool.timeline import Clip, Cue, Segment, Timeline
 
@@ -166,6 +167,7 @@ def soundtrack(
     index_file: Path | str | None = None,
     predictor: "Predictor | None" = None,
     settings: SoundtrackSettings | None = None,
+    report: bool = False,
     plan: Path | str | None = None,
     exports: Sequence[Path | str] = (),
     dry_run: bool = False,
@@ -182,6 +184,7 @@ def soundtrack(
         index_file: where the library's index lies; in the user's cache folder by default.
         predictor: a loaded model with towers for pictures and music; the bundled one by default.
         settings: how to choose and how to render.
+        report: also write a page about it beside the output, as one HTML file.
         plan: a file, or a folder, for the plan that `render` renders.
         exports: files for editors, each .otio, .edl or .fcpxml.
         dry_run: choose only; nothing but the plan and the exports is written.
@@ -207,7 +210,7 @@ def soundtrack(
     given = [Path(path) for path in inputs] if listed else [Path(inputs)]  # type: ignore[union-attr, arg-type]
     target = Path(output) if output is not None else default_output(given[0])
     if not dry_run:
-        check_writable([target, target.with_suffix(".json")], given, overwrite=overwrite)
+        check_writable([target, *(target.with_suffix(suffix) for suffix in [".json"] + [".html"] * report)], given, overwrite=overwrite)
     check_extras(plan, exports, target, overwrite=overwrite)
     if settings.beats:
         beats.check_installed()
@@ -275,6 +278,8 @@ def soundtrack(
     mixed, notes = render_show(planned.kind, timeline, infos, target, planned.rendering, progress)
     made = replace(made, output=target, mixed=mixed, fallbacks=(*show.notes, *mixed.notes, *notes))
     write_file(target.with_suffix(".json"), (json.dumps(made.to_json(), indent=2) + "\n").encode())
+    if report:
+        write_file(target.with_suffix(".html"), soundtrack_page(made, show, music, predictor.card).encode())
     return made
 
 

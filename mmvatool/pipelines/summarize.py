@@ -4,16 +4,15 @@ probe -> sample a frame (and/or 10 seconds of sound) for each 2-second slot -> p
 a shot = mean arousal x length -> exact knapsack under the budget -> Timeline -> render -> check -> rename.
 """
 
+import itertools
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mmvatool import report
 from mmvatool.files import write_file
 from mmvatool.media import cut
 from mmvatool.media.frames import Frames
@@ -24,7 +23,9 @@ from mmvatool.pipelines.analysis import Analysis
 from mmvatool.pipelines.outputs import check_writable
 from mmvatool.pipelines.progress import Progress, no_progress
 from mmvatool.pipelines.render import check_extras, render_cut, write_extras
+from mmvatool.pipelines.summary_page import summary_page
 from mmvatool.plan import Plan, Rendering
+from mmvatool.report import curve_png
 from mmvatool.selection import Curve, ScoredShot, Settings, budget_s, choose
 from mmvatool.shots import LEAST_MAX_SHOT_S, Slots, shots, slots, snapped, uniform_shots
 from mmvatool.timeline import Segment, Timeline
@@ -98,11 +99,13 @@ def summarize(
     predictor: "Predictor | None" = None,
     settings: Settings | None = None,
     plot: bool = False,
+    report: bool = False,
     plan: Path | str | None = None,
     exports: Sequence[Path | str] = (),
     chapters: bool = False,
     dry_run: bool = False,
     overwrite: bool = False,
+    encoder: str = "software",
     cache: bool = False,
     progress: Progress = no_progress,
 ) -> Summary:
@@ -114,11 +117,13 @@ def summarize(
         predictor: a loaded model with the towers that `modalities` names; the bundled one by default.
         settings: how to choose.
         plot: also write the arousal curve, with the kept parts shaded, as a PNG beside the output.
+        report: also write a page about it beside the output, as one HTML file.
         plan: a file, or a folder, for the plan that `render` renders.
         exports: files for editors, each .otio, .edl or .fcpxml.
         chapters: make one for each kept stretch instead of taking those of the source.
         dry_run: choose only; nothing but the plan and the exports is written.
         overwrite: replace existing outputs; otherwise they are an error.
+        encoder: "software", or "auto" to encode in hardware where a trial shows that it works.
         cache: keep what is felt of the video in the user's cache folder, or use what was kept there (docs/formats.md).
         progress: told how far each stage is.
 
@@ -134,7 +139,7 @@ def summarize(
     path, settings = Path(path), settings or Settings()
     target = Path(output) if output is not None else default_output(path)
     if not dry_run:
-        check_writable(outputs(target, plot=plot), [path], overwrite=overwrite)
+        check_writable(outputs(target, plot=plot, report=report), [path], overwrite=overwrite)
     check_extras(plan, exports, target, overwrite=overwrite)
     if predictor is None:
         from trainer import Predictor
@@ -146,10 +151,16 @@ def summarize(
     samples = pick(info, grid.edges_s, settings.sampling)
     analysis = Analysis(info, samples, predictor, settings, keep=cache, progress=progress)
     curve, notes = _feel(info, grid, samples, analysis, settings)
-    found = _find_shots(info, grid, samples, analysis, settings)
+    cuts = _Cuts(info, grid, samples, analysis, settings)
+    found = _find_shots(info, grid, samples, analysis, cuts, settings)
+    while True:
+        scored, moved = (choose(found, curve, info, settings), []) if points is None else _choose_uncoded(found, curve, points, settings)
+        settled = cuts.settle(found, [shot.segment for shot in scored if shot.kept])
+        if settled == found:
+            break
+        found = settled
     analysis.keep()
-    notes += analysis.notes
-    scored = _choose_uncoded(found, curve, points, settings, notes) if points else choose(found, curve, info, settings)
+    notes += [*analysis.notes, *moved]
     summary = Summary(
         input=path,
         output=None,
@@ -166,16 +177,16 @@ def summarize(
     made = Plan("cut", summary.timeline, summary.felt, rendering=Rendering(chapters=chapters, lossless=settings.lossless))
     write_extras(made, {path: info}, plan, exports, target, progress)
     if not dry_run:
-        notes += render_cut(made.timeline, info, target, made.rendering, progress, points=points)
+        notes += render_cut(made.timeline, info, target, made.rendering, progress, points=points, encoder=encoder)
         summary = replace(summary, output=target)
     summary = replace(summary, fallbacks=tuple(notes))
     if not dry_run:
         write_file(target.with_suffix(".json"), (json.dumps(summary.to_json(), indent=2) + "\n").encode())
         if plot:
             kept = summary.timeline.segments
-            write_file(
-                target.with_suffix(".png"), report.curve_png(curve.times_s, curve.va[:, 1], kept, (info.start_s, info.end_s), path.name)
-            )
+            write_file(target.with_suffix(".png"), curve_png(curve.times_s, curve.va[:, 1], kept, (info.start_s, info.end_s), path.name))
+        if report:
+            write_file(target.with_suffix(".html"), summary_page(summary, predictor.card).encode())
     return summary
 
 
@@ -191,9 +202,10 @@ def default_output(path: Path) -> Path:
     return path.with_name(f"{path.stem}.summary.mp4")
 
 
-def outputs(target: Path, *, plot: bool) -> list[Path]:
+def outputs(target: Path, *, plot: bool, report: bool) -> list[Path]:
     """All files that a summary writes."""
-    return [target, target.with_suffix(".json"), *([target.with_suffix(".png")] if plot else [])]
+    suffixes = [".json"] + [".png"] * plot + [".html"] * report
+    return [target, *(target.with_suffix(suffix) for suffix in suffixes)]
 
 
 def _feel(info: MediaInfo, grid: Slots, samples: Samples, analysis: Analysis, settings: Settings) -> tuple[Curve, list[str]]:
@@ -227,9 +239,10 @@ def _ranks(values: np.ndarray) -> np.ndarray:
 
 
 def _choose_uncoded(
-    found: list[Segment], curve: Curve, points: cut.CutPoints, settings: Settings, notes: list[str]
-) -> tuple[ScoredShot, ...]:
-    """Choose among shots that can be copied, cut at keyframes where that moves them little, or everywhere if nothing can be encoded."""
+    found: list[Segment], curve: Curve, points: cut.CutPoints, settings: Settings
+) -> tuple[tuple[ScoredShot, ...], list[str]]:
+    """Choose among shots that can be copied, cut at keyframes where that moves them little, or everywhere if nothing can be encoded; and notes."""
+    notes: list[str] = []
     strictly = points.recipe is None
     fitting = snapped(found, points.times_s, strictly=strictly)
     scored = choose(fitting, curve, points.info, settings, points.times_s, strictly=strictly)
@@ -244,33 +257,66 @@ def _choose_uncoded(
         goes_on = place + 1 < len(scored) and scored[place + 1].kept
         if shot.kept and not goes_on and end_s < shot.segment.end_s:
             # Pictures that refer to the keyframe that follows, which is cut away.
-            rest = replace(shot, segment=Segment(end_s, shot.segment.end_s), kept=False, fixed=True)
+            rest = replace(shot, segment=Segment(end_s, shot.segment.end_s), kept=False, fixed=True, reason="rest")
             closed += [replace(shot, segment=Segment(shot.segment.start_s, end_s)), rest]
         else:
             closed.append(shot)
-    return tuple(closed)
+    return tuple(closed), notes
 
 
-def _find_shots(info: MediaInfo, grid: Slots, samples: Samples, analysis: Analysis, settings: Settings) -> list[Segment]:
+def _find_shots(info: MediaInfo, grid: Slots, samples: Samples, analysis: Analysis, cuts: "_Cuts", settings: Settings) -> list[Segment]:
     if settings.shots == "uniform":
         return uniform_shots(grid, info.times_s)
     _, embeddings = analysis.pictures
-    sampled = info.frame_at(samples.times_s)
-
-    def find(change: int, frames: Frames) -> float:
-        """The frame at which the picture changes between two samples."""
-        first, last = int(sampled[change - 1]), int(sampled[change])
-        if first == last:
-            return float(grid.edges_s[change])
-        found = change_at(info, first, last) if settings.sampling != "exact" else None
-        return float(info.times_s[_largest_change(frames, first, last) if found is None else found])
-
-    def refine(change: int) -> float:
-        return analysis.cut(change, partial(find, change))
-
+    sampled_s = info.times_s[info.frame_at(samples.times_s)]
     # A shot over the budget could never be kept: it is over the maximum, too.
     longest_s = min(settings.max_shot_s, max(budget_s(info, settings), LEAST_MAX_SHOT_S, 2 * settings.min_shot_s))
-    return shots(embeddings, info.times_s[sampled], info.times_s, info.end_s, refine, settings.min_shot_s, longest_s)
+    refine = cuts.exact if settings.sampling == "exact" else cuts.likely
+    return shots(embeddings, sampled_s, info.times_s, info.end_s, refine, settings.min_shot_s, longest_s)
+
+
+class _Cuts:
+    """Where between two samples the picture changes: likely, without decoding, or exactly.
+
+    All frames between two samples are decoded to find a cut exactly. With keyframes as samples that would be most of the work, so it
+    is only done for the bounds of what is kept.
+    """
+
+    def __init__(self, info: MediaInfo, grid: Slots, samples: Samples, analysis: Analysis, settings: Settings) -> None:
+        self._info, self._grid, self._analysis, self._settings = info, grid, analysis, settings
+        self._sampled = info.frame_at(samples.times_s)
+        self._exact = settings.sampling == "exact" or settings.shots == "uniform"
+        self._settled: set[int] = set()
+
+    def exact(self, change: int) -> float:
+        """The time of the frame that differs most from the one before it."""
+        first, last = int(self._sampled[change - 1]), int(self._sampled[change])
+        if first == last:
+            return float(self._grid.edges_s[change])
+        return self._analysis.cut(change, lambda frames: float(self._info.times_s[_largest_change(frames, first, last)]))
+
+    def likely(self, change: int) -> float:
+        """The time of the frame on which the encoder spent most, for its place; midway where nothing tells."""
+        first, last = int(self._sampled[change - 1]), int(self._sampled[change])
+        if first == last:
+            return float(self._grid.edges_s[change])
+        found = change_at(self._info, first, last)
+        return float(self._info.times_s[(first + last) // 2 + 1 if found is None else found])
+
+    def settle(self, found: list[Segment], kept: list[Segment]) -> list[Segment]:
+        """The shots with exact cuts where what is kept begins and ends; unchanged if they are exact already."""
+        if self._exact:
+            return found
+        edges_s = [shot.start_s for shot in found] + [found[-1].end_s]
+        for bound_s in {bound_s for segment in kept for bound_s in (segment.start_s, segment.end_s)}:
+            place = int(np.abs(np.array(edges_s) - bound_s).argmin())  # without encoding, bounds are moved to keyframes
+            change = int(np.searchsorted(self._info.times_s[self._sampled], edges_s[place]))
+            if 0 < place < len(found) and 0 < change < len(self._sampled) and change not in self._settled:
+                self._settled.add(change)
+                exact_s, shortest_s = self.exact(change), self._settings.min_shot_s
+                if exact_s - edges_s[place - 1] >= shortest_s and edges_s[place + 1] - exact_s >= shortest_s:
+                    edges_s[place] = exact_s
+        return [Segment(start_s, end_s) for start_s, end_s in itertools.pairwise(edges_s)]
 
 
 def _largest_change(frames: Frames, first: int, last: int) -> int:

@@ -11,7 +11,20 @@ import pytest
 from mmvatool import __version__
 
 ROOT = Path(__file__).parents[2]
-HEAVY = ("torch", "torchvision", "torchaudio", "open_clip", "moviepy", "matplotlib", "decord", "ruptures", "scipy")
+HEAVY = (
+    "numpy",
+    "rich",
+    "torch",
+    "transformers",
+    "torchvision",
+    "torchaudio",
+    "open_clip",
+    "moviepy",
+    "matplotlib",
+    "decord",
+    "ruptures",
+    "scipy",
+)
 PROBE = f"""
 import json, sys
 sys.path.insert(0, {str(ROOT)!r})
@@ -25,12 +38,12 @@ print("", json.dumps([code, [name for name in {HEAVY} if name in sys.modules]]),
     ("args", "code"),
     [
         (["--help"], 0),
+        (["-h"], 0),
         (["--version"], 0),
         (["summarize", "--help"], 0),
         (["prompt", "--help"], 0),
         (["completion", "fish"], 0),
         (["search", "--help"], 0),
-        (["search", "calm", "--va", "0.5,0.5", "--library", "."], 2),
         (["sumarize"], 2),
         (["summarize"], 2),
         (["prompt"], 2),
@@ -39,13 +52,18 @@ print("", json.dumps([code, [name for name in {HEAVY} if name in sys.modules]]),
         (["library", "forget"], 2),
         (["summarize", "missing.mp4"], 2),
         (["summarize", "--rato", "1", "x"], 2),
-        (["summarize", "--ratio", "2", __file__], 2),
     ],
 )
 def test_nothing_heavy_is_imported(args: list[str], code: int):
     done = subprocess.run([sys.executable, "-c", PROBE, *args], capture_output=True, text=True, timeout=60)
     assert json.loads(done.stdout.splitlines()[-1]) == [code, []], done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("args", [["search", "calm", "--va", "0.5,0.5", "--library", "."], ["summarize", "--ratio", "2", __file__]])
+def test_what_the_settings_refuse_needs_numpy_at_most(args: list[str]):
+    done = subprocess.run([sys.executable, "-c", PROBE, *args], capture_output=True, text=True, timeout=60)
+    assert json.loads(done.stdout.splitlines()[-1]) == [2, ["numpy"]], done.stderr
 
 
 def test_usage_errors_go_to_stderr(mmvatool):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mmvatool.errors import MediaError, OutputError, RenderError
-from mmvatool.media import ffmpeg, render
+from mmvatool.media import ffmpeg, hardware, render
 from mmvatool.media.audio import cut_samples
 from mmvatool.media.frames import FFmpegFrames
 from mmvatool.media.probe import MediaInfo, probe
@@ -159,6 +159,18 @@ def test_colours_and_their_tags_are_the_sources(tmp_path, tags, matrix, full):
     assert np.abs((before - after).mean((0, 1))).max() < 1.5  # no cast
 
 
+@pytest.mark.parametrize("full", [False, True])
+def test_planes_of_8_bits_are_not_converted(tmp_path, full):
+    """What the encoder is handed is byte for byte what a plain decode gives: no way through RGB and back."""
+    tags = ("-vf", "scale=out_range=full", "-color_range", "pc") if full else ()
+    path = media.encode(tmp_path / "in.mp4", lambda n: media.rays((160, 96), n / 25), 50, Fraction(25), None, (*X264, *tags))
+    info = probe(path)
+    assert info.video.color.full_range == full
+    handed = b"".join(frame.tobytes() for frame in render._decode(_cut(info, ((0.4, 1.2),)), info, [20]))
+    plain = media.ffmpeg.source(path).output("pipe:", format="rawvideo")
+    assert handed == media.ffmpeg.run(plain, path).stdout[10 * 160 * 96 * 3 // 2 : 30 * 160 * 96 * 3 // 2]
+
+
 def test_a_source_of_rgb_is_not_tagged_as_rgb(tmp_path):
     colours = np.random.default_rng(0).integers(0, 256, (6, 8, 3), dtype=np.uint8).repeat(20, 0).repeat(20, 1)
     params = ("-c:v", "libx264rgb", "-qp", "4", "-pix_fmt", "rgb24")
@@ -273,7 +285,7 @@ def test_progress_counts_every_frame(kinds, tmp_path):
     info = probe(kinds("plain.mp4"))
     timeline, seen = _cut(info), []
     render.render(timeline, info, tmp_path / "out.mp4", seen.append)
-    assert seen == list(range(2, len(_planned_frames(timeline, info)) + 1))
+    assert seen == list(range(1, len(_planned_frames(timeline, info)) + 1))
 
 
 def test_unwritable_target(kinds, tmp_path):
@@ -352,3 +364,28 @@ def test_eight_bits_are_not_called_more(tmp_path):
     path = media.encode(tmp_path / "in.mkv", lambda n: media.meadow((160, 96), n), 20, Fraction(25), None, params)
     _, _, _, notes = _render(path, tmp_path / "out.mp4", ((0.2, 0.6),))
     assert notes == []
+
+
+def test_hardware_is_used_only_where_a_trial_shows_that_it_works(kinds, tmp_path, monkeypatch):
+    """Another encoder that this ffmpeg brings stands for a piece of hardware; the one before it does not exist."""
+    info = probe(kinds("plain.mp4"))
+    monkeypatch.setattr(hardware, "H264", {"h264_none": ("-preset", "p4"), "libopenh264": ("-b:v", "2M")})
+    notes = render.render(_cut(info), info, tmp_path / "hard.mp4", encoder="auto")
+    assert notes == ["encoded in hardware (libopenh264)"]
+    plain = render.render(_cut(info), info, tmp_path / "soft.mp4")
+    assert plain == []
+    hard, soft = probe(tmp_path / "hard.mp4"), probe(tmp_path / "soft.mp4")
+    assert _stamps(hard) == _stamps(soft)
+    assert hard.video.color == soft.video.color
+    assert b"x264 - core" not in (tmp_path / "hard.mp4").read_bytes()
+    assert b"x264 - core" in (tmp_path / "soft.mp4").read_bytes()
+
+
+def test_without_hardware_that_works_software_encodes(kinds, tmp_path, monkeypatch):
+    info = probe(kinds("plain.mp4"))
+    monkeypatch.setattr(hardware, "H264", {"h264_none": ()})
+    assert render.render(_cut(info), info, tmp_path / "out.mp4", encoder="auto") == [
+        "no encoder in hardware works here: encoded in software"
+    ]
+    assert b"x264 - core" in (tmp_path / "out.mp4").read_bytes()
+    assert render.render(_cut(info), info, tmp_path / "out.webm", encoder="auto") == []  # VP9 has no such choice

@@ -82,6 +82,12 @@ def test_the_bundled_model_by_name_and_by_path():
     assert {modality: spec["name"] for modality, spec in by_name.towers.items()} == dict.fromkeys(("image", "music", "text"), "compact")
 
 
+def test_the_card_of_the_bundled_model_and_the_notes_of_another(saved: Path):
+    assert checkpoint.read("compact").card.startswith("# Model card: `compact`")
+    saved.with_suffix(".md").write_text("not this one's")
+    assert checkpoint.read(saved).card.splitlines() == ["licence: CC0", "recipe: none"]
+
+
 def test_the_name_is_the_files_where_it_says_none(saved: Path):
     rewrite(saved, {"format": checkpoint.FORMAT, "towers": json.dumps(TOWERS)})
     assert checkpoint.read(saved).name == "own"

@@ -41,6 +41,22 @@ def test_calm_and_intense_scenes_are_told_apart(predictor: Predictor, frames: np
     assert arousal["fireworks"].mean() - arousal["meadow"].mean() > 0.1
 
 
+def test_the_next_batch_is_begun_before_one_is_fetched():
+    """So that a GPU works on one while the next is decoded; none is lost, none comes out of order."""
+    events = []
+
+    def batches():
+        for number in range(3):
+            events.append(f"begin {number}")
+            yield number, (torch.full((1, 2), float(number), dtype=torch.bfloat16), torch.zeros(1, 512))
+
+    for number, (va, embeddings) in Predictor._in_flight(batches()):
+        events.append(f"fetch {number}")
+        assert va.tolist() == [[number, number]]
+        assert (va.dtype, embeddings.shape) == (np.float32, (1, 512))
+    assert events == ["begin 0", "begin 1", "fetch 0", "begin 2", "fetch 1", "fetch 2"]
+
+
 def test_the_size_of_a_batch_changes_nothing(frames: np.ndarray):
     one = Predictor.load(device="cpu", batch_size=1).image(frames, embeddings=True)
     many = Predictor.load(device="cpu", batch_size=64).image(frames, embeddings=True)

@@ -1,0 +1,158 @@
+"""What mmvatool does, as its commands in this process, so that the interpreter's and torch's start-up are not in the seconds."""
+
+import contextlib
+import io
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.clock import Unavailable
+from mmvatool import knapsack, shots
+from mmvatool.cli import EXIT_USAGE, run
+from mmvatool.media import render
+from mmvatool.media.probe import probe
+from mmvatool.timeline import Segment, Timeline
+from tests.media import draw_scenes, scene_sound, write_wav
+from trainer import Predictor
+
+ROOT = Path(__file__).parents[1]
+HALF_A_DAY_S, SHOTS = 43_200, 5_400
+
+
+def command(*arguments: object) -> dict[str, object]:
+    """Run a command of mmvatool with an empty cache, and return its JSON.
+
+    Raises:
+        Unavailable: this version has no such option.
+        RuntimeError: it failed.
+    """
+    out, err = io.StringIO(), io.StringIO()
+    with (
+        tempfile.TemporaryDirectory() as cache,
+        _environment("XDG_CACHE_HOME", cache),
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+    ):
+        code = run([*map(str, arguments), "--json", "--quiet"])
+    if code == EXIT_USAGE:
+        raise Unavailable(err.getvalue().strip().splitlines()[-1].removeprefix("Error: ").rstrip("."))
+    if code:
+        raise RuntimeError(f"mmvatool {' '.join(map(str, arguments))}: exit code {code}: {out.getvalue()[-500:]}{err.getvalue()[-500:]}")
+    return json.loads(out.getvalue())
+
+
+@contextmanager
+def _environment(name: str, value: str) -> Iterator[None]:
+    before = os.environ.get(name)
+    os.environ[name] = value
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before
+
+
+class Scoring:
+    """Counts the seconds in which the model predicts, to tell them from decoding."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self._look = Predictor._predict_batch
+
+    def __enter__(self) -> "Scoring":
+        def look(predictor, *args):
+            started = time.perf_counter()
+            result = self._look(predictor, *args)
+            self.seconds += time.perf_counter() - started
+            return result
+
+        Predictor._predict_batch = look
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        Predictor._predict_batch = self._look
+
+
+def warm_up(folder: Path) -> None:
+    """Have everything imported and each tower loaded once, on little files."""
+    clip = draw_scenes(folder / "warm.mp4", [("wall", 4), ("rays", 4)])
+    analysis(clip)
+    library = folder / "warm"
+    library.mkdir()
+    write_wav(library / "warm.wav", scene_sound([("rays", 12)]))
+    indexed(library)
+
+
+def analysis(path: Path, *options: str) -> list[Segment]:
+    """All but rendering: `summarize --dry-run`."""
+    result = command("summarize", path, "--dry-run", *options)["results"][0]
+    return [Segment(shot["start_s"], shot["end_s"]) for shot in result["shots"] if shot["kept"]]
+
+
+def lossless(path: Path, folder: Path) -> None:
+    """Analysis and a lossless cut."""
+    command("summarize", path, "--lossless", "--overwrite", "-o", folder / "lossless.mp4")
+
+
+def rendered(path: Path, segments: list[Segment], folder: Path) -> None:
+    """The part of `summarize` behind the analysis: render, decode once, check, rename."""
+    render.render(Timeline.of(path, segments), probe(path), folder / "rendered.mp4")
+
+
+def indexed(library: Path) -> None:
+    """`library index` from nothing."""
+    command("library", "index", library)
+
+
+def process(*arguments: str) -> float:
+    """Seconds of a whole process of this Python, start-up counted."""
+    started = time.perf_counter()
+    subprocess.run([sys.executable, *arguments], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    return time.perf_counter() - started
+
+
+def peak_mib(path: Path) -> float:
+    """Greatest memory of `summarize --dry-run` as a process of its own."""
+    code = "import resource, sys; from mmvatool.cli import run; code = run(sys.argv[1:]); "
+    code += "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr); sys.exit(code)"
+    with tempfile.TemporaryDirectory() as cache:
+        done = subprocess.run(
+            [sys.executable, "-c", code, "summarize", str(path), "--dry-run", "--quiet"],
+            cwd=ROOT,
+            env={**os.environ, "XDG_CACHE_HOME": cache},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    return int(done.stderr.splitlines()[-1]) / 1024
+
+
+def half_a_day_of_shots() -> None:
+    """The knapsack over 12 hours at 30 frames a second."""
+    random = np.random.default_rng(0)
+    weights = random.integers(30, 450, SHOTS)
+    knapsack.solve(random.uniform(0.3, 0.6, SHOTS) * weights / 30, weights, round(0.15 * HALF_A_DAY_S * 30))
+
+
+def half_a_day_of(embeddings: np.ndarray) -> None:
+    """The shots of 12 hours."""
+    frames = np.arange(HALF_A_DAY_S * 30) / 30
+    samples = frames[(shots.slots(0, HALF_A_DAY_S).centres_s * 30).astype(int)]
+    shots.shots(embeddings, samples, frames, HALF_A_DAY_S, lambda change: 2.0 * change)
+
+
+def half_a_day_of_embeddings() -> dict[str, np.ndarray]:
+    """What shots of 12 hours are looked for in."""
+    random, count = np.random.default_rng(0), HALF_A_DAY_S // 2
+    still = np.ones((count, 512), np.float32)
+    return {"a still picture": still, "a change at every sample": random.standard_normal(still.shape).astype(np.float32)}
