@@ -99,7 +99,7 @@ def feel_video(path: Path, annotation: Annotation, predictor: "Predictor", progr
     Raises:
         MediaError: it cannot be read, or its length is not the annotation's.
     """
-    summary = summarize(path, predictor=predictor, settings=Settings(value="mean"), dry_run=True, progress=progress)
+    summary = summarize(path, predictor=predictor, settings=Settings(value="mean", sampling="exact"), dry_run=True, progress=progress)
     decoded, frames = summary.info.times_s, annotation.frames
     if abs(len(decoded) - frames) > FRAMES_TOLERANCE * frames:
         raise MediaError(path, f"has {len(decoded)} frames, its annotation {frames}: give the video that was annotated")
