@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint bench docs clean
+.PHONY: demo test coverage lint bench docs clean
 .DEFAULT_GOAL := test
 
 # Without pip inside: Debian's Python has no ensurepip unless python3-venv is installed, but its pip can serve another Python.
@@ -19,8 +19,11 @@ demo: $(READY)  ## draw a sample clip, summarize it, say where the results are
 	$(BIN)/mmvatool summarize demo/vlog.mp4 --plot --overwrite
 	@echo "The results are in demo/: vlog.summary.mp4 (the summary), vlog.summary.json (the plan), vlog.summary.png (the curve)."
 
-test: $(READY)  ## the whole suite, with coverage
-	$(BIN)/python -m pytest -n 2 --cov --cov-report=term --cov-fail-under=90
+test: $(READY)  ## the suite, but for the slowest tests
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow"
+
+coverage: $(READY)  ## the whole suite, with coverage
+	$(BIN)/python -m pytest -n 2 --dist worksteal --cov --cov-report=term --cov-fail-under=90
 
 lint: $(READY)  ## ruff, mypy, import-linter
 	$(BIN)/ruff check .

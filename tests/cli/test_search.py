@@ -111,7 +111,8 @@ class TestRanking:
         from mmvatool.media.probe import probe
         from mmvatool.pipelines.curves import image_curve
 
-        va = image_curve(probe(clip), whole).va.mean(0)
+        curve, _ = image_curve(probe(clip), whole)
+        va = curve.va.mean(0)
         document = json.loads(find("--like", "clip.mp4", "--json")[1])
         assert [document["query"][axis] for axis in ("valence", "arousal")] == pytest.approx(va.tolist(), abs=1e-5)
 
