@@ -19,10 +19,10 @@ demo: $(READY)  ## draw a sample clip, summarize it, say where the results are
 	$(BIN)/mmvatool summarize demo/vlog.mp4 --plot --overwrite
 	@echo "The results are in demo/: vlog.summary.mp4 (the summary), vlog.summary.json (the plan), vlog.summary.png (the curve)."
 
-test: $(READY)  ## the suite, but for the slowest tests
-	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow"
+test: $(READY)  ## the whole suite
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
-coverage: $(READY)  ## the whole suite, with coverage
+coverage: $(READY)  ## the same with coverage, which takes half as long again
 	$(BIN)/python -m pytest -n 2 --dist worksteal --cov --cov-report=term --cov-fail-under=90
 
 lint: $(READY)  ## ruff, mypy, import-linter

@@ -92,7 +92,6 @@ def test_folds_keep_groups_together_and_spread_each_source() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.slow
 def test_what_can_be_learned_is_found_and_what_cannot_is_not(open_data: Path) -> None:
     run = job(open_data, "towers.image.input_px=32", "towers.music.window_s=1.0", "train.epochs=40", "train.batch_size=32")
     found = cv.cross_validate(run, folds=2, only=("image", "text"))

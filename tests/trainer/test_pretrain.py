@@ -31,7 +31,6 @@ def classes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.slow
 def test_it_learns_the_classes_and_a_training_starts_from_it(classes: Path, tmp_path: Path) -> None:
     lines: list[str] = []
     recipe = recipes.load("compact-pretrain", QUICK)

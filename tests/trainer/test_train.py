@@ -37,7 +37,6 @@ def losses(out: Path, column: str = "train_loss") -> list[float]:
 
 
 @pytest.mark.slow
-@pytest.mark.slow
 def test_compact_learns_the_synthetic_data(tmp_path: Path) -> None:
     data = synthetic.draw(tmp_path / "data", images=320, tracks=320, clips_a_track=1, clip_s=2.0, image_px=32)
     result = train(job(data, tmp_path / "run", "towers.image.input_px=32", "towers.music.window_s=2.0", "train.epochs=16"))
@@ -96,7 +95,6 @@ def _train_in_child(data: Path, out: Path, resume: bool) -> None:
     train(job(data, out, *RESUMED, resume=resume))
 
 
-@pytest.mark.slow
 @pytest.mark.slow
 def test_killed_at_ten_random_moments_and_resumed_it_ends_the_same(small: Path, tmp_path: Path) -> None:
     train(job(small, tmp_path / "whole", *RESUMED))
