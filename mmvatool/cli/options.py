@@ -135,7 +135,7 @@ sampling_option = click.option(
     show_default=True,
     help="Which frame of a video stands for each 2 seconds (or --every): the one in the middle (exact), which means to decode nearly "
     "all of it; a keyframe, where one lies in them, else the one in the middle (auto); or keyframes alone, the nearest where none lies in "
-    "them. Keyframes take a tenth of the time.",
+    "them. Keyframes are quicker to decode.",
 )
 precision_option = click.option(
     "--precision",
