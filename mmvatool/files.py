@@ -59,6 +59,14 @@ def inside(folder: Path, suffixes: Collection[str]) -> list[Path]:
     return sorted((file for file in found if file.is_file()), key=natural)
 
 
+def beside(path: Path, kind: str) -> Path:
+    """Where a result goes by default: `<name>.<kind>.mp4`, beside the file or the folder that it is made from."""
+    if not path.is_dir():
+        return path.with_name(f"{path.stem}.{kind}.mp4")
+    whole = path.resolve()
+    return (whole.parent if path.name in ("", "..") else path.parent) / f"{whole.name}.{kind}.mp4"
+
+
 @contextmanager
 def workspace(target: Path) -> Iterator[Path]:
     """A temporary folder beside the target, so that the last step is a rename; gone afterwards, whatever happens.

@@ -10,8 +10,9 @@ import pytest
 from PIL import Image
 
 from mmvatool.errors import MediaError, OutputError, QueryError, SettingsError
+from mmvatool.files import beside
 from mmvatool.media.probe import probe
-from mmvatool.pipelines.soundtrack import SoundtrackSettings, default_output, soundtrack
+from mmvatool.pipelines.soundtrack import SoundtrackSettings, soundtrack
 from tests import media
 from tests.models import save_planted
 
@@ -261,10 +262,10 @@ def test_what_nothing_can_be_made_of(tmp_path, planted, library, index_file):
 
 def test_an_output_that_exists_is_kept(tmp_path, planted, library, index_file):
     pictures = draw(tmp_path, "meadow", 1)
-    default_output(pictures[0]).write_text("mine")
+    beside(pictures[0], "soundtrack").write_text("mine")
     with pytest.raises(OutputError, match="already exists: use --overwrite or --skip-existing"):
         soundtrack(pictures, library=library, predictor=planted, index_file=index_file)
-    assert default_output(pictures[0]).read_text() == "mine"
+    assert beside(pictures[0], "soundtrack").read_text() == "mine"
 
 
 def test_excluded_tracks_are_not_chosen(tmp_path, planted, library, index_file):

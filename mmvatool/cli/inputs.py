@@ -10,7 +10,7 @@ import click
 
 from mmvatool.cli.console import clean
 from mmvatool.errors import FileError, MediaError
-from mmvatool.files import inside
+from mmvatool.files import beside, inside
 from mmvatool.kinds import MEDIA_SUFFIXES, PICTURE_SUFFIXES, VIDEO_SUFFIXES, is_own_output
 from mmvatool.naming import natural
 
@@ -124,15 +124,11 @@ def plan_shows(given: tuple[str, ...], output: str | None) -> tuple[list[Job], l
         click.UsageError: as `find_files` and `plan_jobs` raise.
     """
     folders = [text for text in given if text and Path(text).is_dir()]
-    shows: list[tuple[Path, Path, tuple[Path, ...]]] = []
-    for text in folders:
-        whole = Path(text).resolve()
-        parent = whole.parent if Path(text).name in ("", "..") else Path(text).parent
-        shows.append((Path(text), parent / f"{whole.name}.soundtrack.mp4", ()))
+    shows: list[tuple[Path, Path, tuple[Path, ...]]] = [(Path(text), beside(Path(text), "soundtrack"), ()) for text in folders]
     named = tuple(text for text in given if text not in folders)
     files, errors = find_files(named, "PICTURES|VIDEO...", "picture or video", PICTURE_SUFFIXES | VIDEO_SUFFIXES, alone=len(given) == 1)
     together = [tuple(files)] if any(file.suffix.lower() in PICTURE_SUFFIXES for file in files) else [(file,) for file in files]
-    shows += [(group[0], group[0].with_name(f"{group[0].stem}.soundtrack.mp4"), group) for group in together]
+    shows += [(group[0], beside(group[0], "soundtrack"), group) for group in together]
     jobs = plan_jobs([(show, target) for show, target, _ in shows], output, several=len(folders) > 1)
     return [Job(job.input, job.target, group) for job, (_, _, group) in zip(jobs, shows, strict=True)], errors
 

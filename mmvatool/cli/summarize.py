@@ -12,6 +12,7 @@ from mmvatool.cli.engines import many_options, pick_engine
 from mmvatool.cli.inputs import find_videos, plan_jobs
 from mmvatool.cli.options import Time, TimeRange, cache_option, model_options, output_options, plan_options, sampling_option
 from mmvatool.cli.work import Work
+from mmvatool.files import beside
 from mmvatool.timeline import Segment
 
 if TYPE_CHECKING:
@@ -135,7 +136,7 @@ def summarize(
     if overwrite and skip_existing:
         raise click.UsageError("--overwrite and --skip-existing contradict each other: give one")
     files, missing = find_videos(inputs)
-    planned = plan_jobs([(file, file.with_name(f"{file.stem}.summary.mp4")) for file in files], output, several=len(inputs) > 1)
+    planned = plan_jobs([(file, beside(file, "summary")) for file in files], output, several=len(inputs) > 1)
     plan_to = place_plan(plan, exports, planned)
     reporter = Reporter(0 if quiet else 2 if verbose else 1)
 

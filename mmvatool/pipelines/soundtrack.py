@@ -17,7 +17,7 @@ import numpy as np
 
 from mmvatool import pacing, scenes
 from mmvatool.errors import FileError, QueryError, SettingsError
-from mmvatool.files import write_file
+from mmvatool.files import beside, write_file
 from mmvatool.library import Library
 from mmvatool.matching import FAR, steps
 from mmvatool.media import beats, mix, slideshow
@@ -208,7 +208,7 @@ def soundtrack(
         raise SettingsError("where the music comes from: give either a library or tracks")
     listed = not isinstance(inputs, Path | str)
     given = [Path(path) for path in inputs] if listed else [Path(inputs)]  # type: ignore[union-attr, arg-type]
-    target = Path(output) if output is not None else default_output(given[0])
+    target = Path(output) if output is not None else beside(given[0], "soundtrack")
     if not dry_run:
         check_writable([target, *(target.with_suffix(suffix) for suffix in [".json"] + [".html"] * report)], given, overwrite=overwrite)
     check_extras(plan, exports, target, overwrite=overwrite)
@@ -281,14 +281,6 @@ def soundtrack(
     if report:
         write_file(target.with_suffix(".html"), soundtrack_page(made, show, music, predictor.card).encode())
     return made
-
-
-def default_output(path: Path) -> Path:
-    """`<name>.soundtrack.mp4`, beside the folder or the file."""
-    whole = path.resolve()
-    if whole.is_dir():
-        return (whole.parent if path.name in ("", "..") else path.parent) / f"{whole.name}.soundtrack.mp4"
-    return path.with_name(f"{path.stem}.soundtrack.mp4")
 
 
 def _on_beats(show: Show, cues: list[Cue]) -> Show:

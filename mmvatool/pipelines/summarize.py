@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mmvatool.files import write_file
+from mmvatool.files import beside, write_file
 from mmvatool.media import cut
 from mmvatool.media.frames import Frames
 from mmvatool.media.probe import MediaInfo, probe
@@ -137,7 +137,7 @@ def summarize(
         RenderError: encoding failed or its result did not pass the check.
     """
     path, settings = Path(path), settings or Settings()
-    target = Path(output) if output is not None else default_output(path)
+    target = Path(output) if output is not None else beside(path, "summary")
     if not dry_run:
         check_writable(outputs(target, plot=plot, report=report), [path], overwrite=overwrite)
     check_extras(plan, exports, target, overwrite=overwrite)
@@ -195,11 +195,6 @@ def modalities(settings: Settings) -> tuple[str, ...]:
     if settings.by == "image":
         return ("image",)
     return ("music",) if settings.by == "music" and settings.shots == "uniform" else ("image", "music")
-
-
-def default_output(path: Path) -> Path:
-    """`<name>.summary.mp4`, beside the input."""
-    return path.with_name(f"{path.stem}.summary.mp4")
 
 
 def outputs(target: Path, *, plot: bool, report: bool) -> list[Path]:
