@@ -177,6 +177,12 @@ def test_pictures_end_with_the_music(tmp_path, planted, library):
     assert 1.5 <= lengths_s[0] <= 6
 
 
+def test_a_dry_run_says_that_pictures_cannot_end_with_the_music(tmp_path, planted, library):
+    settings = SoundtrackSettings(fit="music", seconds=1)
+    made = soundtrack(draw(tmp_path, "meadow", 1), tracks=[library / "soft.mp3"], predictor=planted, settings=settings, dry_run=True)
+    assert made.fallbacks == ("no track ends when the pictures can: the music is faded out with them",)
+
+
 def test_changes_move_to_the_beats(tmp_path, planted, library):
     settings = SoundtrackSettings(beats=True, seconds=2.1)
     made = soundtrack(

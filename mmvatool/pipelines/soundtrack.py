@@ -262,6 +262,7 @@ def soundtrack(
             Credit(track.path, track.sound.title, track.sound.artist, track.sound.licence) for track in music if track.path in used
         ),
         failures=tuple(failures),
+        fallbacks=tuple(show.notes),
     )
     whole = show.info is not None
     felt = [made.va] if whole else [slide.va for slide in show.slides]
@@ -276,7 +277,7 @@ def soundtrack(
     if dry_run:
         return made
     mixed, notes = render_show(planned.kind, timeline, infos, target, planned.rendering, progress)
-    made = replace(made, output=target, mixed=mixed, fallbacks=(*show.notes, *mixed.notes, *notes))
+    made = replace(made, output=target, mixed=mixed, fallbacks=(*made.fallbacks, *mixed.notes, *notes))
     write_file(target.with_suffix(".json"), (json.dumps(made.to_json(), indent=2) + "\n").encode())
     if report:
         write_file(target.with_suffix(".html"), soundtrack_page(made, show, music, predictor.card).encode())
