@@ -298,12 +298,13 @@ class _Picture:
         if (still := self._still) is not None:
             return lambda: still
         showing = self._showing
-        passed = (float(number / self._rate) - showing.start_s) / (showing.end_s - showing.start_s)
+        # Bounds lie on frames but for rounding, and Pillow takes no box that reaches past the picture by as little.
+        passed = min(1.0, max(0.0, (float(number / self._rate) - showing.start_s) / (showing.end_s - showing.start_s)))
         zoom = ZOOM ** (passed if showing.place % 2 == 0 else 1 - passed)
         across, down = self._scaled.width / zoom, self._scaled.height / zoom
         anchor = ANCHORS[showing.place % len(ANCHORS)]
         left, upper = (self._scaled.width - across) * anchor[0], (self._scaled.height - down) * anchor[1]
-        return partial(self._drawn, (left, upper, left + across, upper + down))
+        return partial(self._drawn, (left, upper, min(left + across, self._scaled.width), min(upper + down, self._scaled.height)))
 
     def _drawn(self, box: tuple[float, float, float, float]) -> Image.Image:
         return _over(self._background, self._scaled.resize(self._area, Image.Resampling.HAMMING, box=box))

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from mmvatool.errors import MediaError, OutputError, RenderError, SettingsError
 from mmvatool.media import ffmpeg, slideshow
@@ -302,3 +303,11 @@ def test_what_was_not_planned_gets_no_name(tmp_path, monkeypatch):
     with pytest.raises(RenderError):
         made(tmp_path / "a.mp4", [plain(RED)], 2)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("place", range(4))
+def test_a_picture_is_drawn_at_bounds_that_miss_their_frames_by_rounding(place):
+    picture = Image.new("RGB", (37, 23), "orange")
+    showing = slideshow._Showing(Clip(Path("a.png"), 0, 1), place, 1e-9, 1 - 1e-9, 0, 5)
+    moving = slideshow._Picture(showing, Fraction(4), (32, 18), picture, None, False)
+    assert [moving.draw(number)().size for number in (0, 2, 4)] == [(32, 18)] * 3
