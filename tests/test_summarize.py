@@ -14,7 +14,7 @@ from mmvatool.errors import MediaError, MmvatoolError, OutputError, PlanError, S
 from mmvatool.media.audio import read_windows
 from mmvatool.media.frames import FFmpegFrames
 from mmvatool.media.probe import probe
-from mmvatool.media.sampling import pick
+from mmvatool.media.sampling import Sampler, pick
 from mmvatool.pipelines import summarize as pipeline
 from mmvatool.pipelines.summarize import summarize
 from mmvatool.selection import ScoredShot, Settings
@@ -46,7 +46,19 @@ def test_a_vlog_becomes_its_intense_part(vlog, tmp_path, predictor):
     saved = json.loads((tmp_path / "out.json").read_text())
     assert saved == summary.to_json()
     assert saved["summary_s"] == pytest.approx(got.duration_s, abs=1e-4)
-    assert list(saved) == ["schema", "input", "output", "model", "settings", "duration_s", "summary_s", "shots", "timeline", "fallbacks"]
+    assert list(saved) == [
+        "schema",
+        "input",
+        "output",
+        "model",
+        "settings",
+        "duration_s",
+        "summary_s",
+        "shots",
+        "timeline",
+        "cuts",
+        "fallbacks",
+    ]
     assert set(saved["shots"][0]) == {"start_s", "end_s", "valence", "arousal", "kept"}
 
 
@@ -58,12 +70,49 @@ def test_what_is_kept_begins_and_ends_where_the_picture_changes(tmp_path, predic
         path = tmp_path / f"{len(params)}.mp4"
         media.draw_scenes(path, plan, rate=Fraction(25), params=("-c:v", "libx264", "-preset", "veryfast", "-pix_fmt", "yuv420p", *params))
         exact, auto = (
-            summarize(path, predictor=predictor, settings=Settings(ratio=0.3, max_shot_s=8, sampling=sampling), dry_run=True)
+            summarize(
+                path,
+                predictor=predictor,
+                settings=Settings(ratio=0.3, max_shot_s=8, sampling=sampling),
+                plan=tmp_path / f"{len(params)} {sampling}.json",
+                dry_run=True,
+            )
             for sampling in ("exact", "auto")
         )
         (kept,) = _kept(auto.shots)
         assert (kept.start_s, kept.end_s) == pytest.approx((5, 11), abs=0.05), params
         assert _kept(exact.shots)[0].overlap_s(_kept(auto.shots)[0]) > 0.9 * exact.timeline.duration_s
+
+
+def test_a_dry_run_decodes_no_more_than_it_looks_at(tmp_path, predictor, monkeypatch):
+    """Cuts to the frame are for what is rendered or written for others to render."""
+    path = tmp_path / "a.mp4"
+    params = ("-c:v", "libx264", "-preset", "veryfast", "-pix_fmt", "yuv420p", "-g", "25", "-x264-params", "scenecut=0")
+    media.draw_scenes(path, [("meadow", 5.2), ("rays", 6), ("sea", 4), ("wall", 4.8)], rate=Fraction(25), params=params)
+    asked: list[int] = []
+    read = Sampler.read
+
+    def counting(self, frames):
+        asked.append(len(frames))
+        return read(self, frames)
+
+    monkeypatch.setattr(Sampler, "read", counting)
+    settings = Settings(ratio=0.4, max_shot_s=8)
+    look = summarize(path, predictor=predictor, settings=settings, dry_run=True)
+    assert (look.cuts, asked) == ("likely", [10])
+    (likely,) = _kept(look.shots)
+    assert (likely.start_s, likely.end_s) == pytest.approx((5.2, 11.2), abs=1)
+    planned = summarize(path, predictor=predictor, settings=settings, dry_run=True, plan=tmp_path / "plan.json")
+    made = summarize(path, predictor=predictor, settings=settings)
+    assert planned.cuts == made.cuts == "exact"
+    assert planned.shots == made.shots
+    (kept,) = _kept(made.shots)
+    assert (kept.start_s, kept.end_s) == pytest.approx((5.2, 11.2), abs=0.05)
+    assert summarize(path, predictor=predictor, settings=replace(settings, sampling="exact"), dry_run=True).cuts == "exact"
+    before = len(asked)
+    copied = summarize(path, tmp_path / "copied.mp4", predictor=predictor, settings=replace(settings, lossless=True))
+    assert copied.cuts == "keyframes"
+    assert len(asked) == before + 1  # a copy begins at a keyframe, wherever the cut is
 
 
 def test_sampling_is_part_of_the_settings(vlog, predictor):

@@ -75,9 +75,9 @@ class Predictor:
         self.sigma = sigma
         self.modalities = model.modalities
         self._model = model.eval().to(device)
-        for tower in model.towers.values():
-            if hasattr(tower, "fold"):
-                tower.fold()
+        for modality in self.modalities:
+            if hasattr(model.tower(modality), "fold"):
+                model.tower(modality).fold()
         if device.type == "cuda":  # convolutions are quicker there where a pixel's channels lie together
             self._model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         music: Any = model.towers["music"] if "music" in self.modalities else None

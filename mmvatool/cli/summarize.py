@@ -77,7 +77,11 @@ if TYPE_CHECKING:
 )
 @click.option("--chapters", is_flag=True, help="Make a chapter for each kept stretch.  [default: the source's chapters, moved]")
 @plan_options
-@click.option("--dry-run", is_flag=True, help="Choose only: print the shots, write nothing but --plan and --export.")
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Choose only: print the shots, write nothing but --plan and --export; without these, cuts are estimated.",
+)
 @click.option("--overwrite", is_flag=True, help="Replace outputs that exist.  [default: an error]")
 @click.option("--skip-existing", is_flag=True, help="Leave out videos whose summary exists.")
 @cache_option

@@ -19,14 +19,9 @@ from mmvatool.media.probe import MediaInfo
 SAMPLINGS = ("auto", "exact", "keyframes")
 # Samples in one run: an expression of twice as many would pass the length limit of a command-line argument.
 CHUNK = 1024
+ROUGH_PX = (64, 36)
 # Times until which a group of pictures is wanted, where it is not wanted at all, or its keyframe only.
 NOTHING_S, KEY_ALONE_S = -2e9, -1e9
-# A frame that takes so many times the bytes of the large ones around it begins a new picture.
-STANDS_OUT = 2.0
-AROUND_S = 4.0
-# Encoders put a keyframe at a cut: one that comes so much sooner than they usually do was put there.
-EARLY = 0.9
-SHORT_S = 1.1  # a group of pictures in which a change need not be placed
 
 
 @dataclass(frozen=True)
@@ -82,12 +77,17 @@ def _separable(info: MediaInfo) -> bool:
 class Sampler:
     """Reads frames of a video from first to last, scaled as `frame_size` says.
 
+    Args:
+        info: the probed video.
+        rough: the frames are only to be told apart: ROUGH_PX, and without the filter that smooths the edges of blocks.
+
     Attributes:
         came: which of the frames asked for could be decoded, by their places; whole when all are read.
     """
 
-    def __init__(self, info: MediaInfo) -> None:
+    def __init__(self, info: MediaInfo, *, rough: bool = False) -> None:
         self._info = info
+        self._rough = rough
         self.came: list[int] = []
 
     def read(self, indices: Sequence[int] | np.ndarray) -> Iterator[np.ndarray]:
@@ -98,27 +98,30 @@ class Sampler:
 
         Yields:
             (height, width, 3) uint8 RGB for each that can be decoded.
-
-        Raises:
-            MediaError: none can.
         """
         wanted = np.asarray(indices, dtype=np.int64)
         self.came = []
         for start in range(0, len(wanted), CHUNK):
             yield from self._run(self._info.times_s[wanted[start : start + CHUNK]], start)
-        if not self.came:
-            raise MediaError(self._info.path, "not one frame of it can be decoded: the file is damaged, copy or export it again")
 
     def stand_ins(self, count: int) -> np.ndarray:
-        """For each of `count` frames asked for, which of those that came is the last at or before it, else the first: (count,)."""
+        """For each of `count` frames asked for, which of those that came is the last at or before it, else the first: (count,).
+
+        Raises:
+            MediaError: none came.
+        """
+        if not self.came:
+            raise MediaError(self._info.path, "not one frame of it can be decoded: the file is damaged, copy or export it again")
         return np.clip(np.searchsorted(self.came, np.arange(count), side="right") - 1, 0, None)
 
     def _run(self, times_s: np.ndarray, first: int) -> Iterator[np.ndarray]:
         info = self._info
-        width, height = frame_size(info)
+        (width, height), flags = (ROUGH_PX, "fast_bilinear") if self._rough else (frame_size(info), "bicubic")
         thresholds = times_s + info.origin_s - float(1 / info.rate) / 4
         from_s = seek_point(info, float(times_s[0]))
         options = {"ss": f"{from_s:.6f}"} if from_s > 0 else {}
+        if self._rough:
+            options["skip_loop_filter"] = "all"
         if _separable(info):
             options[f"bsf:{info.video.index}"] = f"noise=drop='{_unneeded(info, times_s)}'"
         # genpts: as in probing. reinit_filter: where the picture size changes, a new graph would begin to count again.
@@ -126,7 +129,7 @@ class Sampler:
         # A frame is selected when the count of thresholds passed has risen since the last selected one.
         node = node.filter("select", f"st(1,{count_passed(thresholds, 0, len(thresholds))});if(gt(ld(1),ld(0)),st(0,ld(1)),0)")
         # showinfo says which frames these are, should one not come.
-        node = node.filter("showinfo", checksum=0).filter("scale", width, height, flags="bicubic").filter("format", "rgb24")
+        node = node.filter("showinfo", checksum=0).filter("scale", width, height, flags=flags).filter("format", "rgb24")
         node = node.output("pipe:", format="rawvideo", fps_mode="passthrough", max_error_rate=1, **{"frames:v": len(times_s)})
         size, count = width * height * 3, 0
         with ffmpeg.stream(node, info.path, log="info") as reader:
@@ -164,41 +167,3 @@ def _unneeded(info: MediaInfo, times_s: np.ndarray) -> str:
 
     wanted = f"st(1,if(eq(pts,nopts),dts,pts)*tb);st(0,if(key,{look_up(0, len(kept))},ld(0)))"
     return f"{wanted};if(key,lt(ld(0),{KEY_ALONE_S}),gt(dts*tb,ld(0)))"
-
-
-def change_at(info: MediaInfo, first: int, last: int) -> int | None:
-    """The frame in first + 1..last at which the picture changes, by what the encoder spent on each, without decoding.
-
-    New to the encoder is a frame inside a group of pictures that takes many more bytes than those around it, a keyframe that comes
-    sooner than they usually do, and one that takes many more or fewer bytes than the last. Where nothing is, the change is a slow one,
-    for which the keyframe nearest to the middle is as good a place as any, if keyframes are a second apart.
-
-    Returns:
-        None: there is no telling, since nothing is new and groups are long, or (nearly) all frames are keyframes.
-    """
-    within = np.arange(first + 1, last + 1)
-    keys = keyframes(info)
-    around = np.flatnonzero(np.abs(info.times_s - info.times_s[first]) <= AROUND_S)
-    plain = np.setdiff1d(around, keys)
-    if len(plain) < len(around) / 2:
-        return None
-    sizes = np.maximum(info.sizes, 1).astype(np.float64)
-    novelty = np.log(sizes[within] / np.quantile(sizes[plain], 0.9))
-    inner = np.flatnonzero(np.isin(keys, within))
-    novelty[keys[inner] - first - 1] = 0.0
-    usual_s = np.inf
-    if len(keys) > 1:
-        usual_s = float(np.quantile(np.diff(info.times_s[keys]), 0.9))
-        for key, before in zip(keys[inner], keys[inner - 1], strict=True):
-            length_s = info.times_s[key] - info.times_s[before]
-            early = length_s < EARLY * usual_s
-            group = novelty[max(0, before - first) : key - first - 1]
-            # What is new in the group before makes the keyframe after it look new, too.
-            if length_s > 0 and (early or (length_s <= SHORT_S and group.max(initial=0.0) < np.log(STANDS_OUT))):
-                novelty[key - first - 1] = abs(np.log(sizes[key] / sizes[before])) + early * np.log(STANDS_OUT)
-    if novelty.max() >= np.log(STANDS_OUT):
-        return int(within[novelty.argmax()])
-    if not len(inner) or usual_s > SHORT_S:
-        return None
-    middle_s = (info.times_s[first] + info.times_s[last]) / 2
-    return int(keys[inner][np.abs(info.times_s[keys[inner]] - middle_s).argmin()])

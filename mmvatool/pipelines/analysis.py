@@ -9,7 +9,7 @@ import hashlib
 import io
 import os
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
@@ -49,6 +49,9 @@ class Analysis:
         settings: how to choose.
         keep: whether to use the cache. What a model that is no file feels is never kept.
         progress: told how far each stage is.
+
+    Attributes:
+        frames: all frames of the video, for finding cuts.
     """
 
     def __init__(
@@ -64,7 +67,7 @@ class Analysis:
         self._info, self._samples, self._predictor, self._progress = info, samples, predictor, progress
         self._settings = felt_by(settings)
         self._store = _Store() if keep and predictor.fingerprint else None
-        self._frames = Frames(info)
+        self.frames = Frames(info)
         self._cuts: dict[int, float] = {}
         self._cuts_kept = -1
         self._damaged = 0
@@ -110,11 +113,13 @@ class Analysis:
             yield part
         self._store.write(key, {"va": np.concatenate(parts)})
 
-    def cut(self, change: int, find: Callable[[Frames], float]) -> float:
-        """The time of the frame at which a change between two samples happens: `find` looks for it among the frames, once."""
-        if change not in self._cuts:
-            self._cuts[change] = find(self._frames)
-        return self._cuts[change]
+    def cuts(self, changes: Iterable[int], find: Callable[[list[int]], Iterable[float]]) -> list[float]:
+        """The times of the frames at which changes between two samples happen: `find` finds those that are not known yet, once."""
+        wanted = list(changes)
+        new = [change for change in wanted if change not in self._cuts]
+        if new:
+            self._cuts.update(zip(new, find(new), strict=True))
+        return [self._cuts[change] for change in wanted]
 
     def keep(self) -> None:
         """Keep what was seen, with the cuts that were found in it."""
@@ -140,7 +145,7 @@ class Analysis:
 
     @property
     def _why_ffmpeg(self) -> str:
-        return self._fallback or self._frames.fallback or ""
+        return self._fallback or self.frames.fallback or ""
 
     @cached_property
     def _picture_key(self) -> str:

@@ -6,7 +6,7 @@ a shot = mean arousal x length -> exact knapsack under the budget -> Timeline ->
 
 import itertools
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,9 +15,10 @@ import numpy as np
 
 from mmvatool.files import beside, write_file
 from mmvatool.media import cut
+from mmvatool.media.changes import exact_changes, likely_change
 from mmvatool.media.frames import Frames
 from mmvatool.media.probe import MediaInfo, probe
-from mmvatool.media.sampling import Samples, change_at, pick
+from mmvatool.media.sampling import Samples, pick
 from mmvatool.pipelines.ahead import ahead
 from mmvatool.pipelines.analysis import Analysis
 from mmvatool.pipelines.outputs import check_writable
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from trainer import Predictor
 
 SCHEMA = "mmvatool.summary/1"
+CUTS = ("exact", "likely", "keyframes")  # to the frame; where the file's packets tell, for a dry run; where packets can be copied
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,7 @@ class Summary:
     info: MediaInfo
     curve: Curve
     shots: tuple[ScoredShot, ...]
+    cuts: str = "exact"  # how what is kept was cut: CUTS
     fallbacks: tuple[str, ...] = ()
 
     @property
@@ -88,6 +91,7 @@ class Summary:
                 for shot in self.shots
             ],
             "timeline": self.timeline.to_json(),
+            "cuts": self.cuts,
             "fallbacks": list(self.fallbacks),
         }
 
@@ -121,7 +125,7 @@ def summarize(
         plan: a file, or a folder, for the plan that `render` renders.
         exports: files for editors, each .otio, .edl or .fcpxml.
         chapters: make one for each kept stretch instead of taking those of the source.
-        dry_run: choose only; nothing but the plan and the exports is written.
+        dry_run: choose only; nothing but the plan and the exports is written. Without these, cuts are where they likely are (docs/speed.md).
         overwrite: replace existing outputs; otherwise they are an error.
         encoder: "software", or "auto" to encode in hardware where a trial shows that it works.
         cache: keep what is felt of the video in the user's cache folder, or use what was kept there (docs/formats.md).
@@ -153,9 +157,14 @@ def summarize(
     curve, notes = _feel(info, grid, samples, analysis, settings)
     cuts = _Cuts(info, grid, samples, analysis, settings)
     found = _find_shots(info, grid, samples, analysis, cuts, settings)
+    # Whoever only looks does not wait for what must be decoded to cut to the frame.
+    exactly = not dry_run or plan is not None or bool(exports)
     while True:
         scored, moved = (choose(found, curve, info, settings), []) if points is None else _choose_uncoded(found, curve, points, settings)
-        settled = cuts.settle(found, [shot.segment for shot in scored if shot.kept])
+        bounds_s = {bound_s for shot in scored if shot.kept for bound_s in (shot.segment.start_s, shot.segment.end_s)}
+        if points is not None:
+            bounds_s -= set(points.times_s.tolist())  # a copy begins there, wherever in the group of pictures the cut is
+        settled = cuts.settle(found, bounds_s) if exactly else found
         if settled == found:
             break
         found = settled
@@ -169,6 +178,7 @@ def summarize(
         info=info,
         curve=curve,
         shots=scored,
+        cuts="keyframes" if points is not None else "exact" if exactly or cuts.exact_already else "likely",
     )
     if info.restarts:
         notes.append(
@@ -274,44 +284,60 @@ class _Cuts:
     """Where between two samples the picture changes: likely, without decoding, or exactly.
 
     All frames between two samples are decoded to find a cut exactly. With keyframes as samples that would be most of the work, so it
-    is only done for the bounds of what is kept.
+    is only done for the bounds of what is rendered or written to a plan.
+
+    Attributes:
+        exact_already: all are found exactly in the first place.
     """
 
     def __init__(self, info: MediaInfo, grid: Slots, samples: Samples, analysis: Analysis, settings: Settings) -> None:
         self._info, self._grid, self._analysis, self._settings = info, grid, analysis, settings
         self._sampled = info.frame_at(samples.times_s)
-        self._exact = settings.sampling == "exact" or settings.shots == "uniform"
+        self.exact_already = settings.sampling == "exact" or settings.shots == "uniform"
         self._settled: set[int] = set()
 
     def exact(self, change: int) -> float:
         """The time of the frame that differs most from the one before it."""
-        first, last = int(self._sampled[change - 1]), int(self._sampled[change])
-        if first == last:
-            return float(self._grid.edges_s[change])
-        return self._analysis.cut(change, lambda frames: float(self._info.times_s[_largest_change(frames, first, last)]))
+        frames = self._analysis.frames
+        return self._found([change], lambda spans: [_largest_change(frames, *span) for span in spans])[0]
 
     def likely(self, change: int) -> float:
         """The time of the frame on which the encoder spent most, for its place; midway where nothing tells."""
-        first, last = int(self._sampled[change - 1]), int(self._sampled[change])
+        first, last = self._span(change)
         if first == last:
             return float(self._grid.edges_s[change])
-        found = change_at(self._info, first, last)
+        found = likely_change(self._info, first, last)
         return float(self._info.times_s[(first + last) // 2 + 1 if found is None else found])
 
-    def settle(self, found: list[Segment], kept: list[Segment]) -> list[Segment]:
-        """The shots with exact cuts where what is kept begins and ends; unchanged if they are exact already."""
-        if self._exact:
+    def settle(self, found: list[Segment], bounds_s: set[float]) -> list[Segment]:
+        """The shots with exact cuts near some bounds of theirs; unchanged if they are exact already."""
+        if self.exact_already:
             return found
         edges_s = [shot.start_s for shot in found] + [found[-1].end_s]
-        for bound_s in {bound_s for segment in kept for bound_s in (segment.start_s, segment.end_s)}:
+        places: dict[int, int] = {}
+        for bound_s in bounds_s:
             place = int(np.abs(np.array(edges_s) - bound_s).argmin())  # without encoding, bounds are moved to keyframes
             change = int(np.searchsorted(self._info.times_s[self._sampled], edges_s[place]))
             if 0 < place < len(found) and 0 < change < len(self._sampled) and change not in self._settled:
-                self._settled.add(change)
-                exact_s, shortest_s = self.exact(change), self._settings.min_shot_s
-                if exact_s - edges_s[place - 1] >= shortest_s and edges_s[place + 1] - exact_s >= shortest_s:
-                    edges_s[place] = exact_s
+                places[change] = place
+        changes = sorted(places)
+        self._settled.update(changes)
+        for change, exact_s in zip(changes, self._found(changes, lambda spans: exact_changes(self._info, spans)), strict=True):
+            place, shortest_s = places[change], self._settings.min_shot_s
+            if exact_s - edges_s[place - 1] >= shortest_s and edges_s[place + 1] - exact_s >= shortest_s:
+                edges_s[place] = exact_s
         return [Segment(start_s, end_s) for start_s, end_s in itertools.pairwise(edges_s)]
+
+    def _span(self, change: int) -> tuple[int, int]:
+        """The samples, as frames, between which the change is; the same one if slots share it."""
+        return int(self._sampled[change - 1]), int(self._sampled[change])
+
+    def _found(self, changes: list[int], look: Callable[[list[tuple[int, int]]], list[int]]) -> list[float]:
+        """The times of changes; those that are not known yet `look` finds in their spans."""
+        moving = [change for change in changes if np.ptp(self._span(change))]
+        times_s = self._analysis.cuts(moving, lambda new: self._info.times_s[look([self._span(change) for change in new])].tolist())
+        known = dict(zip(moving, times_s, strict=True))
+        return [known.get(change, float(self._grid.edges_s[change])) for change in changes]
 
 
 def _largest_change(frames: Frames, first: int, last: int) -> int:

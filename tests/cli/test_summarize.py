@@ -12,7 +12,7 @@ from tests import media
 from trainer import checkpoint
 from trainer.model.mmva import MMVA
 
-RESULT_KEYS = {"schema", "input", "output", "model", "settings", "duration_s", "summary_s", "shots", "timeline", "fallbacks"}
+RESULT_KEYS = {"schema", "input", "output", "model", "settings", "duration_s", "summary_s", "shots", "timeline", "cuts", "fallbacks"}
 SETTINGS_KEYS = {"ratio", "duration_s", "by", "shots", "value", "min_shot_s", "max_shot_s", "keep", "drop", "sampling", "lossless"}
 SHOT_KEYS = {"start_s", "end_s", "valence", "arousal", "kept"}
 ODD_NAMES = ["a'b\"c.mp4", "two\nlines.mp4", "🎆 :smile: $x$ [b].mp4", "-dash.mp4", os.fsdecode(b"not\xffutf8.mp4"), "per%d%%cent.mp4"]

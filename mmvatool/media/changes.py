@@ -1,0 +1,102 @@
+"""Where between two frames of a video the picture changes: likely, by what the encoder spent, or exactly, by looking at it."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from mmvatool.media.probe import MediaInfo
+from mmvatool.media.sampling import Sampler, keyframes
+
+# A frame that takes so many times the bytes of the large ones around it begins a new picture.
+STANDS_OUT = 2.0
+AROUND_S = 4.0
+# Encoders put a keyframe at a cut: one that comes so much sooner than they usually do was put there.
+EARLY = 0.9
+SHORT_S = 1.1  # a group of pictures in which a change need not be placed
+# Looked at first is so much around the likely change. A step so many times as large as all others there is a cut.
+REACH_S = 0.2
+CUT = 3.0
+
+
+def exact_changes(info: MediaInfo, spans: Sequence[tuple[int, int]]) -> list[int]:
+    """The frame in each span at which the picture changes.
+
+    Where it likely changes is looked at first: a cut there is the change. Only where there is none all of the span is decoded, and the
+    change is the frame that differs most from the one before it; midway where none differs, or none can be decoded.
+
+    Args:
+        info: the probed video.
+        spans: frames (first, last), first < last; the change is in first + 1..last.
+    """
+    reach = max(1, round(REACH_S * info.rate))
+    likely = {place: likely_change(info, *span) for place, span in enumerate(spans)}
+    near = {
+        place: (max(spans[place][0], frame - reach), min(spans[place][1], frame + reach))
+        for place, frame in likely.items()
+        if frame is not None
+    }
+    found: dict[int, int] = {}
+    for place, steps in zip(near, _steps(info, [*near.values()]), strict=True):
+        largest = int(steps.argmax())
+        if steps[largest] > CUT * max(1.0, np.delete(steps, largest).max(initial=0.0)):
+            found[place] = near[place][0] + 1 + largest
+    rest = [place for place in range(len(spans)) if place not in found]
+    for place, steps in zip(rest, _steps(info, [spans[place] for place in rest]), strict=True):
+        found[place] = spans[place][0] + 1 + (int(steps.argmax()) if steps.max() > 0 else len(steps) // 2)
+    return [found[place] for place in range(len(spans))]
+
+
+def _steps(info: MediaInfo, spans: Sequence[tuple[int, int]]) -> Iterator[np.ndarray]:
+    """For each span (first, last), how much its frames first + 1..last differ from the ones before them, in levels of 255."""
+    if not spans:
+        return
+    wanted = np.unique(np.concatenate([np.arange(first, last + 1) for first, last in spans]))
+    sampler = Sampler(info, rough=True)
+    came, before = [], None
+    for frame in sampler.read(wanted):
+        now = frame.astype(np.int16)
+        came.append(0.0 if before is None else float(np.abs(now - before).mean()))
+        before = now
+    steps = np.zeros(len(wanted))
+    steps[sampler.came] = came
+    for first, last in spans:
+        place = int(np.searchsorted(wanted, first))
+        yield steps[place + 1 : place + 1 + last - first]
+
+
+def likely_change(info: MediaInfo, first: int, last: int) -> int | None:
+    """The frame in first + 1..last at which the picture changes, by what the encoder spent on each, without decoding.
+
+    New to the encoder is a frame inside a group of pictures that takes many more bytes than those around it, a keyframe that comes
+    sooner than they usually do, and one that takes many more or fewer bytes than the last. Where nothing is, the change is a slow one,
+    for which the keyframe nearest to the middle is as good a place as any, if keyframes are a second apart.
+
+    Returns:
+        None: there is no telling, since nothing is new and groups are long, or (nearly) all frames are keyframes.
+    """
+    within = np.arange(first + 1, last + 1)
+    keys = keyframes(info)
+    around = np.flatnonzero(np.abs(info.times_s - info.times_s[first]) <= AROUND_S)
+    plain = np.setdiff1d(around, keys)
+    if len(plain) < len(around) / 2:
+        return None
+    sizes = np.maximum(info.sizes, 1).astype(np.float64)
+    novelty = np.log(sizes[within] / np.quantile(sizes[plain], 0.9))
+    inner = np.flatnonzero(np.isin(keys, within))
+    novelty[keys[inner] - first - 1] = 0.0
+    usual_s = np.inf
+    if len(keys) > 1:
+        usual_s = float(np.quantile(np.diff(info.times_s[keys]), 0.9))
+        for key, before in zip(keys[inner], keys[inner - 1], strict=True):
+            length_s = info.times_s[key] - info.times_s[before]
+            early = length_s < EARLY * usual_s
+            group = novelty[max(0, before - first) : key - first - 1]
+            # What is new in the group before makes the keyframe after it look new, too.
+            if length_s > 0 and (early or (length_s <= SHORT_S and group.max(initial=0.0) < np.log(STANDS_OUT))):
+                novelty[key - first - 1] = abs(np.log(sizes[key] / sizes[before])) + early * np.log(STANDS_OUT)
+    if novelty.max() >= np.log(STANDS_OUT):
+        return int(within[novelty.argmax()])
+    if not len(inner) or usual_s > SHORT_S:
+        return None
+    middle_s = (info.times_s[first] + info.times_s[last]) / 2
+    return int(keys[inner][np.abs(info.times_s[keys[inner]] - middle_s).argmin()])
