@@ -10,7 +10,7 @@ import click
 
 from mmvatool.cli import EXIT_PARTLY
 from mmvatool.cli.console import Reporter, clean, clock
-from mmvatool.cli.options import index_option, model_option, model_options, output_options, precision_option
+from mmvatool.cli.options import Load, index_option, model_option, model_options, output_options, precision_option
 
 WIDTH = 140  # of a table in a file or a pipe
 
@@ -35,10 +35,7 @@ def library() -> None:
 def index(
     folder: Path,
     index_file: str | None,
-    model: str,
-    device: str,
-    batch_size: int,
-    precision: str,
+    load: Load,
     as_json: bool,
     quiet: bool,
     verbose: bool,
@@ -60,9 +57,8 @@ def index(
     from mmvatool.library import Library
     from mmvatool.pipelines.index import index as bring_up_to_date
     from mmvatool.pipelines.index import no_music
-    from trainer import Predictor
 
-    predictor = Predictor.load(model, device=device, precision=precision, batch_size=batch_size, modalities=("music",))
+    predictor = load(("music",))
     with reporter.progress() as progress, Library(index_file) as opened:
         indexed = bring_up_to_date(folder, opened, predictor, progress=progress)
     if not indexed.tracks:

@@ -1,14 +1,19 @@
 """Options and value types that several commands share."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, fields
 from fractions import Fraction
+from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from mmvatool.timeline import Segment
+
+if TYPE_CHECKING:
+    from trainer import Predictor
 
 _UNITS_S = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
 
@@ -154,8 +159,35 @@ model_option = click.option(
 )
 
 
+@dataclass(frozen=True)
+class Load:
+    """How predictions are made, as the options of `model_options` say. Calling it loads the model."""
+
+    model: str
+    device: str
+    precision: str
+    batch_size: int
+
+    def __call__(self, modalities: Collection[str] | None = None) -> "Predictor":
+        """The model with some of its towers, or with all; errors as of `Predictor.load`."""
+        from trainer import Predictor
+
+        return Predictor.load(self.model, modalities=modalities, **self.options)
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """For `Predictor.load`, all but the model and its towers."""
+        return {field.name: getattr(self, field.name) for field in fields(self)[1:]}
+
+
 def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """--model, --device, --batch-size, --precision: how predictions are made."""
+    """--model, --device, --batch-size, --precision: how predictions are made, which the command is given as `load`."""
+
+    @wraps(command)
+    def loading(*args: Any, **given: Any) -> Any:
+        load = Load(**{field.name: given.pop(field.name) for field in fields(Load)})
+        return command(*args, **given, load=load)
+
     for option in (
         precision_option,
         click.option(
@@ -174,8 +206,8 @@ def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
         ),
         model_option,
     ):
-        command = option(command)
-    return command
+        loading = option(loading)
+    return loading
 
 
 def output_options(command: Callable[..., Any]) -> Callable[..., Any]:

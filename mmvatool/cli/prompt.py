@@ -12,7 +12,7 @@ import click
 from mmvatool.cli import EXIT_FAILED, EXIT_PARTLY
 from mmvatool.cli.console import Reporter, clean, explain
 from mmvatool.cli.inputs import find_files
-from mmvatool.cli.options import VA, model_options, output_options
+from mmvatool.cli.options import VA, Load, model_options, output_options
 from mmvatool.kinds import PICTURE_SUFFIXES
 
 if TYPE_CHECKING:
@@ -67,10 +67,7 @@ def prompt(
     seconds: float,
     musicgen: str,
     overwrite: bool,
-    model: str,
-    device: str,
-    batch_size: int,
-    precision: str,
+    load: Load,
     as_json: bool,
     quiet: bool,
     verbose: bool,
@@ -121,7 +118,7 @@ def prompt(
                 from mmvatool.pipelines import generate
 
                 generate.check(Path(target), seconds=seconds, musicgen=musicgen, overwrite=overwrite)
-            prompter = _load(model, device, precision, batch_size, chosen, bool(paths), reporter)
+            prompter = _prompter(load, chosen, bool(paths), reporter)
         except Exception as error:
             failed(error, *inputs)
     if prompter is not None:
@@ -134,7 +131,7 @@ def prompt(
             results.append(found)
             _tell(found, _name(one), reporter, words=not as_json)
             if target is not None:
-                settings = {"seconds": seconds, "musicgen": musicgen, "device": device, "seed": seed or 0, "overwrite": overwrite}
+                settings = {"seconds": seconds, "musicgen": musicgen, "device": load.device, "seed": seed or 0, "overwrite": overwrite}
                 try:
                     music = _compose(found, Path(target), reporter, **settings)
                 except Exception as error:
@@ -149,15 +146,10 @@ def prompt(
     return EXIT_PARTLY if results else EXIT_FAILED
 
 
-def _load(
-    model: str, device: str, precision: str, batch_size: int, chosen: "Prompts", with_pictures: bool, reporter: Reporter
-) -> "Prompter":
+def _prompter(load: Load, chosen: "Prompts", with_pictures: bool, reporter: Reporter) -> "Prompter":
     from mmvatool.pipelines.prompt import Prompter
-    from trainer import Predictor
 
-    modalities = ("image", "text") if with_pictures else ("text",)
-    predictor = Predictor.load(model, device=device, precision=precision, batch_size=batch_size, modalities=modalities)
-    return Prompter(predictor, chosen, progress=_shown(reporter))
+    return Prompter(load(("image", "text") if with_pictures else ("text",)), chosen, progress=_shown(reporter))
 
 
 def _shown(reporter: Reporter) -> "Progress":

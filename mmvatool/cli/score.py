@@ -18,7 +18,7 @@ import click
 from mmvatool.cli import EXIT_FAILED, EXIT_PARTLY
 from mmvatool.cli.console import Reporter, clean, explain
 from mmvatool.cli.inputs import find_media
-from mmvatool.cli.options import Time, model_options, output_options, sampling_option
+from mmvatool.cli.options import Load, Time, model_options, output_options, sampling_option
 from mmvatool.cli.plane import Plane, sparkline
 from mmvatool.errors import MediaError, OutputError
 
@@ -58,10 +58,7 @@ def score(
     as_csv: bool,
     plot: str | None,
     overwrite: bool,
-    model: str,
-    device: str,
-    batch_size: int,
-    precision: str,
+    load: Load,
     as_json: bool,
     quiet: bool,
     verbose: bool,
@@ -115,7 +112,7 @@ def score(
     started = time.monotonic()
     done = noted = 0
     try:
-        towers = Towers.named(model, device=device, precision=precision, batch_size=batch_size)
+        towers = Towers.named(load.model, **load.options)
     except Exception as error:
         for file in files:
             failed(error, file)

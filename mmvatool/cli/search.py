@@ -9,10 +9,10 @@ import click
 
 from mmvatool.cli import EXIT_PARTLY
 from mmvatool.cli.console import Reporter, clean, clock
-from mmvatool.cli.options import VA, index_option, model_options, output_options
+from mmvatool.cli.options import VA, Load, index_option, model_options, output_options
 
 if TYPE_CHECKING:
-    from mmvatool.pipelines.search import Found, Query
+    from mmvatool.pipelines.search import Found
     from trainer import Predictor
 
 
@@ -46,10 +46,7 @@ def search(
     index_file: str | None,
     paths: bool,
     print0: bool,
-    model: str,
-    device: str,
-    batch_size: int,
-    precision: str,
+    load: Load,
     as_json: bool,
     quiet: bool,
     verbose: bool,
@@ -75,7 +72,8 @@ def search(
     from mmvatool.pipelines.search import search as search_music
 
     query = Query(" ".join(words) if words else None, like, va)
-    predictor = _load(query, model, device, precision, batch_size)
+    # What --like names is only known when it is opened.
+    predictor = load(None if query.like else ("music", "text") if query.text else ("music",))
     with reporter.progress() as progress:
         found = search_music(
             query.text,
@@ -97,14 +95,6 @@ def search(
     else:
         _print_table(found, library)
     return EXIT_PARTLY if found.failures else 0
-
-
-def _load(query: "Query", model: str, device: str, precision: str, batch_size: int) -> "Predictor":
-    """The model with the towers that are needed; what --like names is only known when it is opened."""
-    from trainer import Predictor
-
-    modalities = None if query.like else ("music", "text") if query.text else ("music",)
-    return Predictor.load(model, device=device, precision=precision, batch_size=batch_size, modalities=modalities)
 
 
 def _tell(found: "Found", predictor: "Predictor", reporter: Reporter) -> None:

@@ -9,13 +9,12 @@ import click
 from mmvatool.cli.batch import Batch, make_folder, place_plan
 from mmvatool.cli.console import Reporter, clean, clock
 from mmvatool.cli.inputs import Job, plan_shows
-from mmvatool.cli.options import Rate, Size, Time, index_option, model_options, output_options, plan_options
+from mmvatool.cli.options import Load, Rate, Size, Time, index_option, model_options, output_options, plan_options
 
 if TYPE_CHECKING:
     from mmvatool.pipelines.progress import Progress
     from mmvatool.pipelines.soundtrack import Soundtrack
     from mmvatool.timeline import Cue
-    from trainer import Predictor
 
 
 @click.command()
@@ -116,10 +115,7 @@ def soundtrack(
     dry_run: bool,
     overwrite: bool,
     skip_existing: bool,
-    model: str,
-    device: str,
-    batch_size: int,
-    precision: str,
+    load: Load,
     as_json: bool,
     quiet: bool,
     verbose: bool,
@@ -174,7 +170,7 @@ def soundtrack(
         try:
             if not dry_run:
                 make_folder(todo[0].target, output)
-            predictor = _load(model, device, precision, batch_size)
+            predictor = load(("image", "music"))
         except Exception as error:
             batch.failed(error, *(job.input for job in todo))
         else:
@@ -209,12 +205,6 @@ def soundtrack(
     if as_json:
         click.echo(batch.to_json())
     return batch.exit_code
-
-
-def _load(model: str, device: str, precision: str, batch_size: int) -> "Predictor":
-    from trainer import Predictor
-
-    return Predictor.load(model, device=device, precision=precision, batch_size=batch_size, modalities=("image", "music"))
 
 
 def _tell(made: "Soundtrack", reporter: Reporter, seconds: float, *, table: bool) -> None:

@@ -10,14 +10,13 @@ from mmvatool.cli.batch import Batch, make_folder, place_plan
 from mmvatool.cli.console import Reporter, clean, clock
 from mmvatool.cli.engines import many_options, pick_engine
 from mmvatool.cli.inputs import find_videos, plan_jobs
-from mmvatool.cli.options import Time, TimeRange, cache_option, model_options, output_options, plan_options, sampling_option
+from mmvatool.cli.options import Load, Time, TimeRange, cache_option, model_options, output_options, plan_options, sampling_option
 from mmvatool.cli.work import Work
 from mmvatool.files import beside
 from mmvatool.timeline import Segment
 
 if TYPE_CHECKING:
     from mmvatool.pipelines.summarize import Summary
-    from trainer import Predictor
 
 
 @click.command()
@@ -111,10 +110,7 @@ def summarize(
     dry_run: bool,
     overwrite: bool,
     skip_existing: bool,
-    model: str,
-    device: str,
-    batch_size: int,
-    precision: str,
+    load: Load,
     as_json: bool,
     quiet: bool,
     verbose: bool,
@@ -167,7 +163,7 @@ def summarize(
         batch.failed(absent, absent.path)
     if todo:
         work: Work[Summary] = Work(
-            partial(_load, model, device, precision, batch_size, modalities(settings)),
+            partial(load, modalities(settings)),
             partial(
                 summarize_video,
                 settings=settings,
@@ -182,7 +178,7 @@ def summarize(
             ),
             overwrite,
         )
-        workers = pick_engine(engine, jobs, len(todo), device)
+        workers = pick_engine(engine, jobs, len(todo), load.device)
         try:
             if not dry_run:
                 make_folder(todo[0].target, output)
@@ -195,12 +191,6 @@ def summarize(
     if as_json:
         click.echo(batch.to_json())
     return batch.exit_code
-
-
-def _load(model: str, device: str, precision: str, batch_size: int, towers: tuple[str, ...]) -> "Predictor":
-    from trainer import Predictor
-
-    return Predictor.load(model, device=device, precision=precision, batch_size=batch_size, modalities=towers)
 
 
 def _tell(summary: "Summary", reporter: Reporter, seconds: float, *, table: bool) -> None:

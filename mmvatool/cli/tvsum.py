@@ -12,7 +12,7 @@ import click
 
 from mmvatool.cli import EXIT_FAILED, EXIT_PARTLY
 from mmvatool.cli.console import Reporter, clean, explain
-from mmvatool.cli.options import model_options, output_options
+from mmvatool.cli.options import Load, model_options, output_options
 from mmvatool.errors import AnnotationError, MediaError, OutputError
 
 if TYPE_CHECKING:
@@ -53,10 +53,7 @@ def tvsum(
     table: Path | None,
     plot: Path | None,
     overwrite: bool,
-    model: str,
-    device: str,
-    batch_size: int,
-    precision: str,
+    load: Load,
     as_json: bool,
     quiet: bool,
     verbose: bool,
@@ -95,7 +92,7 @@ def tvsum(
     work = _Work(reporter, debug)
     name = None
     if videos is not None:
-        name = work.feel(videos, annotated, model, device, precision, batch_size)
+        name = work.feel(videos, annotated, load)
     elif scores is not None:
         name = work.read(scores, annotated, given)
     with reporter.progress() as progress:
@@ -128,15 +125,14 @@ class _Work:
         self._reporter = reporter
         self._debug = debug
 
-    def feel(self, folder: Path, annotated: "list[Annotation]", model: str, device: str, precision: str, batch_size: int) -> str:
+    def feel(self, folder: Path, annotated: "list[Annotation]", load: Load) -> str:
         """Run the summarizer over the videos of a folder; the model's name."""
         from mmvatool.files import inside
         from mmvatool.kinds import VIDEO_SUFFIXES
         from mmvatool.pipelines.tvsum import feel_video
-        from trainer import Predictor
 
         there = {file.stem: file for file in inside(folder, VIDEO_SUFFIXES)}
-        predictor = Predictor.load(model, device=device, precision=precision, batch_size=batch_size, modalities=("image",))
+        predictor = load(("image",))
         for done, annotation in enumerate(annotated):
             path = there.get(annotation.video, folder / f"{annotation.video}.mp4")
             try:
