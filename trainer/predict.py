@@ -53,6 +53,7 @@ class Predictor:
         window_s: their greatest length; None without a music tower.
         fingerprint: of the checkpoint's file, 16 hexadecimal digits: what was predicted by the same file may be kept and reused.
         card: what is said of the model: its card, or its checkpoint's notes; data, figures and licences among them.
+        notes: what was done otherwise than asked for.
     """
 
     def __init__(
@@ -69,6 +70,7 @@ class Predictor:
         self.name = name
         self.fingerprint = fingerprint
         self.card = card
+        self.notes: tuple[str, ...] = ()
         self.device = device
         self.precision = precision
         self.batch_size = batch_size
@@ -94,6 +96,7 @@ class Predictor:
         batch_size: int = DEFAULT_BATCH_SIZE,
         modalities: Collection[str] | None = None,
         sources: Mapping[str, str] | None = None,
+        compiled: bool = False,
     ) -> "Predictor":
         """Load a bundled model by name or a checkpoint by path.
 
@@ -105,6 +108,8 @@ class Predictor:
             batch_size: rows in one forward pass, at least 1.
             modalities: which towers to load; None for all that the checkpoint has.
             sources: modality -> folder or hub name of a tower's pretrained weights, instead of where they were in training.
+            compiled: whether towers are compiled by `torch.compile`, which takes up to some minutes and pays for hours of video;
+                where that does not work `notes` says why, and they are not.
 
         Raises:
             CheckpointError: no such model, a file that is not a sound checkpoint, or one without such a tower.
@@ -118,8 +123,34 @@ class Predictor:
             raise ValueError(f"batch size {batch_size}: must be at least 1")
         where = pick_device(device)
         loaded = checkpoint.read(model)
-        built = checkpoint.build(loaded, modalities, sources)
-        return cls(built, loaded.name, where, precision, batch_size, loaded.sigma, loaded.fingerprint, loaded.card)
+
+        def build() -> Predictor:
+            built = checkpoint.build(loaded, modalities, sources)
+            return cls(built, loaded.name, where, precision, batch_size, loaded.sigma, loaded.fingerprint, loaded.card)
+
+        predictor = build()
+        if compiled:
+            try:
+                predictor._compile()
+            except Exception as error:  # a compiler that is missing, too old, or at odds with the driver: torch raises all kinds
+                from trainer.model.pretrained import first_line  # brings the hub's client
+
+                predictor = build()
+                predictor.notes = (f"not compiled, as torch cannot do it here ({first_line(error)})",)
+        return predictor
+
+    def _compile(self) -> None:
+        """Compile the towers and try each on a batch: that is when torch does it."""
+        for modality in self.modalities:
+            self._model.tower(modality).compile(dynamic=True)
+            match modality:
+                case "image":
+                    self.image(np.zeros((self.batch_size, 256, 256, 3), np.uint8))
+                case "music":
+                    assert self.sample_rate_hz is not None
+                    self.music([np.full(self.sample_rate_hz, 0.1, np.float32)] * self.batch_size)
+                case _:
+                    self.text(["words"] * self.batch_size)
 
     @overload
     def image(

@@ -13,6 +13,7 @@ import click
 from mmvatool.timeline import Segment
 
 if TYPE_CHECKING:
+    from mmvatool.pipelines.score import Towers
     from trainer import Predictor
 
 _UNITS_S = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
@@ -167,28 +168,42 @@ class Load:
     device: str
     precision: str
     batch_size: int
+    compiled: bool
+    quiet: bool
 
     def __call__(self, modalities: Collection[str] | None = None) -> "Predictor":
-        """The model with some of its towers, or with all; errors as of `Predictor.load`."""
+        """The model with some of its towers, or with all; errors as of `Predictor.load`. What was done otherwise than asked for is said."""
         from trainer import Predictor
 
-        return Predictor.load(self.model, modalities=modalities, **self.options)
+        options = {name: getattr(self, name) for name in ("device", "precision", "batch_size", "compiled")}
+        predictor = Predictor.load(self.model, modalities=modalities, **options)
+        for note in predictor.notes if not self.quiet else ():
+            click.echo(f"{predictor.name}: {note}", err=True)
+        return predictor
 
-    @property
-    def options(self) -> dict[str, Any]:
-        """For `Predictor.load`, all but the model and its towers."""
-        return {field.name: getattr(self, field.name) for field in fields(self)[1:]}
+    def towers(self) -> "Towers":
+        """A predictor for each tower, loaded when first asked for; errors as of `Towers.named`."""
+        from mmvatool.pipelines.score import Towers
+
+        return Towers.named(self.model, self.device, lambda modality: self((modality,)))
 
 
 def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """--model, --device, --batch-size, --precision: how predictions are made, which the command is given as `load`."""
+    """--model, --device, --batch-size, --precision, --compile: how predictions are made, which the command is given as `load`."""
 
     @wraps(command)
     def loading(*args: Any, **given: Any) -> Any:
-        load = Load(**{field.name: given.pop(field.name) for field in fields(Load)})
+        options = {field.name: given.pop(field.name) for field in fields(Load) if field.name != "quiet"}
+        load = Load(**options, quiet=given["quiet"])
         return command(*args, **given, load=load)
 
     for option in (
+        click.option(
+            "--compile",
+            "compiled",
+            is_flag=True,
+            help="Compile the model with torch.compile first, which takes up to some minutes: for hours of video on a GPU.",
+        ),
         precision_option,
         click.option(
             "--batch-size",

@@ -88,7 +88,7 @@ def score(
     files, absent = find_media(tuple(listed), alone=len(inputs) == 1 and inputs[0] != "-" and not texts and not text_files)
     reporter = Reporter(0 if quiet else 2 if verbose else 1)
 
-    from mmvatool.pipelines.score import Failure, Towers
+    from mmvatool.pipelines.score import Failure
     from mmvatool.pipelines.score import score as score_all
 
     failures: list[tuple[str, str]] = []
@@ -112,7 +112,7 @@ def score(
     started = time.monotonic()
     done = noted = 0
     try:
-        towers = Towers.named(load.model, **load.options)
+        towers = load.towers()
     except Exception as error:
         for file in files:
             failed(error, file)

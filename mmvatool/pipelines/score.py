@@ -100,8 +100,13 @@ class Towers:
         return cls(lambda modality: predictor, predictor.modalities)
 
     @classmethod
-    def named(cls, model: str | Path = "compact", **options: Any) -> "Towers":
-        """Those of a bundled model or a checkpoint, with the options of `Predictor.load`.
+    def named(cls, model: str | Path = "compact", device: str = "auto", load: "Callable[[str], Predictor] | None" = None) -> "Towers":
+        """Those of a bundled model or a checkpoint.
+
+        Args:
+            model: its name or path.
+            device: where they will predict.
+            load: gives a predictor of one modality; as `Predictor.load` does by default.
 
         Raises:
             CheckpointError: no such model, or a file that is not a sound checkpoint.
@@ -110,8 +115,8 @@ class Towers:
         from trainer import Predictor, checkpoint
         from trainer.predict import pick_device
 
-        pick_device(options.get("device", "auto"))
-        return cls(lambda modality: Predictor.load(model, modalities=(modality,), **options), checkpoint.read(model).towers)
+        pick_device(device)
+        return cls(load or (lambda modality: Predictor.load(model, device=device, modalities=(modality,))), checkpoint.read(model).towers)
 
     def __call__(self, modality: str) -> "Predictor":
         """The predictor of a modality.

@@ -34,6 +34,19 @@ def sound(folder: Path) -> Path:
     return media.write_wav(folder / "sound.wav", media.scene_sound([("rays", 2), ("meadow", 2)]))
 
 
+def test_one_line_says_that_nothing_could_be_compiled(score, photo, monkeypatch):
+    def fail(*args, **options):
+        raise RuntimeError("no compiler\nat all")
+
+    monkeypatch.setattr("torch.compile", lambda what, **options: fail)
+    code, out, err = score("photo.png", "--compile", "--json")
+    assert code == 0
+    assert "whole: not compiled, as torch cannot do it here (no compiler)\n" in err
+    assert len(json.loads(out)["results"]) == 1
+    code, out, err = score("photo.png", "--compile", "--quiet")
+    assert (code, err) == (0, "")
+
+
 class TestJson:
     def test_the_shape_of_the_document(self, score, photo, sound, clip):
         code, out, err = score("photo.png", "sound.wav", "clip.mp4", "--text", "a slow sad cello", "--json")

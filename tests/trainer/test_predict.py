@@ -180,3 +180,46 @@ def test_names_the_package_does_not_have():
 def test_cuda_agrees_with_the_cpu(predictor: Predictor, frames: np.ndarray):
     # cuDNN's convolutions may round to TF32 (10 bits).
     np.testing.assert_allclose(Predictor.load(device="cuda").image(frames), predictor.image(frames), atol=5e-3)
+
+
+@pytest.fixture
+def eager(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """torch.compile traces, but leaves out making machine code, which takes a minute; what was compiled."""
+    compiled: list[object] = []
+    real = torch.compile
+
+    def compile_quickly(what, **options):
+        compiled.append(what)
+        return real(what, backend="eager", **options)
+
+    monkeypatch.setattr(torch, "compile", compile_quickly)
+    return compiled
+
+
+def test_compiled_towers_predict_the_same(eager, frames: np.ndarray):
+    predictor = Predictor.load(device="cpu", modalities=("image",), batch_size=8, compiled=True)
+    assert len(eager) == 1
+    assert predictor.notes == ()
+    plain = Predictor.load(device="cpu", modalities=("image",), batch_size=8)
+    np.testing.assert_allclose(predictor.image(frames[:11]), plain.image(frames[:11]), atol=BATCH_TOLERANCE)
+    np.testing.assert_allclose(
+        predictor.image(iter(frames[:2]), still=True), plain.image(iter(frames[:2]), still=True), atol=BATCH_TOLERANCE
+    )
+
+
+@pytest.mark.slow
+def test_compiled_machine_code_predicts_the_same(frames: np.ndarray):
+    predictor = Predictor.load(device="cpu", modalities=("image",), batch_size=8, compiled=True)
+    plain = Predictor.load(device="cpu", modalities=("image",), batch_size=8)
+    np.testing.assert_allclose(predictor.image(frames[:11]), plain.image(frames[:11]), atol=BATCH_TOLERANCE)
+    assert (predictor.notes == ()) == ("_pooled" in vars(predictor._model.tower("image")))
+
+
+def test_where_nothing_can_be_compiled_it_is_said(monkeypatch: pytest.MonkeyPatch, frames: np.ndarray):
+    def fail(*args, **options):
+        raise RuntimeError("no C++ compiler found\nand much more")
+
+    monkeypatch.setattr(torch, "compile", lambda what, **options: fail)
+    predictor = Predictor.load(device="cpu", modalities=("image",), compiled=True)
+    assert predictor.notes == ("not compiled, as torch cannot do it here (no C++ compiler found)",)
+    np.testing.assert_array_equal(predictor.image(frames[:3]), Predictor.load(device="cpu", modalities=("image",)).image(frames[:3]))

@@ -1,7 +1,9 @@
 import json
 import pickle
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -194,3 +196,27 @@ def test_unknown_towers_and_settings_are_refused() -> None:
         build_tower("music", {"name": "clip"})
     with pytest.raises(CheckpointError, match="does not take these settings"):
         build_tower("text", {"name": "compact", "pool": "first"})
+
+
+@pytest.mark.parametrize("modality", ["image", "music", "text"])
+def test_published_towers_can_be_compiled(modality: str, mert: Path, roberta: Path, tmp_path: Path) -> None:
+    torch._dynamo.reset()
+    sources = {"image": ("clip", tiny.clip(tmp_path / "clip")), "music": ("mert", mert), "text": ("roberta", roberta)}
+    raw = {
+        "image": torch.randint(0, 256, (2, 3, 50, 40), dtype=torch.uint8),
+        "music": [np.random.default_rng(0).standard_normal(n).astype(np.float32) for n in (8000, 9000)],
+        "text": ["a calm sea", "fireworks"],
+    }
+    name, source = sources[modality]
+    tower: Any = build_tower(modality, {"name": name, "source": str(source)}).eval()
+    with torch.inference_mode():
+        before = tower.embed(tower.preprocess(raw[modality]))
+        calls: list[object] = []
+
+        def backend(graph, inputs):
+            calls.append(graph)
+            return graph.forward
+
+        tower.compile(backend=backend, dynamic=True)
+        torch.testing.assert_close(tower.embed(tower.preprocess(raw[modality])), before, atol=1e-5, rtol=1e-4)
+    assert calls

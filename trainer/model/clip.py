@@ -4,6 +4,7 @@ import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import open_clip
 import torch
@@ -61,6 +62,11 @@ class ClipImageTower(nn.Module):
         scaled = F.to_dtype(frames, torch.float32, scale=True)
         scaled = F.resize(scaled, [self.input_px], interpolation=InterpolationMode.BICUBIC, antialias=True)
         return F.normalize(F.center_crop(scaled.clamp(0, 1), [self.input_px]), self._mean, self._std)
+
+    def compile(self, *args: Any, **options: Any) -> None:
+        """Compile what takes long, with the arguments of `torch.compile`."""
+        assert self.backbone is not None
+        self.backbone.compile(*args, **options)
 
     def encode(self, batch: Sequence[torch.Tensor]) -> torch.Tensor:
         """Preprocessed pictures, N of (3, input_px, input_px), to (N, 512)."""

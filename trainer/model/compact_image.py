@@ -1,6 +1,7 @@
 """The compact image tower: a small EfficientNetV2 whose layers are all listened to."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import nn
@@ -115,6 +116,10 @@ class CompactImageTower(nn.Module):
         assert self.backbone is not None
         for block in [module for module in self.backbone.modules() if isinstance(module, Conv2dNormActivation)]:
             block[0], block[1] = fuse_conv_bn_eval(block[0], block[1]), nn.Identity().eval()
+
+    def compile(self, *args: Any, **options: Any) -> None:
+        """Compile what takes long, with the arguments of `torch.compile`."""
+        self._pooled = torch.compile(self._pooled, *args, **options)  # type: ignore[method-assign]
 
     def fit(self, features: torch.Tensor, va: torch.Tensor | None = None, weights: torch.Tensor | None = None) -> None:
         """Take mean and deviation from the training split's features (n, 1872) or (n, V, 1872), to standardise by them."""

@@ -7,6 +7,7 @@ forward pass is HuBERT's. Every tensor must find its place: a weight that is sil
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -59,6 +60,11 @@ class MertMusicTower(nn.Module):
         """
         tensors = [torch.from_numpy(np.ascontiguousarray(window, np.float32)) for window in windows]
         return [(x - x.mean()) / (x.var(correction=0) + 1e-7).sqrt() for x in tensors]
+
+    def compile(self, *args: Any, **options: Any) -> None:
+        """Compile what takes long, with the arguments of `torch.compile`."""
+        assert self.backbone is not None
+        self.backbone.compile(*args, **options)
 
     def encode(self, batch: Sequence[torch.Tensor]) -> torch.Tensor:
         """Preprocessed windows to (N, layers, width); windows of one length go through together, so nothing is padded."""

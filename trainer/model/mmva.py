@@ -22,8 +22,8 @@ class Tower(Protocol):
     feature_dtype: torch.dtype  # in which features are stored
 
     # A tower may also have `fit(features, va, weights)`, called once before training with all of the training split; `views(frame)`,
-    # several views (V, ...) of a still picture, for `encode` to take instead of one; `unknown(features)`; and `fold()`, called once
-    # before predicting, after which it is quicker and cannot be trained.
+    # several views (V, ...) of a still picture, for `encode` to take instead of one; `unknown(features)`; and, for what is only to
+    # predict, `fold()`, after which it is quicker and cannot be trained, and `compile(...)`, which takes what `torch.compile` does.
 
     def preprocess(self, raw: Any) -> Sequence[torch.Tensor]:
         """Frames (N, 3, H, W) uint8, or N sounds, or N captions to what `encode` takes."""

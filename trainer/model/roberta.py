@@ -56,6 +56,11 @@ class RobertaTextTower(nn.Module):
         encoded = self._tokenizer(list(captions), truncation=True, max_length=self._max_tokens)
         return [torch.tensor(ids) for ids in encoded["input_ids"]]
 
+    def compile(self, *args: Any, **options: Any) -> None:
+        """Compile what takes long, with the arguments of `torch.compile`."""
+        assert self.backbone is not None
+        self.backbone.compile(*args, **options)
+
     def encode(self, batch: Sequence[torch.Tensor]) -> torch.Tensor:
         """Token numbers to (N, layers, width)."""
         assert self.backbone is not None
