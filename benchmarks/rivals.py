@@ -24,6 +24,11 @@ def full_decode(path: Path) -> None:
     ffmpeg.run(ffmpeg.source(path)["v:0"].output("pipe:", format="null"), path)
 
 
+def keyframes(path: Path) -> None:
+    """`ffmpeg -skip_frame nokey -i FILE -f null -`: all keyframes, at full size."""
+    ffmpeg.run(ffmpeg.source(path, skip_frame="nokey")["v:0"].output("pipe:", format="null", fps_mode="passthrough"), path)
+
+
 def decord(path: Path) -> None:
     """get_batch of the frames in the middle of the slots, scaled while decoding as its users do."""
     try:

@@ -3,14 +3,15 @@
     python -m benchmarks.speed [--quick] [--minutes 10 60] [--rounds 3] [--media FOLDER] [--results benchmarks/results.md]
 
 All files are drawn (drawn.py). Every round does every work once, so that what slows the machine slows them all; figures are medians over
-the rounds. The rivals need `pip install mmvatool[bench]`; what cannot be loaded is said and left out. It takes about an hour on two cores.
+the rounds. Files of LONG_MIN minutes and more are measured in one round, and rivals once. The rivals need `pip install mmvatool[bench]`; what cannot be loaded is said
+and left out. It takes about two hours on two cores.
 """
 
 import argparse
 import math
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,6 +21,7 @@ from benchmarks.clock import Measured
 
 DECODE = "full ffmpeg decode"
 RIVALS: dict[str, Callable[[Path], None]] = {
+    "ffmpeg -skip_frame nokey, all keyframes": rivals.keyframes,
     "decord, the middle of each 2 s": rivals.decord,
     "PyAV, the middle of each 2 s": rivals.pyav,
     "torchcodec, the middle of each 2 s": rivals.torchcodec,
@@ -27,6 +29,7 @@ RIVALS: dict[str, Callable[[Path], None]] = {
 }
 CUT_S = "30"  # of a summary that is rendered
 START_ROUNDS = 9
+LONG_MIN = 30  # minutes of video from which on one round is enough: each takes as long as several of a shorter one
 
 
 @dataclass(frozen=True)
@@ -65,34 +68,53 @@ def main() -> None:
         folder = Path(temporary)
         media = options.media or folder / "media"
         media.mkdir(parents=True, exist_ok=True)
-        page = measure(media, folder, options.minutes, options.rounds, told, tracks=4 if options.quick else drawn.TRACKS)
-    options.results.write_text(page, encoding="utf-8")
+        page = ""
+        for page in measure(media, folder, sorted(options.minutes), options.rounds, told, tracks=4 if options.quick else drawn.TRACKS):
+            options.results.write_text(page, encoding="utf-8")
     print(page)
 
 
-def measure(media: Path, folder: Path, minutes: list[int], rounds: int, told: list[str], tracks: int) -> str:
-    """Measure everything.
+def measure(media: Path, folder: Path, minutes: list[int], rounds: int, told: list[str], tracks: int) -> Iterator[str]:
+    """Measure everything, the longest files last.
 
-    Returns:
-        The page of results, Markdown.
+    Args:
+        media: where drawn files are.
+        folder: for what is written.
+        minutes: lengths of the videos, rising.
+        rounds: how often.
+        told: what is said of the machine.
+        tracks: of the library.
+
+    Yields:
+        The page of results so far, Markdown: an hour's measuring is not lost with what comes after it.
     """
     targets: list[Target] = []
     parts: list[str] = []
+
+    def videos(length: int) -> Iterator[str]:
+        for gop in drawn.GOPS:
+            # Rivals on the shortest only: PySceneDetect alone looks at every frame.
+            once = 1 if length >= LONG_MIN else rounds
+            targets.extend(_video(drawn.video(media, gop, length), gop, length, once, folder, parts, with_rivals=length == minutes[0]))
+            yield _page(told, rounds, targets, parts)
+
     _say("start-up")
     targets += _start(START_ROUNDS if rounds > 1 else 1, parts)
     works.warm_up(folder)
-    for length in minutes:
-        for gop in drawn.GOPS:
-            path = drawn.video(media, gop, length)
-            # Rivals on the shortest only: PySceneDetect alone looks at every frame.
-            targets += _video(path, gop, length, rounds, folder, parts, with_rivals=length == min(minutes))
-    targets += _rendering(drawn.video(media, "keyframe a second", min(minutes)), rounds, folder, parts)
+    yield from videos(minutes[0])
+    targets += _rendering(drawn.video(media, "keyframe a second", 1), rounds, folder, parts)
     targets += _library(drawn.music(media, tracks), tracks, rounds, parts)
     _half_a_day(rounds, parts)
+    yield _page(told, rounds, targets, parts)
+    for length in minutes[1:]:
+        yield from videos(length)
+
+
+def _page(told: list[str], rounds: int, targets: list[Target], parts: list[str]) -> str:
     head = [
         "# Speed",
         "",
-        "Made by `make bench` (`python -m benchmarks.speed`); medians of the rounds, all works side by side in each round.",
+        "Made by `make bench` (`python -m benchmarks.speed`); medians of the rounds, all works side by side in each round; rivals once.",
     ]
     head += [
         "",
@@ -159,15 +181,19 @@ def _video(path: Path, gop: str, minutes: int, rounds: int, folder: Path, parts:
         scoring = watch.seconds
 
     auto, exact, whole = "analysis, as it is by default", "analysis, --sampling exact", "analysis and --lossless cut"
+    alone = "its frames alone, decoded and scaled"
     jobs: dict[str, Callable[[], object]] = {
         DECODE: partial(rivals.full_decode, path),
         auto: analyse,
+        alone: partial(works.sampled, path),
         whole: partial(works.lossless, path, folder),
     }
-    if with_rivals:
-        jobs |= {exact: partial(works.analysis, path, "--sampling", "exact")}
-        jobs |= {name: partial(rival, path) for name, rival in RIVALS.items()}
     measured.run(jobs, rounds)
+    if with_rivals:
+        others: dict[str, Callable[[], object]] = {exact: partial(works.analysis, path, "--sampling", "exact")}
+        others |= {name: partial(rival, path) for name, rival in RIVALS.items()}
+        measured.run(others, 1)
+        jobs |= others
     decode_s = measured[DECODE]
     rows = [
         [name, f"{measured[name]:.2f}", measured.spread(name), f"{measured[name] / decode_s:.2f}", f"{seconds / measured[name]:.0f}"]
@@ -177,10 +203,10 @@ def _video(path: Path, gop: str, minutes: int, rounds: int, folder: Path, parts:
     mb_s = path.stat().st_size * 8 / seconds / 1e6
     parts += _table(f"{title}, {mb_s:.1f} Mb/s", ["what", "seconds", "least-most", "x full decode", "x real time"], rows, measured)
     parts += [
-        f"The model's part of the analysis: {scoring:.2f} s. Peak memory of summarize, torch included: {works.peak_mib(path):.0f} MiB.",
+        f"While frames were decoded, the model was at work for {scoring:.2f} s. Peak memory of summarize, torch included: {works.peak_mib(path):.0f} MiB.",
         "",
     ]
-    share = f"the model's work on {seconds // 2} frames is {scoring / measured[auto]:.0%} of the analysis, the rest probing and decoding"
+    share = f"decoding {seconds // 2} frames alone is {measured[alone] / decode_s:.3f} x full decode or {seconds / measured[alone]:.0f} x real time"
     if gop == "keyframe a second":
         fast = Target(f"analysis, {title}", 0.10, " x full decode", measured[auto] / decode_s, False, share)
         return [fast, Target(f"analysis and lossless cut, {title}", 100, " x real time", seconds / measured[whole], True, share)]

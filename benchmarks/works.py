@@ -17,7 +17,7 @@ import numpy as np
 from benchmarks.clock import Unavailable
 from mmvatool import knapsack, shots
 from mmvatool.cli import EXIT_USAGE, run
-from mmvatool.media import render
+from mmvatool.media import render, sampling
 from mmvatool.media.probe import probe
 from mmvatool.timeline import Segment, Timeline
 from tests.media import draw_scenes, scene_sound, write_wav
@@ -97,6 +97,14 @@ def analysis(path: Path, *options: str) -> list[Segment]:
     """All but rendering: `summarize --dry-run`."""
     result = command("summarize", path, "--dry-run", *options)["results"][0]
     return [Segment(shot["start_s"], shot["end_s"]) for shot in result["shots"] if shot["kept"]]
+
+
+def sampled(path: Path) -> None:
+    """The frames of the analysis, chosen, decoded and scaled, and nothing done with them."""
+    info = probe(path)
+    samples = sampling.pick(info, shots.slots(info.start_s, info.end_s).edges_s, "auto")
+    for _ in sampling.Sampler(info).read(samples.frames):
+        pass
 
 
 def lossless(path: Path, folder: Path) -> None:
