@@ -19,8 +19,9 @@ from typing import IO, Any
 import ffmpeg
 import imageio_ffmpeg
 
-from mmvatool.errors import MediaError
+from mmvatool.errors import EngineError, MediaError
 
+LEAST_VERSION = 7  # the first that takes bitstream filters for its inputs
 RUN_LIMIT_S = 3600.0
 STALL_LIMIT_S = 120.0
 _LEVEL = re.compile(r"^((?:\[[^]]* @ [^]]*\] )*)\[(?:error|fatal|panic)\] ")
@@ -47,8 +48,23 @@ class Output:
 
 @cache
 def executable() -> str:
-    """Path of the ffmpeg binary."""
-    return str(imageio_ffmpeg.get_ffmpeg_exe())
+    """Path of the ffmpeg binary.
+
+    Raises:
+        EngineError: it cannot be run, or is older than LEAST_VERSION.
+    """
+    path = str(imageio_ffmpeg.get_ffmpeg_exe())
+    # What comes with imageio-ffmpeg is new enough.
+    if Path(path).parent != Path(imageio_ffmpeg.__file__).parent / "binaries":
+        cure = f"name ffmpeg {LEAST_VERSION}.0 or newer by IMAGEIO_FFMPEG_EXE, or unset it"
+        try:
+            said = subprocess.run([path, "-version"], stdin=subprocess.DEVNULL, capture_output=True, timeout=STALL_LIMIT_S).stdout.decode()
+        except (OSError, subprocess.TimeoutExpired, UnicodeDecodeError) as error:
+            raise EngineError(f"{path}: cannot be run as ffmpeg ({error}): {cure}") from error
+        version = re.match(r"ffmpeg version n?(\d+)\.", said)  # one that was built from the newest source has none
+        if version and int(version[1]) < LEAST_VERSION:
+            raise EngineError(f"{path}: is ffmpeg {version[1]}, which cannot drop packets before it decodes: {cure}")
+    return path
 
 
 def source(path: Path, **options: Any) -> Any:

@@ -3,7 +3,7 @@ import threading
 import numpy as np
 import pytest
 
-from mmvatool.errors import MediaError
+from mmvatool.errors import EngineError, MediaError
 from mmvatool.media import ffmpeg
 from tests import media
 
@@ -83,3 +83,38 @@ def test_a_failure_in_making_the_data_ends_the_encoder(tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         ffmpeg.feed(node, pieces(), tmp_path)
     assert [process.poll() for process in started] == [-9]
+
+
+@pytest.fixture
+def named(tmp_path, monkeypatch):
+    """An ffmpeg that the user names, which says this of itself."""
+
+    def name(said: str, mode: int = 0o755) -> str:
+        path = tmp_path / "ffmpeg"
+        path.write_text(f"#!/bin/sh\necho '{said}'\n")
+        path.chmod(mode)
+        monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", str(path))
+        return str(path)
+
+    ffmpeg.executable.cache_clear()
+    yield name
+    monkeypatch.undo()
+    ffmpeg.executable.cache_clear()
+
+
+@pytest.mark.parametrize("said", ["ffmpeg version 7.0.2-static", "ffmpeg version n9.0.2-17-g2a57", "ffmpeg version N-119000-gabc", "hello"])
+def test_an_ffmpeg_of_the_users_own(named, said):
+    assert named(said) == ffmpeg.executable()
+
+
+def test_an_old_ffmpeg_of_the_users_own_is_refused(named):
+    path = named("ffmpeg version 5.1.9-0+deb12u1 Copyright (c) 2000-2026 the FFmpeg developers")
+    with pytest.raises(EngineError, match=r"is ffmpeg 5, .*: name ffmpeg 7.0 or newer by IMAGEIO_FFMPEG_EXE, or unset it") as caught:
+        ffmpeg.executable()
+    assert str(caught.value).startswith(path)
+
+
+def test_what_is_no_program_is_refused(named):
+    named("ffmpeg version 7.0", mode=0o644)
+    with pytest.raises(EngineError, match="cannot be run as ffmpeg"):
+        ffmpeg.executable()

@@ -13,7 +13,7 @@ from torchvision.transforms.v2 import functional as F
 from trainer.model.heads import EMBEDDING_DIM
 
 INPUT_PX = 128
-AT_ONCE = 32  # pictures or views in one forward pass
+AT_ONCE = 16  # pictures or views in one forward pass
 IMAGENET_MEAN = [0.485, 0.456, 0.406]
 IMAGENET_STD = [0.229, 0.224, 0.225]
 _DROPOUT = 0.6  # of the features: there are twice as many of them as there are pictures in OASIS
