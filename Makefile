@@ -31,7 +31,7 @@ lint: $(READY)  ## ruff, mypy, import-linter
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(READY)  ## speed beside what a user would pick (benchmarks/results.md, an hour); training with and without the cache; items a second
+bench: $(READY)  ## speed beside what a user would pick (benchmarks/results.md, an hour or two); training with and without the cache; items a second
 	$(PYTHON) -m pip --python $(BIN)/python install --quiet --disable-pip-version-check --editable '.[dev,bench]'
 	$(BIN)/python -m benchmarks.speed
 	$(BIN)/python -m benchmarks.train

@@ -116,7 +116,8 @@ def _page(told: list[str], rounds: int, targets: list[Target], parts: list[str])
     head = [
         "# Speed",
         "",
-        "Made by `make bench` (`python -m benchmarks.speed`); medians of the rounds, all works side by side in each round; rivals once.",
+        "Made by `make bench` (`python -m benchmarks.speed`); medians of the rounds, all works side by side in each round. Once only: videos of "
+        f"{LONG_MIN} minutes and more, `--sampling exact`, and rivals but for ffmpeg.",
     ]
     head += [
         "",

@@ -108,7 +108,7 @@ class Predictor:
             batch_size: rows in one forward pass, at least 1.
             modalities: which towers to load; None for all that the checkpoint has.
             sources: modality -> folder or hub name of a tower's pretrained weights, instead of where they were in training.
-            compiled: whether towers are compiled by `torch.compile`, which takes up to some minutes and pays for hours of video;
+            compiled: whether towers with a backbone are compiled by `torch.compile`, which takes up to some minutes and pays for hours of video;
                 where that does not work `notes` says why, and they are not.
 
         Raises:
@@ -140,17 +140,21 @@ class Predictor:
         return predictor
 
     def _compile(self) -> None:
-        """Compile the towers and try each on a batch: that is when torch does it."""
+        """Compile the towers that have a backbone, and try each on a batch and on a single one: that is when torch does it."""
         for modality in self.modalities:
-            self._model.tower(modality).compile(dynamic=True)
-            match modality:
-                case "image":
-                    self.image(np.zeros((self.batch_size, 256, 256, 3), np.uint8))
-                case "music":
-                    assert self.sample_rate_hz is not None
-                    self.music([np.full(self.sample_rate_hz, 0.1, np.float32)] * self.batch_size)
-                case _:
-                    self.text(["words"] * self.batch_size)
+            tower = self._model.tower(modality)
+            if tower.backbone is None:
+                continue
+            tower.compile(dynamic=True)
+            for count in (self.batch_size, 1):
+                match modality:
+                    case "image":
+                        self.image(np.zeros((count, 256, 256, 3), np.uint8))
+                    case "music":
+                        assert self.sample_rate_hz is not None
+                        self.music([np.full(self.sample_rate_hz, 0.1, np.float32)] * count)
+                    case _:
+                        self.text(["words"] * count)
 
     @overload
     def image(

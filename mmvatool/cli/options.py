@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, fields
 from fractions import Fraction
-from functools import wraps
+from functools import cache, wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -178,7 +178,7 @@ class Load:
         options = {name: getattr(self, name) for name in ("device", "precision", "batch_size", "compiled")}
         predictor = Predictor.load(self.model, modalities=modalities, **options)
         for note in predictor.notes if not self.quiet else ():
-            click.echo(f"{predictor.name}: {note}", err=True)
+            _say_once(f"{predictor.name}: {note}")
         return predictor
 
     def towers(self) -> "Towers":
@@ -186,6 +186,13 @@ class Load:
         from mmvatool.pipelines.score import Towers
 
         return Towers.named(self.model, self.device, lambda modality: self((modality,)))
+
+
+@cache
+def _say_once(note: str) -> None:
+    from mmvatool.cli.console import clean
+
+    click.echo(clean(note), err=True)
 
 
 def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -202,7 +209,7 @@ def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
             "--compile",
             "compiled",
             is_flag=True,
-            help="Compile the model with torch.compile first, which takes up to some minutes: for hours of video on a GPU.",
+            help="Compile the model's backbones with torch.compile first, which takes up to some minutes: for many hours of video.",
         ),
         precision_option,
         click.option(

@@ -40,7 +40,7 @@ class Work(Generic[_Result]):
     """What is done with each input. Until its model is asked for it can be sent to other processes, and each loads the model once.
 
     Args:
-        load: gives the model; a function of a module, or a `partial` of one.
+        load: gives the model; a function of a module, something with `__call__`, or a `partial` of one.
         do: gives the result of an input and a target, with `predictor`, `overwrite` and `progress` by name; likewise.
         overwrite: whether outputs that exist are replaced.
     """

@@ -16,6 +16,7 @@ SHORT_S = 1.1  # a group of pictures in which a change need not be placed
 # Looked at first is so much around the likely change. A step so many times as large as all others there is a cut.
 REACH_S = 0.2
 CUT = 3.0
+LEAST_STEPS = 3  # among fewer nothing can stand out
 
 
 def exact_changes(info: MediaInfo, spans: Sequence[tuple[int, int]]) -> list[int]:
@@ -28,7 +29,7 @@ def exact_changes(info: MediaInfo, spans: Sequence[tuple[int, int]]) -> list[int
         info: the probed video.
         spans: frames (first, last), first < last; the change is in first + 1..last.
     """
-    reach = max(1, round(REACH_S * info.rate))
+    reach = max(LEAST_STEPS, round(REACH_S * info.rate))
     likely = {place: likely_change(info, *span) for place, span in enumerate(spans)}
     near = {
         place: (max(spans[place][0], frame - reach), min(spans[place][1], frame + reach))
@@ -38,7 +39,7 @@ def exact_changes(info: MediaInfo, spans: Sequence[tuple[int, int]]) -> list[int
     found: dict[int, int] = {}
     for place, steps in zip(near, _steps(info, [*near.values()]), strict=True):
         largest = int(steps.argmax())
-        if steps[largest] > CUT * max(1.0, np.delete(steps, largest).max(initial=0.0)):
+        if len(steps) >= LEAST_STEPS and steps[largest] > CUT * max(1.0, np.delete(steps, largest).max(initial=0.0)):
             found[place] = near[place][0] + 1 + largest
     rest = [place for place in range(len(spans)) if place not in found]
     for place, steps in zip(rest, _steps(info, [spans[place] for place in rest]), strict=True):
@@ -52,16 +53,21 @@ def _steps(info: MediaInfo, spans: Sequence[tuple[int, int]]) -> Iterator[np.nda
         return
     wanted = np.unique(np.concatenate([np.arange(first, last + 1) for first, last in spans]))
     sampler = Sampler(info, rough=True)
-    came, before = [], None
+    differences, before = [], None
     for frame in sampler.read(wanted):
         now = frame.astype(np.int16)
-        came.append(0.0 if before is None else float(np.abs(now - before).mean()))
+        differences.append(0.0 if before is None else float(np.abs(now - before).mean()))
         before = now
+    came = np.array(sampler.came, np.int64)
     steps = np.zeros(len(wanted))
-    steps[sampler.came] = came
+    steps[came] = differences
     for first, last in spans:
         place = int(np.searchsorted(wanted, first))
-        yield steps[place + 1 : place + 1 + last - first]
+        inside = steps[place + 1 : place + 1 + last - first].copy()
+        next_came = int(np.searchsorted(came, place))
+        if next_came < len(came) and place < came[next_came] <= place + last - first:
+            inside[came[next_came] - place - 1] = 0.0  # its first frame is damaged: this one was compared with another span's
+        yield inside
 
 
 def likely_change(info: MediaInfo, first: int, last: int) -> int | None:

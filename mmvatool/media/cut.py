@@ -67,6 +67,12 @@ class CutPoints:
         """Where a copy may begin, in seconds from the start of the container, float64 (N,)."""
         return self._seconds(self.starts)
 
+    def close(self, within_s: float) -> set[float]:
+        """The times, in seconds, where a copy may begin or end with another such place within so many seconds on either side."""
+        gaps_s = np.diff(self.times_s, prepend=self.times_s[0], append=self.times_s[-1])
+        here = (gaps_s[:-1] <= within_s) & (gaps_s[1:] <= within_s)
+        return {*self.times_s[here].tolist(), *self._seconds(self.ends)[here].tolist()}
+
     def _seconds(self, ticks: np.ndarray) -> np.ndarray:
         return ticks * float(self.video.tick_s) - self.info.origin_s
 

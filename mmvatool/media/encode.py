@@ -135,7 +135,7 @@ def encoder_failed(blamed: Path, error: OSError) -> RenderError:
 
 
 def check(picture: Path, target: Path, frames: int, size: tuple[int, int], *, with_sound: bool) -> None:
-    """Decode what was written; refuse it if that fails, or unless it has the planned frames, size (width, height) and streams.
+    """Decode what was written; refuse it if that fails, or unless it has the planned packets, size (width, height) and streams.
 
     Raises:
         RenderError: it names the target.

@@ -56,7 +56,9 @@ def executable() -> str:
     path = str(imageio_ffmpeg.get_ffmpeg_exe())
     # What comes with imageio-ffmpeg is new enough.
     if Path(path).parent != Path(imageio_ffmpeg.__file__).parent / "binaries":
-        cure = f"name ffmpeg {LEAST_VERSION}.0 or newer by IMAGEIO_FFMPEG_EXE, or unset it"
+        cure = f"name ffmpeg {LEAST_VERSION}.0 or newer by IMAGEIO_FFMPEG_EXE" + (
+            ", or unset it" if "IMAGEIO_FFMPEG_EXE" in os.environ else ""
+        )
         try:
             said = subprocess.run([path, "-version"], stdin=subprocess.DEVNULL, capture_output=True, timeout=STALL_LIMIT_S).stdout.decode()
         except (OSError, subprocess.TimeoutExpired, UnicodeDecodeError) as error:

@@ -5,6 +5,7 @@ group is decoded up to the frame at the step's centre. What is not needed is dro
 one keyframe in two of a 1080p recording takes a twelfth of the time of decoding it all.
 """
 
+import itertools
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,13 +14,14 @@ import numpy as np
 
 from mmvatool.errors import MediaError
 from mmvatool.media import ffmpeg
-from mmvatool.media.frames import count_passed, frame_size, seek_point
+from mmvatool.media.frames import ROUGHLY_SEEKABLE_CONTAINERS, SEEKABLE_CONTAINERS, count_passed, frame_size, seek_point
 from mmvatool.media.probe import MediaInfo
 
 SAMPLINGS = ("auto", "exact", "keyframes")
 # Samples in one run: an expression of twice as many would pass the length limit of a command-line argument.
 CHUNK = 1024
 ROUGH_PX = (64, 36)
+FAR_S = 10.0
 # Times until which a group of pictures is wanted, where it is not wanted at all, or its keyframe only.
 NOTHING_S, KEY_ALONE_S = -2e9, -1e9
 
@@ -101,8 +103,9 @@ class Sampler:
         """
         wanted = np.asarray(indices, dtype=np.int64)
         self.came = []
-        for start in range(0, len(wanted), CHUNK):
-            yield from self._run(self._info.times_s[wanted[start : start + CHUNK]], start)
+        times_s = self._info.times_s[wanted]
+        for start, past in itertools.pairwise(_runs(self._info, times_s)):
+            yield from self._run(times_s[start:past], start)
 
     def stand_ins(self, count: int) -> np.ndarray:
         """For each of `count` frames asked for, which of those that came is the last at or before it, else the first: (count,).
@@ -143,6 +146,15 @@ class Sampler:
         ticks = np.array([int(text) for text in re.findall(r"\] n: *\d+ pts: *(-?\d+) ", said)[:count]])
         shown_s = ticks * int(tick[1]) / int(tick[2]) if tick else np.empty(0)
         self.came += (first + np.searchsorted(thresholds, shown_s, side="right") - 1).tolist()
+
+
+def _runs(info: MediaInfo, times_s: np.ndarray) -> list[int]:
+    """Where runs of ffmpeg over rising times begin, and the end of the last: each seeks to its first frame, and reads on from there."""
+    far = np.empty(0, np.int64)
+    if not _separable(info) and info.container in (*SEEKABLE_CONTAINERS, *ROUGHLY_SEEKABLE_CONTAINERS):
+        far = np.flatnonzero(np.diff(times_s) > FAR_S) + 1  # nothing between is dropped: all of it would be decoded
+    bounds = [0, *far.tolist(), len(times_s)]
+    return [start for first, past in itertools.pairwise(bounds) for start in range(first, past, CHUNK)] + [len(times_s)]
 
 
 def _unneeded(info: MediaInfo, times_s: np.ndarray) -> str:

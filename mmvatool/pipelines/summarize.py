@@ -6,6 +6,7 @@ a shot = mean arousal x length -> exact knapsack under the budget -> Timeline ->
 
 import itertools
 import json
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from trainer import Predictor
 
 SCHEMA = "mmvatool.summary/1"
-CUTS = ("exact", "likely", "keyframes")  # to the frame; where the file's packets tell, for a dry run; where packets can be copied
+CLOSE_S = 1.1  # keyframes of phones, a second apart
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class Summary:
     info: MediaInfo
     curve: Curve
     shots: tuple[ScoredShot, ...]
-    cuts: str = "exact"  # how what is kept was cut: CUTS
+    cuts: str = "exact"  # how what is kept was cut: "exact", "likely" or "keyframes" (docs/formats.md)
     fallbacks: tuple[str, ...] = ()
 
     @property
@@ -161,10 +162,13 @@ def summarize(
     exactly = not dry_run or plan is not None or bool(exports)
     while True:
         scored, moved = (choose(found, curve, info, settings), []) if points is None else _choose_uncoded(found, curve, points, settings)
-        bounds_s = {bound_s for shot in scored if shot.kept for bound_s in (shot.segment.start_s, shot.segment.end_s)}
-        if points is not None:
-            bounds_s -= set(points.times_s.tolist())  # a copy begins there, wherever in the group of pictures the cut is
-        settled = cuts.settle(found, bounds_s) if exactly else found
+        parts = Timeline.of(path, (shot.segment for shot in scored if shot.kept)).segments
+        bounds_s = {bound_s for part in parts for bound_s in (part.start_s, part.end_s)}
+        if points is not None:  # a copy begins or ends there, wherever in the short group of pictures the cut is
+            bounds_s -= points.close(CLOSE_S)
+        # Ranges that were asked for, and the best run inside a shot, lie on no cut; what is copied was moved away from it.
+        within_s = float(1 / info.rate) / 2 if points is None else math.inf
+        settled = cuts.settle(found, bounds_s, within_s) if exactly else found
         if settled == found:
             break
         found = settled
@@ -178,7 +182,7 @@ def summarize(
         info=info,
         curve=curve,
         shots=scored,
-        cuts="keyframes" if points is not None else "exact" if exactly or cuts.exact_already else "likely",
+        cuts="likely" if not (exactly or cuts.exact_already) else "keyframes" if points is not None else "exact",
     )
     if info.restarts:
         notes.append(
@@ -309,23 +313,29 @@ class _Cuts:
         found = likely_change(self._info, first, last)
         return float(self._info.times_s[(first + last) // 2 + 1 if found is None else found])
 
-    def settle(self, found: list[Segment], bounds_s: set[float]) -> list[Segment]:
-        """The shots with exact cuts near some bounds of theirs; unchanged if they are exact already."""
+    def settle(self, found: list[Segment], bounds_s: set[float], within_s: float) -> list[Segment]:
+        """The shots with exact cuts where some bounds lie within so many seconds; unchanged if they are exact already."""
         if self.exact_already:
             return found
         edges_s = [shot.start_s for shot in found] + [found[-1].end_s]
         places: dict[int, int] = {}
         for bound_s in bounds_s:
-            place = int(np.abs(np.array(edges_s) - bound_s).argmin())  # without encoding, bounds are moved to keyframes
+            place = int(np.abs(np.array(edges_s) - bound_s).argmin())
             change = int(np.searchsorted(self._info.times_s[self._sampled], edges_s[place]))
+            if abs(edges_s[place] - bound_s) > within_s:
+                continue
             if 0 < place < len(found) and 0 < change < len(self._sampled) and change not in self._settled:
                 places[change] = place
-        changes = sorted(places)
+        changes, refused = sorted(places), []
         self._settled.update(changes)
         for change, exact_s in zip(changes, self._found(changes, lambda spans: exact_changes(self._info, spans)), strict=True):
             place, shortest_s = places[change], self._settings.min_shot_s
             if exact_s - edges_s[place - 1] >= shortest_s and edges_s[place + 1] - exact_s >= shortest_s:
                 edges_s[place] = exact_s
+            else:
+                refused.append(change)
+        if edges_s != [shot.start_s for shot in found] + [found[-1].end_s]:
+            self._settled.difference_update(refused)  # what stood in their way has moved
         return [Segment(start_s, end_s) for start_s, end_s in itertools.pairwise(edges_s)]
 
     def _span(self, change: int) -> tuple[int, int]:

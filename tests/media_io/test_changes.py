@@ -1,12 +1,13 @@
 """Where a picture changes: by what the encoder spent, and by looking."""
 
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from mmvatool.media import changes
+from mmvatool.media import changes, sampling
 from mmvatool.media.changes import exact_changes, likely_change
 from mmvatool.media.probe import MediaInfo, probe
 from mmvatool.media.sampling import Sampler
@@ -92,6 +93,40 @@ def test_no_change_is_midway(tmp_path):
     data[start:end] = bytes(end - start)
     info.path.write_bytes(data)
     assert exact_changes(info, [(20, 40)]) == [31]
+
+
+def test_a_span_is_not_compared_with_another(tmp_path):
+    """Its first frame is damaged: the next is not a cut, whatever the span before it showed."""
+    info = _scenes(tmp_path / "a.mp4", ("-g", "1"))
+    alone = exact_changes(info, [(130, 160)])
+    data = bytearray(info.path.read_bytes())
+    begins = np.concatenate([[0], np.cumsum(info.sizes)]) + data.index(b"mdat") + 4
+    for frame in (130, 131):
+        data[begins[frame] : begins[frame + 1]] = bytes(int(info.sizes[frame]))
+    info.path.write_bytes(data)
+    assert exact_changes(info, [(10, 50), (130, 160)]) == [33, *alone]
+
+
+def test_open_groups_are_not_decoded_between_spans(tmp_path, monkeypatch):
+    """Packets that refer to the group before cannot be dropped: a run for each place, where ffmpeg can go there by itself."""
+    info = replace(_scenes(tmp_path / "a.mp4", KINDS["a keyframe a second"]), open_gop=True)
+    runs = []
+    run = Sampler._run
+    monkeypatch.setattr(Sampler, "_run", lambda self, times_s, first: runs.append((len(times_s), first)) or run(self, times_s, first))
+    spans = [(80, 86), (125, 129)]
+    assert exact_changes(info, spans) == [83, 127]
+    near = len(runs)
+    monkeypatch.setattr(sampling, "FAR_S", 1.0)
+    assert exact_changes(info, spans) == [83, 127]
+    assert len(runs) - near == 2 * near
+    assert exact_changes(replace(info, open_gop=False), spans) == [83, 127]
+
+
+def test_few_frames_are_looked_at_whole(tmp_path, decoded):
+    """At 4 frames a second there is nothing for a likely cut to stand out from."""
+    noise = np.random.default_rng(0).integers(0, 256, (2, 90, 160, 3), np.uint8)
+    info = probe(media.encode(tmp_path / "a.mp4", lambda n: noise[int(n >= 13)] // 2, 40, Fraction(4), None, (*X264, "-g", "4")))
+    assert exact_changes(info, [(8, 16), (12, 14)]) == [13, 13]
 
 
 def test_damaged_frames_are_passed_over(tmp_path):

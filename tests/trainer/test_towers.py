@@ -12,7 +12,7 @@ from torchvision.transforms.v2 import functional as F
 
 from tests.trainer import tiny
 from trainer.errors import CheckpointError, RecipeError, WeightsError
-from trainer.model.compact_image import IMAGENET_MEAN, IMAGENET_STD, INPUT_PX, CompactImageTower
+from trainer.model.compact_image import BYTE_RESIZERS, IMAGENET_MEAN, IMAGENET_STD, INPUT_PX, CompactImageTower
 from trainer.model.mert import MertMusicTower
 from trainer.model.mmva import build_tower
 from trainer.model.roberta import RobertaTextTower
@@ -175,6 +175,17 @@ def test_compact_image_features_are_means_and_deviations_of_every_stage() -> Non
     torch.testing.assert_close(features, torch.cat(expected, 1), atol=1e-5, rtol=1e-4)
 
 
+def test_a_constant_channel_has_gradients() -> None:
+    """Its deviation is 0, and the root of 0 has no derivative."""
+    torch.manual_seed(0)
+    tower = CompactImageTower(input_px=64).train()
+    norm = tower.backbone[-1][1]
+    norm.weight.data[0] = norm.bias.data[0] = 0
+    tower.encode(torch.randn(2, 3, 64, 64)).sum().backward()
+    assert all(parameter.grad is None or parameter.grad.isfinite().all() for parameter in tower.parameters())
+
+
+@pytest.mark.skipif(torch.backends.cpu.get_cpu_capability() not in BYTE_RESIZERS, reason="this processor resizes floats only")
 def test_compact_image_squeezes_photos_as_bytes() -> None:
     """A photo of 12 megapixels takes a few times its 36 MB, not the 144 MB and more that it is as floats; little is lost by it."""
     tower = CompactImageTower()

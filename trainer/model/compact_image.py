@@ -14,6 +14,7 @@ from trainer.model.heads import EMBEDDING_DIM
 
 INPUT_PX = 128
 AT_ONCE = 16  # pictures or views in one forward pass
+BYTE_RESIZERS = ("AVX2", "AVX512")  # kinds of processors on which torchvision resizes bytes
 IMAGENET_MEAN = [0.485, 0.456, 0.406]
 IMAGENET_STD = [0.229, 0.224, 0.225]
 _DROPOUT = 0.6  # of the features: there are twice as many of them as there are pictures in OASIS
@@ -68,8 +69,10 @@ class CompactImageTower(nn.Module):
         Returns:
             (N, 3, input_px, input_px) float32.
         """
-        # Squeezed as bytes: as floats a photo takes four times the memory, and its squeezing ten times the time.
-        squeezed = F.resize(frames, [self.input_px, self.input_px], antialias=True)
+        # Squeezed as bytes: as floats a photo takes four times the memory, and its squeezing ten times the time. Where torchvision cannot,
+        # it makes floats of them itself: of one channel after the other.
+        parts = frames.split(3 if torch.backends.cpu.get_cpu_capability() in BYTE_RESIZERS else 1, dim=1)
+        squeezed = torch.cat([F.resize(part, [self.input_px, self.input_px], antialias=True) for part in parts], 1)
         return F.normalize(F.to_dtype(squeezed, torch.float32, scale=True), IMAGENET_MEAN, IMAGENET_STD)
 
     def views(self, frame: torch.Tensor) -> torch.Tensor:
@@ -108,7 +111,7 @@ class CompactImageTower(nn.Module):
             if at:  # the stem has seen nothing but edges
                 pixels = hidden.float().permute(0, 2, 3, 1).flatten(1, 2)  # a pixel's channels lie together
                 means.append(pixels.mean(1))
-                deviations.append((pixels - means[-1][:, None]).square().sum(1).div(pixels.shape[1] - 1).sqrt())
+                deviations.append((pixels - means[-1][:, None]).square().sum(1).div(pixels.shape[1] - 1).clamp_min(1e-12).sqrt())
         return torch.cat([*means[::-1], *deviations], 1)
 
     def fold(self) -> None:
