@@ -100,11 +100,6 @@ def pipe(streams: Sequence[Any], **options: Any) -> Any:
     return ffmpeg.output(*streams, "pipe:", **options)
 
 
-def together(*outputs: Any) -> Any:
-    """Output nodes of the same inputs, for one run."""
-    return ffmpeg.merge_outputs(*outputs)
-
-
 def run(node: Any, path: Path, *, log: str = "error", limit_s: float = RUN_LIMIT_S, beside: Path | None = None) -> Output:
     """Run a composed command to its end.
 
