@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from mmvatool.media.sampling import Sampler
 from tests import media
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -80,3 +81,17 @@ def silent(drawn: Path) -> Path:
 def song(drawn: Path) -> Path:
     """3 s of sound without picture."""
     return media.write_wav(drawn / "song.wav", media.scene_sound([("rays", 3)]))
+
+
+@pytest.fixture
+def decoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many frames each reading of samples asks for."""
+    counts: list[int] = []
+    read = Sampler.read
+
+    def counting(self, frames):
+        counts.append(len(frames))
+        return read(self, frames)
+
+    monkeypatch.setattr(Sampler, "read", counting)
+    return counts

@@ -14,7 +14,7 @@ from mmvatool.errors import MediaError, MmvatoolError, OutputError, PlanError, S
 from mmvatool.media.audio import read_windows
 from mmvatool.media.frames import FFmpegFrames
 from mmvatool.media.probe import probe
-from mmvatool.media.sampling import Sampler, pick
+from mmvatool.media.sampling import pick
 from mmvatool.pipelines import summarize as pipeline
 from mmvatool.pipelines.summarize import summarize
 from mmvatool.selection import ScoredShot, Settings
@@ -84,22 +84,14 @@ def test_what_is_kept_begins_and_ends_where_the_picture_changes(tmp_path, predic
         assert _kept(exact.shots)[0].overlap_s(_kept(auto.shots)[0]) > 0.9 * exact.timeline.duration_s
 
 
-def test_a_dry_run_decodes_no_more_than_it_looks_at(tmp_path, predictor, monkeypatch):
+def test_a_dry_run_decodes_no_more_than_it_looks_at(tmp_path, predictor, decoded):
     """Cuts to the frame are for what is rendered or written for others to render."""
     path = tmp_path / "a.mp4"
     params = ("-c:v", "libx264", "-preset", "veryfast", "-pix_fmt", "yuv420p", "-g", "25", "-x264-params", "scenecut=0")
     media.draw_scenes(path, [("meadow", 5.2), ("rays", 6), ("sea", 4), ("wall", 4.8)], rate=Fraction(25), params=params)
-    asked: list[int] = []
-    read = Sampler.read
-
-    def counting(self, frames):
-        asked.append(len(frames))
-        return read(self, frames)
-
-    monkeypatch.setattr(Sampler, "read", counting)
     settings = Settings(ratio=0.4, max_shot_s=8)
     look = summarize(path, predictor=predictor, settings=settings, dry_run=True)
-    assert (look.cuts, asked) == ("likely", [10])
+    assert (look.cuts, decoded) == ("likely", [10])
     (likely,) = _kept(look.shots)
     assert (likely.start_s, likely.end_s) == pytest.approx((5.2, 11.2), abs=1)
     planned = summarize(path, predictor=predictor, settings=settings, dry_run=True, plan=tmp_path / "plan.json")
@@ -109,10 +101,10 @@ def test_a_dry_run_decodes_no_more_than_it_looks_at(tmp_path, predictor, monkeyp
     (kept,) = _kept(made.shots)
     assert (kept.start_s, kept.end_s) == pytest.approx((5.2, 11.2), abs=0.05)
     assert summarize(path, predictor=predictor, settings=replace(settings, sampling="exact"), dry_run=True).cuts == "exact"
-    before = len(asked)
+    before = len(decoded)
     copied = summarize(path, tmp_path / "copied.mp4", predictor=predictor, settings=replace(settings, lossless=True))
     assert copied.cuts == "keyframes"
-    assert len(asked) == before + 1  # a copy begins at a keyframe, wherever the cut is
+    assert len(decoded) == before + 1  # a copy begins at a keyframe, wherever the cut is
 
 
 def test_sampling_is_part_of_the_settings(vlog, predictor):

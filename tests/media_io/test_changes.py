@@ -35,20 +35,6 @@ def _scenes(path: Path, params: tuple[str, ...], flash: int = 0) -> MediaInfo:
     return probe(media.encode(path, picture, 200, Fraction(25), None, (*X264, *params)))
 
 
-@pytest.fixture
-def decoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """How many frames each run gave."""
-    counts: list[int] = []
-    read = Sampler.read
-
-    def counting(self, frames):
-        counts.append(len(frames))
-        return read(self, frames)
-
-    monkeypatch.setattr(Sampler, "read", counting)
-    return counts
-
-
 def test_a_change_is_found_by_what_the_encoder_spent(tmp_path):
     noise = np.random.default_rng(0).integers(0, 256, (2, 90, 160, 3), np.uint8)
 
