@@ -16,7 +16,7 @@ SHORT_S = 1.1  # a group of pictures in which a change need not be placed
 # Looked at first is so much around the likely change. A step so many times as large as all others there is a cut.
 REACH_S = 0.2
 CUT = 3.0
-LEAST_STEPS = 3  # among fewer nothing can stand out
+LEAST_REACH = 3  # frames: among fewer nothing can stand out
 
 
 def exact_changes(info: MediaInfo, spans: Sequence[tuple[int, int]]) -> list[int]:
@@ -29,7 +29,7 @@ def exact_changes(info: MediaInfo, spans: Sequence[tuple[int, int]]) -> list[int
         info: the probed video.
         spans: frames (first, last), first < last; the change is in first + 1..last.
     """
-    reach = max(LEAST_STEPS, round(REACH_S * info.rate))
+    reach = max(LEAST_REACH, round(REACH_S * info.rate))
     likely = {place: likely_change(info, *span) for place, span in enumerate(spans)}
     near = {
         place: (max(spans[place][0], frame - reach), min(spans[place][1], frame + reach))
@@ -39,7 +39,7 @@ def exact_changes(info: MediaInfo, spans: Sequence[tuple[int, int]]) -> list[int
     found: dict[int, int] = {}
     for place, steps in zip(near, _steps(info, [*near.values()]), strict=True):
         largest = int(steps.argmax())
-        if len(steps) >= LEAST_STEPS and steps[largest] > CUT * max(1.0, np.delete(steps, largest).max(initial=0.0)):
+        if steps[largest] > CUT * max(1.0, np.delete(steps, largest).max(initial=0.0)):
             found[place] = near[place][0] + 1 + largest
     rest = [place for place in range(len(spans)) if place not in found]
     for place, steps in zip(rest, _steps(info, [spans[place] for place in rest]), strict=True):

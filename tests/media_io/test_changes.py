@@ -108,11 +108,21 @@ def test_open_groups_are_not_decoded_between_spans(tmp_path, monkeypatch):
     assert exact_changes(replace(info, open_gop=False), spans) == [83, 127]
 
 
-def test_few_frames_are_looked_at_whole(tmp_path, decoded):
-    """At 4 frames a second there is nothing for a likely cut to stand out from."""
+def test_enough_frames_are_looked_at_at_a_low_rate(tmp_path, decoded):
+    """At 4 frames a second there would be one beside a likely cut, and nothing for it to stand out from."""
     noise = np.random.default_rng(0).integers(0, 256, (2, 90, 160, 3), np.uint8)
     info = probe(media.encode(tmp_path / "a.mp4", lambda n: noise[int(n >= 13)] // 2, 40, Fraction(4), None, (*X264, "-g", "4")))
-    assert exact_changes(info, [(8, 16), (12, 14)]) == [13, 13]
+    assert likely_change(info, 8, 16) == 13
+    assert exact_changes(info, [(8, 16)]) == [13]
+    assert decoded == [7]
+
+
+def test_a_likely_cut_that_is_none_is_not_taken_for_one(tmp_path, monkeypatch, decoded):
+    """Where the encoder spent most there is only motion."""
+    info = _scenes(tmp_path / "a.mp4", KINDS["a keyframe a second"])
+    monkeypatch.setattr(changes, "likely_change", lambda info, first, last: first + 8)
+    assert exact_changes(info, [(60, 110)]) == [83]
+    assert decoded == [11, 51]
 
 
 def test_damaged_frames_are_passed_over(tmp_path):

@@ -1,5 +1,6 @@
 """What is rendered is decoded before it gets its name."""
 
+import itertools
 from fractions import Fraction
 from pathlib import Path
 
@@ -68,6 +69,23 @@ def test_a_frame_that_does_not_decode_is_refused(tmp_path):
     path.write_bytes(data)
     with pytest.raises(RenderError, match=r"failed its check|does not decode"):
         check(path, tmp_path / "out.mp4", 50, (160, 90), with_sound=False)
+
+
+def test_a_frame_that_is_made_up_is_refused(tmp_path):
+    """What a decoder cannot read it fills in: all frames are there, and it complains of some of them. Not every byte matters as much."""
+    said = []
+    for count, place in itertools.product((4, 16), (0.3, 0.5, 0.9)):
+        path = _made(tmp_path / "a.mp4", sound=False)
+        data, sizes = bytearray(path.read_bytes()), probe(path).sizes
+        (large, *_) = np.flatnonzero(sizes[1:] > 400) + 1
+        middle = data.index(b"mdat") + 4 + int(sizes[:large].sum() + sizes[large] * place)
+        data[middle : middle + count] = b"\xff" * count
+        path.write_bytes(data)
+        try:
+            check(path, tmp_path / "out.mp4", 50, (160, 90), with_sound=False)
+        except RenderError as error:
+            said.append(str(error))
+    assert any("50 of 50 frames" in text for text in said)
 
 
 def test_a_file_cut_off_is_refused(tmp_path):
