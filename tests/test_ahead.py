@@ -75,3 +75,54 @@ def test_leaving_ends_the_work_and_closes_the_generator(depth: int):
         raise KeyboardInterrupt
     assert closed.is_set()
     assert not _left()
+
+
+@pytest.mark.parametrize("started", [True, False])
+def test_interrupted_as_the_thread_starts(monkeypatch: pytest.MonkeyPatch, started: bool):
+    """A signal may come when the thread runs already, and `start` has not returned yet, or before there is a thread."""
+    opened, closed = threading.Event(), threading.Event()
+    start = threading.Thread.start
+
+    def interrupted(thread: threading.Thread) -> None:
+        if started:
+            start(thread)
+            assert opened.wait(5)
+        raise KeyboardInterrupt
+
+    def numbers() -> Iterator[int]:
+        opened.set()
+        try:
+            while True:
+                yield 1
+                time.sleep(0.001)
+        finally:
+            closed.set()
+
+    monkeypatch.setattr(threading.Thread, "start", interrupted)
+    with pytest.raises(KeyboardInterrupt), ahead(numbers(), 2):
+        pytest.fail("never entered")
+    assert closed.is_set() == opened.is_set() == started
+    assert not _left()
+
+
+def test_a_thread_that_comes_late_does_nothing(monkeypatch: pytest.MonkeyPatch):
+    """Interrupted when the system has made the thread, and it has not run yet."""
+    late: list[threading.Thread] = []
+    opened = threading.Event()
+
+    def interrupted(thread: threading.Thread) -> None:
+        late.append(thread)
+        raise KeyboardInterrupt
+
+    def numbers() -> Iterator[int]:
+        opened.set()
+        yield 1
+
+    start = threading.Thread.start
+    monkeypatch.setattr(threading.Thread, "start", interrupted)
+    with pytest.raises(KeyboardInterrupt), ahead(numbers(), 2):
+        pytest.fail("never entered")
+    start(late[0])
+    late[0].join(5)
+    assert not opened.is_set()
+    assert not _left()

@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Generator, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from queue import Empty, Queue
 from typing import TypeVar
 
@@ -17,9 +17,14 @@ def ahead(items: Iterable[_Item], depth: int) -> Iterator[Iterator[_Item]]:
     and closes `items`, if it is a generator, in it.
     """
     made: Queue[tuple[list[_Item], BaseException | None]] = Queue(depth)
-    stopped = threading.Event()
+    turn = threading.Lock()  # whether the thread begins or the block is left first
+    began, stopped = threading.Event(), threading.Event()
 
     def work() -> None:
+        with turn:
+            if stopped.is_set():
+                return
+            began.set()
         failure: BaseException | None = None
         try:
             for item in items:
@@ -44,14 +49,12 @@ def ahead(items: Iterable[_Item], depth: int) -> Iterator[Iterator[_Item]]:
 
     # A daemon: a second interrupt, while the first waits for it, must still end the program.
     thread = threading.Thread(target=work, name="ahead", daemon=True)
-    thread.start()
     try:
+        thread.start()  # within: an interrupt that comes as it returns must not leave the thread, and its ffmpeg, behind
         yield taken()
     finally:
-        stopped.set()
-        while thread.is_alive():
-            try:
+        with turn:
+            stopped.set()
+        while began.is_set() and thread.is_alive():
+            with suppress(Empty):
                 made.get(timeout=0.05)
-            except Empty:
-                continue
-        thread.join()

@@ -21,6 +21,16 @@ def drawn_long(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return media.encode(path, lambda number: frame, 300, params=("-c:v", "libx264", "-preset", "ultrafast"))
 
 
+@pytest.fixture(scope="module")
+def hour(drawn_long: Path) -> Path:
+    """So long that a signal comes while threads read its pictures and its sound."""
+    path = drawn_long.with_name("hour.mp4")
+    media.run_ffmpeg(
+        "-stream_loop", 360, "-i", drawn_long, "-f", "lavfi", "-i", "sine=d=3600:r=8000", "-c:v", "copy", "-b:a", "8k", path
+    )
+    return path
+
+
 class TestSignals:
     """In a real process, while it renders a video that takes it a while."""
 
@@ -46,13 +56,9 @@ class TestSignals:
             assert err.strip() == "Interrupted: nothing half-written is left."
 
     @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-    def test_no_thread_holds_it_while_it_looks_and_listens(self, start, long_clip: Path, number: signal.Signals, code: int):
-        """An hour of it, so that the signal comes while threads read pictures and sound; ffmpeg must not outlive the program."""
-        hour = long_clip.with_name("hour.mp4")
-        media.run_ffmpeg(
-            "-stream_loop", 360, "-i", long_clip, "-f", "lavfi", "-i", "sine=d=3600:r=8000", "-c:v", "copy", "-b:a", "8k", hour
-        )
-        process: subprocess.Popen[str] = start("summarize", "hour.mp4", "--by", "both", "--dry-run")
+    def test_no_thread_holds_it_while_it_looks_and_listens(self, start, hour: Path, number: signal.Signals, code: int):
+        """Nor does ffmpeg outlive the program."""
+        process: subprocess.Popen[str] = start("summarize", hour, "--by", "both", "--dry-run")
         tasks = Path(f"/proc/{process.pid}/task")
         if not (tasks / str(process.pid) / "children").exists():
             process.kill()
