@@ -22,6 +22,9 @@ SAMPLINGS = ("auto", "exact", "keyframes")
 CHUNK = 1024
 ROUGH_PX = (64, 36)
 FAR_S = 10.0
+# A keyframe that is shrunk at least to this is taken with the edges of its blocks, of 4 to 16 px: smoothing them is a tenth of decoding it.
+# VA moves by .0004 on average at 720p, and by .002 at the worst quality that x264 is used with. Other frames build on smoothed ones.
+BLOCKS_SCALE = 0.4
 # Times until which a group of pictures is wanted, where it is not wanted at all, or its keyframe only.
 NOTHING_S, KEY_ALONE_S = -2e9, -1e9
 
@@ -123,7 +126,8 @@ class Sampler:
         thresholds = times_s + info.origin_s - float(1 / info.rate) / 4
         from_s = seek_point(info, float(times_s[0]))
         options = {"ss": f"{from_s:.6f}"} if from_s > 0 else {}
-        if self._rough:
+        keys_alone = np.isin(times_s, info.keys_s).all() and _separable(info)
+        if self._rough or (keys_alone and min(width, height) <= BLOCKS_SCALE * min(info.video.width, info.video.height)):
             options["skip_loop_filter"] = "all"
         if _separable(info):
             options[f"bsf:{info.video.index}"] = f"noise=drop='{_unneeded(info, times_s)}'"

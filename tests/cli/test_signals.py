@@ -25,9 +25,7 @@ def drawn_long(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def hour(drawn_long: Path) -> Path:
     """So long that a signal comes while threads read its pictures and its sound."""
     path = drawn_long.with_name("hour.mp4")
-    media.run_ffmpeg(
-        "-stream_loop", 360, "-i", drawn_long, "-f", "lavfi", "-i", "sine=d=3600:r=8000", "-c:v", "copy", "-b:a", "8k", path
-    )
+    media.run_ffmpeg("-stream_loop", 360, "-i", drawn_long, "-f", "lavfi", "-i", "sine=d=3600:r=8000", "-c:v", "copy", "-b:a", "8k", path)
     return path
 
 

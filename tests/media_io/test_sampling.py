@@ -58,6 +58,20 @@ def test_the_same_pictures_as_when_all_is_decoded(kinds, name):
     np.testing.assert_array_equal(np.stack([*Sampler(info).read(question)]), FFmpegFrames(info).read(question))
 
 
+def test_edges_of_blocks_stay_where_they_are_shrunk_away(tmp_path):
+    """In keyframes of a large picture that are read alone; whatever builds on one must have it smoothed."""
+    noise = np.random.default_rng(0).integers(0, 256, (36, 64, 3), np.uint8).repeat(20, 0).repeat(20, 1)
+    clip = media.encode(
+        tmp_path / "large.mp4", lambda number: np.roll(noise, 7 * number, 1), 20, Fraction(25), None, (*X264, "-g", "5", "-crf", "23")
+    )
+    info = probe(clip)
+    keys, decoded = keyframes(info), FFmpegFrames(info)
+    alone, smoothed = np.stack([*Sampler(info).read(keys)]).astype(int), decoded.read(keys)
+    assert 0 < np.abs(alone - smoothed).mean() < 0.5
+    among = np.union1d(keys, [7])
+    np.testing.assert_array_equal(np.stack([*Sampler(info).read(among)]), decoded.read(among))
+
+
 def test_only_what_is_needed_is_decoded(tmp_path, monkeypatch):
     said: list[str] = []
     reader_said, stream = ffmpeg.Reader.said, ffmpeg.stream
