@@ -21,6 +21,7 @@ from mmvatool.media.probe import MediaInfo
 
 CRF = 14  # beside what is copied nobody should see it
 PRESET = "veryfast"
+BEHIND_S = 1.0  # read past the end of a stretch; where it really ends, its filters say
 # Of all numbers of parameter sets the last: encoders count from 0.
 PARAMETER_SETS = 31
 PROFILES = {"Constrained Baseline": "baseline", "Baseline": "baseline", "Main": "main", "High": "high"}
@@ -83,7 +84,7 @@ def join(info: MediaInfo, video: Packets, stretches: Sequence[Stretch], how: Rec
         if stretch.filters is None:
             _encode(info, video, stretch, how, ahead, part)
         else:
-            source = ffmpeg.source(info.path, fflags="+genpts")[str(info.video.index)]
+            source = _around(info, video, stretch, fflags="+genpts")
             ffmpeg.run(_written(source, part, video.tick_s, {"c": "copy", "bsf:v": stretch.filters}), info.path)
         there = packets.read(part, ["v:0"])[0]
         begins = round(at * video.tick_s / there.tick_s)
@@ -113,11 +114,17 @@ def join(info: MediaInfo, video: Packets, stretches: Sequence[Stretch], how: Rec
         _replace_record(target, _merged(records[False], records[True]))
 
 
-def _encode(info: MediaInfo, video: Packets, stretch: Stretch, how: Recipe, ahead: int, target: Path) -> None:
-    first_s = float(stretch.first * video.tick_s) - info.origin_s
+def _around(info: MediaInfo, video: Packets, stretch: Stretch, **options: Any) -> Any:
+    """The source's picture from where a stretch can be reached to its end: else every stretch of a long file would cost reading all of it."""
+    first_s, past_s = (float(ticks * video.tick_s) - info.origin_s for ticks in (stretch.first, stretch.past))
     from_s = seek_point(info, first_s)
-    # As it is stored: the display matrix is copied along.
-    source = ffmpeg.source(info.path, noautorotate=None, **({"ss": f"{from_s:.6f}"} if from_s > 0 else {}))[str(info.video.index)]
+    if from_s > 0:
+        options["ss"] = f"{from_s:.6f}"
+    return ffmpeg.source(info.path, t=f"{past_s - from_s + BEHIND_S:.6f}", **options)[str(info.video.index)]
+
+
+def _encode(info: MediaInfo, video: Packets, stretch: Stretch, how: Recipe, ahead: int, target: Path) -> None:
+    source = _around(info, video, stretch, noautorotate=None)  # as it is stored: the display matrix is copied along
     source = source.filter("trim", start_pts=stretch.first, end_pts=stretch.past).filter("setpts", f"PTS-{stretch.first}")
     # x264 decodes one frame ahead for B-frames, and two where they refer to each other.
     order = {"bf": 3 if ahead else 0, "b-pyramid": "normal" if ahead > 1 else "none"}

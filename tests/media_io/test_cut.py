@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from mmvatool.errors import MediaError, RenderError
-from mmvatool.media import cut, ffmpeg, packets
+from mmvatool.media import cut, ffmpeg, packets, smart
 from mmvatool.media.frames import FFmpegFrames
 from mmvatool.media.probe import MediaInfo, probe
 from mmvatool.timeline import Segment, Timeline
@@ -139,6 +139,28 @@ def test_bounds_far_from_a_keyframe_are_encoded_and_the_rest_is_copied(kinds, tm
         error = ((one.astype(np.float64) - other) ** 2).mean()
         assert error == 0 or 10 * np.log10(255**2 / error) > LEAST_PSNR_DB
     assert got.video.rotation_deg == info.video.rotation_deg
+
+
+def test_a_stretch_costs_what_it_is_long_not_what_the_file_is(tmp_path, monkeypatch):
+    params = ("-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p", "-g", "50")
+    clip = media.encode(tmp_path / "long.mp4", lambda n: media.rays((160, 96), n / 25), 1500, Fraction(25), None, params)
+    points = cut.cut_points(probe(clip), tmp_path / "cut.mp4")
+    packets_read: list[int] = []
+    run = ffmpeg.run
+
+    def told(node, path, **options):
+        output = run(node, path, **options | {"log": "verbose"})
+        if path == clip:
+            packets_read.extend(map(int, re.findall(r"Input stream #0:0 \(video\): (\d+) packets read", output.stderr)))
+        return output
+
+    monkeypatch.setattr(smart.ffmpeg, "run", told)
+    stretches = [smart.Stretch(first * 512, (first + 75) * 512, None) for first in (25, 525)]
+    stretches.insert(1, smart.Stretch(500 * 512, 600 * 512, cut._copied(cut.Part(500 * 512, 600 * 512, copied=True))))
+    smart.join(points.info, points.video, stretches, points.recipe, tmp_path / "joined.mp4")
+    assert len(probe(tmp_path / "joined.mp4").times_s) == 75 + 100 + 75
+    assert len(packets_read) == 4  # the stretches, and what joins them
+    assert max(packets_read) <= 250
 
 
 def test_a_rate_that_changes_from_group_to_group_keeps_its_times(tmp_path):
