@@ -51,7 +51,7 @@ def executable() -> str:
     """Path of the ffmpeg binary.
 
     Raises:
-        EngineError: it cannot be run, or is older than LEAST_VERSION.
+        EngineError: it cannot be run, is something else, or older than LEAST_VERSION.
     """
     path = str(imageio_ffmpeg.get_ffmpeg_exe())
     # What comes with imageio-ffmpeg is new enough.
@@ -63,7 +63,9 @@ def executable() -> str:
             said = subprocess.run([path, "-version"], stdin=subprocess.DEVNULL, capture_output=True, timeout=STALL_LIMIT_S).stdout.decode()
         except (OSError, subprocess.TimeoutExpired, UnicodeDecodeError) as error:
             raise EngineError(f"{path}: cannot be run as ffmpeg ({error}): {cure}") from error
-        version = re.match(r"ffmpeg version n?(\d+)\.", said)  # one that was built from the newest source has none
+        if "ffmpeg version" not in said:
+            raise EngineError(f"{path}: is not ffmpeg: {cure}")
+        version = re.search(r"ffmpeg version n?(\d+)\.", said)  # one that was built from the newest source has none
         if version and int(version[1]) < LEAST_VERSION:
             raise EngineError(f"{path}: is ffmpeg {version[1]}, which cannot drop packets before it decodes: {cure}")
     return path

@@ -102,7 +102,7 @@ def named(tmp_path, monkeypatch):
     ffmpeg.executable.cache_clear()
 
 
-@pytest.mark.parametrize("said", ["ffmpeg version 7.0.2-static", "ffmpeg version n9.0.2-17-g2a57", "ffmpeg version N-119000-gabc", "hello"])
+@pytest.mark.parametrize("said", ["ffmpeg version 7.0.2-static", "ffmpeg version n9.0.2-17-g2a57", "ffmpeg version N-119000-gabc"])
 def test_an_ffmpeg_of_the_users_own(named, said):
     assert named(said) == ffmpeg.executable()
 
@@ -112,6 +112,12 @@ def test_an_old_ffmpeg_of_the_users_own_is_refused(named):
     with pytest.raises(EngineError, match=r"is ffmpeg 5, .*: name ffmpeg 7.0 or newer by IMAGEIO_FFMPEG_EXE, or unset it") as caught:
         ffmpeg.executable()
     assert str(caught.value).startswith(path)
+
+
+def test_another_program_is_refused(named):
+    named("hello")
+    with pytest.raises(EngineError, match="is not ffmpeg: name ffmpeg 7.0 or newer"):
+        ffmpeg.executable()
 
 
 def test_what_is_no_program_is_refused(named):
