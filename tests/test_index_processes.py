@@ -22,7 +22,7 @@ from trainer import Predictor
 music, index, model, slow = sys.argv[1:]
 listen = pipeline.hear
 def slowly(path, predictor):
-    print(path.name, flush=True)
+    print(path.name + "\\n", end="", flush=True)  # in one piece: threads do so at once
     time.sleep(float(slow))
     return listen(path, predictor)
 pipeline.hear = slowly
