@@ -18,7 +18,7 @@ import numpy as np
 from benchmarks.clock import Unavailable
 from mmvatool import knapsack, shots
 from mmvatool.cli import EXIT_USAGE, run
-from mmvatool.media import render, sampling
+from mmvatool.media import encode, render, sampling
 from mmvatool.media.probe import probe
 from mmvatool.timeline import Segment, Timeline
 from tests.media import draw_scenes, scene_sound, write_wav
@@ -116,6 +116,12 @@ def lossless(path: Path, folder: Path) -> None:
 def rendered(path: Path, segments: list[Segment], folder: Path) -> None:
     """The part of `summarize` behind the analysis: render, decode once, check, rename."""
     render.render(Timeline.of(path, segments), probe(path), folder / "rendered.mp4")
+
+
+def checked(path: Path) -> None:
+    """The check of what was rendered, as `rendered` makes it."""
+    info = probe(path)
+    encode.check(path, path, len(info.times_s), (info.video.width, info.video.height), with_sound=info.audio is not None)
 
 
 def indexed(library: Path) -> None:

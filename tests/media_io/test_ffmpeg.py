@@ -116,7 +116,7 @@ def test_an_old_ffmpeg_of_the_users_own_is_refused(named):
 
 def test_another_program_is_refused(named):
     named("hello")
-    with pytest.raises(EngineError, match="is not ffmpeg: name ffmpeg 7.0 or newer"):
+    with pytest.raises(EngineError, match=r"is not ffmpeg: name ffmpeg 7\.0 or newer"):
         ffmpeg.executable()
 
 
