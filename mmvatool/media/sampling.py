@@ -126,11 +126,13 @@ class Sampler:
         thresholds = times_s + info.origin_s - float(1 / info.rate) / 4
         from_s = seek_point(info, float(times_s[0]))
         options = {"ss": f"{from_s:.6f}"} if from_s > 0 else {}
-        keys_alone = np.isin(times_s, info.keys_s).all() and _separable(info)
-        if self._rough or (keys_alone and min(width, height) <= BLOCKS_SCALE * min(info.video.width, info.video.height)):
-            options["skip_loop_filter"] = "all"
+        with_blocks = self._rough
         if _separable(info):
             options[f"bsf:{info.video.index}"] = f"noise=drop='{_unneeded(info, times_s)}'"
+            shrunk = min(width, height) <= BLOCKS_SCALE * min(info.video.width, info.video.height)
+            with_blocks = with_blocks or (shrunk and bool(np.isin(times_s, info.keys_s).all()))
+        if with_blocks:
+            options["skip_loop_filter"] = "all"
         # genpts: as in probing. reinit_filter: where the picture size changes, a new graph would begin to count again.
         node = ffmpeg.source(info.path, fflags="+genpts", reinit_filter=0, **options)[str(info.video.index)]
         # A frame is selected when the count of thresholds passed has risen since the last selected one.
