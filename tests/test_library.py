@@ -208,19 +208,19 @@ def many(tmp_path_factory: pytest.TempPathFactory):
 class TestManyTracks:
     def test_they_are_searched_in_under_a_second(self, many):
         library, va = many
-        started = time.process_time()
+        started = time.perf_counter()
         found = benchmark.search(library)
-        seconds = time.process_time() - started
+        seconds = time.perf_counter() - started
         nearest = np.argsort(np.linalg.norm(va - [0.3, 0.8], axis=1))[: benchmark.TOP]
         assert found == (nearest + 1).tolist()
         assert seconds < 1
 
     def test_a_folder_of_them_costs_what_it_holds(self, many):
         library, va = many
-        started = time.process_time()
+        started = time.perf_counter()
         tracks = library.tracks_below(benchmark.ROOT + b"/artist 1", benchmark.MODEL)
         curves = library.curves(benchmark.ROOT + b"/artist 1", benchmark.MODEL)
-        seconds = time.process_time() - started
+        seconds = time.perf_counter() - started
         assert len(tracks) == 100
         np.testing.assert_allclose([track.mean for track in tracks], va[[track.id - 1 for track in tracks]], atol=1e-12)
         assert curves.keys() == {track.id for track in tracks}

@@ -121,9 +121,9 @@ def test_any_text_has_a_result_that_does_not_depend_on_its_batch(learned: tuple[
 
 def test_long_text_is_cut_before_anything_else(learned: tuple[CompactTextTower, torch.nn.Module]) -> None:
     book = "a happy song. " * 8_000_000
-    start = time.process_time()
+    start = time.perf_counter()
     long = predict(learned, book)
-    assert time.process_time() - start < 1
+    assert time.perf_counter() - start < 1
     np.testing.assert_array_equal(long, predict(learned, book[:2000]))
 
 
