@@ -28,7 +28,7 @@ from trainer.errors import CheckpointError
 from trainer.model.calibration import Calibration
 from trainer.model.mmva import MMVA, check_modalities
 from trainer.model.pretrained import fingerprint
-from trainer.model.towers import MODALITIES, TowerSpec
+from trainer.model.towers import MODALITIES, VERSIONS, TowerSpec
 
 FORMAT = "mmvatool.checkpoint/1"
 WEIGHTS_DIR = Path(__file__).parent / "weights"
@@ -45,7 +45,7 @@ class Checkpoint:
     towers: dict[str, TowerSpec]
     tensors: dict[str, torch.Tensor]
     notes: dict[str, str]
-    fingerprint: str = ""  # of the file's bytes: 16 hexadecimal digits of their SHA-256
+    fingerprint: str = ""  # of the file's bytes and the versions of its towers: 16 hexadecimal digits of a SHA-256
 
     @property
     def card(self) -> str:
@@ -99,7 +99,7 @@ def read(model: str | Path) -> Checkpoint:
             metadata = dict(file.metadata() or {})
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a dict
         with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()[:16]
+            digest = hashlib.file_digest(file, "sha256")
     except (SafetensorError, OSError) as error:
         raise CheckpointError(
             f"{path}: not a readable safetensors checkpoint ({error}): it may be truncated or a pickle; get it again"
@@ -118,7 +118,8 @@ def read(model: str | Path) -> Checkpoint:
     except (KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
         raise CheckpointError(f"{path}: its metadata does not say which towers it needs ('towers'); get the checkpoint again") from error
     notes = {key: value for key, value in metadata.items() if key not in ("format", "name", "towers")}
-    return Checkpoint(path, metadata.get("name") or path.stem, towers, tensors, notes, digest)
+    digest.update(repr([VERSIONS.get((modality, spec.get("name"))) for modality, spec in sorted(towers.items())]).encode())
+    return Checkpoint(path, metadata.get("name") or path.stem, towers, tensors, notes, digest.hexdigest()[:16])
 
 
 def build(checkpoint: Checkpoint, modalities: Collection[str] | None = None, sources: Mapping[str, str] | None = None) -> MMVA:

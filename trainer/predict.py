@@ -51,7 +51,8 @@ class Predictor:
         sigma: Eq. 1's sigma of the data it was trained on; None: it has a distance but no matching score.
         sample_rate_hz: of the windows that `music` takes; None without a music tower.
         window_s: their greatest length; None without a music tower.
-        fingerprint: of the checkpoint's file, 16 hexadecimal digits: what was predicted by the same file may be kept and reused.
+        fingerprint: of the checkpoint's file and its towers' versions, 16 hexadecimal digits: equal ones predict equal numbers, so that
+            what was predicted may be kept and reused.
         card: what is said of the model: its card, or its checkpoint's notes; data, figures and licences among them.
         notes: what was done otherwise than asked for.
     """
@@ -114,6 +115,7 @@ class Predictor:
         Raises:
             CheckpointError: no such model, a file that is not a sound checkpoint, or one without such a tower.
             WeightsError: the checkpoint names a tower whose weights are not to be had.
+            LibraryLoadError: a library that a tower needs does not load.
             DeviceError: the device is not there.
             ValueError: another precision or batch size.
         """

@@ -1,6 +1,6 @@
 """The predictor, with the bundled model on the CPU."""
 
-import hashlib
+import re
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +9,8 @@ import torch
 
 import trainer
 from tests import media
-from trainer import DeviceError, Predictor
+from trainer import DeviceError, Predictor, checkpoint
+from trainer.model import towers
 
 # bf16 keeps 8 bits: on drawn pictures the predictions of the bundled model move by up to 0.01.
 BF16_TOLERANCE = 0.02
@@ -64,9 +65,16 @@ def test_the_size_of_a_batch_changes_nothing(frames: np.ndarray):
     np.testing.assert_allclose(one[1], many[1], atol=BATCH_TOLERANCE, rtol=1e-4)
 
 
-def test_its_fingerprint_is_of_the_file(predictor: Predictor):
-    bytes_ = (Path(trainer.__file__).parent / "weights" / "compact.safetensors").read_bytes()
-    assert predictor.fingerprint == hashlib.sha256(bytes_).hexdigest()[:16]
+def test_its_fingerprint_is_of_the_file_and_of_what_its_towers_make_of_it(monkeypatch: pytest.MonkeyPatch):
+    """Whatever was kept under it is predicted anew when a tower's code gives other numbers, not only when the weights do."""
+    file = Path(trainer.__file__).parent / "weights" / "compact.safetensors"
+    before = checkpoint.read(file).fingerprint
+    assert re.fullmatch("[0-9a-f]{16}", before)
+    assert checkpoint.read(file).fingerprint == before
+    monkeypatch.setitem(towers.VERSIONS, ("music", "mert"), "mert/next")
+    assert checkpoint.read(file).fingerprint == before
+    monkeypatch.setitem(towers.VERSIONS, ("music", "compact"), "compact-music/next")
+    assert checkpoint.read(file).fingerprint != before
 
 
 def test_the_size_of_a_picture_hardly_matters(predictor: Predictor):

@@ -12,7 +12,7 @@ from torchvision.transforms.v2 import functional as F
 
 from tests.trainer import tiny
 from trainer.errors import CheckpointError, RecipeError, WeightsError
-from trainer.model.compact_image import BYTE_RESIZERS, IMAGENET_MEAN, IMAGENET_STD, INPUT_PX, CompactImageTower
+from trainer.model.compact_image import IMAGENET_MEAN, IMAGENET_STD, INPUT_PX, CompactImageTower
 from trainer.model.mert import MertMusicTower
 from trainer.model.mmva import build_tower
 from trainer.model.roberta import RobertaTextTower
@@ -185,7 +185,6 @@ def test_a_constant_channel_has_gradients() -> None:
     assert all(parameter.grad is None or parameter.grad.isfinite().all() for parameter in tower.parameters())
 
 
-@pytest.mark.skipif(torch.backends.cpu.get_cpu_capability() not in BYTE_RESIZERS, reason="this processor resizes floats only")
 def test_compact_image_squeezes_photos_as_bytes() -> None:
     """A photo of 12 megapixels takes a few times its 36 MB, not the 144 MB and more that it is as floats; little is lost by it."""
     tower = CompactImageTower()

@@ -14,6 +14,7 @@ from torchvision.transforms.v2 import functional as F
 
 from trainer.errors import WeightsError
 from trainer.model.pretrained import first_line
+from trainer.model.towers import VERSIONS
 
 
 class ClipImageTower(nn.Module):
@@ -27,7 +28,7 @@ class ClipImageTower(nn.Module):
         WeightsError: the weights are neither in the folder nor in the hub's cache nor to be had from the hub.
     """
 
-    version = "clip/1"
+    version = VERSIONS["image", "clip"]
     published = True
     feature_dtype = torch.float32
 

@@ -10,7 +10,7 @@ from torch import nn
 from trainer.model import music_features
 from trainer.model.heads import EMBEDDING_DIM
 from trainer.model.music_features import MusicFeatures
-from trainer.model.towers import SILENT_PEAK
+from trainer.model.towers import SILENT_PEAK, VERSIONS
 
 CPU_CHUNK, GPU_CHUNK = 4, 64  # windows whose spectrograms are held at once: more of them no longer fit into a CPU's caches
 _BLOCK = 240  # samples, 10 ms
@@ -27,7 +27,7 @@ class CompactMusicTower(nn.Module):
 
     sample_rate_hz = music_features.RATE_HZ
     backbone = None
-    version = "compact-music/2"
+    version = VERSIONS["music", "compact"]
     feature_dtype = torch.float32
     _HIDDEN = 256
     _FAR = 4.0  # deviations; what is further out counts as that far

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from trainer.model.heads import EMBEDDING_DIM
 from trainer.model.linear_text import CrossFittedRidge
-from trainer.model.towers import MAX_CHARACTERS
+from trainer.model.towers import MAX_CHARACTERS, VERSIONS
 
 MAX_TOKENS = 64
 _BASES = 3  # of a word, beside itself
@@ -63,7 +63,7 @@ class CompactTextTower(nn.Module):
     """
 
     backbone = None
-    version = "compact-text/2"
+    version = VERSIONS["text", "compact"]
     feature_dtype = torch.int32
     _WORDS = 8192
     _PART_BUCKETS = 4096

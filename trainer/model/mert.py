@@ -17,6 +17,7 @@ from transformers import HubertConfig, HubertModel
 from trainer.errors import WeightsError
 from trainer.model.pretrained import find_file, read_tensors, refuse
 from trainer.model.reduction import HiddenStateReduction, check_pool, pool_states
+from trainer.model.towers import VERSIONS
 
 HOW_TO_GET = "name a folder that holds config.json and pytorch_model.bin (or model.safetensors)"
 # What MERT can do beyond HuBERT, with the only value under which the two forward passes are the same.
@@ -38,7 +39,7 @@ class MertMusicTower(nn.Module):
 
     sample_rate_hz = 24000
     window_s = 10.0
-    version = "mert/1"
+    version = VERSIONS["music", "mert"]
     published = True
     feature_dtype = torch.float16
 

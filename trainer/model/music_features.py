@@ -2,7 +2,9 @@
 
 Three spectrograms are shared by everything: a quick one (43 ms windows) in which attacks and timbre show, a slow one
 (341 ms) in which semitones show, and one between them (85 ms) in which notes begin. All is batched torch on whatever device the samples are on. Nothing hangs on an argmax:
-where a key or a tempo is chosen, the choice is a sharp softmax, so that rounding never makes a feature jump.
+where a key or a tempo is chosen, the choice is a sharp softmax; and no ratio is taken of what may be nothing but rounding: each
+has a floor far above that. So neither rounding, which differs from machine to machine and with the number of threads, nor noise of 1e-6
+makes a feature jump.
 """
 
 import math
@@ -18,7 +20,9 @@ MIDDLE = (2048, 480)
 SLOW = (8192, 2400)
 FRAMES_HZ = RATE_HZ / QUICK[1]
 SLOW_HZ = RATE_HZ / SLOW[1]
-GATE = 1e-6  # frames 60 dB below the loudest do not count
+GATE = 1e-6  # frames 60 dB below the loudest count half, 5 dB further down not at all
+FAINT = 1e-3  # samples and tones 60 dB below the mean do not count
+THIN = 0.3  # frames with fewer notes have no harmony: a usual one has some hundred times as much
 MELS = 64
 CEPSTRA = 20
 PITCHES = range(33, 105)  # MIDI numbers: 55 to 3520 Hz
@@ -97,7 +101,8 @@ class MusicFeatures(nn.Module):
             samples = samples / samples.square().mean(1, keepdim=True).sqrt().clamp(min=1e-5)
             power = _power(samples, QUICK, self.quick_window)
             level = power.sum(1)
-            heard = (level > GATE * level.amax(1, keepdim=True)).float() * (level > 1e-8)
+            gate = (GATE * level.amax(1, keepdim=True)).clamp(min=1e-8)
+            heard = (torch.log10(level + 1e-12) - torch.log10(gate) + 0.5).clamp(0, 1)
             power = power / _mean(level, heard)[:, None, None].clamp(min=1e-6)
             return {
                 **self._timbre(samples, power, heard),
@@ -120,11 +125,13 @@ class MusicFeatures(nn.Module):
         second = round(FRAMES_HZ)
         slow = F.avg_pool1d(cepstra * heard[:, None], min(second, heard.shape[1]), second // 2)
         steady = F.avg_pool1d(loud[:, None] * heard[:, None], min(second, heard.shape[1]), second // 2)[:, 0]
-        ordered = torch.where(heard > 0, loud, _mean(loud, heard)[:, None]).sort(1).values
+        ordered = torch.lerp(_mean(loud, heard)[:, None], loud, heard).sort(1).values
         quantiles = [ordered[:, int(part * (ordered.shape[1] - 1))] for part in (0.02, 0.1, 0.25, 0.5, 0.75, 0.9, 0.98)]
         blocks = samples[:, : samples.shape[1] // QUICK[1] * QUICK[1]].unflatten(1, (-1, QUICK[1]))
         crest = torch.log10(blocks.abs().amax(2).clamp(min=1e-5) / blocks.square().mean(2).sqrt().clamp(min=1e-5))[:, : heard.shape[1]]
-        crossings = (blocks[..., 1:] * blocks[..., :-1] < 0).float().mean(2)[:, : heard.shape[1]]
+        # The sign is soft: what is 60 dB below the window's mean does not cross zero, it is rounding.
+        signs = torch.tanh(blocks / FAINT)
+        crossings = (-signs[..., 1:] * signs[..., :-1]).clamp(min=0).mean(2)[:, : heard.shape[1]]
         curves = torch.stack([bright, spread, loud, crest, torch.log10(crossings + 0.005)], 1)
         change = bands.unflatten(1, (8, -1)).mean(2).diff(dim=2)
         both = heard[:, None, 1:] * heard[:, None, :-1]
@@ -193,9 +200,10 @@ class MusicFeatures(nn.Module):
         ):
             begun.append((10 * (rises[:, notes] - least) + 0.5).clamp(0, 1).mean((1, 2)))
         centred = strength - strength.mean(2, keepdim=True)
+        energy = strength.square().sum((1, 2)).clamp(min=1)
         lasting = []
         for values in (strength, centred):
-            whole = values.square().sum((1, 2)).clamp(min=1e-6)
+            whole = torch.maximum(values.square().sum((1, 2)), FAINT**2 * energy)
             for gap in (2, 5, 10, 25, 50, 100):
                 gap = min(gap, values.shape[2] - 1)
                 lasting.append((values[..., :-gap] * values[..., gap:]).sum((1, 2)) / whole)
@@ -209,16 +217,22 @@ class MusicFeatures(nn.Module):
         tones = (magnitude - around).clamp(min=0)
         fine = (self.pitch @ tones.square()).sqrt()
         loud = fine.mean((1, 2), keepdim=True).clamp(min=1e-6)
-        fine = (fine / loud).sqrt()
+        fine = fine / loud
+        fine = fine.sqrt() * (fine / FAINT - 1).clamp(0, 1)
         notes = fine.unflatten(1, (-1, FINE)).sum(2)
         rows = {"chroma": _fold(notes), "bass": _fold(notes[:, :24]), "treble": _fold(notes[:, 24:])}
         chroma = rows["chroma"]
+        whole = magnitude.sum((1, 2)).clamp(min=1e-6)
         return {
             **self._key(rows),
             **self._chords(chroma, rows),
             **self._register(notes),
             "tonalness": torch.stack(
-                [_ratio(tones[:, a:b], magnitude[:, a:b]) for a, b in ((0, 90), (90, 270), (270, 700), (700, None))], 1
+                [
+                    tones[:, a:b].sum((1, 2)) / torch.maximum(magnitude[:, a:b].sum((1, 2)), FAINT * whole)
+                    for a, b in ((0, 90), (90, 270), (270, 700), (700, None))
+                ],
+                1,
             ),
             "roughness": self._roughness(fine),
         }
@@ -247,7 +261,7 @@ class MusicFeatures(nn.Module):
         """Kinds of chords, how often they change, which intervals sound together and after each other."""
         smooth = F.avg_pool1d(chroma, 3, 1, 1, count_include_pad=False)
         weight = smooth.sum(1)
-        unit = smooth / smooth.norm(dim=1, keepdim=True).clamp(min=1e-6)
+        unit = smooth / smooth.norm(dim=1, keepdim=True).clamp(min=THIN)
         fits = (self.chords @ unit).unflatten(1, (-1, 12))
         kinds = torch.logsumexp(25 * fits, 2) / 25
         triads = torch.softmax(25 * fits[:, :2].flatten(1, 2), 1)
@@ -288,7 +302,7 @@ class MusicFeatures(nn.Module):
         spread = (torch.einsum("p,npt->nt", number.square(), _share(notes)) - heights[0].square()).clamp(min=0).sqrt()
         lines = torch.stack([*heights, spread], 1)
         entropy = -(voice * (voice + 1e-9).log()).sum(1)
-        flux = (notes[..., 1:] - notes[..., :-1]).clamp(min=0).sum(1) / (weight[:, 1:] + weight[:, :-1]).clamp(min=1e-6)
+        flux = (notes[..., 1:] - notes[..., :-1]).clamp(min=0).sum(1) / (weight[:, 1:] + weight[:, :-1]).clamp(min=THIN)
         return {
             "register": _share(notes.mean(2).unflatten(1, (18, 4)).sum(2)),
             "fundamentals": _mean(voice, weight[:, None]).unflatten(1, (12, 6)).sum(2),
@@ -299,7 +313,7 @@ class MusicFeatures(nn.Module):
     def _roughness(self, fine: torch.Tensor) -> torch.Tensor:
         """Mean and deviation of the share of a frame's energy that beats."""
         strength = fine.square()
-        rough = (strength * (self.rough @ strength)).sum(1) / strength.sum(1).square().clamp(min=1e-6)
+        rough = (strength * (self.rough @ strength)).sum(1) / strength.sum(1).square().clamp(min=THIN**2)
         return torch.stack([rough.mean(1), rough.std(1, correction=0)], 1)
 
 
@@ -341,8 +355,8 @@ def _standard(rows: torch.Tensor) -> torch.Tensor:
 
 
 def _share(rows: torch.Tensor) -> torch.Tensor:
-    """(N, k, ...) whose second axis sums to 1, or to 0 where there is nothing."""
-    return rows / rows.sum(1, keepdim=True).clamp(min=1e-6)
+    """(N, k, ...) whose second axis sums to 1, or to less where there is next to nothing."""
+    return rows / rows.sum(1, keepdim=True).clamp(min=THIN)
 
 
 def _fold(notes: torch.Tensor) -> torch.Tensor:
@@ -357,7 +371,3 @@ def _best(fits: torch.Tensor) -> torch.Tensor:
 
 def _mode(major: torch.Tensor, minor: torch.Tensor) -> torch.Tensor:
     return torch.stack([major, minor, major - minor, torch.maximum(major, minor)], 1)
-
-
-def _ratio(part: torch.Tensor, whole: torch.Tensor) -> torch.Tensor:
-    return part.sum((1, 2)) / whole.sum((1, 2)).clamp(min=1e-6)

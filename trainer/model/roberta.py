@@ -11,6 +11,7 @@ from transformers import AutoTokenizer, RobertaModel
 from trainer.errors import WeightsError
 from trainer.model.pretrained import first_line, quiet_transformers, refuse
 from trainer.model.reduction import HiddenStateReduction, check_pool, pool_states
+from trainer.model.towers import VERSIONS
 
 HOW_TO_GET = "name a folder that holds config.json, model.safetensors and the tokenizer's files"
 
@@ -27,7 +28,7 @@ class RobertaTextTower(nn.Module):
         WeightsError: the weights or the tokenizer are not to be had, or tensors are missing.
     """
 
-    version = "roberta/1"
+    version = VERSIONS["text", "roberta"]
     published = True
     feature_dtype = torch.float16
 

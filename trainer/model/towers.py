@@ -34,6 +34,16 @@ TOWERS: dict[str, dict[str, dict[str, Setting]]] = {
         "roberta": {"source": Setting(str), "pool": Setting(str, choices=POOLS), "max_tokens": Setting(int, 2, 512)},
     },
 }
+# Changes whenever a tower's `preprocess` or `encode` gives other numbers from the same weights: part of the key of cached features, and of a
+# checkpoint's fingerprint, under which predictions are kept.
+VERSIONS = {
+    ("image", "compact"): "compact-image/4",
+    ("image", "clip"): "clip/1",
+    ("music", "compact"): "compact-music/3",
+    ("music", "mert"): "mert/1",
+    ("text", "compact"): "compact-text/2",
+    ("text", "roberta"): "roberta/1",
+}
 # (modality, tower) with a backbone: frozen unless a recipe fine-tunes it.
 BACKBONES = (("image", "compact"), ("image", "clip"), ("music", "mert"), ("text", "roberta"))
 # Of the pretrained weights, for checkpoints that hold them because they were fine-tuned.
