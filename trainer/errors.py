@@ -13,6 +13,10 @@ class WeightsError(TrainerError):
     """A tower's pretrained weights are neither on this machine nor to be had from the hub."""
 
 
+class LibraryLoadError(TrainerError):
+    """A library that something needs is not installed, or does not load beside its partners."""
+
+
 class DeviceError(TrainerError):
     """A device that was asked for by name and is not there."""
 

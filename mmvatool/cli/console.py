@@ -21,9 +21,13 @@ def clean(text: str) -> str:
 
 
 def explain(error: Exception, path: Path | None = None) -> str:
-    """An error in a line: its own message if it was raised on purpose, else what it is and what to do."""
+    """An error in a line: its own message if it was raised on purpose, else what it is and what to do; so, too, a library that does not load."""
     if isinstance(error, MmvatoolError | TrainerError):
         return str(error)
+    from trainer import libraries  # here: a command that succeeds does not need it
+
+    if (broken := libraries.explain(error)) is not None:
+        return broken
     what = error.strerror if isinstance(error, OSError) and error.strerror else f"{type(error).__name__}: {error}"
     return f"{f'{path}: ' if path else ''}failed unexpectedly ({what}): --debug shows where; please report it if the machine is well"
 

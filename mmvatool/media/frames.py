@@ -70,8 +70,8 @@ class DecordFrames:
         width, height = frame_size(info)
         try:
             import decord
-        except ImportError as error:
-            raise MediaError(info.path, "decord is not installed here") from error
+        except (ImportError, OSError, RuntimeError) as error:  # its own library is loaded by ctypes
+            raise MediaError(info.path, "decord is not installed here, or does not load") from error
         decord.logging.set_level(decord.logging.QUIET)
         self._failures: tuple[type[Exception], ...] = (decord.DECORDError, RuntimeError, IndexError, UnicodeError)
         self._info = info

@@ -6,9 +6,9 @@ from typing import Any, Protocol
 
 import torch
 from torch import nn
-from torchvision.ops import StochasticDepth
 
 from trainer.errors import CheckpointError
+from trainer.libraries import imports
 from trainer.model.heads import DROPOUT, EMBEDDING_DIM, similarity_head, va_head
 from trainer.model.towers import MODALITIES, TOWERS, TowerSpec
 
@@ -18,7 +18,7 @@ class Tower(Protocol):
 
     backbone: nn.Module | None  # the pretrained part, frozen unless fine-tuned; None: all of the tower is learned
     published: bool  # whether the backbone's weights are to be had elsewhere, so that checkpoints leave them out while it is frozen
-    version: str  # changes whenever `preprocess` or `encode` gives other numbers: the cache's key
+    version: str  # its entry of `trainer.model.towers.VERSIONS`
     feature_dtype: torch.dtype  # in which features are stored
 
     # A tower may also have `fit(features, va, weights)`, called once before training with all of the training split; `views(frame)`,
@@ -52,26 +52,29 @@ def build_tower(modality: str, spec: TowerSpec) -> nn.Module:
     Raises:
         CheckpointError: no tower of that name, or a setting it does not have.
         WeightsError: the tower's pretrained weights are not to be had.
+        LibraryLoadError: a library that the tower needs does not load.
     """
     name = spec.get("name")
     settings: dict[str, Any] = {key: value for key, value in spec.items() if key != "name"}
     if name not in TOWERS[modality]:
         raise CheckpointError(f"unknown {modality} tower {name!r}: allowed are {', '.join(TOWERS[modality])}")
-    # Imported here: open_clip brings timm, the others transformers, which the compact model must not wait for.
+    # Imported here: open_clip brings timm, the others transformers, which the compact model must not wait for; and what one tower needs and
+    # does not load is not the others' trouble.
     Kind: Any
-    match modality, name:
-        case "image", "clip":
-            from trainer.model.clip import ClipImageTower as Kind
-        case "music", "mert":
-            from trainer.model.mert import MertMusicTower as Kind
-        case "text", "roberta":
-            from trainer.model.roberta import RobertaTextTower as Kind
-        case "text", _:
-            from trainer.model.compact_text import CompactTextTower as Kind
-        case "image", _:
-            from trainer.model.compact_image import CompactImageTower as Kind
-        case _:
-            from trainer.model.compact_music import CompactMusicTower as Kind
+    with imports():
+        match modality, name:
+            case "image", "clip":
+                from trainer.model.clip import ClipImageTower as Kind
+            case "music", "mert":
+                from trainer.model.mert import MertMusicTower as Kind
+            case "text", "roberta":
+                from trainer.model.roberta import RobertaTextTower as Kind
+            case "text", _:
+                from trainer.model.compact_text import CompactTextTower as Kind
+            case "image", _:
+                from trainer.model.compact_image import CompactImageTower as Kind
+            case _:
+                from trainer.model.compact_music import CompactMusicTower as Kind
     try:
         return Kind(**settings)
     except TypeError as error:
@@ -107,8 +110,10 @@ class MMVA(nn.Module):
         if dropout == 0:
             # Published backbones keep their own.
             own = [tower for tower in self.towers.values() if tower.backbone is None or not tower.published]
+            module: Any
             for module in (module for tower in own for module in tower.modules()):
-                if isinstance(module, StochasticDepth | nn.Dropout):
+                # By its name: torchvision is the image towers' alone.
+                if isinstance(module, nn.Dropout) or type(module).__name__ == "StochasticDepth":
                     module.p = 0.0
 
     def freeze(self, finetuned: Iterable[str] = ()) -> None:
