@@ -2,18 +2,26 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+# Without pip inside: Debian's Python has no ensurepip unless python3-venv is installed, but its pip can serve another Python.
+# The versions are those of constraints.txt, so that this gives the same environment in a year.
+PIP := $(PYTHON) -m pip --python $(BIN)/python --disable-pip-version-check
+INSTALL := $(PIP) install --constraint constraints.txt --editable
+PRODUCT := $(VENV)/.product
 READY := $(VENV)/.ready
 
-.PHONY: demo test coverage lint bench docs clean
+.PHONY: demo test coverage lint smoke bench docs lock clean
 .DEFAULT_GOAL := test
 
-# Without pip inside: Debian's Python has no ensurepip unless python3-venv is installed, but its pip can serve another Python.
-$(READY): pyproject.toml
+$(PRODUCT): pyproject.toml constraints.txt
 	$(PYTHON) -m venv --without-pip $(VENV)
-	$(PYTHON) -m pip --python $(BIN)/python install --quiet --disable-pip-version-check --editable '.[dev]'
+	$(INSTALL) .
 	touch $@
 
-demo: $(READY)  ## draw a sample clip, summarize it, say where the results are
+$(READY): $(PRODUCT)
+	$(INSTALL) '.[dev]'
+	touch $@
+
+demo: $(PRODUCT)  ## draw a sample clip, summarize it, say where the results are
 	mkdir -p demo
 	$(BIN)/python -m tests.media demo/vlog.mp4
 	$(BIN)/mmvatool summarize demo/vlog.mp4 --plot --overwrite
@@ -31,8 +39,11 @@ lint: $(READY)  ## ruff, mypy, import-linter
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+smoke:  ## build the wheel, install it as a stranger would, and use it from another folder
+	$(PYTHON) tests/smoke.py
+
 bench: $(READY)  ## speed beside what a user would pick (benchmarks/results.md, an hour or two); training with and without the cache; items a second
-	$(PYTHON) -m pip --python $(BIN)/python install --quiet --disable-pip-version-check --editable '.[dev,bench]'
+	$(INSTALL) '.[dev,bench]'
 	$(BIN)/python -m benchmarks.speed
 	$(BIN)/python -m benchmarks.train
 	$(BIN)/python -m benchmarks.score
@@ -41,5 +52,12 @@ bench: $(READY)  ## speed beside what a user would pick (benchmarks/results.md, 
 docs: $(READY)  ## docs/cli.md from the commands themselves
 	$(BIN)/python -m tests.cli_reference docs/cli.md
 
+lock:  ## constraints.txt from what pyproject.toml takes today, in an empty environment
+	rm -rf build/lock
+	$(PYTHON) -m venv --without-pip build/lock
+	$(PYTHON) -m pip --python build/lock/bin/python --disable-pip-version-check install '.[dev]'
+	echo "# Every package of .[dev], as it was tested. Made by \`make lock\`." > constraints.txt
+	$(PYTHON) -m pip --python build/lock/bin/python --disable-pip-version-check freeze --exclude mmvatool >> constraints.txt
+
 clean:
-	rm -rf $(VENV) demo
+	rm -rf $(VENV) build demo
