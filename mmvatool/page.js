@@ -3,6 +3,7 @@
 const figure = document.querySelector(".player");
 const player = document.querySelector("video");
 const playing = document.getElementById("playing");
+const within = document.getElementById("shot");
 const heads = [...document.querySelectorAll(".playhead")];
 const shots = [...document.querySelectorAll("a[data-at]")].map((link) => ({
   link,
@@ -31,12 +32,19 @@ function follow() {
   if (shot) shot.link.setAttribute("aria-current", "true");
   current = shot;
   const name = url === first ? player.dataset.name : player.dataset.other;
-  playing.textContent = shot ? name + ": " + shot.link.querySelector(".when").textContent : name;
+  playing.textContent = name;
+  within.textContent = shot ? shot.link.querySelector(".when").textContent : "";
+}
+
+// The style makes the player as large as this shape allows; a poster may have another.
+function fit() {
+  if (player.videoHeight) player.style.setProperty("--shape", player.videoWidth / player.videoHeight);
 }
 
 function missing() {
   if (player.getAttribute("src") !== first) {
-    playing.textContent = player.dataset.other + ": this browser cannot play it";
+    playing.textContent = player.dataset.other;
+    within.textContent = "This browser cannot play it";
     return;
   }
   figure.hidden = true;
@@ -55,4 +63,6 @@ document.addEventListener("click", (event) => {
 player.addEventListener("timeupdate", follow);
 player.addEventListener("seeked", follow);
 player.addEventListener("error", missing);
+player.addEventListener("loadedmetadata", fit);
+fit();
 if (player.error) missing();

@@ -180,8 +180,8 @@ def _player(page: Page) -> str:
     poster = "" if page.poster is None else f' poster="{_data(page.poster)}"'
     return (
         f'<figure class="player"><video controls playsinline preload="metadata" src="{url(page.video)}" data-name="{text(page.what)}"{other}{poster} '
-        f'aria-label="{text(page.what)}"></video><figcaption><strong id="playing">{text(page.what)}</strong> '
-        "Choose one below to see it here.</figcaption></figure>"
+        f'aria-label="{text(page.what)}"></video><figcaption><strong id="playing" dir="auto">{text(page.what)}</strong> '
+        '<strong id="shot" dir="auto"></strong> <span>Choose one below to see it here.</span></figcaption></figure>'
         f'<p id="absent" class="note" hidden>The video <span dir="auto">{text(page.video.name)}</span> does not lie beside this page, or this '
         "browser cannot play it.</p>"
     )

@@ -148,7 +148,8 @@ def plane(name: str, title: str, description: str, dots: Sequence[Dot]) -> str:
         x, y = place(dot)
         drawn.append(f'<circle class="dot {text(dot.kind)}" cx="{x}" cy="{y}" r="5"><title>{text(dot.label)}</title></circle>')
     marks = [(place(dot), dot) for dot in dots if dot.mark]
-    for (x, _), y, dot in zip((at for at, _ in marks), _apart([at[1] for at, _ in marks]), (dot for _, dot in marks), strict=True):
+    heights = _apart([at[1] for at, _ in marks], 12, bottom)
+    for ((x, _), dot), y in zip(marks, heights, strict=True):
         left = x > edge + side - 40
         drawn.append(
             f'<text class="mark" x="{x - 9 if left else x + 9}" y="{y + 5:.1f}" text-anchor="{"end" if left else "start"}">{text(dot.mark)}</text>'
@@ -185,10 +186,14 @@ def _thinned(line: Line) -> tuple[np.ndarray, np.ndarray]:
     return np.add.reduceat(line.times_s, edges[:-1]) / counts, np.add.reduceat(line.values.astype(np.float64), edges[:-1]) / counts
 
 
-def _apart(heights: Sequence[float], least: float = 15.0) -> list[float]:
-    """Heights of marks, each at least `least` below the one above it."""
+def _apart(heights: Sequence[float], top: float, bottom: float, least: float = 15.0) -> list[float]:
+    """Heights of marks between `top` and `bottom`, each at least `least` below the one above it, or less where there are too many."""
     order = sorted(range(len(heights)), key=lambda number: heights[number])
-    placed = list(heights)
+    least = min(least, (bottom - top) / max(1, len(heights) - 1))
+    placed = [max(height, top) for height in heights]
     for above, below in itertools.pairwise(order):
         placed[below] = max(placed[below], placed[above] + least)
+    for number in reversed(order):
+        placed[number] = min(placed[number], bottom)
+        bottom = placed[number] - least
     return placed

@@ -175,6 +175,14 @@ class TestDrawings:
         heights = sorted(float(mark.attributes["y"]) for mark in parsed.all("text", "mark"))
         assert np.diff(heights).min() > 14
 
+    @pytest.mark.parametrize("arousal", [0.0, 0.5, 1.0])
+    @pytest.mark.parametrize("count", [5, 60])
+    def test_the_marks_of_many_near_dots_stay_within(self, count, arousal):
+        dots = [Dot(0.5, abs(arousal - number / 1000), "track", "t", str(number)) for number in range(count)]
+        heights = sorted(float(mark.attributes["y"]) for mark in Parsed(svg.plane("p", "t", "d", dots)).all("text", "mark"))
+        assert 12 < heights[0] < heights[-1] < svg.PLANE_PX - 20
+        assert np.diff(heights).min() > (14 if count == 5 else 5)
+
     @pytest.mark.parametrize(
         ("seconds", "shown"), [(0, "0:00"), (59.96, "1:00"), (61.5, "1:01.5"), (3600, "1:00:00"), (7384.25, "2:03:04.2")]
     )

@@ -25,6 +25,9 @@ CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 pytestmark = pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="no chromium and chromedriver here")
 HOSTILE = "\"'&<img src=x onerror=alert(1)>\n" + os.fsdecode(b"\xff") + ".mp4"
 LEAST_CONTRAST = 4.5
+SHAPES = {"wide": (160, 90), "wider": (420, 180), "upright": (90, 160)}
+NAMES = {"wide": "סרטון משפחתי מהקיץ 12", "wider": "W" * 200, "upright": "clip"}
+WINDOWS = [(width, height) for width in (360, 800, 1200) for height in (740, 2000)]
 # The colour of a text and of what lies behind it, as computed: the first ancestor that is not transparent.
 COLOURS = """
 const behind = (element) => {
@@ -86,12 +89,32 @@ def scored(tmp_path_factory: pytest.TempPathFactory, whole_predictor) -> Path:
     return made.output.with_suffix(".html")
 
 
-def look_at(chromium, path: Path, width: int = 1200, *, dark: bool = False) -> None:
-    """Open a page in a window of a width, its logs emptied, and wait for its video."""
+@pytest.fixture(scope="module")
+def shaped(tmp_path_factory: pytest.TempPathFactory, whole_predictor) -> dict[tuple[str, str], Path]:
+    """The pages of a summary and of a soundtrack in each shape; the soundtrack's poster is a panorama, whatever the shape of the video."""
+    made = {}
+    for shape, size in SHAPES.items():
+        folder = tmp_path_factory.mktemp(shape)
+        path = media.draw_scenes(folder / f"{NAMES[shape]}.mp4", [("meadow", 2), ("rays", 2), ("sea", 2)], size=size, rate=Fraction(10))
+        summary = summarize(path, predictor=whole_predictor, settings=Settings(ratio=0.4, shots="uniform"), report=True)
+        (folder / "show").mkdir()
+        for name, scene, picture in (("a", "meadow", (600, 60)), (NAMES[shape], "sea", (64, 48))):
+            Image.fromarray(np.asarray(media.SCENES[scene](picture, 1))).save(folder / "show" / f"{name}.png")
+        settings = SoundtrackSettings(seconds=2, size=size, rate=Fraction(10), crossfade_s=0)
+        tracks = [media.write_wav(folder / f"{NAMES[shape]}.wav", media.scene_sound([("rays", 12)]))]
+        track = soundtrack(folder / "show", tracks=tracks, predictor=whole_predictor, settings=settings, report=True)
+        for kind, result in (("summary", summary), ("soundtrack", track)):
+            assert result.output is not None
+            made[kind, shape] = result.output.with_suffix(".html")
+    return made
+
+
+def look_at(chromium, path: Path, width: int = 1200, height: int = 740, *, dark: bool = False) -> None:
+    """Open a page in a window of a size, its logs emptied, and wait for its video."""
     chromium.get("about:blank")
     chromium.get_log("browser")
     chromium.get_log("performance")
-    metrics = {"width": width, "height": 740, "deviceScaleFactor": 1, "mobile": width < 500}
+    metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500}
     chromium.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
     scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
     chromium.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [scheme]})
@@ -174,6 +197,85 @@ def test_nothing_is_wider_than_the_window(chromium, request, kind, width):
     assert chromium.execute_script("return innerWidth") == width  # a phone zooms out where something is wider
     small = "return [...document.querySelectorAll('svg text')].map((one) => one.getBoundingClientRect().height)"
     assert min(chromium.execute_script(small)) > 9
+
+
+def player_boxes(chromium) -> list[list[float]]:
+    """Left, top, right and bottom of the player's row, of its video and of its caption."""
+    return chromium.execute_script("""
+        return [".player", ".player video", ".player figcaption"].map((selector) => {
+          const box = document.querySelector(selector).getBoundingClientRect();
+          return [box.left, box.top, box.right, box.bottom];
+        });
+    """)
+
+
+def is_wide_enough(chromium) -> bool:
+    """Whether a caption has 12 letters' room beside the video, or a row of its own."""
+    row, video, caption = player_boxes(chromium)
+    em = float(chromium.execute_script("return parseFloat(getComputedStyle(document.querySelector('figcaption')).fontSize)"))
+    beside = caption[0] > video[2] and caption[2] - caption[0] >= 12 * em
+    below = caption[1] >= video[3] and (caption[0], caption[2]) == (row[0], row[2])
+    inside = all(row[0] <= box[0] and box[2] <= row[2] and row[1] <= box[1] and box[3] <= row[3] for box in (video, caption))
+    return inside and (beside or below)
+
+
+def overflow(chromium) -> int:
+    return chromium.execute_script("return document.documentElement.scrollWidth - document.documentElement.clientWidth")
+
+
+@pytest.mark.parametrize(("width", "height"), WINDOWS)
+@pytest.mark.parametrize("shape", SHAPES)
+def test_both_pages_lay_out_the_player_alike(chromium, shaped, shape, width, height):
+    """The whole video in its own shape, whatever the poster's, and a caption that can be read, beside or below it."""
+    seen = []
+    for kind in ("summary", "soundtrack"):
+        look_at(chromium, shaped[kind, shape], width, height, dark=kind == "summary")
+        assert chromium.execute_script("return document.querySelector('video').poster !== ''")
+        assert overflow(chromium) == 0
+        assert is_wide_enough(chromium)
+        row, video, caption = player_boxes(chromium)
+        across, down = SHAPES[shape]
+        assert (video[2] - video[0]) / (video[3] - video[1]) == pytest.approx(across / down, rel=0.02)
+        assert video[3] - video[1] <= 0.345 * height
+        seen.append((video[0] - row[0], video[2] - video[0], video[3] - video[1], caption[0] - row[0], caption[2] - row[0]))
+    assert seen[0] == pytest.approx(seen[1], abs=0.1)
+    beside = seen[0][3] > 0
+    assert beside == (width > 640 or (shape == "upright" and height == 740))
+
+
+@pytest.mark.parametrize(("width", "height"), [(360, 640), (800, 740), (1200, 740)])
+@pytest.mark.parametrize(("kind", "shape"), [("summary", "wider"), ("soundtrack", "wider"), ("summary", "wide"), ("soundtrack", "wide")])
+def test_a_long_name_in_the_caption_leaves_room_for_the_rest(chromium, shaped, kind, shape, width, height):
+    look_at(chromium, shaped[kind, shape], width, height)
+    press(chromium, *((".shot:not(.kept)", 0) if kind == "summary" else (".shot", 1)))
+    wait(chromium, "document.getElementById('shot').textContent !== ''")
+    said = chromium.execute_script("return [document.getElementById('playing').textContent, document.getElementById('shot').textContent]")
+    assert any(NAMES[shape] in one for one in said)
+    assert is_wide_enough(chromium)
+    assert overflow(chromium) == 0
+    shots = "const shots = document.querySelector('.shots'); shots.scrollIntoView(); return shots.getBoundingClientRect().top"
+    assert chromium.execute_script(shots) >= player_boxes(chromium)[0][3]
+
+
+@pytest.mark.parametrize("width", [360, 800, 1200])
+@pytest.mark.parametrize("kind", ["summary", "soundtrack"])
+def test_however_long_its_texts_are_nothing_is_squeezed(chromium, shaped, kind, width):
+    look_at(chromium, shaped[kind, "wide"], width)
+    chromium.execute_script("""
+        for (const one of document.querySelectorAll("h1, h2, h3, p, dt, dd, th, td, .facts strong, nav a, .when, .felt, .badge, .legend li, strong")) {
+          one.textContent = "W".repeat(200);
+        }
+    """)
+    assert overflow(chromium) == 0
+    assert is_wide_enough(chromium)
+    narrow = chromium.execute_script("""
+        return [...document.querySelectorAll("p, dt, dd, .badge, .when, .felt, td.name")].filter((one) => one.checkVisibility() && (
+          one.getBoundingClientRect().width < 8 * parseFloat(getComputedStyle(one).fontSize)
+        )).map((one) => one.tagName + "." + one.className);
+    """)
+    assert narrow == []
+    dd = chromium.execute_script("return Math.min(...[...document.querySelectorAll('dd')].map((one) => one.clientWidth))")
+    assert dd >= 12 * 16
 
 
 def test_tab_reaches_every_shot_and_enter_plays_it(chromium, summary):
