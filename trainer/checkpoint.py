@@ -6,6 +6,7 @@ Metadata (all values are strings, as safetensors has it):
     towers    JSON: modality -> {"name": tower, ...its settings}
     sigma     Eq. 1's sigma of the training split; without it there is a distance but no matching score
     backbones JSON: modality -> fingerprint of the pretrained weights that the heads were trained on
+    encoders  JSON: modality -> how its tower made features of its input: version, and what the weights' own configuration says
     others    free JSON notes for readers: label scale, data, recipe, metrics, libraries, licences
 Tensors are named as in `MMVA.state_dict()`. The backbone of a tower that brings its own pretrained weights may be left out. A matrix
 may be kept in 8 bits: int8 `NAME` with float16 `NAME.scale8`, one for each row.
@@ -19,6 +20,7 @@ import tempfile
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -132,7 +134,7 @@ def build(checkpoint: Checkpoint, modalities: Collection[str] | None = None, sou
 
     Raises:
         CheckpointError: a tower that it does not have; tensors missing, left over or of the wrong shape; other pretrained
-            weights than those it was trained on.
+            weights than those it was trained on, or the same that run otherwise.
         WeightsError: a tower's own pretrained weights are not to be had.
     """
     wanted = tuple(checkpoint.towers) if modalities is None else tuple(modalities)
@@ -166,7 +168,7 @@ def build(checkpoint: Checkpoint, modalities: Collection[str] | None = None, sou
             f"{checkpoint.path}: does not fit its towers: {len(missing)} tensors missing {missing[:3]}, "
             f"{len(result.unexpected_keys)} left over {result.unexpected_keys[:3]}; get the checkpoint again"
         )
-    trained_on = json.loads(checkpoint.notes.get("backbones", "{}"))
+    trained_on = read_note(checkpoint.path, checkpoint.notes, "backbones", str)
     for modality in model.frozen_modalities():
         left_out = f"towers.{modality}.backbone." in own and modality in trained_on
         if left_out and trained_on[modality] != fingerprint(model.tower(modality).backbone):
@@ -174,7 +176,54 @@ def build(checkpoint: Checkpoint, modalities: Collection[str] | None = None, sou
                 f"{checkpoint.path}: was trained on other weights of its {modality} tower than {towers[modality].get('source')!r} holds: "
                 "give it the weights it was trained on"
             )
+    check_encoders(
+        checkpoint.path, checkpoint.notes, model, "give it the weights with the configuration that it was trained on, or train it again"
+    )
     return model.eval()
+
+
+def check_encoders(where: Path, notes: Mapping[str, str], model: MMVA, cure: str) -> None:
+    """Refuse a model whose towers make other features than those that something was trained on, as its note `encoders` tells.
+
+    Equal weights are not enough: the activation, for one, is none of the tensors.
+
+    Args:
+        where: the file with the notes.
+        notes: its metadata.
+        model: that is to run.
+        cure: what to do about it.
+
+    Raises:
+        CheckpointError: a tower's version or configuration is another now.
+    """
+    noted = read_note(where, notes, "encoders", dict)
+    for modality, now in model.encoders().items():
+        if modality in noted:
+            before = noted[modality]
+        elif hasattr(model.tower(modality), "configuration"):  # from before the note: then there were the first versions only
+            before = {"version": now["version"].split("/")[0] + "/1"}
+        else:
+            continue
+        for key in sorted(before, key=lambda key: (key != "version", key)):
+            if before[key] != now.get(key):
+                raise CheckpointError(
+                    f"{where}: its {modality} tower was trained with {key} {before[key]!r}, here it has {now.get(key)!r}: {cure}"
+                )
+
+
+def read_note(where: Path, notes: Mapping[str, str], key: str, kind: type) -> dict[str, Any]:
+    """A JSON note that has something of a kind for each modality, {} if it is not there.
+
+    Raises:
+        CheckpointError: it is not JSON of that form.
+    """
+    try:
+        note = json.loads(notes.get(key, "{}"))
+    except json.JSONDecodeError as error:
+        raise CheckpointError(f"{where}: its note {key!r} is not JSON ({error}): get the file again") from error
+    if not isinstance(note, dict) or not all(isinstance(value, kind) for value in note.values()):
+        raise CheckpointError(f"{where}: its note {key!r} is {note!r}, which is not of its form: get the file again")
+    return note
 
 
 def start_backbone(model: MMVA, modality: str, source: str | Path) -> None:
@@ -218,7 +267,7 @@ def save(
         model: whose `state_dict()` is written.
         name: short name, shown with every result.
         towers: modality -> {"name": tower, ...its settings}.
-        notes: further metadata for readers.
+        notes: further metadata for readers; how the towers make features is added to it.
         dtype: of the floats in the file; None keeps the model's own.
     """
     frozen = model.frozen_prefixes() or ("\0",)
@@ -227,7 +276,8 @@ def save(
         for key, value in model.state_dict().items()
         if not key.endswith("num_batches_tracked") and not key.startswith(frozen)
     }
-    write(path, tensors, {**(notes or {}), "format": FORMAT, "name": name, "towers": json.dumps(towers)})
+    encoders = json.dumps(model.encoders())
+    write(path, tensors, {**(notes or {}), "encoders": encoders, "format": FORMAT, "name": name, "towers": json.dumps(towers)})
 
 
 def shrink(path: Path, out: Path) -> None:

@@ -112,6 +112,11 @@ def train(job: Job) -> Result:
 def _go_on(run: Session, kept: State) -> None:
     if kept.data != run.manifest.fingerprint:
         raise DataError(f"{run.job.data}: not the data this run began with: restore them, or start a new run with another --out")
+    cure = "restore the weights and their configuration, or start a new run with another --out"
+    for modality, weights in checkpoint.read_note(kept.path, kept.notes, "backbones", str).items():
+        if run.weights.get(modality) != weights:
+            raise CheckpointError(f"{kept.path}: began with other weights of its {modality} tower: {cure}")
+    checkpoint.check_encoders(kept.path, kept.notes, run.model, cure)
     kept.restore(run.model, run.optimizer, run.ema.model if run.ema is not None else None)
 
 
@@ -258,7 +263,7 @@ def _save(run: Session, progress: Progress) -> None:
     if run.processes.first:
         path = run.job.out / state.NAME
         average = run.ema.model if run.ema is not None else None
-        state.save(path, run.model, run.optimizer, progress, run.recipe.to_json(), run.manifest.fingerprint, average)
+        state.save(path, run.model, run.optimizer, progress, run.recipe.to_json(), run.manifest.fingerprint, run.weights, average)
         _save_checkpoint(run, LAST, {"epoch": progress.step // run.pairing.steps})
 
 

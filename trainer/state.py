@@ -4,6 +4,7 @@ Dropout's random numbers, pairs and learning rate follow from seed and step, so 
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -36,7 +37,16 @@ class Progress:
     best_epoch: int = 0
 
 
-def save(path: Path, model: MMVA, optimizer: Optimizer, progress: Progress, recipe: str, data: str, average: MMVA | None = None) -> None:
+def save(
+    path: Path,
+    model: MMVA,
+    optimizer: Optimizer,
+    progress: Progress,
+    recipe: str,
+    data: str,
+    backbones: Mapping[str, str],
+    average: MMVA | None = None,
+) -> None:
     """Write the state of a training.
 
     Args:
@@ -46,6 +56,7 @@ def save(path: Path, model: MMVA, optimizer: Optimizer, progress: Progress, reci
         progress: how far it has come.
         recipe: `Recipe.to_json()`.
         data: the manifest's fingerprint.
+        backbones: modality -> fingerprint of its frozen backbone.
         average: of the model's weights.
     """
     frozen = model.frozen_prefixes() or ("\0",)
@@ -55,17 +66,19 @@ def save(path: Path, model: MMVA, optimizer: Optimizer, progress: Progress, reci
     for name, parameter in _trained(model):
         for key, value in optimizer.state.get(parameter, {}).items():
             tensors[f"optimizer.{name}.{key}"] = torch.as_tensor(value)
-    checkpoint.write(path, tensors, {"progress": json.dumps(asdict(progress)), "recipe": recipe, "data": data})
+    notes = {"recipe": recipe, "data": data, "backbones": json.dumps(backbones), "encoders": json.dumps(model.encoders())}
+    checkpoint.write(path, tensors, {"progress": json.dumps(asdict(progress)), **notes})
 
 
 @dataclass(frozen=True)
 class State:
-    """A state as read."""
+    """A state as read; of its notes those that a checkpoint has, too: `backbones` and `encoders`."""
 
     path: Path
     progress: Progress
     recipe: str
     data: str
+    notes: dict[str, str]
     tensors: dict[str, torch.Tensor]
 
     def restore(self, model: MMVA, optimizer: Optimizer, average: MMVA | None = None) -> None:
@@ -109,7 +122,7 @@ def load(path: Path) -> State:
             tensors = {key: file.get_tensor(key).clone() for key in file.keys()}  # noqa: SIM118 - not a dict
         kept = json.loads(metadata["progress"])
         progress = Progress(kept["step"], tuple(kept["sums"]), kept["best"], kept["best_epoch"])
-        return State(path, progress, metadata["recipe"], metadata["data"], tensors)
+        return State(path, progress, metadata["recipe"], metadata["data"], metadata, tensors)
     except (SafetensorError, OSError, KeyError, json.JSONDecodeError) as error:
         raise CheckpointError(f"{path}: not a readable training state ({error}): delete the run's folder and start again") from error
 

@@ -4,6 +4,7 @@ import json
 import logging
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import open_clip
@@ -11,6 +12,7 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import save_file
+from torch import nn
 
 from trainer import CheckpointError, Predictor, WeightsError, checkpoint
 from trainer.model.clip import ClipImageTower
@@ -19,7 +21,7 @@ from trainer.model.mmva import MMVA
 IMAGE_PX = 32
 
 
-def save_tiny_clip(folder: Path, embed_dim: int = 512) -> Path:
+def save_tiny_clip(folder: Path, embed_dim: int = 512, **preprocessing: str) -> Path:
     """One layer, 32 pixels, random weights from a fixed seed, saved as open_clip saves its models."""
     config = {
         "embed_dim": embed_dim,
@@ -31,6 +33,7 @@ def save_tiny_clip(folder: Path, embed_dim: int = 512) -> Path:
         "std": list(open_clip.OPENAI_DATASET_STD),
         "interpolation": "bicubic",
         "resize_mode": "shortest",
+        **preprocessing,
     }
     folder.mkdir()
     torch.manual_seed(0)
@@ -83,13 +86,109 @@ def test_embeddings_are_open_clips_own(tiny_clip: Path, tmp_path: Path, pictures
     assert ((va >= 0) & (va <= 1)).all()
 
 
-def test_preprocessing_is_open_clips_own(tiny_clip: Path, pictures: np.ndarray):
-    _, _, preprocess = open_clip.create_model_and_transforms(f"local-dir:{tiny_clip}")
+@pytest.mark.parametrize("resize_mode", ["shortest", "squash"])
+@pytest.mark.parametrize("interpolation", ["bicubic", "bilinear"])
+def test_preprocessing_is_open_clips_own(tmp_path: Path, interpolation: str, resize_mode: str):
+    """MobileCLIP's weights, for example, were trained on bilinear pictures, PE's on squeezed ones."""
+    folder = save_tiny_clip(tmp_path / "tiny", interpolation=interpolation, resize_mode=resize_mode)
+    # Waves short enough for the two interpolations to differ by more than Pillow's rounding.
+    y, x = np.mgrid[:48, :80]
+    waves = [np.stack([np.sin(x / 3 + phase), np.cos(y / 3 + phase), np.sin((x + y) / 3)], -1) for phase in range(3)]
+    pictures = ((np.stack(waves) + 1) * 127.5).astype(np.uint8)
+    _, _, preprocess = open_clip.create_model_and_transforms(f"local-dir:{folder}")
     theirs = torch.stack([preprocess(Image.fromarray(picture)) for picture in pictures])
-    ours = ClipImageTower(str(tiny_clip)).preprocess(torch.from_numpy(pictures).permute(0, 3, 1, 2))
+    ours = ClipImageTower(str(folder)).preprocess(torch.from_numpy(pictures).permute(0, 3, 1, 2))
     assert ours.shape == (3, 3, IMAGE_PX, IMAGE_PX)
     step = 1 / 255 / min(open_clip.OPENAI_DATASET_STD)
     torch.testing.assert_close(ours, theirs, atol=1.5 * step, rtol=0)
+
+
+def test_preprocessing_that_we_do_not_have_is_refused(tmp_path: Path):
+    with pytest.raises(
+        WeightsError, match=r"take pictures of 32x32 pixels, bicubic, longest: only squares, .* can be had; use another model"
+    ):
+        ClipImageTower(str(save_tiny_clip(tmp_path / "tiny", resize_mode="longest")))
+
+
+def cut_down(monkeypatch: pytest.MonkeyPatch, folder: Path, *, quick_gelu: bool) -> tuple[open_clip.model.CLIP, list[str]]:
+    """ViT-B-32 with one layer, under its own names and tags; a random model of it, and the repositories asked for its saved weights."""
+    config: dict[str, Any] = {
+        "embed_dim": 512,
+        "vision_cfg": {"image_size": IMAGE_PX, "layers": 1, "width": 32, "head_width": 16, "patch_size": 16},
+        "text_cfg": {"context_length": 8, "vocab_size": 64, "width": 16, "heads": 1, "layers": 1},
+    }
+    monkeypatch.setitem(open_clip.factory._MODEL_CONFIGS, "ViT-B-32", config)
+    monkeypatch.setitem(open_clip.factory._MODEL_CONFIGS, "ViT-B-32-quickgelu", config | {"quick_gelu": True})
+    torch.manual_seed(0)
+    model = open_clip.model.CLIP(**config, quick_gelu=quick_gelu).eval()
+    nn.init.normal_(model.visual.transformer.resblocks[0].mlp.c_fc.weight)  # far enough from 0 for the two activations to differ
+    path = folder / "open_clip_model.safetensors"
+    save_file({key: value.contiguous() for key, value in model.state_dict().items()}, path)
+    asked: list[str] = []
+
+    def download(repo_id: str, filename: str, **options: object) -> str:
+        asked.append(repo_id)
+        return str(path)
+
+    monkeypatch.setattr("open_clip.pretrained.hf_hub_download", download)
+    return model, asked
+
+
+@pytest.mark.parametrize(
+    ("source", "pretrained", "quick_gelu", "repository"),
+    [
+        ("ViT-B-32", "openai", True, "timm/vit_base_patch32_clip_224.openai"),
+        ("ViT-B/32", "openai", True, "timm/vit_base_patch32_clip_224.openai"),
+        ("ViT-B-32-quickgelu", "openai", True, "timm/vit_base_patch32_clip_224.openai"),
+        ("ViT-B-32", "metaclip-400m", True, "timm/vit_base_patch32_clip_224.metaclip_400m"),
+        ("ViT-B-32", "laion2b_s34b_b79k", False, "laion/CLIP-ViT-B-32-laion2B-s34B-b79K"),
+    ],
+)
+def test_weights_run_with_the_activation_that_their_tag_asks_for(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, source: str, pretrained: str, quick_gelu: bool, repository: str
+):
+    reference, asked = cut_down(monkeypatch, tmp_path, quick_gelu=quick_gelu)
+    tower = ClipImageTower(source, pretrained)
+    batch = tower.preprocess(torch.randint(0, 256, (4, 3, 50, 40), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)))
+    other = open_clip.create_model("ViT-B-32" if quick_gelu else "ViT-B-32-quickgelu").eval()
+    other.load_state_dict(reference.state_dict())
+    with torch.inference_mode():
+        ours, theirs = tower.embed(batch), reference.encode_image(batch)
+        torch.testing.assert_close(ours, theirs, atol=1e-6, rtol=0)
+        assert (other.encode_image(batch) - theirs).abs().max() > 1e-3  # with the other activation
+    assert asked == [repository]
+    assert tower.configuration["activation"] == ("QuickGELU" if quick_gelu else "GELU")
+
+
+def test_a_model_of_another_activation_than_its_weights_is_an_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    cut_down(monkeypatch, tmp_path, quick_gelu=True)  # for the download: open_clip's own tables disagree on this model
+    with pytest.raises(
+        WeightsError, match=r"'laion2b_s12b_b32k' do not fit 'roberta-ViT-B-32' \(QuickGELU mismatch .*: use another tag"
+    ) as caught:
+        ClipImageTower("roberta-ViT-B-32", "laion2b_s12b_b32k")
+    assert "\n" not in str(caught.value)
+
+
+def test_an_activation_that_open_clip_does_not_build_is_an_error(tmp_path: Path):
+    config = {
+        "embed_dim": 512,
+        "quick_gelu": True,
+        "vision_cfg": {"timm_model_name": "test_vit", "timm_model_pretrained": False, "timm_proj": "linear", "image_size": 160},
+        "text_cfg": {"context_length": 8, "vocab_size": 64, "width": 16, "heads": 1, "layers": 1},
+    }
+    model = open_clip.model.CLIP(**config)
+    (tmp_path / "open_clip_config.json").write_text(json.dumps({"model_cfg": config}))
+    save_file({key: value.contiguous() for key, value in model.state_dict().items()}, tmp_path / "open_clip_model.safetensors")
+    with pytest.raises(WeightsError, match=r"were trained with QuickGELU, open_clip runs the model with GELU: use another model"):
+        ClipImageTower(str(tmp_path))
+
+
+def test_a_file_in_place_of_a_tag_is_refused(tiny_clip: Path):
+    """It holds no word of the activation, so that open_clip would run OpenAI's own weights on GELU."""
+    with pytest.raises(
+        WeightsError, match=r"is no tag of 'ViT-B-32': allowed are openai, laion400m_e31, .*; for other weights name a folder"
+    ):
+        ClipImageTower("ViT-B-32", str(tiny_clip / "open_clip_model.safetensors"))
 
 
 def test_another_embedding_size_is_refused(tmp_path: Path, pictures: np.ndarray):

@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 from torchvision.transforms.v2 import functional as F
+from transformers import BertConfig, BertModel
 
 from tests.trainer import tiny
 from trainer.errors import CheckpointError, RecipeError, WeightsError
@@ -96,6 +97,30 @@ def test_mert_refuses_what_is_not_hubert(tmp_path: Path) -> None:
         MertMusicTower(str(folder))
 
 
+@pytest.mark.parametrize(
+    ("file", "told", "message"),
+    [
+        ("config.json", {"sample_rate": 16000}, r"config.json: sample_rate is 16000, this tower hears with 24000 only: use MERT-v1-95M"),
+        ("preprocessor_config.json", {"sampling_rate": 16000}, "sampling_rate is 16000, this tower hears with 24000 only"),
+        (
+            "preprocessor_config.json",
+            {"sampling_rate": 24000, "do_normalize": False},
+            "do_normalize is False, this tower hears with True only",
+        ),
+        ("preprocessor_config.json", {"sampling_rate": 24000, "do_normalize": True}, None),
+    ],
+)
+def test_mert_refuses_weights_that_heard_other_sound(tmp_path: Path, file: str, told: dict[str, Any], message: str | None) -> None:
+    folder = tiny.mert(tmp_path / "mert")
+    before = json.loads((folder / file).read_text()) if (folder / file).exists() else {}
+    (folder / file).write_text(json.dumps(before | told))
+    if message is None:
+        MertMusicTower(str(folder))
+    else:
+        with pytest.raises(WeightsError, match=message):
+            MertMusicTower(str(folder))
+
+
 def test_weights_that_are_nowhere_say_how_to_get_them(tmp_path: Path) -> None:
     for build, source in ((MertMusicTower, "m-a-p/MERT-v1-95M"), (RobertaTextTower, "FacebookAI/roberta-base")):
         with pytest.raises(WeightsError, match=rf"weights of '{source}' could not be had .*connect to the model hub once, or name"):
@@ -134,6 +159,26 @@ def test_roberta_cuts_long_captions_and_refuses_missing_tensors(roberta: Path, t
     del weights["roberta.encoder.layer.1.output.dense.weight"]
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(WeightsError, match=r"1 tensors missing or of another shape \['encoder.layer.1.output.dense.weight'\]"):
+        RobertaTextTower(str(folder))
+
+
+def test_roberta_refuses_weights_of_another_model(tmp_path: Path) -> None:
+    """BERT's tensors have the same names, but its positions are counted from 0, RoBERTa's from 2."""
+    folder = tiny.roberta(tmp_path / "roberta")
+    settings = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(settings | {"model_type": "xlm-roberta"}))
+    RobertaTextTower(str(folder))  # the same forward pass under another name
+    sizes = {key: settings[key] for key in ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size")}
+    BertModel(BertConfig(**sizes)).save_pretrained(folder)
+    with pytest.raises(WeightsError, match=r"weights of bert, this tower runs roberta, xlm-roberta, camembert only: name a folder"):
+        RobertaTextTower(str(folder))
+
+
+def test_roberta_refuses_layers_that_would_not_run(tmp_path: Path) -> None:
+    folder = tiny.roberta(tmp_path / "roberta")
+    settings = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(settings | {"num_hidden_layers": 1}))
+    with pytest.raises(WeightsError, match=r"16 tensors left over \['roberta.encoder.layer.1.attention"):
         RobertaTextTower(str(folder))
 
 

@@ -155,9 +155,13 @@ def bad_rows(model: MMVA, manifest: Manifest, pool: Executor, processes: Process
 
 
 def tower_key(tower: Any, spec: TowerSpec, weights: str) -> str:
-    """What decides the features besides the content: tower, version, settings and the backbone's weights."""
+    """What decides the features besides the content: tower, version, settings, the backbone's weights and their configuration.
+
+    Weights from a folder are the same wherever it is; those from a hub's name go by name and tag, too.
+    """
     settings = {key: value for key, value in spec.items() if key not in ("source", "pretrained")}
-    return json.dumps([tower.version, settings, weights], sort_keys=True)
+    published = [tower.origin, tower.configuration] if hasattr(tower, "configuration") else []
+    return json.dumps([tower.version, settings, weights, *published], sort_keys=True)
 
 
 def _row_keys(rows: Sequence[Row], modality: str, folder: Path, processes: Processes) -> list[str]:

@@ -15,13 +15,17 @@ from torch import nn
 from transformers import HubertConfig, HubertModel
 
 from trainer.errors import WeightsError
-from trainer.model.pretrained import find_file, read_tensors, refuse
+from trainer.model.pretrained import configuration, find_file, origin, read_tensors, refuse
 from trainer.model.reduction import HiddenStateReduction, check_pool, pool_states
 from trainer.model.towers import VERSIONS
 
 HOW_TO_GET = "name a folder that holds config.json and pytorch_model.bin (or model.safetensors)"
 # What MERT can do beyond HuBERT, with the only value under which the two forward passes are the same.
 _HUBERT_LIKE = {"feature_extractor_cqt": False, "attention_relax": -1.0, "deepnorm": False}
+# How MERT-v1-95M was trained to hear, which is what `preprocess` does; MERT-v0 heard 16 kHz. By file, which need not be there or say so.
+_HEARS = {"config.json": {"sample_rate": 24000}, "preprocessor_config.json": {"sampling_rate": 24000, "do_normalize": True}}
+# Of the configuration, what changes the forward pass and leaves the tensors' names and shapes as they are.
+_CONFIGURATION = ("hidden_act", "feat_extract_activation", "layer_norm_eps", "do_stable_layer_norm", "num_attention_heads", "conv_stride")
 # torch's weight norm was named so before it became a parametrization.
 _RENAMED = {"conv.weight_g": "conv.parametrizations.weight.original0", "conv.weight_v": "conv.parametrizations.weight.original1"}
 
@@ -34,7 +38,7 @@ class MertMusicTower(nn.Module):
         pool: "first" (the paper: the first position's vector of each hidden state) or "mean" over time.
 
     Raises:
-        WeightsError: the weights are not to be had, or do not fill the architecture exactly.
+        WeightsError: the weights are not to be had, do not fill the architecture exactly, or were trained on other sound than this tower's.
     """
 
     sample_rate_hz = 24000
@@ -47,7 +51,9 @@ class MertMusicTower(nn.Module):
         super().__init__()
         self._pool = check_pool(pool)
         self.backbone: nn.Module | None = _load(source)
+        self.origin = origin(source)
         config = self.backbone.config
+        self.configuration: dict[str, Any] = configuration(config, _CONFIGURATION)
         self.reduction = HiddenStateReduction(config.num_hidden_layers + 1, config.hidden_size)
 
     def preprocess(self, windows: Sequence[np.ndarray]) -> list[torch.Tensor]:
@@ -96,6 +102,12 @@ def _load(source: str) -> HubertModel:
     for key, value in _HUBERT_LIKE.items():
         if settings.get(key, value) != value:
             raise WeightsError(f"{config_path}: {key} is {settings[key]!r}, HuBERT's classes run {value!r} only: use MERT-v1-95M")
+    for name, hears in _HEARS.items():
+        path = _optional(source, name)
+        told = json.loads(path.read_text("utf-8")) if path is not None else {}
+        for key, value in hears.items():
+            if told.get(key, value) != value:
+                raise WeightsError(f"{path}: {key} is {told[key]!r}, this tower hears with {value!r} only: use MERT-v1-95M")
     config = HubertConfig.from_dict(
         {key: value for key, value in settings.items() if key not in ("model_type", "auto_map", "architectures")}
     )
@@ -105,6 +117,13 @@ def _load(source: str) -> HubertModel:
     model = HubertModel(config)
     _fill(model, read_tensors(weights_path), weights_path)
     return model.eval()
+
+
+def _optional(source: str, name: str) -> Path | None:
+    try:
+        return find_file(source, (name,), HOW_TO_GET)
+    except WeightsError:
+        return None
 
 
 def _fill(model: nn.Module, tensors: dict[str, torch.Tensor], path: Path) -> None:

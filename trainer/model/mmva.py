@@ -21,6 +21,8 @@ class Tower(Protocol):
     version: str  # its entry of `trainer.model.towers.VERSIONS`
     feature_dtype: torch.dtype  # in which features are stored
 
+    # A published tower also has `configuration`, what its weights' own configuration says of `preprocess` and `encode` (activation,
+    # preprocessing), JSON by name: no tensor tells; and `origin`, the hub's names that they are from, by setting, {} for a folder.
     # A tower may also have `fit(features, va, weights)`, called once before training with all of the training split; `views(frame)`,
     # several views (V, ...) of a still picture, for `encode` to take instead of one; `unknown(features)`; and, for what is only to
     # predict, `fold()`, after which it is quicker and cannot be trained, and `compile(...)`, which takes what `torch.compile` does.
@@ -139,6 +141,11 @@ class MMVA(nn.Module):
         return tuple(
             modality for modality in self.modalities if self.tower(modality).backbone is not None and modality not in self.finetuned
         )
+
+    def encoders(self) -> dict[str, dict[str, Any]]:
+        """What decides a tower's features besides settings and weights: modality -> its version, and of a published one the configuration."""
+        towers = {modality: self.tower(modality) for modality in self.modalities}
+        return {modality: {"version": tower.version, **getattr(tower, "configuration", {})} for modality, tower in towers.items()}
 
     def frozen_prefixes(self) -> tuple[str, ...]:
         """How the names of the tensors begin that a checkpoint leaves out: those of frozen published backbones."""

@@ -5,6 +5,7 @@ import pickle
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 from huggingface_hub import hf_hub_download
@@ -69,6 +70,17 @@ def fingerprint(module: nn.Module) -> str:
         digest.update(f"{key} {tuple(tensor.shape)} {tensor.dtype}".encode())
         digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
+
+
+def configuration(config: Any, keys: Sequence[str]) -> dict[str, Any]:
+    """Values of a transformers configuration by key, as JSON has them; None where it lacks one."""
+    values = {key: getattr(config, key, None) for key in keys}
+    return {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}
+
+
+def origin(source: str) -> dict[str, str]:
+    """The hub's name that weights are from, by setting; {} for a folder, whose place says nothing of them."""
+    return {} if Path(source).expanduser().is_dir() else {"source": source}
 
 
 @contextmanager

@@ -1,5 +1,8 @@
 """The paper's caption tower: RoBERTa-base (Liu et al. 2019) through transformers."""
 
+import hashlib
+import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,11 +12,16 @@ from torch import nn
 from transformers import AutoTokenizer, RobertaModel
 
 from trainer.errors import WeightsError
-from trainer.model.pretrained import first_line, quiet_transformers, refuse
+from trainer.model.pretrained import configuration, first_line, origin, quiet_transformers, refuse
 from trainer.model.reduction import HiddenStateReduction, check_pool, pool_states
 from trainer.model.towers import VERSIONS
 
 HOW_TO_GET = "name a folder that holds config.json, model.safetensors and the tokenizer's files"
+# transformers loads any model's weights whose tensors have these names, BERT's with its other positions too, and only logs it.
+_SAME_FORWARD = ("roberta", "xlm-roberta", "camembert")
+# Of the configuration, what changes the forward pass and leaves the tensors' names and shapes as they are.
+_CONFIGURATION = ("hidden_act", "layer_norm_eps", "num_attention_heads", "pad_token_id", "is_decoder")
+_ENCODER = re.compile(r"(roberta\.)?(encoder|embeddings)\.")
 
 
 class RobertaTextTower(nn.Module):
@@ -25,7 +33,7 @@ class RobertaTextTower(nn.Module):
         max_tokens: longer captions are cut, at least 2.
 
     Raises:
-        WeightsError: the weights or the tokenizer are not to be had, or tensors are missing.
+        WeightsError: the weights or the tokenizer are not to be had, are of another model, or tensors are missing or left over.
     """
 
     version = VERSIONS["text", "roberta"]
@@ -46,10 +54,22 @@ class RobertaTextTower(nn.Module):
             raise WeightsError(
                 f"weights of {source!r} could not be had ({first_line(error)}): connect to the model hub once, or {HOW_TO_GET}"
             ) from error
+        config = loaded[0].eval().config
+        if config.model_type not in _SAME_FORWARD:
+            raise WeightsError(f"{source}: weights of {config.model_type}, this tower runs {', '.join(_SAME_FORWARD)} only: {HOW_TO_GET}")
         if report["missing_keys"] or report["mismatched_keys"]:
             wrong = [*report["missing_keys"], *report["mismatched_keys"]]
             raise refuse(source, f"{len(wrong)} tensors missing or of another shape {wrong[:3]}", HOW_TO_GET)
-        config = loaded[0].eval().config
+        # Heads and the pooler are for other tasks; what else is left over was trained with and would not run.
+        left = [key for key in sorted(report["unexpected_keys"]) if _ENCODER.match(key) and not key.endswith("position_ids")]
+        if left:
+            raise refuse(source, f"{len(left)} tensors left over {left[:3]}", HOW_TO_GET)
+        self.origin = origin(source)
+        vocabulary = json.dumps(sorted(self._tokenizer.get_vocab().items())).encode()
+        self.configuration: dict[str, Any] = {
+            **configuration(config, _CONFIGURATION),
+            "vocabulary": hashlib.blake2b(vocabulary, digest_size=8).hexdigest(),
+        }
         self.reduction = HiddenStateReduction(config.num_hidden_layers + 1, config.hidden_size)
 
     def preprocess(self, captions: Sequence[str]) -> list[torch.Tensor]:

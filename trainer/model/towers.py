@@ -38,7 +38,7 @@ TOWERS: dict[str, dict[str, dict[str, Setting]]] = {
 # checkpoint's fingerprint, under which predictions are kept.
 VERSIONS = {
     ("image", "compact"): "compact-image/4",
-    ("image", "clip"): "clip/1",
+    ("image", "clip"): "clip/2",
     ("music", "compact"): "compact-music/3",
     ("music", "mert"): "mert/1",
     ("text", "compact"): "compact-text/2",
