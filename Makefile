@@ -57,7 +57,7 @@ lock:  ## constraints.txt from what pyproject.toml takes today, in an empty envi
 	$(PYTHON) -m venv --without-pip build/lock
 	$(PYTHON) -m pip --python build/lock/bin/python --disable-pip-version-check install '.[dev]'
 	echo "# Every package of .[dev], as it was tested. Made by \`make lock\`." > constraints.txt
-	$(PYTHON) -m pip --python build/lock/bin/python --disable-pip-version-check freeze --exclude mmvatool >> constraints.txt
+	$(PYTHON) -m pip --python build/lock/bin/python --disable-pip-version-check freeze --all --exclude mmvatool >> constraints.txt
 
 clean:
 	rm -rf $(VENV) build demo
