@@ -11,6 +11,7 @@ from safetensors.torch import save_file
 
 from trainer import CheckpointError, Predictor, checkpoint
 from trainer.model.mmva import MMVA
+from trainer.model.towers import VERSIONS
 
 TOWERS = {"image": {"name": "compact"}}
 
@@ -43,7 +44,7 @@ def rewrite(path: Path, metadata: dict[str, str] | None = None, **tensors: torch
 def test_round_trip(model: MMVA, saved: Path):
     read = checkpoint.read(saved)
     assert (read.path, read.name, read.towers) == (saved, "own", TOWERS)
-    assert read.notes == {"recipe": "none", "licence": "CC0", "encoders": '{"image": {"version": "compact-image/3"}}'}
+    assert read.notes == {"recipe": "none", "licence": "CC0", "encoders": json.dumps({"image": {"version": VERSIONS["image", "compact"]}})}
     built = checkpoint.build(read)
     assert not built.training
     for key, tensor in model.state_dict().items():

@@ -70,8 +70,9 @@ class CompactMusicTower(nn.Module):
         # Rounded to what a checkpoint holds: the loaded model is the trained one.
         mean, deviation = (values.half().float() for values in (features.float().mean(0), features.float().std(0, correction=0)))
         self.mean.copy_(mean)
-        # What never changed in training says nothing, however far it is off later.
-        self.deviation.copy_(torch.where(deviation > 1e-4, deviation, torch.full_like(deviation, 1e4)))
+        # What never changed in training, or by less than the rounding of its mean, says nothing, however far it is off later.
+        least = (mean.abs() * 2**-8).clamp(min=1e-4)
+        self.deviation.copy_(torch.where(deviation > least, deviation, torch.full_like(deviation, 1e4)))
 
     def encode(self, batch: Sequence[torch.Tensor]) -> torch.Tensor:
         """Features, N of (COUNT,), as one tensor on this tower's device."""
