@@ -1,6 +1,7 @@
-"""Files written so that they are whole or not there, and files found in folders."""
+"""Files: what their suffixes say, their natural order, the user's cache folder, and writing them whole or not at all."""
 
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Collection, Iterator
@@ -8,10 +9,65 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from mmvatool.errors import OutputError
-from mmvatool.naming import natural
+
+# In lower case, with the dot.
+PICTURE_SUFFIXES = frozenset(
+    f".{name}" for name in ["avif", "bmp", "gif", "heic", "heif", "jfif", "jpe", "jpeg", "jpg", "png", "tif", "tiff", "webp"]
+)
+SOUND_SUFFIXES = frozenset(
+    f".{name}"
+    for name in ["aac", "ac3", "aif", "aiff", "amr", "ape", "flac", "m4a", "mka", "mp2", "mp3", "oga", "ogg", "opus", "wav", "wma", "wv"]
+)
+VIDEO_SUFFIXES = frozenset(
+    f".{name}"
+    for name in [
+        "3gp",
+        "asf",
+        "avi",
+        "flv",
+        "m2ts",
+        "m4v",
+        "mkv",
+        "mov",
+        "mp4",
+        "mpeg",
+        "mpg",
+        "mts",
+        "mxf",
+        "ogv",
+        "ts",
+        "vob",
+        "webm",
+        "wmv",
+    ]
+)
+MEDIA_SUFFIXES = PICTURE_SUFFIXES | SOUND_SUFFIXES | VIDEO_SUFFIXES
 
 _PREFIX = ".mmvatool-"
 _mark = ""  # in the names of this process's temporary files
+
+
+def is_own_output(name: str) -> bool:
+    """Whether a file's name looks like one that this tool gave: `<name>.summary.<suffix>` or `<name>.soundtrack.<suffix>`."""
+    return bool(re.search(r"\.(summary|soundtrack)\.[^.]+$", name))
+
+
+def natural(path: Path) -> tuple[list[list[tuple[bool, int, str]]], str]:
+    """A key to sort by: clip before clip2 before clip10, folder by folder; what differs in zeros or case alone by its spelling."""
+    pieces = [re.split(r"(\d+)", name) for name in (*path.parent.parts, path.stem)]
+    return [[(part.isdecimal(), int(part) if part.isdecimal() else 0, part.lower()) for part in parts] for parts in pieces], str(path)
+
+
+def cache_dir() -> Path:
+    """The folder of this program's caches: `$XDG_CACHE_HOME/mmvatool`, `~/.cache/mmvatool` without it. It may not exist yet.
+
+    A relative `XDG_CACHE_HOME` counts as none, as the XDG Base Directory Specification has it.
+
+    Raises:
+        RuntimeError: neither is set and the user has no home folder.
+    """
+    given = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    return (given if given.is_absolute() else Path.home() / ".cache") / "mmvatool"
 
 
 def mark(text: str) -> None:

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from mmvatool.cache import cache_dir
 from mmvatool.errors import LibraryError
+from mmvatool.files import cache_dir
 
 SCHEMA_VERSION = 2
 APPLICATION_ID = 0x6D6D7661  # "mmva", in the file's header

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from mmvatool.cache import cache_dir
+from mmvatool.files import cache_dir
 
 
 @pytest.mark.parametrize("given", [None, "", "relative/cache"])

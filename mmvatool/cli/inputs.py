@@ -10,9 +10,7 @@ import click
 
 from mmvatool.cli.console import clean
 from mmvatool.errors import FileError, MediaError
-from mmvatool.files import beside, inside
-from mmvatool.kinds import MEDIA_SUFFIXES, PICTURE_SUFFIXES, VIDEO_SUFFIXES, is_own_output
-from mmvatool.naming import natural
+from mmvatool.files import MEDIA_SUFFIXES, PICTURE_SUFFIXES, VIDEO_SUFFIXES, beside, inside, is_own_output, natural
 
 
 @dataclass(frozen=True)

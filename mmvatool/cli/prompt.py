@@ -13,7 +13,7 @@ from mmvatool.cli import EXIT_FAILED, EXIT_PARTLY
 from mmvatool.cli.console import Reporter, clean, explain
 from mmvatool.cli.inputs import find_files
 from mmvatool.cli.options import VA, Load, model_options, output_options
-from mmvatool.kinds import PICTURE_SUFFIXES
+from mmvatool.files import PICTURE_SUFFIXES
 
 if TYPE_CHECKING:
     from mmvatool.pipelines.generate import Generated

@@ -127,8 +127,7 @@ class _Work:
 
     def feel(self, folder: Path, annotated: "list[Annotation]", load: Load) -> str:
         """Run the summarizer over the videos of a folder; the model's name."""
-        from mmvatool.files import inside
-        from mmvatool.kinds import VIDEO_SUFFIXES
+        from mmvatool.files import VIDEO_SUFFIXES, inside
         from mmvatool.pipelines.tvsum import feel_video
 
         there = {file.stem: file for file in inside(folder, VIDEO_SUFFIXES)}

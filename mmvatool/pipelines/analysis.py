@@ -18,9 +18,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mmvatool import __version__
-from mmvatool.cache import cache_dir
 from mmvatool.errors import OutputError
-from mmvatool.files import write_file
+from mmvatool.files import cache_dir, write_file
 from mmvatool.media.frames import Frames
 from mmvatool.media.probe import AudioStream, MediaInfo, VideoStream, sound_digest
 from mmvatool.media.sampling import Samples

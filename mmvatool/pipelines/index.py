@@ -19,9 +19,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from mmvatool.claims import Claims
 from mmvatool.errors import FileError, LibraryError, MediaError
-from mmvatool.kinds import is_own_output
+from mmvatool.files import is_own_output, natural
 from mmvatool.library import Library, Stamp
-from mmvatool.naming import natural
 from mmvatool.pipelines.curves import check_window_s
 from mmvatool.pipelines.hear import Heard, hear
 from mmvatool.pipelines.progress import Progress, no_progress

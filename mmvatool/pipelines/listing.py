@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from mmvatool.errors import FileError, MediaError, QueryError
+from mmvatool.files import natural
 from mmvatool.library import Library, Track
-from mmvatool.naming import natural
 from mmvatool.pipelines.index import below, curve_key, real_path
 
 SORTS = ("name", "length", "valence", "arousal", "tempo", "loudness")

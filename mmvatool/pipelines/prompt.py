@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mmvatool import __version__
-from mmvatool.cache import cache_dir
 from mmvatool.errors import OutputError
-from mmvatool.files import write_file
+from mmvatool.files import cache_dir, write_file
 from mmvatool.matching import shuffle_near
 from mmvatool.pipelines import pictures
 from mmvatool.pipelines.progress import Progress, no_progress

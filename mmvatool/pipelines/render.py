@@ -15,8 +15,7 @@ import numpy as np
 from mmvatool import plan as plans
 from mmvatool.errors import MediaError, OutputError, PlanError
 from mmvatool.export import check_export, export
-from mmvatool.files import workspace, write_file
-from mmvatool.kinds import is_own_output
+from mmvatool.files import is_own_output, workspace, write_file
 from mmvatool.media import cut, headers, slideshow, splice
 from mmvatool.media import render as media_render
 from mmvatool.media.probe import MediaInfo, probe

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from mmvatool.errors import MediaError, SettingsError
-from mmvatool.kinds import MEDIA_SUFFIXES, PICTURE_SUFFIXES
+from mmvatool.files import MEDIA_SUFFIXES, PICTURE_SUFFIXES
 from mmvatool.media.audio import SilentError
 from mmvatool.media.probe import MediaInfo, SoundInfo, look
 from mmvatool.media.sampling import SAMPLINGS

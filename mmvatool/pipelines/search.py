@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mmvatool.errors import FileError, QueryError, SettingsError
+from mmvatool.files import natural
 from mmvatool.library import Library, Track
 from mmvatool.matching import rank
 from mmvatool.media.probe import MediaInfo, look
-from mmvatool.naming import natural
 from mmvatool.pipelines import pictures
 from mmvatool.pipelines.curves import image_curve, music_curve
 from mmvatool.pipelines.index import Indexed, below, index, model_key, no_music, real_path

@@ -10,11 +10,9 @@ import numpy as np
 
 from mmvatool import pacing
 from mmvatool.errors import FileError, MediaError
-from mmvatool.files import inside
-from mmvatool.kinds import PICTURE_SUFFIXES, SOUND_SUFFIXES, VIDEO_SUFFIXES, is_own_output
+from mmvatool.files import PICTURE_SUFFIXES, SOUND_SUFFIXES, VIDEO_SUFFIXES, inside, is_own_output, natural
 from mmvatool.matching import Steps, steps
 from mmvatool.media.probe import MediaInfo, probe
-from mmvatool.naming import natural
 from mmvatool.pipelines import pictures
 from mmvatool.pipelines.curves import image_curve
 from mmvatool.pipelines.progress import Progress, no_progress

@@ -17,11 +17,10 @@ import numpy as np
 
 from mmvatool import pacing, scenes
 from mmvatool.errors import FileError, QueryError, SettingsError
-from mmvatool.files import beside, write_file
+from mmvatool.files import beside, natural, write_file
 from mmvatool.library import Library
 from mmvatool.matching import FAR, steps
 from mmvatool.media import beats, mix, slideshow
-from mmvatool.naming import natural
 from mmvatool.pipelines.index import index, no_music
 from mmvatool.pipelines.music import Ranked, of_files, of_library, rank, rank_endings, score_scenes
 from mmvatool.pipelines.outputs import check_writable

@@ -7,7 +7,7 @@ import click
 import pytest
 
 from mmvatool.cli.inputs import find_videos, plan_jobs
-from mmvatool.kinds import is_own_output
+from mmvatool.files import is_own_output
 
 
 def _wanted(*names: str) -> list[tuple[Path, Path]]:
