@@ -6,7 +6,7 @@ from pathlib import Path
 from benchmarks.clock import Unavailable
 from mmvatool.media import encode, ffmpeg
 from mmvatool.media.probe import probe
-from mmvatool.shots import slots
+from mmvatool.slots import slots
 from mmvatool.timeline import Segment
 from tests.media import run_ffmpeg
 

@@ -11,7 +11,7 @@ from mmvatool.errors import PlanError, SettingsError
 from mmvatool.media.probe import MediaInfo
 from mmvatool.media.sampling import SAMPLINGS
 from mmvatool.shots import LEAST_MAX_SHOT_S, MAX_SHOT_S, MIN_SHOT_S
-from mmvatool.timeline import Segment
+from mmvatool.timeline import Curve, Segment
 
 DEFAULT_RATIO = 0.15
 SIGNALS = ("image", "music", "both")
@@ -76,14 +76,6 @@ class Settings:
             for dropped in self.drop:
                 if kept.overlap_s(dropped) > 0:
                     raise SettingsError(f"the ranges to keep {_span(kept)} and to drop {_span(dropped)} overlap: change one of them")
-
-
-@dataclass(frozen=True)
-class Curve:
-    """What was felt when: `times_s` (N,) and `va` float32 (N, 2) in [0, 1], one sample for each slot."""
-
-    times_s: np.ndarray
-    va: np.ndarray
 
 
 @dataclass(frozen=True)

@@ -7,13 +7,12 @@ sample k - 1 and sample k; the cut itself lies somewhere between these two frame
 import heapq
 import itertools
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 
+from mmvatool.slots import SLOT_S, Slots
 from mmvatool.timeline import Segment
 
-SLOT_S = 2.0
 MIN_SHOT_S = 1.0
 MAX_SHOT_S = 15.0
 # A shot must be able to hold two samples wherever it starts, so that it can be split between them.
@@ -26,25 +25,6 @@ WINDOW = 600
 # An inner change counts as one if it stands out from the shot's other steps by this factor; else the split is even.
 STANDS_OUT = 2.0
 EPSILON_S = 1e-9
-
-
-@dataclass(frozen=True)
-class Slots:
-    """Sampling slots: `edges_s` (N + 1,) from the video's start to its end, `centres_s` (N,)."""
-
-    edges_s: np.ndarray
-    centres_s: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.centres_s)
-
-
-def slots(start_s: float, end_s: float, slot_s: float = SLOT_S) -> Slots:
-    """Divide [start_s, end_s) into slots of `slot_s`; a remainder under half a slot goes to the last."""
-    count = max(1, int((end_s - start_s) / slot_s + 0.5))
-    edges = start_s + slot_s * np.arange(count + 1)
-    edges[-1] = end_s
-    return Slots(edges, (edges[:-1] + edges[1:]) / 2)
 
 
 def change_points(embeddings: np.ndarray, penalty: float = PENALTY) -> list[int]:

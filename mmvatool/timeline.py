@@ -3,7 +3,10 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
 
 _PLACES = 6
 
@@ -31,6 +34,14 @@ class Segment:
     def overlap_s(self, other: "Segment") -> float:
         """Seconds that two segments share."""
         return max(0.0, min(self.end_s, other.end_s) - max(self.start_s, other.start_s))
+
+
+@dataclass(frozen=True)
+class Curve:
+    """What was felt when: `times_s` (N,) and `va` float32 (N, 2) in [0, 1], one sample for each slot."""
+
+    times_s: "np.ndarray"
+    va: "np.ndarray"
 
 
 @dataclass(frozen=True)

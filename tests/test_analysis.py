@@ -169,7 +169,7 @@ def test_those_not_used_for_longest_go(silent, vlog, whole_predictor, kept, work
     plan(vlog, whole_predictor, by="music", shots="uniform")  # small
     assert {first, second} < set(kept.iterdir())
     monkeypatch.setattr(analysis, "LIMIT_BYTES", first.stat().st_size + 4000)
-    monkeypatch.setattr(analysis, "felt_by", lambda settings: "other")
+    monkeypatch.setattr(analysis, "settings_key", lambda sampling: "other")
     plan(vlog, whole_predictor, by="music", shots="uniform")
     assert second not in set(kept.iterdir())
     assert first in set(kept.iterdir())

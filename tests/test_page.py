@@ -22,9 +22,9 @@ from mmvatool.page import Card, Figure, Group, Page, Table, Thumbnail
 from mmvatool.pipelines.summarize import Summary
 from mmvatool.pipelines.summary_page import summary_page
 from mmvatool.pipelines.thumbnails import thumbnail
-from mmvatool.selection import Curve, Settings, choose
+from mmvatool.selection import Settings, choose
 from mmvatool.svg import Band, Dot, Line
-from mmvatool.timeline import Segment
+from mmvatool.timeline import Curve, Segment
 from tests.pages import Parsed
 
 HOSTILE = "<img src=x onerror=alert(1)>\"'&</script><script>alert(2)</script>\n\u202eevil" + os.fsdecode(b"\xff")

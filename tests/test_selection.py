@@ -10,8 +10,8 @@ import pytest
 
 from mmvatool.errors import PlanError, SettingsError
 from mmvatool.media.probe import AudioStream, Color, MediaInfo, VideoStream
-from mmvatool.selection import Curve, ScoredShot, Settings, choose
-from mmvatool.timeline import Segment
+from mmvatool.selection import ScoredShot, Settings, choose
+from mmvatool.timeline import Curve, Segment
 
 RATE = Fraction(30000, 1001)
 

@@ -25,7 +25,6 @@ from mmvatool.media.probe import AudioStream, MediaInfo, VideoStream, sound_dige
 from mmvatool.media.sampling import Samples
 from mmvatool.pipelines.curves import feel_frames, feel_sound
 from mmvatool.pipelines.progress import Progress, no_progress
-from mmvatool.selection import Settings
 
 if TYPE_CHECKING:
     from trainer import Predictor
@@ -33,9 +32,9 @@ if TYPE_CHECKING:
 LIMIT_BYTES = 1 << 30  # some 250 hours of video
 
 
-def felt_by(settings: Settings) -> str:
-    """The settings that decide what is felt, as part of the key; all others decide what is made of it."""
-    return f"sampling={settings.sampling}"
+def settings_key(sampling: str) -> str:
+    """The settings that decide what is predicted, as part of the key; all others decide what is made of it."""
+    return f"sampling={sampling}"
 
 
 class Analysis:
@@ -45,7 +44,7 @@ class Analysis:
         info: the probed video.
         samples: the N frames that are looked at.
         predictor: with the towers for what will be asked for.
-        settings: how to choose.
+        sampling: how the samples were picked, one of `SAMPLINGS`.
         keep: whether to use the cache. What a model that is no file feels is never kept.
         progress: told how far each stage is.
 
@@ -58,13 +57,13 @@ class Analysis:
         info: MediaInfo,
         samples: Samples,
         predictor: "Predictor",
-        settings: Settings,
+        sampling: str,
         *,
         keep: bool,
         progress: Progress = no_progress,
     ) -> None:
         self._info, self._samples, self._predictor, self._progress = info, samples, predictor, progress
-        self._settings = felt_by(settings)
+        self._settings = settings_key(sampling)
         self._store = _Store() if keep and predictor.fingerprint else None
         self.frames = Frames(info)
         self._cuts: dict[int, float] = {}

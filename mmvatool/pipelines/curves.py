@@ -14,9 +14,8 @@ from mmvatool.media.probe import MediaInfo, SoundInfo, look
 from mmvatool.media.sampling import Sampler, pick
 from mmvatool.pipelines.ahead import ahead
 from mmvatool.pipelines.progress import Progress, no_progress
-from mmvatool.selection import Curve
-from mmvatool.shots import slots
-from mmvatool.timeline import Segment
+from mmvatool.slots import slots
+from mmvatool.timeline import Curve, Segment
 
 if TYPE_CHECKING:
     from trainer import Predictor

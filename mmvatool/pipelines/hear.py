@@ -12,8 +12,8 @@ from mmvatool.library import Sound
 from mmvatool.media import audio
 from mmvatool.media.probe import listen
 from mmvatool.pipelines.curves import LEAST_S, MUSIC_EVERY_S, check_window_s, feel_windows
-from mmvatool.selection import Curve
 from mmvatool.tempo import Tempo
+from mmvatool.timeline import Curve
 
 if TYPE_CHECKING:
     from trainer import Predictor

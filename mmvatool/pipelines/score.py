@@ -22,7 +22,7 @@ from mmvatool.media.sampling import SAMPLINGS
 from mmvatool.pipelines import pictures
 from mmvatool.pipelines.curves import check_step, check_window_s, image_curve, music_curve, music_curves
 from mmvatool.pipelines.progress import Progress, no_progress
-from mmvatool.selection import Curve
+from mmvatool.timeline import Curve
 
 if TYPE_CHECKING:
     from trainer import Predictor

@@ -17,9 +17,8 @@ from mmvatool.pipelines import pictures
 from mmvatool.pipelines.curves import image_curve
 from mmvatool.pipelines.progress import Progress, no_progress
 from mmvatool.pipelines.score import Score, Towers, score
-from mmvatool.selection import Curve
-from mmvatool.shots import slots
-from mmvatool.timeline import Segment
+from mmvatool.slots import slots
+from mmvatool.timeline import Curve, Segment
 
 if TYPE_CHECKING:
     from trainer import Predictor

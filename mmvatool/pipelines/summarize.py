@@ -28,9 +28,10 @@ from mmvatool.pipelines.render import check_extras, render_cut, write_extras
 from mmvatool.pipelines.summary_page import summary_page
 from mmvatool.plan import Plan, Rendering
 from mmvatool.report import curve_png
-from mmvatool.selection import Curve, ScoredShot, Settings, budget_s, choose
-from mmvatool.shots import LEAST_MAX_SHOT_S, Slots, shots, slots, snapped, uniform_shots
-from mmvatool.timeline import Segment, Timeline
+from mmvatool.selection import ScoredShot, Settings, budget_s, choose
+from mmvatool.shots import LEAST_MAX_SHOT_S, shots, snapped, uniform_shots
+from mmvatool.slots import Slots, slots
+from mmvatool.timeline import Curve, Segment, Timeline
 
 if TYPE_CHECKING:
     from trainer import Predictor
@@ -154,7 +155,7 @@ def summarize(
     points = cut.cut_points(info, target) if settings.lossless else None
     grid = slots(info.start_s, info.end_s)
     samples = pick(info, grid.edges_s, settings.sampling)
-    analysis = Analysis(info, samples, predictor, settings, keep=cache, progress=progress)
+    analysis = Analysis(info, samples, predictor, settings.sampling, keep=cache, progress=progress)
     curve, notes = _feel(info, grid, samples, analysis, settings)
     cuts = _Cuts(info, grid, samples, analysis, settings)
     found = _find_shots(info, grid, samples, analysis, cuts, settings)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mmvatool.errors import AnnotationError
-from mmvatool.shots import SLOT_S
+from mmvatool.slots import SLOT_S
 from mmvatool.tvsum import RANK_STEP, Annotation
 
 if TYPE_CHECKING:
