@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.clock import Unavailable
+from mmvatool.analysis.slots import slots
 from mmvatool.media import encode, ffmpeg
 from mmvatool.media.probe import probe
-from mmvatool.slots import slots
 from mmvatool.timeline import Segment
 from tests.media import run_ffmpeg
 

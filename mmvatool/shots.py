@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from mmvatool.slots import SLOT_S, Slots
+from mmvatool.analysis.slots import SLOT_S, Slots
 from mmvatool.timeline import Segment
 
 MIN_SHOT_S = 1.0

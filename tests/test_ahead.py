@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from mmvatool.pipelines.ahead import ahead
+from mmvatool.analysis.prefetch import ahead
 
 
 def _left() -> list[str]:

@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mmvatool.analysis import cache, video
 from mmvatool.errors import MediaError
 from mmvatool.media import frames as frames_module
 from mmvatool.media.frames import Frames
 from mmvatool.media.probe import probe, sound_digest
 from mmvatool.media.sampling import Sampler
-from mmvatool.pipelines import analysis
 from mmvatool.pipelines.summarize import Summary, summarize
 from mmvatool.selection import Settings
 from tests import media
@@ -116,7 +116,7 @@ def test_what_is_felt_anew(vlog, whole_predictor, whole, tmp_path, kept, work, m
         assert work["image"] == 12 * count
     plan(vlog, whole_predictor, shots="uniform", sampling="keyframes")
     assert work["image"] == 48
-    monkeypatch.setattr(analysis, "__version__", "another")
+    monkeypatch.setattr(video, "__version__", "another")
     plan(vlog, whole_predictor, shots="uniform")
     assert work["image"] == 60
 
@@ -165,11 +165,11 @@ def test_those_not_used_for_longest_go(silent, vlog, whole_predictor, kept, work
     for age_s, file in ((20, first), (10, second)):
         os.utime(file, (file.stat().st_mtime - age_s,) * 2)
     plan(vlog, whole_predictor)  # used just now
-    monkeypatch.setattr(analysis, "LIMIT_BYTES", sum(file.stat().st_size for file in (first, second)) + 2000)
+    monkeypatch.setattr(cache, "LIMIT_BYTES", sum(file.stat().st_size for file in (first, second)) + 2000)
     plan(vlog, whole_predictor, by="music", shots="uniform")  # small
     assert {first, second} < set(kept.iterdir())
-    monkeypatch.setattr(analysis, "LIMIT_BYTES", first.stat().st_size + 4000)
-    monkeypatch.setattr(analysis, "settings_key", lambda sampling: "other")
+    monkeypatch.setattr(cache, "LIMIT_BYTES", first.stat().st_size + 4000)
+    monkeypatch.setattr(video, "settings_key", lambda sampling: "other")
     plan(vlog, whole_predictor, by="music", shots="uniform")
     assert second not in set(kept.iterdir())
     assert first in set(kept.iterdir())

@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mmvatool.analysis.curves import image_curve, music_curve, music_curves
 from mmvatool.errors import MediaError, SettingsError
 from mmvatool.media import audio
 from mmvatool.media.audio import read_steps
 from mmvatool.media.probe import MediaInfo, SoundInfo, look, probe
-from mmvatool.pipelines.curves import image_curve, music_curve, music_curves
 from tests import media
 from trainer import CheckpointError, Predictor
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mmvatool.analysis.curves import music_curve
 from mmvatool.errors import MediaError
 from mmvatool.library import Library
 from mmvatool.pipelines import index as pipeline
-from mmvatool.pipelines.curves import music_curve
 from mmvatool.pipelines.hear import Heard
 from mmvatool.pipelines.index import index, model_key, real_path, walk
 from tests.media import run_ffmpeg

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
+from mmvatool.analysis import pictures
 from mmvatool.errors import MediaError
-from mmvatool.pipelines import pictures
 
 ORIENTATION, TAKEN, DIGITIZED, CHANGED = 0x0112, 0x9003, 0x9004, 0x0132
 CODED = 12  # of 255: what a lossy format may change in a flat area

@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 import mmvatool
+from mmvatool.analysis import pictures
 from mmvatool.errors import MediaError, SettingsError
-from mmvatool.pipelines import pictures
 from mmvatool.pipelines.score import LONGEST_TEXT, UNKNOWN, Failure, Score, Towers, score
 from tests import media
 from trainer import CheckpointError, Predictor

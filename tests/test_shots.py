@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from mmvatool import shots as module
+from mmvatool.analysis.slots import slots
 from mmvatool.shots import change_points, shots, snapped, uniform_shots
-from mmvatool.slots import slots
 from mmvatool.timeline import Segment
 
 RATE = 25

@@ -10,6 +10,7 @@ import pytest
 from scipy.stats import rankdata
 
 import mmvatool
+from mmvatool.analysis.slots import slots
 from mmvatool.errors import MediaError, MmvatoolError, OutputError, PlanError, SettingsError
 from mmvatool.media.audio import read_windows
 from mmvatool.media.frames import FFmpegFrames
@@ -18,7 +19,6 @@ from mmvatool.media.sampling import pick
 from mmvatool.pipelines import summarize as pipeline
 from mmvatool.pipelines.summarize import summarize
 from mmvatool.selection import ScoredShot, Settings
-from mmvatool.slots import slots
 from mmvatool.timeline import Segment
 from tests import media
 from trainer import CheckpointError, Predictor

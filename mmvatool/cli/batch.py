@@ -17,7 +17,7 @@ from mmvatool.cli.work import Done, Engine, Failed, Work, attempt
 from mmvatool.errors import EngineError, OutputError
 
 if TYPE_CHECKING:
-    from mmvatool.pipelines.progress import Progress
+    from mmvatool.progress import Progress
 
 
 class Result(Protocol):

@@ -17,8 +17,8 @@ from mmvatool.files import PICTURE_SUFFIXES
 
 if TYPE_CHECKING:
     from mmvatool.pipelines.generate import Generated
-    from mmvatool.pipelines.progress import Progress
     from mmvatool.pipelines.prompt import Prompted, Prompter
+    from mmvatool.progress import Progress
     from mmvatool.prompts import Prompts
 
 

@@ -11,8 +11,8 @@ from mmvatool.cli.inputs import Job
 from mmvatool.cli.options import export_option, output_options
 
 if TYPE_CHECKING:
-    from mmvatool.pipelines.progress import Progress
     from mmvatool.pipelines.render import Rendered
+    from mmvatool.progress import Progress
 
 
 @click.command()

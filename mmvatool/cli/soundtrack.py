@@ -12,8 +12,8 @@ from mmvatool.cli.inputs import Job, plan_shows
 from mmvatool.cli.options import Load, Rate, Size, Time, index_option, model_options, output_options, plan_options
 
 if TYPE_CHECKING:
-    from mmvatool.pipelines.progress import Progress
     from mmvatool.pipelines.soundtrack import Soundtrack
+    from mmvatool.progress import Progress
     from mmvatool.timeline import Cue
 
 

@@ -13,7 +13,7 @@ from mmvatool.cli.console import explain
 from mmvatool.cli.inputs import Job
 
 if TYPE_CHECKING:
-    from mmvatool.pipelines.progress import Progress
+    from mmvatool.progress import Progress
     from trainer import Predictor
 
 _Result = TypeVar("_Result")
@@ -76,7 +76,7 @@ class Try:
         except Exception as error:
             return Done(_failed(error, self.job.input))
 
-        from mmvatool.pipelines.progress import no_progress
+        from mmvatool.progress import no_progress
 
         return attempt(lambda: work(self.job, no_progress, again=self.number > 1), self.job.input)
 

@@ -18,7 +18,7 @@ import numpy as np
 
 from mmvatool.errors import OutputError, RenderError
 from mmvatool.files import write_file
-from mmvatool.pipelines.progress import Progress, no_progress
+from mmvatool.progress import Progress, no_progress
 from trainer.errors import WeightsError
 
 if TYPE_CHECKING:

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mmvatool.analysis.curves import LEAST_S, MUSIC_EVERY_S, check_window_s, feel_windows
 from mmvatool.credits import read_credits
 from mmvatool.library import Sound
 from mmvatool.media import audio
 from mmvatool.media.probe import listen
-from mmvatool.pipelines.curves import LEAST_S, MUSIC_EVERY_S, check_window_s, feel_windows
 from mmvatool.tempo import Tempo
 from mmvatool.timeline import Curve
 

@@ -17,13 +17,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
+from mmvatool.analysis.curves import check_window_s
 from mmvatool.claims import Claims
 from mmvatool.errors import FileError, LibraryError, MediaError
 from mmvatool.files import is_own_output, natural
 from mmvatool.library import Library, Stamp
-from mmvatool.pipelines.curves import check_window_s
 from mmvatool.pipelines.hear import Heard, hear
-from mmvatool.pipelines.progress import Progress, no_progress
+from mmvatool.progress import Progress, no_progress
 from trainer.errors import TrainerError
 
 if TYPE_CHECKING:

@@ -15,8 +15,8 @@ from mmvatool.library import Library, Sound, Track
 from mmvatool.matching import LIKELY, PLACES, SPREAD, Steps, Stretch, Tracks, best, likely, shuffle_near, steps
 from mmvatool.pipelines.hear import hear
 from mmvatool.pipelines.index import below, model_key, real_path
-from mmvatool.pipelines.progress import Progress, no_progress
 from mmvatool.pipelines.slides import Show
+from mmvatool.progress import Progress, no_progress
 from mmvatool.timeline import Cue
 
 if TYPE_CHECKING:

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mmvatool import __version__
+from mmvatool.analysis import pictures
 from mmvatool.errors import OutputError
 from mmvatool.files import cache_dir, write_file
 from mmvatool.matching import shuffle_near
-from mmvatool.pipelines import pictures
-from mmvatool.pipelines.progress import Progress, no_progress
+from mmvatool.progress import Progress, no_progress
 from mmvatool.prompts import Prompts, load
 from trainer.affect import matching_score
 

@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from mmvatool.analysis import pictures
+from mmvatool.analysis.curves import check_step, check_window_s, image_curve, music_curve, music_curves
 from mmvatool.errors import MediaError, SettingsError
 from mmvatool.files import MEDIA_SUFFIXES, PICTURE_SUFFIXES
 from mmvatool.media.audio import SilentError
 from mmvatool.media.probe import MediaInfo, SoundInfo, look
 from mmvatool.media.sampling import SAMPLINGS
-from mmvatool.pipelines import pictures
-from mmvatool.pipelines.curves import check_step, check_window_s, image_curve, music_curve, music_curves
-from mmvatool.pipelines.progress import Progress, no_progress
+from mmvatool.progress import Progress, no_progress
 from mmvatool.timeline import Curve
 
 if TYPE_CHECKING:

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mmvatool import pacing
+from mmvatool.analysis import pictures
+from mmvatool.analysis.curves import image_curve
+from mmvatool.analysis.slots import slots
 from mmvatool.errors import FileError, MediaError
 from mmvatool.files import PICTURE_SUFFIXES, SOUND_SUFFIXES, VIDEO_SUFFIXES, inside, is_own_output, natural
 from mmvatool.matching import Steps, steps
 from mmvatool.media.probe import MediaInfo, probe
-from mmvatool.pipelines import pictures
-from mmvatool.pipelines.curves import image_curve
-from mmvatool.pipelines.progress import Progress, no_progress
 from mmvatool.pipelines.score import Score, Towers, score
-from mmvatool.slots import slots
+from mmvatool.progress import Progress, no_progress
 from mmvatool.timeline import Curve, Segment
 
 if TYPE_CHECKING:

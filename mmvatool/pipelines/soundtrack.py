@@ -24,11 +24,11 @@ from mmvatool.media import beats, mix, slideshow
 from mmvatool.pipelines.index import index, no_music
 from mmvatool.pipelines.music import Ranked, of_files, of_library, rank, rank_endings, score_scenes
 from mmvatool.pipelines.outputs import check_writable
-from mmvatool.pipelines.progress import Progress, no_progress
 from mmvatool.pipelines.render import check_extras, render_show, rendering_of, write_extras
 from mmvatool.pipelines.slides import ORDERS, Show, Slide, look_at
 from mmvatool.pipelines.soundtrack_page import soundtrack_page
 from mmvatool.plan import Plan
+from mmvatool.progress import Progress, no_progress
 from mmvatool.timeline import Clip, Cue, Segment, Timeline
 
 if TYPE_CHECKING:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mmvatool import page, svg
+from mmvatool.analysis import pictures
 from mmvatool.errors import MediaError
 from mmvatool.matching import STEP_S
 from mmvatool.page import Card, Figure, Group, Page, Table, Thumbnail
-from mmvatool.pipelines import pictures
 from mmvatool.pipelines.thumbnails import AXES, MOST_THUMBNAILS, POSTER_PX, WIDTH_PX, count, moment, plain, thumbnail, thumbnails
 from mmvatool.svg import Band, Dot, Line, clock
 from mmvatool.timeline import Clip

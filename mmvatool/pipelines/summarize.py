@@ -14,23 +14,23 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mmvatool.analysis.prefetch import ahead
+from mmvatool.analysis.slots import Slots, slots
+from mmvatool.analysis.video import Analysis
 from mmvatool.files import beside, write_file
 from mmvatool.media import cut
 from mmvatool.media.changes import exact_changes, likely_change
 from mmvatool.media.frames import Frames
 from mmvatool.media.probe import MediaInfo, probe
 from mmvatool.media.sampling import Samples, pick
-from mmvatool.pipelines.ahead import ahead
-from mmvatool.pipelines.analysis import Analysis
 from mmvatool.pipelines.outputs import check_writable
-from mmvatool.pipelines.progress import Progress, no_progress
 from mmvatool.pipelines.render import check_extras, render_cut, write_extras
 from mmvatool.pipelines.summary_page import summary_page
 from mmvatool.plan import Plan, Rendering
+from mmvatool.progress import Progress, no_progress
 from mmvatool.report import curve_png
 from mmvatool.selection import ScoredShot, Settings, budget_s, choose
 from mmvatool.shots import LEAST_MAX_SHOT_S, shots, snapped, uniform_shots
-from mmvatool.slots import Slots, slots
 from mmvatool.timeline import Curve, Segment, Timeline
 
 if TYPE_CHECKING:

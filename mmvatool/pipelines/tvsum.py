@@ -13,9 +13,9 @@ import numpy as np
 
 from mmvatool import tvsum
 from mmvatool.errors import MediaError
-from mmvatool.pipelines.progress import Progress, no_progress
 from mmvatool.pipelines.summarize import summarize
 from mmvatool.pipelines.tvsum_files import PAPER, TITLES, Shots
+from mmvatool.progress import Progress, no_progress
 from mmvatool.selection import Settings
 from mmvatool.tvsum import Agreement, Annotation
 

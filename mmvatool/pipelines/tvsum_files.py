@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mmvatool.analysis.slots import SLOT_S
 from mmvatool.errors import AnnotationError
-from mmvatool.slots import SLOT_S
 from mmvatool.tvsum import RANK_STEP, Annotation
 
 if TYPE_CHECKING:

@@ -108,8 +108,8 @@ class TestRanking:
         document = json.loads(find("--like", "photo.png", "--json")[1])
         assert document["query"]["like"] == "photo.png"
         assert [document["query"][axis] for axis in ("valence", "arousal")] == pytest.approx(whole.image(frame[None])[0].tolist(), abs=1e-4)
+        from mmvatool.analysis.curves import image_curve
         from mmvatool.media.probe import probe
-        from mmvatool.pipelines.curves import image_curve
 
         curve, _ = image_curve(probe(clip), whole)
         va = curve.va.mean(0)

@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mmvatool.analysis.slots import slots
 from mmvatool.errors import MediaError
 from mmvatool.media import ffmpeg, sampling
 from mmvatool.media.frames import FFmpegFrames
 from mmvatool.media.probe import MediaInfo, probe
 from mmvatool.media.sampling import Sampler, Samples, keyframes, pick
-from mmvatool.slots import slots
 from tests import media
 from tests.media_io.test_frames import STAMPED, _numbers
 
@@ -186,7 +186,7 @@ def test_memory_does_not_grow_with_the_length(tmp_path):
     media.run_ffmpeg("-stream_loop", 99, "-i", short, "-c", "copy", long)
     program = (
         "import resource, sys; from pathlib import Path; import numpy as np\n"
-        "from mmvatool.media.probe import probe; from mmvatool.media.sampling import Sampler, pick; from mmvatool.slots import slots\n"
+        "from mmvatool.media.probe import probe; from mmvatool.media.sampling import Sampler, pick; from mmvatool.analysis.slots import slots\n"
         "info = probe(Path(sys.argv[1])); samples = pick(info, slots(info.start_s, info.end_s).edges_s, 'auto')\n"
         "count = sum(1 for frame in Sampler(info).read(samples.frames[:200]))\n"
         "print(len(info.times_s), count, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"

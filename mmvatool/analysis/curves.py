@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mmvatool.analysis.prefetch import ahead
+from mmvatool.analysis.slots import slots
 from mmvatool.errors import MediaError, SettingsError
 from mmvatool.media import audio
 from mmvatool.media.probe import MediaInfo, SoundInfo, look
 from mmvatool.media.sampling import Sampler, pick
-from mmvatool.pipelines.ahead import ahead
-from mmvatool.pipelines.progress import Progress, no_progress
-from mmvatool.slots import slots
+from mmvatool.progress import Progress, no_progress
 from mmvatool.timeline import Curve, Segment
 
 if TYPE_CHECKING:

@@ -1,35 +1,26 @@
-"""What is felt of a video, and kept in the user's cache folder: another run on it, with another ratio for example, decodes nothing.
+"""What the model predicts for a video, kept in the user's cache folder: another run on it, with another ratio for example, decodes nothing.
 
-There is a file for what is seen and one for what is heard, each under a key of all that decides what is in it: the content, the times,
-the model and its arithmetic, the settings, this program's version. A file is written whole or not at all; a damaged one is made anew. Over
-LIMIT_BYTES, those that were not used for longest go.
+There is a file for the pictures and one for the sound, each under a key of all that decides what is in it: the content, the times,
+the model and its arithmetic, the settings, this program's version.
 """
 
 import hashlib
-import io
-import os
-import zipfile
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mmvatool import __version__
-from mmvatool.errors import OutputError
-from mmvatool.files import cache_dir, write_file
+from mmvatool.analysis.cache import AnalysisCache
+from mmvatool.analysis.curves import feel_frames, feel_sound
 from mmvatool.media.frames import Frames
 from mmvatool.media.probe import AudioStream, MediaInfo, VideoStream, sound_digest
 from mmvatool.media.sampling import Samples
-from mmvatool.pipelines.curves import feel_frames, feel_sound
-from mmvatool.pipelines.progress import Progress, no_progress
+from mmvatool.progress import Progress, no_progress
 
 if TYPE_CHECKING:
     from trainer import Predictor
-
-LIMIT_BYTES = 1 << 30  # some 250 hours of video
 
 
 def settings_key(sampling: str) -> str:
@@ -64,7 +55,7 @@ class Analysis:
     ) -> None:
         self._info, self._samples, self._predictor, self._progress = info, samples, predictor, progress
         self._settings = settings_key(sampling)
-        self._store = _Store() if keep and predictor.fingerprint else None
+        self._store = AnalysisCache() if keep and predictor.fingerprint else None
         self.frames = Frames(info)
         self._cuts: dict[int, float] = {}
         self._cuts_kept = -1
@@ -154,53 +145,3 @@ class Analysis:
         where = hashlib.blake2b(places.tobytes(), digest_size=16).hexdigest()
         model = f"{self._predictor.fingerprint}-{self._predictor.precision}"
         return f"{what} {__version__} {content} {where} {model} {self._settings} {self._info.origin_s} {stream}"
-
-
-class _Store:
-    """Files of arrays under keys, in the user's cache folder. `problem` says why something could not be kept, once it could not."""
-
-    def __init__(self) -> None:
-        self.problem: str | None = None
-
-    def read(self, key: str) -> dict[str, np.ndarray] | None:
-        """The arrays of a key; None: not there, not readable, or damaged."""
-        try:
-            file = self._file(key)
-            with np.load(io.BytesIO(file.read_bytes()), allow_pickle=False) as kept:
-                arrays = {name: kept[name] for name in kept.files}
-            if str(arrays.pop("key")) != key:
-                return None
-            os.utime(file)  # it was used just now
-        except (OSError, RuntimeError, ValueError, KeyError, EOFError, NotImplementedError, zipfile.BadZipFile):
-            return None
-        return arrays
-
-    def write(self, key: str, arrays: dict[str, np.ndarray]) -> None:
-        """Keep arrays, and make room for them."""
-        data = io.BytesIO()
-        np.savez(data, allow_pickle=False, key=np.array(key), **arrays)
-        try:
-            file = self._file(key)
-            file.parent.mkdir(parents=True, exist_ok=True)
-            write_file(file, data.getvalue())
-            _make_room(file)
-        except (OSError, RuntimeError, OutputError) as error:
-            self.problem = f"what was felt is not kept for the next run ({error}): set XDG_CACHE_HOME to another folder"
-
-    def _file(self, key: str) -> Path:
-        return cache_dir() / "analysis" / f"{hashlib.sha256(key.encode(errors='surrogateescape')).hexdigest()[:32]}.npz"
-
-
-def _make_room(fresh: Path) -> None:
-    """Remove the files that were not used for longest, so that all take no more than LIMIT_BYTES; the fresh one stays."""
-    kept = []
-    for file in fresh.parent.iterdir():
-        with suppress(FileNotFoundError):  # another run made room, too
-            kept.append((file.stat().st_mtime_ns, file.stat().st_size, file))
-    total = sum(size for _, size, _ in kept)
-    for _, size, file in sorted(kept):
-        if total <= LIMIT_BYTES:
-            break
-        if file != fresh:
-            file.unlink(missing_ok=True)
-            total -= size
