@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from mmvatool.library import Library
-from mmvatool.matching import rank
+from mmvatool.soundtracks.matching import rank
 
 RUNS = 5
 ROOT, MODEL = b"/music", "0123456789abcdef"

@@ -16,10 +16,10 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.clock import Unavailable
-from mmvatool import knapsack, shots
 from mmvatool.cli import EXIT_USAGE, run
 from mmvatool.media import encode, render, sampling
 from mmvatool.media.probe import probe
+from mmvatool.summary import knapsack, shots
 from mmvatool.timeline import Segment, Timeline
 from tests.media import draw_scenes, scene_sound, write_wav
 from trainer import Predictor

@@ -12,17 +12,17 @@ from typing import Any
 __version__ = "0.1.0"
 
 _API = {
-    "Failure": "mmvatool.pipelines.score",
+    "Failure": "mmvatool.analysis.score",
     "Prompted": "mmvatool.pipelines.prompt",
     "Rendered": "mmvatool.pipelines.render",
-    "Score": "mmvatool.pipelines.score",
-    "Settings": "mmvatool.selection",
+    "Score": "mmvatool.analysis.score",
+    "Settings": "mmvatool.summary.selection",
     "Soundtrack": "mmvatool.pipelines.soundtrack",
     "SoundtrackSettings": "mmvatool.pipelines.soundtrack",
     "Summary": "mmvatool.pipelines.summarize",
     "prompt": "mmvatool.pipelines.prompt",
     "render": "mmvatool.pipelines.render",
-    "score": "mmvatool.pipelines.score",
+    "score": "mmvatool.analysis.score",
     "search": "mmvatool.pipelines.search",
     "soundtrack": "mmvatool.pipelines.soundtrack",
     "summarize": "mmvatool.pipelines.summarize",

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mmvatool import knapsack
+from mmvatool.summary import knapsack
 
 RATIO = 0.15
 UNIFORM_FRAMES = 60  # two seconds at TVSum's usual rate

@@ -16,7 +16,7 @@ from mmvatool.media.frames import Frames
 from mmvatool.media.probe import probe, sound_digest
 from mmvatool.media.sampling import Sampler
 from mmvatool.pipelines.summarize import Summary, summarize
-from mmvatool.selection import Settings
+from mmvatool.summary.selection import Settings
 from tests import media
 from tests.models import save_random
 from trainer import Predictor

@@ -5,7 +5,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from mmvatool.knapsack import solve
+from mmvatool.summary.knapsack import solve
 
 
 def _brute_force(values: np.ndarray, weights: np.ndarray, capacity: int) -> float:

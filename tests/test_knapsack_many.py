@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from mmvatool import knapsack
-from mmvatool.knapsack import solve, solve_many
+from mmvatool.summary import knapsack
+from mmvatool.summary.knapsack import solve, solve_many
 
 
 @pytest.mark.parametrize("seed", range(30))

@@ -12,7 +12,7 @@ from mmvatool.media import cut
 from mmvatool.media.frames import FFmpegFrames
 from mmvatool.media.probe import probe
 from mmvatool.pipelines.summarize import Summary, summarize
-from mmvatool.selection import Settings
+from mmvatool.summary.selection import Settings
 from tests import media
 
 LOSSLESS = Settings(lossless=True)

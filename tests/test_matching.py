@@ -5,8 +5,22 @@ import time
 import numpy as np
 import pytest
 
-from mmvatool import matching
-from mmvatool.matching import FAR, LOOP, PLACES, Steps, Tracks, best, distances, distances_from, likely, pick, rank, shuffle_near, steps
+from mmvatool.soundtracks import matching
+from mmvatool.soundtracks.matching import (
+    FAR,
+    LOOP,
+    PLACES,
+    Steps,
+    Tracks,
+    best,
+    distances,
+    distances_from,
+    likely,
+    pick,
+    rank,
+    shuffle_near,
+    steps,
+)
 
 CALM, EXCITING = (0.6, 0.2), (0.6, 0.9)
 

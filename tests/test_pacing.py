@@ -5,9 +5,9 @@ import time
 import numpy as np
 import pytest
 
-from mmvatool import pacing
-from mmvatool.matching import LOOP, Tracks, best, distances_from, loops_of, steps
-from mmvatool.pacing import (
+from mmvatool.soundtracks import pacing
+from mmvatool.soundtracks.matching import LOOP, Tracks, best, distances_from, loops_of, steps
+from mmvatool.soundtracks.pacing import (
     FARTHEST_S,
     LEAST_SHOWN_S,
     LONGEST,

@@ -22,7 +22,7 @@ from mmvatool.page import Card, Figure, Group, Page, Table, Thumbnail
 from mmvatool.pipelines.summarize import Summary
 from mmvatool.pipelines.summary_page import summary_page
 from mmvatool.pipelines.thumbnails import thumbnail
-from mmvatool.selection import Settings, choose
+from mmvatool.summary.selection import Settings, choose
 from mmvatool.svg import Band, Dot, Line
 from mmvatool.timeline import Curve, Segment
 from tests.pages import Parsed

@@ -17,7 +17,7 @@ from PIL import Image
 
 from mmvatool.pipelines.soundtrack import SoundtrackSettings, soundtrack
 from mmvatool.pipelines.summarize import summarize
-from mmvatool.selection import Settings
+from mmvatool.summary.selection import Settings
 from mmvatool.timeline import Segment
 from tests import media
 

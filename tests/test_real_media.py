@@ -11,7 +11,7 @@ from mmvatool.media import ffmpeg
 from mmvatool.media.frames import FFmpegFrames, Frames
 from mmvatool.media.probe import probe
 from mmvatool.pipelines.summarize import summarize
-from mmvatool.selection import Settings
+from mmvatool.summary.selection import Settings
 from tests.conftest import REAL_MEDIA
 
 COLOUR_TOLERANCE = 6.0  # of 255, mean over a frame

@@ -18,7 +18,7 @@ from mmvatool.media.probe import probe
 from mmvatool.pipelines.render import default_output, render
 from mmvatool.pipelines.soundtrack import SoundtrackSettings, soundtrack
 from mmvatool.pipelines.summarize import summarize
-from mmvatool.selection import Settings
+from mmvatool.summary.selection import Settings
 from tests import media
 
 SMALL = SoundtrackSettings(size=(160, 90), rate=Fraction(10), crossfade_s=0.2, seconds=1, lufs=-20)

@@ -6,8 +6,8 @@ import time
 import numpy as np
 import pytest
 
-from mmvatool import scenes
-from mmvatool.scenes import LOUDNESS_PER_10_LU, REPEAT, REPEAT_AFTER_NEXT, TEMPO_PER_OCTAVE, sequence, split, step_cost
+from mmvatool.soundtracks import scenes
+from mmvatool.soundtracks.scenes import LOUDNESS_PER_10_LU, REPEAT, REPEAT_AFTER_NEXT, TEMPO_PER_OCTAVE, sequence, split, step_cost
 
 CALM, EXCITING = (0.6, 0.25), (0.55, 0.85)
 

@@ -10,8 +10,8 @@ from PIL import Image
 
 import mmvatool
 from mmvatool.analysis import pictures
+from mmvatool.analysis.score import LONGEST_TEXT, UNKNOWN, Failure, Score, Towers, score
 from mmvatool.errors import MediaError, SettingsError
-from mmvatool.pipelines.score import LONGEST_TEXT, UNKNOWN, Failure, Score, Towers, score
 from tests import media
 from trainer import CheckpointError, Predictor
 

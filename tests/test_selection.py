@@ -10,7 +10,7 @@ import pytest
 
 from mmvatool.errors import PlanError, SettingsError
 from mmvatool.media.probe import AudioStream, Color, MediaInfo, VideoStream
-from mmvatool.selection import ScoredShot, Settings, choose
+from mmvatool.summary.selection import ScoredShot, Settings, choose
 from mmvatool.timeline import Curve, Segment
 
 RATE = Fraction(30000, 1001)

@@ -4,9 +4,9 @@ import time
 import numpy as np
 import pytest
 
-from mmvatool import shots as module
 from mmvatool.analysis.slots import slots
-from mmvatool.shots import change_points, shots, snapped, uniform_shots
+from mmvatool.summary import shots as module
+from mmvatool.summary.shots import change_points, shots, snapped, uniform_shots
 from mmvatool.timeline import Segment
 
 RATE = 25

@@ -18,7 +18,7 @@ from mmvatool.media.probe import probe
 from mmvatool.media.sampling import pick
 from mmvatool.pipelines import summarize as pipeline
 from mmvatool.pipelines.summarize import summarize
-from mmvatool.selection import ScoredShot, Settings
+from mmvatool.summary.selection import ScoredShot, Settings
 from mmvatool.timeline import Segment
 from tests import media
 from trainer import CheckpointError, Predictor

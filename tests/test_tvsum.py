@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from mmvatool import tvsum
-from mmvatool.knapsack import solve
+from mmvatool.summary.knapsack import solve
 from tests.tvsum import annotation
 
 TENTH = np.stack([np.arange(0, 100, 10), np.arange(10, 110, 10)], 1)  # ten pieces of ten frames

@@ -13,7 +13,7 @@ import click
 from mmvatool.timeline import Segment
 
 if TYPE_CHECKING:
-    from mmvatool.pipelines.score import Towers
+    from mmvatool.analysis.score import Towers
     from trainer import Predictor
 
 _UNITS_S = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
@@ -183,7 +183,7 @@ class Load:
 
     def towers(self) -> "Towers":
         """A predictor for each tower, loaded when first asked for; errors as of `Towers.named`."""
-        from mmvatool.pipelines.score import Towers
+        from mmvatool.analysis.score import Towers
 
         return Towers.named(self.model, self.device, lambda modality: self((modality,)))
 

@@ -23,7 +23,7 @@ from mmvatool.cli.plane import Plane, sparkline
 from mmvatool.errors import MediaError, OutputError
 
 if TYPE_CHECKING:
-    from mmvatool.pipelines.score import Score
+    from mmvatool.analysis.score import Score
 
 ROWS = 500  # of a table: longer ones are printed in pieces
 HELD_BYTES = 16 << 20  # of a JSON document; what is longer waits in a file
@@ -88,8 +88,8 @@ def score(
     files, absent = find_media(tuple(listed), alone=len(inputs) == 1 and inputs[0] != "-" and not texts and not text_files)
     reporter = Reporter(0 if quiet else 2 if verbose else 1)
 
-    from mmvatool.pipelines.score import Failure
-    from mmvatool.pipelines.score import score as score_all
+    from mmvatool.analysis.score import Failure
+    from mmvatool.analysis.score import score as score_all
 
     failures: list[tuple[str, str]] = []
     told: set[str] = set()

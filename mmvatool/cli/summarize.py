@@ -142,7 +142,7 @@ def summarize(
 
     from mmvatool.pipelines.summarize import modalities
     from mmvatool.pipelines.summarize import summarize as summarize_video
-    from mmvatool.selection import DEFAULT_RATIO, Settings
+    from mmvatool.summary.selection import DEFAULT_RATIO, Settings
 
     settings = Settings(
         ratio=DEFAULT_RATIO if ratio is None else ratio,

@@ -15,9 +15,9 @@ from mmvatool import __version__
 from mmvatool.analysis import pictures
 from mmvatool.errors import OutputError
 from mmvatool.files import cache_dir, write_file
-from mmvatool.matching import shuffle_near
 from mmvatool.progress import Progress, no_progress
 from mmvatool.prompts import Prompts, load
+from mmvatool.soundtracks.matching import shuffle_near
 from trainer.affect import matching_score
 
 if TYPE_CHECKING:

@@ -15,20 +15,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mmvatool import pacing, scenes
 from mmvatool.errors import FileError, QueryError, SettingsError
 from mmvatool.files import beside, natural, write_file
 from mmvatool.library import Library
-from mmvatool.matching import FAR, steps
 from mmvatool.media import beats, mix, slideshow
 from mmvatool.pipelines.index import index, no_music
-from mmvatool.pipelines.music import Ranked, of_files, of_library, rank, rank_endings, score_scenes
 from mmvatool.pipelines.outputs import check_writable
 from mmvatool.pipelines.render import check_extras, render_show, rendering_of, write_extras
-from mmvatool.pipelines.slides import ORDERS, Show, Slide, look_at
 from mmvatool.pipelines.soundtrack_page import soundtrack_page
 from mmvatool.plan import Plan
 from mmvatool.progress import Progress, no_progress
+from mmvatool.soundtracks import pacing, scenes
+from mmvatool.soundtracks.matching import FAR, steps
+from mmvatool.soundtracks.tracks import Ranked, of_files, of_library, rank, rank_endings, score_scenes
+from mmvatool.soundtracks.visuals import ORDERS, Show, Slide, look_at
 from mmvatool.timeline import Clip, Cue, Segment, Timeline
 
 if TYPE_CHECKING:

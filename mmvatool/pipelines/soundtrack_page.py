@@ -10,16 +10,16 @@ import numpy as np
 from mmvatool import page, svg
 from mmvatool.analysis import pictures
 from mmvatool.errors import MediaError
-from mmvatool.matching import STEP_S
 from mmvatool.page import Card, Figure, Group, Page, Table, Thumbnail
 from mmvatool.pipelines.thumbnails import AXES, MOST_THUMBNAILS, POSTER_PX, WIDTH_PX, count, moment, plain, thumbnail, thumbnails
+from mmvatool.soundtracks.matching import STEP_S
 from mmvatool.svg import Band, Dot, Line, clock
 from mmvatool.timeline import Clip
 
 if TYPE_CHECKING:
-    from mmvatool.pipelines.music import Music
-    from mmvatool.pipelines.slides import Show
     from mmvatool.pipelines.soundtrack import Soundtrack
+    from mmvatool.soundtracks.tracks import Music
+    from mmvatool.soundtracks.visuals import Show
 
 MOST_MOMENTS = 24  # of a video that gets a soundtrack
 MOST_POINTS = 2000  # of the music's curve, which is constant for ten seconds

@@ -29,8 +29,8 @@ from mmvatool.pipelines.summary_page import summary_page
 from mmvatool.plan import Plan, Rendering
 from mmvatool.progress import Progress, no_progress
 from mmvatool.report import curve_png
-from mmvatool.selection import ScoredShot, Settings, budget_s, choose
-from mmvatool.shots import LEAST_MAX_SHOT_S, shots, snapped, uniform_shots
+from mmvatool.summary.selection import ScoredShot, Settings, budget_s, choose
+from mmvatool.summary.shots import LEAST_MAX_SHOT_S, shots, snapped, uniform_shots
 from mmvatool.timeline import Curve, Segment, Timeline
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from mmvatool import page, svg
 from mmvatool.media.probe import MediaInfo
 from mmvatool.page import Card, Figure, Group, Page
 from mmvatool.pipelines.thumbnails import AXES, MOST_THUMBNAILS, POSTER_PX, count, moment, plain, thumbnails
-from mmvatool.selection import ScoredShot, Settings, budget_s
+from mmvatool.summary.selection import ScoredShot, Settings, budget_s
 from mmvatool.svg import Band, Dot, Line, clock
 from mmvatool.timeline import Clip
 

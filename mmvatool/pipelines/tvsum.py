@@ -16,7 +16,7 @@ from mmvatool.errors import MediaError
 from mmvatool.pipelines.summarize import summarize
 from mmvatool.pipelines.tvsum_files import PAPER, TITLES, Shots
 from mmvatool.progress import Progress, no_progress
-from mmvatool.selection import Settings
+from mmvatool.summary.selection import Settings
 from mmvatool.tvsum import Agreement, Annotation
 
 if TYPE_CHECKING:

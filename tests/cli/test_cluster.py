@@ -22,7 +22,7 @@ from mmvatool.cli.inputs import Job
 from mmvatool.cli.work import Failed, Try, Work
 from mmvatool.errors import EngineError
 from mmvatool.pipelines.summarize import Summary
-from mmvatool.selection import Settings
+from mmvatool.summary.selection import Settings
 from tests import labour
 from tests.labour import noted
 from trainer import Predictor

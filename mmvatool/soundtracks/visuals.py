@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mmvatool import pacing
 from mmvatool.analysis import pictures
 from mmvatool.analysis.curves import image_curve
+from mmvatool.analysis.score import Score, Towers, score
 from mmvatool.analysis.slots import slots
 from mmvatool.errors import FileError, MediaError
 from mmvatool.files import PICTURE_SUFFIXES, SOUND_SUFFIXES, VIDEO_SUFFIXES, inside, is_own_output, natural
-from mmvatool.matching import Steps, steps
 from mmvatool.media.probe import MediaInfo, probe
-from mmvatool.pipelines.score import Score, Towers, score
 from mmvatool.progress import Progress, no_progress
+from mmvatool.soundtracks import pacing
+from mmvatool.soundtracks.matching import Steps, steps
 from mmvatool.timeline import Curve, Segment
 
 if TYPE_CHECKING:

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mmvatool import pacing, scenes
 from mmvatool.errors import MediaError
 from mmvatool.library import Library, Sound, Track
-from mmvatool.matching import LIKELY, PLACES, SPREAD, Steps, Stretch, Tracks, best, likely, shuffle_near, steps
 from mmvatool.pipelines.hear import hear
 from mmvatool.pipelines.index import below, model_key, real_path
-from mmvatool.pipelines.slides import Show
 from mmvatool.progress import Progress, no_progress
+from mmvatool.soundtracks import pacing, scenes
+from mmvatool.soundtracks.matching import LIKELY, PLACES, SPREAD, Steps, Stretch, Tracks, best, likely, shuffle_near, steps
+from mmvatool.soundtracks.visuals import Show
 from mmvatool.timeline import Cue
 
 if TYPE_CHECKING:

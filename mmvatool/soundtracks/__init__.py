@@ -1,0 +1,1 @@
+"""Which music fits pictures or a video: visuals, tracks, matching, scenes, pacing."""

@@ -1,0 +1,1 @@
+"""Which part of a video to keep: shots, selection, the exact knapsack."""
