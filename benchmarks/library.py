@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mmvatool.library import Library
+from mmvatool.library.database import Library
 from mmvatool.soundtracks.matching import rank
 
 RUNS = 5

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mmvatool.credits import Credits, read_credits
+from mmvatool.library.tags import Credits, read_credits
 
 BY = "https://creativecommons.org/licenses/by/4.0/"
 

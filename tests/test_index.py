@@ -10,10 +10,10 @@ import pytest
 
 from mmvatool.analysis.curves import music_curve
 from mmvatool.errors import MediaError
-from mmvatool.library import Library
-from mmvatool.pipelines import index as pipeline
-from mmvatool.pipelines.hear import Heard
-from mmvatool.pipelines.index import index, model_key, real_path, walk
+from mmvatool.library import update as pipeline
+from mmvatool.library.analyze import Heard
+from mmvatool.library.database import Library
+from mmvatool.library.update import index, model_key, real_path, walk
 from tests.media import run_ffmpeg
 from tests.models import save_random
 from tests.trainer.synthetic import sound, write_wav

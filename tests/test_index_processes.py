@@ -16,7 +16,7 @@ from tests.trainer.synthetic import sound, write_wav
 
 RUN = """
 import sys, time
-from mmvatool.library import Library
+from mmvatool.library.database import Library
 from mmvatool.pipelines import index as pipeline
 from trainer import Predictor
 music, index, model, slow = sys.argv[1:]

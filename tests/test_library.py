@@ -12,8 +12,8 @@ import pytest
 
 from benchmarks import library as benchmark
 from mmvatool.errors import LibraryError
-from mmvatool.index_file import APPLICATION_ID, SCHEMA_VERSION, default_index
-from mmvatool.library import FileRow, Library, Sound, Stamp
+from mmvatool.library.database import FileRow, Library, Sound, Stamp
+from mmvatool.library.schema import APPLICATION_ID, SCHEMA_VERSION, default_index
 
 ROOT = os.fsencode("/music")
 STAMP = Stamp(100, 12345)
@@ -338,7 +338,7 @@ class TestTheFile:
             library.curve(1, "model")
 
     def test_a_lock_that_stays_is_named(self, library: Library, monkeypatch: pytest.MonkeyPatch):
-        monkeypatch.setattr("mmvatool.index_file.BUSY_LIMIT_S", 0.1)
+        monkeypatch.setattr("mmvatool.library.schema.BUSY_LIMIT_S", 0.1)
         with Library(library.path) as second:
             library._file.sql.execute("BEGIN IMMEDIATE")
             with pytest.raises(LibraryError, match=r"locked by another run for .*: try again"):
@@ -366,7 +366,7 @@ PRAGMA user_version = 1
 WRITER = """
 import sys
 import numpy as np
-from mmvatool.library import Library, Sound, Stamp
+from mmvatool.library.database import Library, Sound, Stamp
 who, index = sys.argv[1:]
 for number in range(60):
     with Library(index) as library:

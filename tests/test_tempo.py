@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mmvatool.tempo import Tempo
+from mmvatool.library.tempo import Tempo
 
 RATE_HZ = 24_000
 PIECE_S = 10

@@ -15,7 +15,7 @@ from mmvatool.cli.options import Load, index_option, model_option, model_options
 WIDTH = 140  # of a table in a file or a pipe
 
 if TYPE_CHECKING:
-    from mmvatool.pipelines.listing import Listed, Listing
+    from mmvatool.pipelines.library import Listed, Listing
 
 
 @click.group()
@@ -54,9 +54,9 @@ def index(
     reporter = Reporter(0 if quiet else 2 if verbose else 1)
 
     from mmvatool.errors import QueryError
-    from mmvatool.library import Library
-    from mmvatool.pipelines.index import index as bring_up_to_date
-    from mmvatool.pipelines.index import no_music
+    from mmvatool.library.database import Library
+    from mmvatool.library.update import index as bring_up_to_date
+    from mmvatool.library.update import no_music
 
     predictor = load(("music",))
     with reporter.progress() as progress, Library(index_file) as opened:
@@ -111,7 +111,7 @@ def list_tracks(
         raise click.UsageError("--json and --csv cannot be printed at once: give one")
     reporter = Reporter(0 if quiet else 2 if verbose else 1)
 
-    from mmvatool.pipelines.listing import list_tracks as list_all
+    from mmvatool.pipelines.library import list_tracks as list_all
 
     listing = list_all(folder, index_file=index_file, model=model, precision=precision, sort=sort)
     for failure in listing.failures:
@@ -148,7 +148,7 @@ def forget(folder: Path | None, everything: bool, index_file: str | None, as_jso
         raise click.UsageError("what to forget: give either FOLDER or --all")
     reporter = Reporter(0 if quiet else 2 if verbose else 1)
 
-    from mmvatool.pipelines.listing import forget as drop
+    from mmvatool.pipelines.library import forget as drop
 
     forgotten = drop(folder, index_file=index_file)
     reporter.say(f"{forgotten} file{'s' if forgotten != 1 else ''} forgotten")

@@ -13,9 +13,9 @@ from mmvatool.analysis import pictures
 from mmvatool.analysis.curves import image_curve, music_curve
 from mmvatool.errors import FileError, QueryError, SettingsError
 from mmvatool.files import natural
-from mmvatool.library import Library, Track
+from mmvatool.library.database import Library, Track
+from mmvatool.library.update import Indexed, below, index, model_key, no_music, real_path
 from mmvatool.media.probe import MediaInfo, look
-from mmvatool.pipelines.index import Indexed, below, index, model_key, no_music, real_path
 from mmvatool.progress import Progress, no_progress
 from mmvatool.soundtracks.matching import rank
 

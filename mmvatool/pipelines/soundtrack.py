@@ -17,9 +17,9 @@ import numpy as np
 
 from mmvatool.errors import FileError, QueryError, SettingsError
 from mmvatool.files import beside, natural, write_file
-from mmvatool.library import Library
+from mmvatool.library.database import Library
+from mmvatool.library.update import index, no_music
 from mmvatool.media import beats, mix, slideshow
-from mmvatool.pipelines.index import index, no_music
 from mmvatool.pipelines.outputs import check_writable
 from mmvatool.pipelines.render import check_extras, render_show, rendering_of, write_extras
 from mmvatool.pipelines.soundtrack_page import soundtrack_page

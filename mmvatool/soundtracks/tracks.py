@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mmvatool.errors import MediaError
-from mmvatool.library import Library, Sound, Track
-from mmvatool.pipelines.hear import hear
-from mmvatool.pipelines.index import below, model_key, real_path
+from mmvatool.library.analyze import hear
+from mmvatool.library.database import Library, Sound, Track
+from mmvatool.library.update import below, model_key, real_path
 from mmvatool.progress import Progress, no_progress
 from mmvatool.soundtracks import pacing, scenes
 from mmvatool.soundtracks.matching import LIKELY, PLACES, SPREAD, Steps, Stretch, Tracks, best, likely, shuffle_near, steps

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mmvatool.library import Library, Sound
-from mmvatool.pipelines import index as pipeline
-from mmvatool.pipelines.index import model_key, walk
+from mmvatool.library import update as pipeline
+from mmvatool.library.database import Library, Sound
+from mmvatool.library.update import model_key, walk
 from tests.models import save_random
 from tests.trainer.synthetic import sound, write_wav
 from trainer import Predictor

@@ -12,9 +12,9 @@ from PIL import Image
 
 from mmvatool import search
 from mmvatool.errors import QueryError, SettingsError
-from mmvatool.library import Library, Sound
-from mmvatool.pipelines import index as pipeline
-from mmvatool.pipelines.index import index, model_key, walk
+from mmvatool.library import update as pipeline
+from mmvatool.library.database import Library, Sound
+from mmvatool.library.update import index, model_key, walk
 from mmvatool.soundtracks.matching import FAR
 from tests import media
 from tests.cli.test_summarize import one_line_error

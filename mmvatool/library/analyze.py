@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mmvatool.analysis.curves import LEAST_S, MUSIC_EVERY_S, check_window_s, feel_windows
-from mmvatool.credits import read_credits
-from mmvatool.library import Sound
+from mmvatool.library.database import Sound
+from mmvatool.library.tags import read_credits
+from mmvatool.library.tempo import Tempo
 from mmvatool.media import audio
 from mmvatool.media.probe import listen
-from mmvatool.tempo import Tempo
 from mmvatool.timeline import Curve
 
 if TYPE_CHECKING:

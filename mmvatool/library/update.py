@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from mmvatool.analysis.curves import check_window_s
-from mmvatool.claims import Claims
 from mmvatool.errors import FileError, LibraryError, MediaError
 from mmvatool.files import is_own_output, natural
-from mmvatool.library import Library, Stamp
-from mmvatool.pipelines.hear import Heard, hear
+from mmvatool.library.analyze import Heard, hear
+from mmvatool.library.database import Library, Stamp
+from mmvatool.library.locks import Claims
 from mmvatool.progress import Progress, no_progress
 from trainer.errors import TrainerError
 

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mmvatool.index_file import IndexFile
+from mmvatool.library.schema import IndexFile
 
 
 class Stamp(NamedTuple):

@@ -8,8 +8,8 @@ import numpy as np
 
 from mmvatool.errors import FileError, MediaError, QueryError
 from mmvatool.files import natural
-from mmvatool.library import Library, Track
-from mmvatool.pipelines.index import below, curve_key, real_path
+from mmvatool.library.database import Library, Track
+from mmvatool.library.update import below, curve_key, real_path
 
 SORTS = ("name", "length", "valence", "arousal", "tempo", "loudness")
 
