@@ -8,9 +8,9 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from mmvatool.errors import OutputError
-from mmvatool.export import check_export, export, timecode_frames
 from mmvatool.media.probe import probe
-from mmvatool.plan import Plan, Rendering
+from mmvatool.plan.export import check_export, export, timecode_frames
+from mmvatool.plan.schema import Plan, Rendering
 from mmvatool.timeline import Clip, Cue, Segment, Timeline
 from tests import media
 

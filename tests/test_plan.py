@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from mmvatool import plan as plans
 from mmvatool.errors import PlanError
 from mmvatool.media.probe import probe
-from mmvatool.plan import Fingerprint, Plan, Rendering
+from mmvatool.plan import schema as plans
+from mmvatool.plan.schema import Fingerprint, Plan, Rendering
 from mmvatool.timeline import Clip, Cue, Segment, Timeline
 
 FILE = Fingerprint(10, "ab" * 20)
@@ -70,7 +70,7 @@ def damaged(document: dict, where: str, value: object) -> dict:
 @pytest.mark.parametrize(
     ("where", "value", "problem"),
     [
-        ("schema", "mmvatool.plan/2", "'mmvatool.plan/2' is not 'mmvatool.plan/1'"),
+        ("schema", "mmvatool.plan.schema/2", "'mmvatool.plan.schema/2' is not 'mmvatool.plan.schema/1'"),
         ("schema", ..., "is missing"),
         ("kind", "film", "'film' is not one of cut, slideshow, soundtrack"),
         ("kind", 3, "3 is not a text"),

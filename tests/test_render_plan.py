@@ -152,7 +152,7 @@ def test_outputs_that_cannot_be(moved: Path, predictor):
     ],
 )
 def test_where_a_rendering_goes(moved: Path, name: str, expected: str):
-    from mmvatool import plan as plans
+    from mmvatool.plan import schema as plans
 
     assert default_output(moved / name, plans.read(moved / "vlog.plan.json")) == moved / expected
 

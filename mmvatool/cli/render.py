@@ -53,9 +53,9 @@ def render(
     """
     reporter = Reporter(0 if quiet else 2 if verbose else 1)
 
-    from mmvatool import plan as plans
     from mmvatool.pipelines.render import default_output
     from mmvatool.pipelines.render import render as render_plan
+    from mmvatool.plan import schema as plans
 
     batch = Batch["Rendered"](reporter, debug=debug)
 

@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mmvatool import plan as plans
 from mmvatool.analysis import pictures
 from mmvatool.errors import MediaError, OutputError, PlanError
-from mmvatool.export import check_export, export
 from mmvatool.files import is_own_output, workspace, write_file
 from mmvatool.media import cut, headers, slideshow, splice
 from mmvatool.media import render as media_render
 from mmvatool.media.probe import MediaInfo, probe
 from mmvatool.pipelines.outputs import check_free, check_writable
-from mmvatool.plan import Fingerprint, Plan, Rendering
+from mmvatool.plan import schema as plans
+from mmvatool.plan.export import check_export, export
+from mmvatool.plan.schema import Fingerprint, Plan, Rendering
 from mmvatool.progress import Progress, no_progress
 from mmvatool.timeline import Segment, Timeline
 

@@ -26,7 +26,7 @@ from mmvatool.media.sampling import Samples, pick
 from mmvatool.pipelines.outputs import check_writable
 from mmvatool.pipelines.render import check_extras, render_cut, write_extras
 from mmvatool.pipelines.summary_page import summary_page
-from mmvatool.plan import Plan, Rendering
+from mmvatool.plan.schema import Plan, Rendering
 from mmvatool.progress import Progress, no_progress
 from mmvatool.report import curve_png
 from mmvatool.summary.selection import ScoredShot, Settings, budget_s, choose

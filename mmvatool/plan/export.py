@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from mmvatool.errors import OutputError, SettingsError
 from mmvatool.files import write_file
 from mmvatool.media.probe import MediaInfo
-from mmvatool.plan import Plan
+from mmvatool.plan.schema import Plan
 from mmvatool.timeline import Clip, Cue
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def export(plan: Plan, infos: Mapping[Path, MediaInfo], path: Path) -> None:
         if suffix == ".otio":
             text = timeline.to_json_string()
         else:
-            from mmvatool.fcpxml import fcpxml  # needs OpenTimelineIO
+            from mmvatool.plan.fcpxml import fcpxml  # needs OpenTimelineIO
 
             text = fcpxml(timeline, rate)
     write_file(path, text.encode("utf-8", "replace"))
