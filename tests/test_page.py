@@ -15,15 +15,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmvatool import markdown, page, svg
 from mmvatool.media.probe import Color, MediaInfo, VideoStream
 from mmvatool.media.sampling import Sampler
-from mmvatool.page import Card, Figure, Group, Page, Table, Thumbnail
 from mmvatool.pipelines.summarize import Summary
-from mmvatool.pipelines.summary_page import summary_page
-from mmvatool.pipelines.thumbnails import thumbnail
+from mmvatool.report import markdown, page, svg
+from mmvatool.report.page import Card, Figure, Group, Page, Table, Thumbnail
+from mmvatool.report.summary import summary_page
+from mmvatool.report.svg import Band, Dot, Line
+from mmvatool.report.thumbnails import thumbnail
 from mmvatool.summary.selection import Settings, choose
-from mmvatool.svg import Band, Dot, Line
 from mmvatool.timeline import Curve, Segment
 from tests.pages import Parsed
 
@@ -237,7 +237,7 @@ def test_the_page_of_an_hour_is_quick_and_small(tmp_path, noisy):
 
 
 def test_of_very_many_shots_the_least_arousing_are_left_out(tmp_path, noisy, monkeypatch):
-    monkeypatch.setattr("mmvatool.pipelines.summary_page.MOST_THUMBNAILS", 40)
+    monkeypatch.setattr("mmvatool.report.summary.MOST_THUMBNAILS", 40)
     times_s = np.arange(0, 4000, 0.5)
     video = VideoStream(0, "h264", 320, 180, Fraction(1), 0.0, "yuv420p", Color(), None)
     info = MediaInfo(tmp_path / "long.mp4", "mov", 0.0, video, None, Fraction(2), True, times_s, 4000.0, len(times_s), False, {})

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmvatool.report import Felt, Reached, benchmark_png, curve_png, plane_png
+from mmvatool.report.plots import Felt, Reached, benchmark_png, curve_png, plane_png
 from mmvatool.timeline import Segment
 
 

@@ -302,12 +302,12 @@ def _check_plot(name: str, *, overwrite: bool) -> Path:
 
 
 def _draw(target: Path, results: "list[Score]") -> None:
-    from mmvatool import report
     from mmvatool.files import write_file
+    from mmvatool.report import plots
 
     felt = [
-        report.Felt(
-            result.input.name if isinstance(result.input, Path) else f'"{_short(result.input, report.LONGEST_LABEL - 2)}"',
+        plots.Felt(
+            result.input.name if isinstance(result.input, Path) else f'"{_short(result.input, plots.LONGEST_LABEL - 2)}"',
             result.valence,
             result.arousal,
             result.curve.times_s,
@@ -316,4 +316,4 @@ def _draw(target: Path, results: "list[Score]") -> None:
         )
         for result in results
     ]
-    write_file(target, report.plane_png(felt))
+    write_file(target, plots.plane_png(felt))

@@ -245,9 +245,9 @@ def _write_csv(target: Path, found: "Evaluation") -> None:
 
 
 def _draw(target: Path, found: "Evaluation", shots: "Shots | None") -> None:
-    from mmvatool import report
     from mmvatool.files import write_file
     from mmvatool.pipelines.tvsum_files import PAPER
+    from mmvatool.report import plots
 
     panels = {}
     for protocol, title in _titles(found, shots).items():
@@ -255,8 +255,8 @@ def _draw(target: Path, found: "Evaluation", shots: "Shots | None") -> None:
         for row in found.rows:
             if row.protocol == protocol:
                 values = [figure.f for figure in found.figures if (figure.protocol, figure.name) == (protocol, row.name)]
-                rows.append(report.Reached(_LABELS.get(row.name, row.name), row.f, values, row.name == found.model))
+                rows.append(plots.Reached(_LABELS.get(row.name, row.name), row.f, values, row.name == found.model))
         if protocol == "kts_h5":
-            rows += [report.Reached(row.name, row.f) for row in found.rows if row.protocol == PAPER]
+            rows += [plots.Reached(row.name, row.f) for row in found.rows if row.protocol == PAPER]
         panels[title] = rows
-    write_file(target, report.benchmark_png(panels, "F, %: each video and the mean", "TVSum: summaries of 15 % against people's"))
+    write_file(target, plots.benchmark_png(panels, "F, %: each video and the mean", "TVSum: summaries of 15 % against people's"))

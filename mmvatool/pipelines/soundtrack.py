@@ -22,9 +22,9 @@ from mmvatool.library.update import index, no_music
 from mmvatool.media import beats, mix, slideshow
 from mmvatool.pipelines.outputs import check_writable
 from mmvatool.pipelines.render import check_extras, render_show, rendering_of, write_extras
-from mmvatool.pipelines.soundtrack_page import soundtrack_page
 from mmvatool.plan.schema import Plan
 from mmvatool.progress import Progress, no_progress
+from mmvatool.report.soundtrack import soundtrack_page
 from mmvatool.soundtracks import pacing, scenes
 from mmvatool.soundtracks.matching import FAR, steps
 from mmvatool.soundtracks.tracks import Ranked, of_files, of_library, rank, rank_endings, score_scenes

@@ -25,10 +25,10 @@ from mmvatool.media.probe import MediaInfo, probe
 from mmvatool.media.sampling import Samples, pick
 from mmvatool.pipelines.outputs import check_writable
 from mmvatool.pipelines.render import check_extras, render_cut, write_extras
-from mmvatool.pipelines.summary_page import summary_page
 from mmvatool.plan.schema import Plan, Rendering
 from mmvatool.progress import Progress, no_progress
-from mmvatool.report import curve_png
+from mmvatool.report.plots import curve_png
+from mmvatool.report.summary import summary_page
 from mmvatool.summary.selection import ScoredShot, Settings, budget_s, choose
 from mmvatool.summary.shots import LEAST_MAX_SHOT_S, shots, snapped, uniform_shots
 from mmvatool.timeline import Curve, Segment, Timeline

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmvatool.svg import clock
+from mmvatool.report.svg import clock
 from tests import media
 from tests.cli.test_summarize import ODD_NAMES, in_folder
 from tests.pages import Element, Parsed

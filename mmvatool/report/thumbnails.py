@@ -10,7 +10,7 @@ from PIL import Image
 from mmvatool.errors import MediaError
 from mmvatool.media.probe import MediaInfo
 from mmvatool.media.sampling import Sampler
-from mmvatool.page import Thumbnail
+from mmvatool.report.page import Thumbnail
 
 WIDTH_PX = 160  # of a thumbnail, and at most its height: 3 to 8 kB each
 POSTER_PX = 480  # of what is seen of a video before it plays

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from mmvatool import markdown
-from mmvatool.svg import clock, text
+from mmvatool.report import markdown
+from mmvatool.report.svg import clock, text
 
 _STYLE, _SCRIPT = (Path(__file__).with_name(f"page.{suffix}") for suffix in ("css", "js"))
 

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mmvatool import page, svg
 from mmvatool.analysis import pictures
 from mmvatool.errors import MediaError
-from mmvatool.page import Card, Figure, Group, Page, Table, Thumbnail
-from mmvatool.pipelines.thumbnails import AXES, MOST_THUMBNAILS, POSTER_PX, WIDTH_PX, count, moment, plain, thumbnail, thumbnails
+from mmvatool.report import page, svg
+from mmvatool.report.page import Card, Figure, Group, Page, Table, Thumbnail
+from mmvatool.report.svg import Band, Dot, Line, clock
+from mmvatool.report.thumbnails import AXES, MOST_THUMBNAILS, POSTER_PX, WIDTH_PX, count, moment, plain, thumbnail, thumbnails
 from mmvatool.soundtracks.matching import STEP_S
-from mmvatool.svg import Band, Dot, Line, clock
 from mmvatool.timeline import Clip
 
 if TYPE_CHECKING:

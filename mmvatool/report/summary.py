@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mmvatool import page, svg
 from mmvatool.media.probe import MediaInfo
-from mmvatool.page import Card, Figure, Group, Page
-from mmvatool.pipelines.thumbnails import AXES, MOST_THUMBNAILS, POSTER_PX, count, moment, plain, thumbnails
+from mmvatool.report import page, svg
+from mmvatool.report.page import Card, Figure, Group, Page
+from mmvatool.report.svg import Band, Dot, Line, clock
+from mmvatool.report.thumbnails import AXES, MOST_THUMBNAILS, POSTER_PX, count, moment, plain, thumbnails
 from mmvatool.summary.selection import ScoredShot, Settings, budget_s
-from mmvatool.svg import Band, Dot, Line, clock
 from mmvatool.timeline import Clip
 
 if TYPE_CHECKING:
