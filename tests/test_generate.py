@@ -13,8 +13,8 @@ from huggingface_hub import constants
 from safetensors.torch import load_file, save_file
 
 from mmvatool.errors import OutputError, RenderError
-from mmvatool.pipelines import generate as pipeline
-from mmvatool.pipelines.generate import LICENCE, generate
+from mmvatool.prompts import musicgen as pipeline
+from mmvatool.prompts.musicgen import LICENCE, generate
 from tests import musicgen
 from trainer import WeightsError
 

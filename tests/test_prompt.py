@@ -10,10 +10,10 @@ import torch
 from PIL import Image
 
 import mmvatool
-from mmvatool import prompts
 from mmvatool.errors import MediaError, SettingsError
 from mmvatool.pipelines import prompt as pipeline
 from mmvatool.pipelines.prompt import NEAR, Prompter
+from mmvatool.prompts import templates
 from tests import media
 from trainer import CheckpointError, Predictor, checkpoint
 from trainer.model.mmva import MMVA
@@ -88,7 +88,7 @@ def scored(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
 
 class TestPrompts:
     def test_the_paper_s(self):
-        paper = prompts.load()
+        paper = templates.load()
         assert len(paper) == 8 * 12 * 12 * 4 * 13 == 59_904
         assert paper[0] == (
             "This is a rock music piece. The melody is being played by the no instrument while no instrument is playing in the background. "
@@ -101,7 +101,7 @@ class TestPrompts:
         assert len(set(paper)) == 59_904
 
     def test_every_combination_in_order(self, words: Path):
-        found = prompts.load(words)
+        found = templates.load(words)
         assert len(found) == len(ALL) == 240
         assert list(found) == ALL
         for index in (-1, 240):
@@ -110,14 +110,14 @@ class TestPrompts:
 
     def test_a_list_whose_own_name_ends_in_a_number(self, words: Path):
         words.write_text('templates = ["{a 1} {a 2} {b2}"]\n[candidates]\n"a 1" = ["x"]\na = ["y", "{z}"]\nb = ["w"]')
-        assert list(prompts.load(words)) == ["x y w", "x {z} w"]
+        assert list(templates.load(words)) == ["x y w", "x {z} w"]
 
     def test_the_fingerprint_is_of_what_is_said(self, words: Path):
-        before = prompts.load(words).fingerprint
+        before = templates.load(words).fingerprint
         words.write_text("# the same\n" + WORDS)
-        assert prompts.load(words).fingerprint == before
+        assert templates.load(words).fingerprint == before
         words.write_text(WORDS.replace("'oud', 'kora'", "'kora', 'oud'"))
-        assert prompts.load(words).fingerprint != before
+        assert templates.load(words).fingerprint != before
 
     @pytest.mark.parametrize(
         ("text", "problem"),
@@ -145,14 +145,14 @@ class TestPrompts:
     def test_what_cannot_be_is_named(self, words: Path, text: str, problem: str):
         words.write_text(text, errors="surrogateescape")
         with pytest.raises(SettingsError, match=rf"words\.toml: {problem}") as caught:
-            prompts.load(words)
+            templates.load(words)
         assert "\n" not in str(caught.value)
 
     def test_a_file_that_cannot_be_read(self, tmp_path: Path):
         with pytest.raises(SettingsError, match=r"none\.toml: cannot be read \(No such file or directory\): check"):
-            prompts.load(tmp_path / "none.toml")
+            templates.load(tmp_path / "none.toml")
         with pytest.raises(SettingsError, match=r"cannot be read \(Is a directory\)"):
-            prompts.load(tmp_path)
+            templates.load(tmp_path)
 
     def test_two_million_are_the_most(self, words: Path):
         def write(count: int) -> None:
@@ -160,10 +160,10 @@ class TestPrompts:
             words.write_text(f'templates = ["{{a 1}} {{a 2}} {{b}}"]\n[candidates]\na = {numbers}\nb = ["x", "y"]')
 
         write(1000)
-        assert len(prompts.load(words)) == 2_000_000
+        assert len(templates.load(words)) == 2_000_000
         write(1001)
         with pytest.raises(SettingsError, match=r"gives 2,004,002 combinations: 2,000,000 is the most"):
-            prompts.load(words)
+            templates.load(words)
 
     def test_more_combinations_than_a_machine_counts(self, words: Path):
         names = [f"n{number}" for number in range(90)]
@@ -171,7 +171,7 @@ class TestPrompts:
         lists = "\n".join(f'{name} = ["x", "y"]' for name in names)
         words.write_text(f'templates = ["{template}"]\n[candidates]\n{lists}')
         with pytest.raises(SettingsError, match=rf"gives {2**90:,} combinations"):
-            prompts.load(words)
+            templates.load(words)
 
 
 class TestNearest:
@@ -193,7 +193,7 @@ class TestNearest:
     def test_va_in_place_of_a_picture(self, tiny: Predictor, words: Path):
         # Of the VA of a prompt itself, that prompt is the nearest.
         for index in (0, 100, 239):
-            valence, arousal = map(float, Prompter(tiny, prompts.load(words)).table[index])
+            valence, arousal = map(float, Prompter(tiny, templates.load(words)).table[index])
             found = mmvatool.prompt((valence, arousal), predictor=tiny, candidates=words)
             assert [prompt.prompt for prompt in found.prompts] == [ALL[index]]
             assert found.prompts[0].distance == 0
@@ -288,7 +288,7 @@ class TestCache:
                 Predictor.load(another, device="cpu"),
                 Predictor.load(saved, device="cpu", precision="bf16"),
             ]
-            return [Prompter(model, prompts.load(words)).table for model in models] + [Prompter(models[0], prompts.load(other)).table]
+            return [Prompter(model, templates.load(words)).table for model in models] + [Prompter(models[0], templates.load(other)).table]
 
         first = tables()
         assert scored == [240] * 4
@@ -300,12 +300,12 @@ class TestCache:
 
     @pytest.mark.parametrize("damage", ["empty", "cut", "longer", "a bit", "another's"])
     def test_damage_is_mended(self, tiny: Predictor, words: Path, cache: Path, scored: list[int], damage: str):
-        table = Prompter(tiny, prompts.load(words)).table
+        table = Prompter(tiny, templates.load(words)).table
         (file,) = cache.iterdir()
         whole = file.read_bytes()
         if damage == "another's":
             words.write_text(WORDS.replace("calm", "glad"))
-            Prompter(tiny, prompts.load(words)).table  # noqa: B018
+            Prompter(tiny, templates.load(words)).table  # noqa: B018
             words.write_text(WORDS)
             (other,) = set(cache.iterdir()) - {file}
             other.replace(file)
@@ -314,14 +314,14 @@ class TestCache:
             flipped[500] ^= 1
             file.write_bytes({"empty": b"", "cut": whole[:-1], "longer": whole + b"\0", "a bit": bytes(flipped)}[damage])
         scored.clear()
-        np.testing.assert_array_equal(Prompter(tiny, prompts.load(words)).table, table)
+        np.testing.assert_array_equal(Prompter(tiny, templates.load(words)).table, table)
         assert scored == [240]
         assert file.read_bytes() == whole
 
     def test_it_works_without_a_place_to_keep(self, tiny: Predictor, words: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         (tmp_path / "file").touch()
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
-        prompter = Prompter(tiny, prompts.load(words))
+        prompter = Prompter(tiny, templates.load(words))
         assert len(prompter.prompt((0.5, 0.5)).prompts) == 1
         assert len(prompter.notes) == 1
         assert "not kept for the next run" in prompter.notes[0]
@@ -332,12 +332,12 @@ class TestCache:
 
         monkeypatch.delenv("XDG_CACHE_HOME")
         monkeypatch.setattr(Path, "home", homeless)
-        prompter = Prompter(tiny, prompts.load(words))
+        prompter = Prompter(tiny, templates.load(words))
         assert len(prompter.prompt((0.5, 0.5)).prompts) == 1
         assert "set XDG_CACHE_HOME" in prompter.notes[0]
 
     def test_a_model_that_is_no_file_is_not_kept(self, words: Path, cache: Path):
         torch.manual_seed(0)
         predictor = Predictor(MMVA(TOWERS), "made", torch.device("cpu"), "float32", 32)
-        assert Prompter(predictor, prompts.load(words)).table.shape == (240, 2)
+        assert Prompter(predictor, templates.load(words)).table.shape == (240, 2)
         assert not cache.exists()

@@ -8,7 +8,7 @@ import pytest
 from mmvatool.errors import MediaError
 from mmvatool.media.probe import probe
 from mmvatool.pipelines.tvsum import REFERENCES, Evaluation, Prediction, Row, evaluate, feel_video
-from mmvatool.pipelines.tvsum_files import Shots
+from mmvatool.tvsum.files import Shots
 from tests.tvsum import annotation
 
 # Ten shots of 30 frames, of which 45 may be kept: one. Both users like the fourth; in the second video each has another.

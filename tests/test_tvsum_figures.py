@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mmvatool import tvsum
 from mmvatool.pipelines.tvsum import evaluate
-from mmvatool.pipelines.tvsum_files import Shots, read_annotations, read_shots
+from mmvatool.tvsum import protocol
+from mmvatool.tvsum.files import Shots, read_annotations, read_shots
 from tests.conftest import REAL_MEDIA
 
 DATA = REAL_MEDIA.parent / "data" / "tvsum"
@@ -76,9 +76,9 @@ def test_a_draw_is_the_one_of_its_seed(annotations, expected):
         np.random.seed(seed)
         drawn = [np.random.rand(annotation.frames) for annotation in annotations]
         f = [
-            100 * tvsum.f_measures(tvsum.summaries(noise[None], pieces), tvsum.summaries(annotation.scores, pieces), pieces).mean()
+            100 * protocol.f_measures(protocol.summaries(noise[None], pieces), protocol.summaries(annotation.scores, pieces), pieces).mean()
             for noise, annotation in zip(drawn, annotations, strict=True)
-            for pieces in [tvsum.uniform(annotation.frames)]
+            for pieces in [protocol.uniform(annotation.frames)]
         ]
         assert np.mean(f) == pytest.approx(expected["f"]["uniform60"][f"random_seed{seed}"], abs=SEEDED)
 
@@ -87,7 +87,7 @@ def test_users_summaries_are_the_published_ones_to_the_frame(annotations, real, 
     for annotation in annotations:
         if annotation.video in real:
             pieces = np.array(real[annotation.video]["change_points"]) + np.array([0, 1])
-            ours = [np.flatnonzero(chosen).tolist() for chosen in tvsum.summaries(annotation.scores, pieces)]
+            ours = [np.flatnonzero(chosen).tolist() for chosen in protocol.summaries(annotation.scores, pieces)]
             assert ours == real[annotation.video]["user_summary_selected_shots"]
             (run,) = real[annotation.video]["published"]
             frames = np.zeros((1, annotation.frames), bool)
@@ -99,7 +99,7 @@ def test_users_summaries_are_the_published_ones_to_the_frame(annotations, real, 
                 for shot in shots:
                     users[user, slice(*pieces[shot])] = True
             published = expected["two_real_videos"]["published_machine_summary_F"][annotation.video]
-            assert tvsum.f_measures(frames, users, each).mean() == pytest.approx(published, abs=1e-6)
+            assert protocol.f_measures(frames, users, each).mean() == pytest.approx(published, abs=1e-6)
 
 
 def test_the_two_videos_on_their_true_shots(annotations, real, expected):
@@ -107,7 +107,7 @@ def test_the_two_videos_on_their_true_shots(annotations, real, expected):
     summaries = {}
     for annotation in annotations:
         if annotation.video in pieces:
-            chosen = tvsum.summaries(annotation.scores, pieces[annotation.video])
+            chosen = protocol.summaries(annotation.scores, pieces[annotation.video])
             summaries[annotation.video] = np.repeat(chosen, np.diff(pieces[annotation.video])[:, 0], axis=1)
     found = evaluate([one for one in annotations if one.video in real], Shots("kts_h5", pieces, {}, summaries), {}, None, {"MMVA": 58.2})
     assert found.same_summaries == (40, 40)

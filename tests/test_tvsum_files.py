@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from mmvatool import errors
-from mmvatool.pipelines.tvsum_files import read_annotations, read_scores, read_shots, shot_starts
+from mmvatool.tvsum.files import read_annotations, read_scores, read_shots, shot_starts
 from tests import tvsum as files
 
 # Two-second shots at 25 frames a second, as TVSum cuts them: the first has a frame more.

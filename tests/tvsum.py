@@ -7,7 +7,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from mmvatool.tvsum import Annotation
+from mmvatool.tvsum.protocol import Annotation
 
 
 def annotation(video: str, starts: Sequence[int], frames: int, users: Sequence[str]) -> Annotation:

@@ -16,10 +16,10 @@ from mmvatool.cli.options import VA, Load, model_options, output_options
 from mmvatool.files import PICTURE_SUFFIXES
 
 if TYPE_CHECKING:
-    from mmvatool.pipelines.generate import Generated
     from mmvatool.pipelines.prompt import Prompted, Prompter
     from mmvatool.progress import Progress
-    from mmvatool.prompts import Prompts
+    from mmvatool.prompts.musicgen import Generated
+    from mmvatool.prompts.templates import Prompts
 
 
 @click.command()
@@ -95,9 +95,9 @@ def prompt(
         raise click.BadParameter(f"{seconds:g}: must be 1 to 30", param_hint="--seconds")
     reporter = Reporter(0 if quiet else 2 if verbose else 1)
 
-    from mmvatool import prompts
+    from mmvatool.prompts import templates
 
-    chosen = prompts.load(candidates)
+    chosen = templates.load(candidates)
     results: list[Prompted] = []
     music: Generated | None = None
     failures: list[tuple[str, str]] = []
@@ -115,9 +115,9 @@ def prompt(
     if inputs:
         try:
             if target is not None:
-                from mmvatool.pipelines import generate
+                from mmvatool.prompts.musicgen import check
 
-                generate.check(Path(target), seconds=seconds, musicgen=musicgen, overwrite=overwrite)
+                check(Path(target), seconds=seconds, musicgen=musicgen, overwrite=overwrite)
             prompter = _prompter(load, chosen, bool(paths), reporter)
         except Exception as error:
             failed(error, *inputs)
@@ -166,7 +166,7 @@ def _shown(reporter: Reporter) -> "Progress":
 
 
 def _compose(found: "Prompted", target: Path, reporter: Reporter, **settings: Any) -> "Generated":
-    from mmvatool.pipelines.generate import generate
+    from mmvatool.prompts.musicgen import generate
 
     music = generate(found.prompts[0].prompt, target, progress=_shown(reporter), **settings)
     reporter.say(f"{target}: {music.seconds:.1f} s by {music.musicgen}; MusicGen's weights are {music.licence}: not for commercial use")

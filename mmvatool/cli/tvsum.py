@@ -17,8 +17,8 @@ from mmvatool.errors import AnnotationError, MediaError, OutputError
 
 if TYPE_CHECKING:
     from mmvatool.pipelines.tvsum import Evaluation, Prediction
-    from mmvatool.pipelines.tvsum_files import Shots
-    from mmvatool.tvsum import Annotation
+    from mmvatool.tvsum.files import Shots
+    from mmvatool.tvsum.protocol import Annotation
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
@@ -82,7 +82,7 @@ def tvsum(
     started = time.monotonic()
 
     from mmvatool.pipelines.tvsum import evaluate
-    from mmvatool.pipelines.tvsum_files import read_annotations, read_shots
+    from mmvatool.tvsum.files import read_annotations, read_shots
     from trainer.evaluation import paper
 
     annotated = read_annotations(annotations)
@@ -150,7 +150,7 @@ class _Work:
     def read(self, folder: Path, annotated: "list[Annotation]", shots: "Shots | None") -> str:
         """Read scores from the files of a folder; its name."""
         from mmvatool.pipelines.tvsum import Prediction
-        from mmvatool.pipelines.tvsum_files import read_scores
+        from mmvatool.tvsum.files import read_scores
 
         for annotation in annotated:
             try:
@@ -181,7 +181,7 @@ def _check_target(target: Path, suffix: str, *, overwrite: bool) -> None:
 
 def _titles(found: "Evaluation", shots: "Shots | None") -> dict[str, str]:
     """The protocols that were measured, in words."""
-    from mmvatool.pipelines.tvsum_files import PAPER, TITLES
+    from mmvatool.tvsum.files import PAPER, TITLES
 
     own = {} if shots is None or shots.name in TITLES else {shots.name: f"shots of {shots.name.removesuffix('.json')}.json"}
     return {row.protocol: (TITLES | own)[row.protocol] for row in found.rows if row.protocol != PAPER}
@@ -191,7 +191,7 @@ def _print(found: "Evaluation", shots: "Shots | None", videos: int) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from mmvatool.pipelines.tvsum_files import PAPER
+    from mmvatool.tvsum.files import PAPER
 
     console = Console(markup=False, emoji=False, highlight=False)
     table = Table(title=f"TVSum, {videos} videos", title_justify="left")
@@ -246,8 +246,8 @@ def _write_csv(target: Path, found: "Evaluation") -> None:
 
 def _draw(target: Path, found: "Evaluation", shots: "Shots | None") -> None:
     from mmvatool.files import write_file
-    from mmvatool.pipelines.tvsum_files import PAPER
     from mmvatool.report import plots
+    from mmvatool.tvsum.files import PAPER
 
     panels = {}
     for protocol, title in _titles(found, shots).items():

@@ -16,7 +16,7 @@ from mmvatool.analysis import pictures
 from mmvatool.errors import OutputError
 from mmvatool.files import cache_dir, write_file
 from mmvatool.progress import Progress, no_progress
-from mmvatool.prompts import Prompts, load
+from mmvatool.prompts.templates import Prompts, load
 from mmvatool.soundtracks.matching import shuffle_near
 from trainer.affect import matching_score
 

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mmvatool import tvsum
 from mmvatool.errors import MediaError
 from mmvatool.pipelines.summarize import summarize
-from mmvatool.pipelines.tvsum_files import PAPER, TITLES, Shots
 from mmvatool.progress import Progress, no_progress
 from mmvatool.summary.selection import Settings
-from mmvatool.tvsum import Agreement, Annotation
+from mmvatool.tvsum import protocol
+from mmvatool.tvsum.files import PAPER, TITLES, Shots
+from mmvatool.tvsum.protocol import Agreement, Annotation
 
 if TYPE_CHECKING:
     from trainer import Predictor
@@ -132,7 +132,7 @@ def evaluate(
     """
     if name in REFERENCES:
         name = f"{name} (predicted)"
-    draws = [np.random.RandomState(seed) for seed in tvsum.SEEDS]
+    draws = [np.random.RandomState(seed) for seed in protocol.SEEDS]
     figures: list[Figure] = []
     drawn: dict[str, list[np.ndarray]] = {}
     ranks: list[dict[str, Agreement]] = []
@@ -140,37 +140,37 @@ def evaluate(
     with progress("measuring", len(annotations)) as measured:
         for done, annotation in enumerate(annotations):
             noise = np.stack([draw.rand(annotation.frames) for draw in draws])
-            scores = tvsum.predictors(annotation)
+            scores = protocol.predictors(annotation)
             prediction = predictions.get(annotation.video)
             if prediction is not None and name is not None:
                 scores[name] = prediction.scores
-            rank = {who: tvsum.against_users(rows[None], annotation) for who, rows in scores.items()}
-            rank |= {"random": tvsum.against_users(noise, annotation), "human_loo": tvsum.against_others(annotation)}
+            rank = {who: protocol.against_users(rows[None], annotation) for who, rows in scores.items()}
+            rank |= {"random": protocol.against_users(noise, annotation), "human_loo": protocol.against_others(annotation)}
             ranks.append(
                 {
-                    "human_pairwise_15": tvsum.pairwise(annotation),
+                    "human_pairwise_15": protocol.pairwise(annotation),
                     "human_vs_mean_of_other19_15": rank["human_loo"],
                     "mean_vs_each_user_shot": rank["oracle"],
-                    "random_vs_mean_shot": tvsum.against_mean(noise, annotation),
+                    "random_vs_mean_shot": protocol.against_mean(noise, annotation),
                 }
             )
-            for protocol, pieces in _segmentations(annotation, shots, prediction):
-                users = tvsum.summaries(annotation.scores, pieces)
-                if shots is not None and protocol == shots.name and annotation.video in shots.summaries:
+            for segmentation, pieces in _segmentations(annotation, shots, prediction):
+                users = protocol.summaries(annotation.scores, pieces)
+                if shots is not None and segmentation == shots.name and annotation.video in shots.summaries:
                     same, total = same + _equal(users, pieces, shots.summaries[annotation.video]), total + len(users)
-                chosen = tvsum.summaries(np.concatenate([*(rows[None] for rows in scores.values()), noise]), pieces)
-                chosen = np.concatenate([chosen, tvsum.evenly_spaced(pieces, annotation.frames)[None]])
-                f = 100 * tvsum.f_measures(chosen, users, pieces).mean(1)
-                drawn.setdefault(protocol, []).append(f[len(scores) : -1])
+                chosen = protocol.summaries(np.concatenate([*(rows[None] for rows in scores.values()), noise]), pieces)
+                chosen = np.concatenate([chosen, protocol.evenly_spaced(pieces, annotation.frames)[None]])
+                f = 100 * protocol.f_measures(chosen, users, pieces).mean(1)
+                drawn.setdefault(segmentation, []).append(f[len(scores) : -1])
                 found = dict(zip(scores, f, strict=False))
                 found |= {
                     "random": f[len(scores) : -1].mean(),
                     "evenly_spaced": f[-1],
-                    "human_loo": 100 * tvsum.leave_one_out(users, pieces),
+                    "human_loo": 100 * protocol.leave_one_out(users, pieces),
                 }
                 for who, value in found.items():
                     own = rank.get(who, _UNRANKED)
-                    figures.append(Figure(annotation.video, protocol, who, float(value), _known(own.tau), _known(own.rho)))
+                    figures.append(Figure(annotation.video, segmentation, who, float(value), _known(own.tau), _known(own.rho)))
             measured(done + 1)
     rows = [Row(f"{who} ({PAPER})", PAPER, value, None, None, None, None) for who, value in paper.items()]
     rows += _rows(figures, drawn, [*([] if shots is None else [shots.name]), *TITLES], name)
@@ -183,7 +183,7 @@ def _segmentations(annotation: Annotation, shots: Shots | None, prediction: Pred
         yield shots.name, shots.pieces[annotation.video]
     if prediction is not None and prediction.pieces is not None:
         yield "kts_own", prediction.pieces
-    yield "uniform60", tvsum.uniform(annotation.frames)
+    yield "uniform60", protocol.uniform(annotation.frames)
     yield "native2s", annotation.pieces
 
 
@@ -191,16 +191,16 @@ def _rows(figures: Sequence[Figure], drawn: Mapping[str, list[np.ndarray]], prot
     """Means over videos: of each protocol the prediction first."""
     order = [*([] if name is None else [name]), *REFERENCES]
     rows = []
-    for protocol in dict.fromkeys(protocols):
+    for segmentation in dict.fromkeys(protocols):
         for who in order:
-            own = [figure for figure in figures if figure.protocol == protocol and figure.name == who]
+            own = [figure for figure in figures if figure.protocol == segmentation and figure.name == who]
             if not own:
                 continue
-            spread = np.mean(drawn[protocol], axis=0) if who == "random" else [figure.f for figure in own]
+            spread = np.mean(drawn[segmentation], axis=0) if who == "random" else [figure.f for figure in own]
             rows.append(
                 Row(
                     who,
-                    protocol,
+                    segmentation,
                     float(np.mean([figure.f for figure in own])),
                     float(np.std(spread, ddof=1)) if len(spread) > 1 else None,
                     _known(_mean([figure.tau for figure in own])),

@@ -13,7 +13,7 @@ import numpy as np
 
 from mmvatool.analysis.slots import SLOT_S
 from mmvatool.errors import AnnotationError
-from mmvatool.tvsum import RANK_STEP, Annotation
+from mmvatool.tvsum.protocol import RANK_STEP, Annotation
 
 if TYPE_CHECKING:
     import h5py

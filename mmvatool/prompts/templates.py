@@ -11,7 +11,7 @@ from pathlib import Path
 
 from mmvatool.errors import SettingsError
 
-DEFAULT = Path(__file__).with_name("prompts.toml")
+DEFAULT = Path(__file__).with_name("templates.toml")
 MOST = 2_000_000
 """Combinations that are still scored: minutes with the compact tower, and 16 MB."""
 

@@ -1,0 +1,1 @@
+"""Words for music generators, and music by one of them."""

@@ -1,0 +1,1 @@
+"""TVSum: its protocol and its files."""
