@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mmvatool.cli.batch import Batch, make_folder
 from mmvatool.cli.console import Reporter, clock
 from mmvatool.cli.inputs import Job
+from mmvatool.cli.jobs.batch import Batch, make_folder
 from mmvatool.cli.options import export_option, output_options
 
 if TYPE_CHECKING:

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mmvatool.cli.batch import Batch, make_folder, place_plan
 from mmvatool.cli.console import Reporter, clean, clock
 from mmvatool.cli.inputs import Job, plan_shows
+from mmvatool.cli.jobs.batch import Batch, make_folder, place_plan
 from mmvatool.cli.options import Load, Rate, Size, Time, index_option, model_options, output_options, plan_options
 
 if TYPE_CHECKING:

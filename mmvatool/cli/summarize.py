@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mmvatool.cli.batch import Batch, make_folder, place_plan
 from mmvatool.cli.console import Reporter, clean, clock
-from mmvatool.cli.engines import many_options, pick_engine
 from mmvatool.cli.inputs import find_videos, plan_jobs
+from mmvatool.cli.jobs.batch import Batch, make_folder, place_plan
+from mmvatool.cli.jobs.engines import many_options, pick_engine
+from mmvatool.cli.jobs.work import Work
 from mmvatool.cli.options import Load, Time, TimeRange, cache_option, model_options, output_options, plan_options, sampling_option
-from mmvatool.cli.work import Work
 from mmvatool.files import beside
 from mmvatool.timeline import Segment
 

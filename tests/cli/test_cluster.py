@@ -14,12 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from mmvatool.cli import cluster
-from mmvatool.cli.batch import Batch
-from mmvatool.cli.cluster import on_ray
 from mmvatool.cli.console import Reporter
 from mmvatool.cli.inputs import Job
-from mmvatool.cli.work import Failed, Try, Work
+from mmvatool.cli.jobs import ray
+from mmvatool.cli.jobs.batch import Batch
+from mmvatool.cli.jobs.ray import on_ray
+from mmvatool.cli.jobs.work import Failed, Try, Work
 from mmvatool.errors import EngineError
 from mmvatool.pipelines.summarize import Summary
 from mmvatool.summary.selection import Settings
@@ -138,9 +138,9 @@ def test_without_ray_it_says_what_to_install(mmvatool, clip: Path, monkeypatch: 
 
 
 def test_a_gpu_for_each_task_where_the_model_runs_on_one():
-    assert [cluster._gpus(there, device) for there, device in ((2, "auto"), (0, "auto"), (2, "cpu"), (1, "cuda"))] == [1, 0, 0, 1]
+    assert [ray._gpus(there, device) for there, device in ((2, "auto"), (0, "auto"), (2, "cpu"), (1, "cuda"))] == [1, 0, 0, 1]
     with pytest.raises(EngineError, match="the Ray cluster has no GPU: use --device auto or cpu"):
-        cluster._gpus(0, "cuda")
+        ray._gpus(0, "cuda")
 
 
 def test_a_cluster_that_cannot_be_reached_fails_all(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys):
@@ -161,7 +161,7 @@ def test_a_cluster_that_cannot_be_reached_fails_all(folder: Path, monkeypatch: p
 
 
 def test_a_folder_that_a_machine_does_not_see(tmp_path: Path):
-    done = cluster._task(b"", Try(0, Job(Path("a.mp4"), tmp_path / "a"), 1, "mark"), tmp_path / "elsewhere")
+    done = ray._task(b"", Try(0, Job(Path("a.mp4"), tmp_path / "a"), 1, "mark"), tmp_path / "elsewhere")
     assert isinstance(done.outcome, Failed)
     assert done.outcome.text.startswith(f"a.mp4: lies below {tmp_path}/elsewhere, but ")
     assert done.outcome.text.endswith(" does not see it (No such file or directory): --engine ray needs files that all machines share")

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from mmvatool.cli.batch import Batch
 from mmvatool.cli.console import Reporter
 from mmvatool.cli.inputs import Job
-from mmvatool.cli.work import Done, Failed, Work
-from mmvatool.cli.workers import in_workers
+from mmvatool.cli.jobs.batch import Batch
+from mmvatool.cli.jobs.work import Done, Failed, Work
+from mmvatool.cli.jobs.workers import in_workers
 from tests import labour
 from tests.labour import Made, jobs, noted
 

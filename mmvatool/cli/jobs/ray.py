@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from mmvatool.cli.inputs import Job
-from mmvatool.cli.work import Done, Failed, Try, Work
+from mmvatool.cli.jobs.work import Done, Failed, Try, Work
 from mmvatool.errors import EngineError
 
 TRIES = 3  # of a job whose worker dies

@@ -13,7 +13,7 @@ import click
 from mmvatool.cli import EXIT_FAILED, EXIT_PARTLY
 from mmvatool.cli.console import Reporter, clean, explain
 from mmvatool.cli.inputs import Job
-from mmvatool.cli.work import Done, Engine, Failed, Work, attempt
+from mmvatool.cli.jobs.work import Done, Engine, Failed, Work, attempt
 from mmvatool.errors import EngineError, OutputError
 
 if TYPE_CHECKING:

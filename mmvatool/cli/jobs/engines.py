@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from mmvatool.cli.work import Engine
+from mmvatool.cli.jobs.work import Engine
 from mmvatool.errors import SettingsError
 
 
@@ -50,13 +50,13 @@ def pick_engine(name: str, jobs: int | None, inputs: int, device: str) -> Engine
         if importlib.util.find_spec("ray") is None:
             raise SettingsError('--engine ray needs Ray: pip install "mmvatool[ray]"')
 
-        from mmvatool.cli.cluster import on_ray
+        from mmvatool.cli.jobs.ray import on_ray
 
         return partial(on_ray, count=jobs, device=device)
     count = min(jobs or 1, inputs)
     if count < 2:
         return None
 
-    from mmvatool.cli.workers import in_workers
+    from mmvatool.cli.jobs.workers import in_workers
 
     return partial(in_workers, count=count)

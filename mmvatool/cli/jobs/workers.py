@@ -13,7 +13,7 @@ from typing import Any
 
 from mmvatool.cli import terminated
 from mmvatool.cli.inputs import Job
-from mmvatool.cli.work import Done, Failed, Try, Work
+from mmvatool.cli.jobs.work import Done, Failed, Try, Work
 
 TRIES = 2  # of a job whose process dies
 END_S = 10.0  # that a worker has to remove its temporary files before it is killed

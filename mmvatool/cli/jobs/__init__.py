@@ -1,0 +1,1 @@
+"""Several inputs: what becomes of each, and where it is done."""
