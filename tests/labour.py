@@ -9,7 +9,8 @@ from typing import Any
 
 from mmvatool.cli.inputs import Job
 from mmvatool.files import workspace
-from mmvatool.pipelines.summarize import Summary, summarize
+from mmvatool.pipelines.summarize import summarize
+from mmvatool.summary.result import Summary
 
 LOG = "log.txt"
 

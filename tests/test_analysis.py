@@ -15,7 +15,8 @@ from mmvatool.media import frames as frames_module
 from mmvatool.media.frames import Frames
 from mmvatool.media.probe import probe, sound_digest
 from mmvatool.media.sampling import Sampler
-from mmvatool.pipelines.summarize import Summary, summarize
+from mmvatool.pipelines.summarize import summarize
+from mmvatool.summary.result import Summary
 from mmvatool.summary.selection import Settings
 from tests import media
 from tests.models import save_random

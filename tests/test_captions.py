@@ -2,7 +2,7 @@
 
 import pytest
 
-from mmvatool.captions import Chapter, chapter_each, move_chapters, move_subtitles, moved, to_metadata
+from mmvatool.media.retime import Chapter, chapter_each, move_chapters, move_subtitles, moved, to_metadata
 from mmvatool.timeline import Segment
 
 # Kept: 2 to 5 s, shown from 0; 8 to 10 s, shown from 3.

@@ -11,7 +11,8 @@ import pytest
 from mmvatool.media import cut
 from mmvatool.media.frames import FFmpegFrames
 from mmvatool.media.probe import probe
-from mmvatool.pipelines.summarize import Summary, summarize
+from mmvatool.pipelines.summarize import summarize
+from mmvatool.summary.result import Summary
 from mmvatool.summary.selection import Settings
 from tests import media
 

@@ -17,12 +17,12 @@ from PIL import Image
 
 from mmvatool.media.probe import Color, MediaInfo, VideoStream
 from mmvatool.media.sampling import Sampler
-from mmvatool.pipelines.summarize import Summary
 from mmvatool.report import markdown, page, svg
 from mmvatool.report.page import Card, Figure, Group, Page, Table, Thumbnail
 from mmvatool.report.summary import summary_page
 from mmvatool.report.svg import Band, Dot, Line
 from mmvatool.report.thumbnails import thumbnail
+from mmvatool.summary.result import Summary
 from mmvatool.summary.selection import Settings, choose
 from mmvatool.timeline import Curve, Segment
 from tests.pages import Parsed

@@ -15,8 +15,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmvatool.pipelines.soundtrack import SoundtrackSettings, soundtrack
+from mmvatool.pipelines.soundtrack import soundtrack
 from mmvatool.pipelines.summarize import summarize
+from mmvatool.soundtracks.result import SoundtrackSettings
 from mmvatool.summary.selection import Settings
 from mmvatool.timeline import Segment
 from tests import media

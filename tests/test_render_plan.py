@@ -16,8 +16,9 @@ from mmvatool.media import ffmpeg
 from mmvatool.media.frames import Frames
 from mmvatool.media.probe import probe
 from mmvatool.pipelines.render import default_output, render
-from mmvatool.pipelines.soundtrack import SoundtrackSettings, soundtrack
+from mmvatool.pipelines.soundtrack import soundtrack
 from mmvatool.pipelines.summarize import summarize
+from mmvatool.soundtracks.result import SoundtrackSettings
 from mmvatool.summary.selection import Settings
 from tests import media
 

@@ -12,7 +12,8 @@ from PIL import Image
 from mmvatool.errors import MediaError, OutputError, QueryError, SettingsError
 from mmvatool.files import beside
 from mmvatool.media.probe import probe
-from mmvatool.pipelines.soundtrack import SoundtrackSettings, soundtrack
+from mmvatool.pipelines.soundtrack import soundtrack
+from mmvatool.soundtracks.result import SoundtrackSettings
 from tests import media
 from tests.models import save_planted
 

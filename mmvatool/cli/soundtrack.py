@@ -12,8 +12,8 @@ from mmvatool.cli.jobs.batch import Batch, make_folder, place_plan
 from mmvatool.cli.options import Load, Rate, Size, Time, index_option, model_options, output_options, plan_options
 
 if TYPE_CHECKING:
-    from mmvatool.pipelines.soundtrack import Soundtrack
     from mmvatool.progress import Progress
+    from mmvatool.soundtracks.result import Soundtrack
     from mmvatool.timeline import Cue
 
 
@@ -142,8 +142,8 @@ def soundtrack(
     plan_to = place_plan(plan, exports, jobs)
     reporter = Reporter(0 if quiet else 2 if verbose else 1)
 
-    from mmvatool.pipelines.soundtrack import SoundtrackSettings
     from mmvatool.pipelines.soundtrack import soundtrack as make_soundtrack
+    from mmvatool.soundtracks.result import SoundtrackSettings
 
     settings = SoundtrackSettings(
         order=order,

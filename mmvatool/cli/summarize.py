@@ -16,7 +16,7 @@ from mmvatool.files import beside
 from mmvatool.timeline import Segment
 
 if TYPE_CHECKING:
-    from mmvatool.pipelines.summarize import Summary
+    from mmvatool.summary.result import Summary
 
 
 @click.command()

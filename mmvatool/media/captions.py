@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mmvatool.captions import Chapter, Piece, chapter_each, move_chapters, move_subtitles, to_metadata
 from mmvatool.errors import MediaError
 from mmvatool.media import ffmpeg, headers
 from mmvatool.media.headers import Entry
 from mmvatool.media.probe import MediaInfo
+from mmvatool.media.retime import Chapter, Piece, chapter_each, move_chapters, move_subtitles, to_metadata
 
 # What ffmpeg turns into no text.
 PICTURES = ("hdmv_pgs_subtitle", "dvd_subtitle", "dvb_subtitle", "xsub", "dvb_teletext", "arib_caption")

@@ -8,7 +8,7 @@ import itertools
 import json
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,6 +29,7 @@ from mmvatool.plan.schema import Plan, Rendering
 from mmvatool.progress import Progress, no_progress
 from mmvatool.report.plots import curve_png
 from mmvatool.report.summary import summary_page
+from mmvatool.summary.result import Summary
 from mmvatool.summary.selection import ScoredShot, Settings, budget_s, choose
 from mmvatool.summary.shots import LEAST_MAX_SHOT_S, shots, snapped, uniform_shots
 from mmvatool.timeline import Curve, Segment, Timeline
@@ -36,66 +37,7 @@ from mmvatool.timeline import Curve, Segment, Timeline
 if TYPE_CHECKING:
     from trainer import Predictor
 
-SCHEMA = "mmvatool.summary/1"
 CLOSE_S = 1.1  # keyframes of phones, a second apart
-
-
-@dataclass(frozen=True)
-class Summary:
-    """The result: the plan, and what was written (`output` is None for a dry run)."""
-
-    input: Path
-    output: Path | None
-    model: str
-    settings: Settings
-    info: MediaInfo
-    curve: Curve
-    shots: tuple[ScoredShot, ...]
-    cuts: str = "exact"  # how what is kept was cut: "exact", "likely" or "keyframes" (docs/formats.md)
-    fallbacks: tuple[str, ...] = ()
-
-    @property
-    def timeline(self) -> Timeline:
-        """What is rendered."""
-        return Timeline.of(self.input, (shot.segment for shot in self.shots if shot.kept))
-
-    @property
-    def felt(self) -> tuple[tuple[float, float], ...]:
-        """Valence and arousal of each clip of the timeline: the mean of its shots by their length."""
-        felt = []
-        for clip in self.timeline.segments:
-            lengths_s = [clip.overlap_s(shot.segment) for shot in self.shots]
-            va = np.average([(shot.valence, shot.arousal) for shot in self.shots], axis=0, weights=lengths_s)
-            felt.append((float(va[0]), float(va[1])))
-        return tuple(felt)
-
-    def to_json(self) -> dict[str, object]:
-        """The documented form (docs/formats.md), schema SCHEMA."""
-        settings = asdict(self.settings)
-        for name in ("keep", "drop"):
-            settings[name] = [[round(part.start_s, 6), round(part.end_s, 6)] for part in getattr(self.settings, name)]
-        return {
-            "schema": SCHEMA,
-            "input": str(self.input),
-            "output": None if self.output is None else str(self.output),
-            "model": self.model,
-            "settings": settings,
-            "duration_s": round(self.info.duration_s, 6),
-            "summary_s": round(self.timeline.duration_s, 6),
-            "shots": [
-                {
-                    "start_s": round(shot.segment.start_s, 6),
-                    "end_s": round(shot.segment.end_s, 6),
-                    "valence": round(shot.valence, 6),
-                    "arousal": round(shot.arousal, 6),
-                    "kept": shot.kept,
-                }
-                for shot in self.shots
-            ],
-            "timeline": self.timeline.to_json(),
-            "cuts": self.cuts,
-            "fallbacks": list(self.fallbacks),
-        }
 
 
 def summarize(

@@ -17,7 +17,7 @@ from mmvatool.soundtracks.matching import STEP_S
 from mmvatool.timeline import Clip
 
 if TYPE_CHECKING:
-    from mmvatool.pipelines.soundtrack import Soundtrack
+    from mmvatool.soundtracks.result import Soundtrack
     from mmvatool.soundtracks.tracks import Music
     from mmvatool.soundtracks.visuals import Show
 

@@ -14,7 +14,7 @@ from mmvatool.summary.selection import ScoredShot, Settings, budget_s
 from mmvatool.timeline import Clip
 
 if TYPE_CHECKING:
-    from mmvatool.pipelines.summarize import Summary
+    from mmvatool.summary.result import Summary
 
 MOST_CARDS = 1000  # shots of the least arousal are left out of the page beyond that
 _WHY = {

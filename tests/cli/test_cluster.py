@@ -21,7 +21,7 @@ from mmvatool.cli.jobs.batch import Batch
 from mmvatool.cli.jobs.ray import on_ray
 from mmvatool.cli.jobs.work import Failed, Try, Work
 from mmvatool.errors import EngineError
-from mmvatool.pipelines.summarize import Summary
+from mmvatool.summary.result import Summary
 from mmvatool.summary.selection import Settings
 from tests import labour
 from tests.labour import noted

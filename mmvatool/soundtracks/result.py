@@ -1,0 +1,138 @@
+"""What `soundtrack` is asked for, and what it makes."""
+
+import math
+from dataclasses import asdict, dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mmvatool.errors import FileError, SettingsError
+from mmvatool.media import mix, slideshow
+from mmvatool.soundtracks.matching import FAR
+from mmvatool.soundtracks.tracks import Ranked
+from mmvatool.soundtracks.visuals import ORDERS
+from mmvatool.timeline import Timeline
+
+SCHEMA = "mmvatool.soundtrack/1"
+FITS = ("pictures", "music")
+
+
+@dataclass(frozen=True)
+class SoundtrackSettings:
+    """How to choose and how to render.
+
+    Args:
+        order: of pictures: "name", "time" or "given"; None: "name" for a folder, "given" for a list.
+        seconds: how long a picture is shown.
+        fit: "pictures": the music ends with them; "music": they end with the music, each shown from half to twice `seconds`.
+        beats: move changes of pictures to the nearest beat.
+        per_scene: a track for each scene instead of one for the whole.
+        size: of a slideshow in pixels, (width, height), both even.
+        rate: of a slideshow in frames a second.
+        fill: around pictures of another shape: "blur", "black", or "crop".
+        crossfade_s: from picture to picture.
+        still: without pan and zoom.
+        duck: keep the sound of videos, the music under it; otherwise the music alone is heard.
+        lufs: integrated loudness of the result.
+        seed: draws among nearly equal tracks; None takes the nearest.
+        top: length of the ranking.
+        exclude: patterns of shells for tracks of the library that are left out.
+
+    Raises:
+        SettingsError: a value outside of what is allowed, or two that contradict each other.
+    """
+
+    order: str | None = None
+    seconds: float = 4.0
+    fit: str = "pictures"
+    beats: bool = False
+    per_scene: bool = False
+    size: tuple[int, int] = (1920, 1080)
+    rate: Fraction = Fraction(30)
+    fill: str = "blur"
+    crossfade_s: float = 1.0
+    still: bool = False
+    duck: bool = False
+    lufs: float = -14.0
+    seed: int | None = None
+    top: int = 5
+    exclude: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name, value, allowed in (
+            ("order", self.order or "name", ORDERS),
+            ("fit", self.fit, FITS),
+            ("fill", self.fill, slideshow.FILLS),
+        ):
+            if value not in allowed:
+                raise SettingsError(f"{name} {value!r}: allowed are {', '.join(allowed)}")
+        if not 1 / self.rate <= self.seconds < math.inf:
+            raise SettingsError(f"seconds {self.seconds:g}: a picture must be shown for a frame at least")
+        if not 0 <= self.crossfade_s < math.inf:
+            raise SettingsError(f"crossfade {self.crossfade_s:g} s: must be at least 0")
+        if not -70 <= self.lufs <= -5:
+            raise SettingsError(f"loudness {self.lufs:g} LUFS: must lie between -70 and -5")
+        if self.top < 1:
+            raise SettingsError(f"top {self.top}: must be at least 1")
+        if self.per_scene and self.fit == "music":
+            raise SettingsError("--per-scene and --fit music contradict each other: several tracks have several ends")
+        slideshow.check_size(self.size)
+
+
+@dataclass(frozen=True)
+class Credit:
+    """What the file of a chosen track says of itself, each None where it says nothing."""
+
+    path: Path
+    title: str | None
+    artist: str | None
+    licence: str | None
+
+
+@dataclass(frozen=True)
+class Soundtrack:
+    """The result: the plan, what it was chosen from, and what was written (`output` and `mixed` are None for a dry run).
+
+    `va` (2,) is the mean of what is shown. `failures` are pictures and tracks that could not be used.
+    """
+
+    input: Path
+    output: Path | None
+    model: str
+    settings: SoundtrackSettings
+    va: np.ndarray
+    timeline: Timeline
+    ranking: tuple[Ranked, ...]
+    credits: tuple[Credit, ...]
+    mixed: mix.Mixed | None = None
+    failures: tuple[FileError, ...] = ()
+    fallbacks: tuple[str, ...] = ()
+
+    @property
+    def is_far(self) -> bool:
+        """Whether even the nearest track lies farther than matching.FAR."""
+        return self.ranking[0].stretch.distance > FAR
+
+    def to_json(self) -> dict[str, Any]:
+        """The documented form (docs/formats.md), schema SCHEMA."""
+        settings = asdict(self.settings)
+        settings |= {"rate": str(self.settings.rate), "size": list(self.settings.size), "exclude": list(self.settings.exclude)}
+        return {
+            "schema": SCHEMA,
+            "input": str(self.input),
+            "output": None if self.output is None else str(self.output),
+            "model": self.model,
+            "settings": settings,
+            "duration_s": round(self.timeline.duration_s, 6),
+            "valence": round(float(self.va[0]), 6),
+            "arousal": round(float(self.va[1]), 6),
+            "cues": [cue.to_json() for cue in self.timeline.cues],
+            "ranking": [ranked.to_json() for ranked in self.ranking],
+            "credits": [asdict(credit) | {"path": str(credit.path)} for credit in self.credits],
+            "loudness_lufs": None if self.mixed is None else self.mixed.lufs,
+            "true_peak_dbtp": None if self.mixed is None else self.mixed.true_peak_dbtp,
+            "timeline": self.timeline.to_json(),
+            "fallbacks": list(self.fallbacks),
+        }
