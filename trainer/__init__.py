@@ -1,11 +1,44 @@
-"""The MMVA model: build it, train it, load it, predict valence and arousal with it. Knows nothing of the application."""
+"""The MMVA model: build it, train it, load it, predict valence and arousal with it. Knows nothing of the application.
 
+What is named here is what the application uses, and all that it uses.
+"""
+
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from trainer.errors import CheckpointError, DataError, DeviceError, LibraryLoadError, RecipeError, TrainerError, WeightsError
 
 if TYPE_CHECKING:
-    from trainer.predict import Predictor
+    from trainer.affect import matching_score, score_of_distance
+    from trainer.checkpoint import read as read_checkpoint
+    from trainer.commands.dataset import dataset as dataset_command
+    from trainer.commands.evaluate import evaluate as evaluate_command
+    from trainer.commands.train import train as train_command
+    from trainer.data.files import open_picture, read_picture
+    from trainer.evaluation.paper import summary_rows
+    from trainer.libraries import explain as explain_import
+    from trainer.model.mmva import check_modalities
+    from trainer.model.pretrained import first_line, quiet_transformers
+    from trainer.predict import Predictor, pick_device
+
+# Imported when first used: the errors, the recipes and the command line must not wait seconds for torch.
+_PUBLIC = {
+    "Predictor": "trainer.predict:Predictor",
+    "check_modalities": "trainer.model.mmva:check_modalities",
+    "dataset_command": "trainer.commands.dataset:dataset",
+    "evaluate_command": "trainer.commands.evaluate:evaluate",
+    "explain_import": "trainer.libraries:explain",
+    "first_line": "trainer.model.pretrained:first_line",
+    "matching_score": "trainer.affect:matching_score",
+    "open_picture": "trainer.data.files:open_picture",
+    "pick_device": "trainer.predict:pick_device",
+    "quiet_transformers": "trainer.model.pretrained:quiet_transformers",
+    "read_checkpoint": "trainer.checkpoint:read",
+    "read_picture": "trainer.data.files:read_picture",
+    "score_of_distance": "trainer.affect:score_of_distance",
+    "train_command": "trainer.commands.train:train",
+    "summary_rows": "trainer.evaluation.paper:summary_rows",
+}
 
 __all__ = [
     "CheckpointError",
@@ -16,16 +49,28 @@ __all__ = [
     "RecipeError",
     "TrainerError",
     "WeightsError",
+    "check_modalities",
+    "dataset_command",
+    "evaluate_command",
+    "explain_import",
+    "first_line",
+    "matching_score",
+    "open_picture",
+    "pick_device",
+    "quiet_transformers",
+    "read_checkpoint",
+    "read_picture",
+    "score_of_distance",
+    "summary_rows",
+    "train_command",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    # The errors, the recipes and the command line must not wait seconds for torch.
-    if name == "Predictor":
-        from trainer.libraries import imports
+    if name not in _PUBLIC:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from trainer.libraries import imports
 
-        with imports():
-            from trainer.predict import Predictor
-
-        return Predictor
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module, _, attribute = _PUBLIC[name].partition(":")
+    with imports():
+        return getattr(import_module(module), attribute)

@@ -194,7 +194,7 @@ def check_window_s(predictor: "Predictor", window_s: float | None) -> float:
         SettingsError: under .1 s, or over what the model takes.
         CheckpointError: the model has no music tower.
     """
-    from trainer.model.mmva import check_modalities
+    from trainer import check_modalities
 
     check_modalities(predictor.modalities, ("music",), predictor.name)
     assert predictor.window_s is not None

@@ -10,8 +10,7 @@ import numpy as np
 from PIL import Image
 
 from mmvatool.errors import MediaError
-from trainer.data.files import open_picture, read_picture
-from trainer.errors import DataError
+from trainer import DataError, open_picture, read_picture
 
 # EXIF's tags for the second, its fraction and the distance from UTC, the best first: taken, digitized, changed.
 _EXIF_BLOCK = 0x8769

@@ -112,11 +112,10 @@ class Towers:
             CheckpointError: no such model, or a file that is not a sound checkpoint.
             DeviceError: the device is not there.
         """
-        from trainer import Predictor, checkpoint
-        from trainer.predict import pick_device
+        from trainer import Predictor, pick_device, read_checkpoint
 
         pick_device(device)
-        return cls(load or (lambda modality: Predictor.load(model, device=device, modalities=(modality,))), checkpoint.read(model).towers)
+        return cls(load or (lambda modality: Predictor.load(model, device=device, modalities=(modality,))), read_checkpoint(model).towers)
 
     def __call__(self, modality: str) -> "Predictor":
         """The predictor of a modality.

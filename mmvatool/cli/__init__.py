@@ -14,7 +14,7 @@ import click
 
 from mmvatool import __version__
 from mmvatool.errors import MmvatoolError, SettingsError
-from trainer.errors import TrainerError
+from trainer import TrainerError
 
 COMMANDS = {
     "completion": "mmvatool.cli.completion",

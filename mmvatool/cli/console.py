@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mmvatool.errors import MmvatoolError
-from trainer.errors import TrainerError
+from trainer import TrainerError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -24,9 +24,9 @@ def explain(error: Exception, path: Path | None = None) -> str:
     """An error in a line: its own message if it was raised on purpose, else what it is and what to do; so, too, a library that does not load."""
     if isinstance(error, MmvatoolError | TrainerError):
         return str(error)
-    from trainer import libraries  # here: a command that succeeds does not need it
+    from trainer import explain_import  # here: a command that succeeds does not need it
 
-    if (broken := libraries.explain(error)) is not None:
+    if (broken := explain_import(error)) is not None:
         return broken
     what = error.strerror if isinstance(error, OSError) and error.strerror else f"{type(error).__name__}: {error}"
     return f"{f'{path}: ' if path else ''}failed unexpectedly ({what}): --debug shows where; please report it if the machine is well"

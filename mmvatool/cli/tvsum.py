@@ -83,7 +83,7 @@ def tvsum(
 
     from mmvatool.pipelines.tvsum import evaluate
     from mmvatool.tvsum.files import read_annotations, read_shots
-    from trainer.evaluation import paper
+    from trainer import summary_rows
 
     annotated = read_annotations(annotations)
     given = None if shots is None else read_shots(shots, annotated)
@@ -96,7 +96,7 @@ def tvsum(
     elif scores is not None:
         name = work.read(scores, annotated, given)
     with reporter.progress() as progress:
-        published = {row.name.removesuffix(" (paper)"): row.values[0] or 0.0 for row in paper.summary_rows()}
+        published = {row.name.removesuffix(" (paper)"): row.values[0] or 0.0 for row in summary_rows()}
         found = evaluate(annotated, given, work.predictions, name if work.predictions else None, published, progress)
     if table is not None:
         _write_csv(table, found)

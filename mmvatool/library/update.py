@@ -24,7 +24,7 @@ from mmvatool.library.analyze import Heard, hear
 from mmvatool.library.database import Library, Stamp
 from mmvatool.library.locks import Claims
 from mmvatool.progress import Progress, no_progress
-from trainer.errors import TrainerError
+from trainer import TrainerError
 
 if TYPE_CHECKING:
     from trainer import Predictor

@@ -75,11 +75,11 @@ def list_tracks(
         CheckpointError: the model cannot be read.
         QueryError: the index holds no track of this folder that the model has felt.
     """
-    from trainer import checkpoint
+    from trainer import read_checkpoint
 
     folder = Path(folder)
     with Library(index_file, lay=False) as library:
-        felt_by = checkpoint.read(model)
+        felt_by = read_checkpoint(model)
         key, root = curve_key(felt_by.fingerprint, precision), real_path(folder)
         tracks, files = library.tracks_below(root, key), library.files(root, key)
     found = [Listed(below(folder, root, track.path), track) for track in tracks]

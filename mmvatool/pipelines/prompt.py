@@ -18,7 +18,7 @@ from mmvatool.files import cache_dir, write_file
 from mmvatool.progress import Progress, no_progress
 from mmvatool.prompts.templates import Prompts, load
 from mmvatool.soundtracks.matching import shuffle_near
-from trainer.affect import matching_score
+from trainer import matching_score
 
 if TYPE_CHECKING:
     from trainer import Predictor

@@ -19,7 +19,7 @@ import numpy as np
 from mmvatool.errors import OutputError, RenderError
 from mmvatool.files import write_file
 from mmvatool.progress import Progress, no_progress
-from trainer.errors import WeightsError
+from trainer import WeightsError
 
 if TYPE_CHECKING:
     import torch
@@ -81,8 +81,7 @@ def generate(
     """
     import torch
 
-    from trainer.model.pretrained import first_line, quiet_transformers
-    from trainer.predict import pick_device
+    from trainer import first_line, pick_device, quiet_transformers
 
     target = Path(target)
     check(target, seconds=seconds, musicgen=musicgen, overwrite=overwrite)
@@ -168,7 +167,7 @@ def _load(folder: Path, device: "torch.device") -> tuple[Any, Any]:
     from safetensors import SafetensorError
     from transformers import AutoProcessor, MusicgenForConditionalGeneration
 
-    from trainer.model.pretrained import first_line, quiet_transformers
+    from trainer import first_line, quiet_transformers
 
     try:
         with quiet_transformers():

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from trainer.affect import matching_score, score_of_distance
+from trainer import matching_score, score_of_distance
 
 # Farther than this, the nearest track is not near: a fifth of the scale of valence or of arousal.
 FAR = 0.2

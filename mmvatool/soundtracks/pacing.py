@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mmvatool.soundtracks.matching import LOOP, PAIRS, STEP_S, Stretch, Tracks, distances_from, loops_of, steps
-from trainer.affect import score_of_distance
+from trainer import score_of_distance
 
 # How much shorter and longer than asked for a picture may be shown so that the show ends with the music.
 SHORTEST, LONGEST = 0.5, 2.0

@@ -9,8 +9,8 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from mmvatool.cli.evaluate import evaluate
 from mmvatool.cli.train import train
+from trainer import evaluate_command as evaluate
 from trainer.errors import TrainerError
 
 SMALL = Path(__file__).parent / "small.toml"

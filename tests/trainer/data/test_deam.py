@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from mmvatool.cli.dataset import dataset
 from tests.trainer import synthetic
+from trainer import dataset_command as dataset
 from trainer.data import deam, imemnet, manifest
 from trainer.data.deam import windows
 from trainer.data.scale import to_unit

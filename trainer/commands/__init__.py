@@ -1,0 +1,1 @@
+"""The trainer's own commands, which the application takes into its command line."""

@@ -1,0 +1,188 @@
+"""`mmvatool evaluate va` and `retrieval`: how good a checkpoint is."""
+
+import json
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    from trainer.evaluation.opened import Opened
+
+_DEVICES = ("auto", "cpu", "cuda", "mps")
+_FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
+
+
+@click.group()
+def evaluate() -> None:
+    """Measure how good a checkpoint is."""
+
+
+def _shared(command: Callable[..., None], subject: str = "CHECKPOINT") -> Callable[..., None]:
+    options = [
+        click.argument("checkpoint", metavar=subject),
+        click.option("--data", required=True, type=_FOLDER, help="Folder with image_va.csv, music_va.csv, images/ and music/."),
+        click.option("--images", type=_FOLDER, help="Where the pictures are, if not in DATA/images."),
+        click.option("--music", type=_FOLDER, help="Where the clips are, if not in DATA/music."),
+        click.option(
+            "--part",
+            type=click.Choice(("test", "val", "train", "all")),
+            default="test",
+            show_default=True,
+            help="Which part of the data, split as the checkpoint's recipe says.",
+        ),
+        click.option(
+            "--weights",
+            multiple=True,
+            metavar="MODALITY=SOURCE",
+            help="Folder or hub name of a tower's pretrained weights (image=, music=, text=), if not where they were in training.",
+        ),
+        click.option("--skip-bad", is_flag=True, help="Leave bad rows out and list them."),
+        click.option(
+            "--device", type=click.Choice(("auto", "cpu", "cuda", "mps")), default="auto", show_default=True, help="Where to compute."
+        ),
+        click.option("--workers", type=click.IntRange(1, 256), default=4, show_default=True, help="Threads that read files."),
+        click.option("--json", "as_json", is_flag=True, help="Print one JSON document."),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+@evaluate.command()
+@click.option("--cv", is_flag=True, help="Cross-validate a recipe instead: train it on parts of the data, judge it on the rest.")
+@click.option(
+    "--folds", type=click.IntRange(2, 100), default=5, show_default=True, help="Parts that pictures and tracks are divided into (--cv)."
+)
+@click.option("--seeds", type=click.IntRange(1, 100), default=1, show_default=True, help="Models averaged in each part (--cv).")
+@click.option("--only", multiple=True, type=click.Choice(("image", "music", "text")), help="Only this tower (--cv). Repeatable.")
+@click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="Change a key of the recipe (--cv). Repeatable.")
+@click.option(
+    "--cache", type=click.Path(file_okay=False, path_type=Path), help="Folder of the feature cache (--cv); default: DATA/features."
+)
+@partial(_shared, subject="CHECKPOINT|RECIPE")
+def va(
+    checkpoint: str,
+    as_json: bool,
+    cv: bool,
+    folds: int,
+    seeds: int,
+    only: tuple[str, ...],
+    changes: tuple[str, ...],
+    cache: Path | None,
+    **options: Any,
+) -> None:
+    """Valence, arousal and similarity against the labels, beside the rows of the MMVA paper (Tables 1 and 3).
+
+    Errors (MSE, MAE) are the paper's columns; Pearson's r and Lin's concordance (CCC) stand below. Heads are measured as they were
+    trained, before any calibration. The similarity is measured on
+    random pairs of the part, the same for every checkpoint. The figures are also saved beside the checkpoint.
+
+    A music MSE far below the paper's other columns can be a leak: with data.split=clip, windows of one track that overlap are in
+    the training and in the test part.
+
+    With --cv, a recipe is cross-validated: no theme, track or text is in both the training and the held-out part; each figure
+    stands beside a simple baseline's on the same parts.
+
+    \b
+    Examples:
+      mmvatool evaluate va runs/mmva/best.safetensors --data ~/imemnet-c
+      mmvatool evaluate va compact --cv --data ~/open-va
+    """
+    if cv:
+        _cross_validate(checkpoint, as_json, folds, seeds, only, changes, cache, options)
+        return
+    if only or changes or cache:
+        raise click.UsageError("--only, --set and --cache go with --cv")
+    from trainer.evaluation import paper
+    from trainer.evaluation import va as evaluation
+
+    with _open(checkpoint, options) as opened:
+        found = evaluation.evaluate(opened.model, opened.features, opened.part, opened.sigma, opened.device)
+        text = evaluation.table(opened.name, found, paper.va_rows(opened.recipe))
+        _print(opened, f"va-{options['part']}", found.to_json(), text, as_json)
+
+
+@evaluate.command()
+@click.option("--pairs", type=click.IntRange(2), default=1000, show_default=True, help="Clips to choose from, drawn from the part.")
+@_shared
+def retrieval(checkpoint: str, as_json: bool, pairs: int, **options: Any) -> None:
+    """Text-to-music retrieval: how often a caption finds its clip by predicted valence and arousal (Tables 2 and 5).
+
+    R@K is the percentage of captions whose clip is among the K found first; mAP@10 counts one over its place.
+
+    \b
+    Example:
+      mmvatool evaluate retrieval runs/mmva/best.safetensors --data ~/imemnet-c
+    """
+    from trainer.evaluation import paper
+    from trainer.evaluation import retrieval as evaluation
+
+    with _open(checkpoint, options) as opened:
+        chosen = evaluation.choose(len(opened.part.clips), pairs)
+        found = evaluation.evaluate(opened.model, opened.features, chosen, opened.device)
+        text = evaluation.table(opened.name, found, paper.retrieval_rows(opened.recipe))
+        _print(opened, f"retrieval-{options['part']}", found.to_json(), text, as_json)
+
+
+def _cross_validate(
+    recipe: str,
+    as_json: bool,
+    folds: int,
+    seeds: int,
+    only: tuple[str, ...],
+    changes: tuple[str, ...],
+    cache: Path | None,
+    options: dict[str, Any],
+) -> None:
+    if options["weights"] or options["part"] != "test":
+        raise click.UsageError("--weights and --part do not go with --cv")
+    from rich.console import Console
+
+    from trainer import recipe as recipes
+    from trainer.evaluation import cv
+    from trainer.session import Job
+
+    console = Console(stderr=True, markup=False, highlight=False)
+    given = {key: options[key] for key in ("images", "music", "device", "skip_bad", "workers")}
+    job = Job(recipes.load(recipe, changes), options["data"], options["data"], cache=cache, **given)
+
+    def told(what: str, done: int, total: int) -> None:
+        if console.is_terminal:
+            console.print(f"{what}: {done} of {total}", end="\r")
+
+    found = cv.cross_validate(job, folds=folds, seeds=seeds, only=only, told=told)
+    click.echo(json.dumps({"figures": [figure.to_json() for figure in found.figures]}) if as_json else cv.table(found))
+
+
+def _open(checkpoint: str, options: dict[str, Any]) -> "AbstractContextManager[Opened]":
+    from trainer.evaluation.opened import open_part
+
+    weights = dict(_modality(value) for value in options.pop("weights"))
+    return open_part(checkpoint, sources_of=weights, **options)
+
+
+def _modality(value: str) -> tuple[str, str]:
+    modality, equals, source = value.partition("=")
+    if not equals or not source or modality not in ("image", "music", "text"):
+        raise click.BadParameter(f"{value!r}: must be image=, music= or text= and a folder or hub name", param_hint="--weights")
+    return modality, source
+
+
+def _print(opened: "Opened", kind: str, figures: dict[str, Any], text: str, as_json: bool) -> None:
+    for line in opened.part.skipped:
+        click.echo(line, err=True)
+    if opened.seen:
+        click.echo("Some of these rows may have been trained on: the data or the part are not those that were held out.", err=True)
+    click.echo(json.dumps(figures) if as_json else text)
+    if opened.path.parent.name == "weights":  # of the installed package
+        return
+    beside = opened.path.with_name(f"{opened.path.stem}.{kind}.json")
+    try:
+        beside.write_text(json.dumps(figures, indent=1) + "\n", "utf-8")
+    except OSError as error:
+        click.echo(f"{beside}: not written ({error.strerror})", err=True)
