@@ -23,7 +23,7 @@ $(READY): $(PRODUCT)
 
 demo: $(PRODUCT)  ## draw a sample clip, summarize it, say where the results are
 	mkdir -p demo
-	$(BIN)/python -m tests.media demo/vlog.mp4
+	$(BIN)/python -m tests.helpers.media demo/vlog.mp4
 	$(BIN)/mmvatool summarize demo/vlog.mp4 --plot --overwrite
 	@echo "The results are in demo/: vlog.summary.mp4 (the summary), vlog.summary.json (the plan), vlog.summary.png (the curve)."
 
@@ -50,7 +50,7 @@ bench: $(READY)  ## speed beside what a user would pick (benchmarks/results.md, 
 	$(BIN)/python -m benchmarks.library
 
 docs: $(READY)  ## docs/cli.md from the commands themselves
-	$(BIN)/python -m tests.cli_reference docs/cli.md
+	$(BIN)/python -m tests.helpers.cli_reference docs/cli.md
 
 lock:  ## constraints.txt from what pyproject.toml takes today, in an empty environment
 	rm -rf build/lock

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from mmvatool.media.probe import probe
-from tests.media import RATE_HZ, SCENES, draw_scenes, run_ffmpeg, write_wav
+from tests.helpers.media import RATE_HZ, SCENES, draw_scenes, run_ffmpeg, write_wav
 
 SIZE = (1920, 1080)
 RATE = Fraction(30)

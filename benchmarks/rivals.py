@@ -8,7 +8,7 @@ from mmvatool.analysis.slots import slots
 from mmvatool.media import encode, ffmpeg
 from mmvatool.media.probe import probe
 from mmvatool.timeline import Segment
-from tests.media import run_ffmpeg
+from tests.helpers.media import run_ffmpeg
 
 SETTINGS = ("-c:v", "libx264", "-preset", encode.PRESET, "-crf", encode.CRF, "-c:a", "aac")
 

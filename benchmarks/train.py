@@ -18,7 +18,7 @@ import torch
 from safetensors.torch import save_file
 from transformers import HubertConfig, HubertModel, RobertaConfig, RobertaForMaskedLM
 
-from tests.trainer import synthetic, tiny
+from tests.helpers import synthetic, tiny
 from trainer import loop, session
 from trainer import recipe as recipes
 from trainer.affect import mean_distance

@@ -21,7 +21,7 @@ from mmvatool.media import encode, render, sampling
 from mmvatool.media.probe import probe
 from mmvatool.summary import knapsack, shots
 from mmvatool.timeline import Segment, Timeline
-from tests.media import draw_scenes, scene_sound, write_wav
+from tests.helpers.media import draw_scenes, scene_sound, write_wav
 from trainer import Predictor
 
 ROOT = Path(__file__).parents[1]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mmvatool.media.sampling import Sampler
-from tests import media
+from tests.helpers import media
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["HF_HUB_OFFLINE"] = "1"  # before huggingface_hub is imported: a test must not wait for the network

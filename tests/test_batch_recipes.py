@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests import media
+from tests.helpers import media
 
 ROOT = Path(__file__).parents[1]
 RECIPES = ROOT / "recipes" / "batch"

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 import pytest
 
-from tests import cli_reference
+from tests.helpers import cli_reference
 
 PAGE = Path(__file__).parents[1] / "docs" / "cli.md"
 COMMANDS = list(cli_reference.commands())

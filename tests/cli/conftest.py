@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from mmvatool.cli import run
-from tests import media
+from tests.helpers import media
 
 ROOT = Path(__file__).parents[2]
 # SIGINT is set anew: whoever starts the tests in the background has it ignored, and children inherit that.

@@ -10,8 +10,8 @@ import pytest
 import torch
 from PIL import Image
 
-from tests import media, musicgen
 from tests.cli.test_summarize import in_folder, one_line_error
+from tests.helpers import media, musicgen
 from trainer import Predictor, checkpoint
 from trainer.model.mmva import MMVA
 

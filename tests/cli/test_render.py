@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests import media
+from tests.helpers import media
 
 
 @pytest.fixture

@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 
 from mmvatool.report.svg import clock
-from tests import media
 from tests.cli.test_summarize import ODD_NAMES, in_folder
-from tests.pages import Element, Parsed
+from tests.helpers import media
+from tests.helpers.pages import Element, Parsed
 
 
 def page_of(path: Path) -> Parsed:

@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 
 from mmvatool.cli.plane import HEIGHT, MARKS, Plane, sparkline
-from tests import media
 from tests.cli.test_summarize import ODD_NAMES, one_line_error
+from tests.helpers import media
 
 
 @pytest.fixture

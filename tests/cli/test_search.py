@@ -16,10 +16,10 @@ from mmvatool.library import update as pipeline
 from mmvatool.library.database import Library, Sound
 from mmvatool.library.update import index, model_key, walk
 from mmvatool.soundtracks.matching import FAR
-from tests import media
 from tests.cli.test_summarize import one_line_error
-from tests.models import save_random
-from tests.trainer.synthetic import sound, write_wav
+from tests.helpers import media
+from tests.helpers.models import save_random
+from tests.helpers.synthetic import sound, write_wav
 from trainer import Predictor
 
 SIGMA = 0.3

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests import media
+from tests.helpers import media
 
 
 @pytest.fixture(scope="module")

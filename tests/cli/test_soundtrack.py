@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests import media
+from tests.helpers import media
 
 LIGHT = ("--size", "160x90", "--fps", "10", "--seconds", "1", "--crossfade", "0")
 KEYS = {

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests import media
+from tests.helpers import media
 from trainer import checkpoint
 from trainer.model.mmva import MMVA
 

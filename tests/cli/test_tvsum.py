@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from mmvatool.media.probe import probe
-from tests import tvsum as files
+from tests.helpers import tvsum as files
 
 STARTS = list(range(0, 300, 30))
 AGREED = files.annotation("agreed", STARTS, 300, ["1113111111", "2225222222"])

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.trainer import synthetic
+from tests.helpers import synthetic
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from tests import media
+from tests.helpers import media
 from trainer import Predictor, checkpoint
 from trainer.model.calibration import COMMON
 

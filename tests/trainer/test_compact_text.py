@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.trainer import tiny
+from tests.helpers import tiny
 from trainer import Predictor, checkpoint
 from trainer.evaluation.baselines_text import tfidf_ridge
 from trainer.model.compact_text import CompactTextTower

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.trainer.synthetic import SENTENCES
+from tests.helpers.synthetic import SENTENCES
 from trainer import recipe as recipes
 from trainer.data import manifest
 from trainer.data.pairing import RandomPairing, scores_of

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.trainer import tiny
+from tests.helpers import tiny
 from tests.trainer.test_clip import cut_down
 from trainer import checkpoint, loop
 from trainer import recipe as recipes

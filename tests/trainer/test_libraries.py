@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests import media
+from tests.helpers import media
 from trainer import libraries
 from trainer.errors import LibraryLoadError
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.trainer import tiny
+from tests.helpers import tiny
 from trainer import CheckpointError, Predictor, WeightsError, checkpoint
 from trainer.model.mmva import MMVA
 from trainer.model.pretrained import fingerprint

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.trainer import tiny
+from tests.helpers import tiny
 from trainer import Predictor, checkpoint
 from trainer.model import music_features
 from trainer.model.compact_music import CompactMusicTower

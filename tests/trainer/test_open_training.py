@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.trainer import tiny
+from tests.helpers import tiny
 from trainer import Predictor, checkpoint
 from trainer import recipe as recipes
 from trainer.errors import CheckpointError, RecipeError

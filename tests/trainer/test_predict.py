@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import trainer
-from tests import media
+from tests.helpers import media
 from trainer import DeviceError, Predictor, checkpoint
 from trainer.model import towers
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests import media
+from tests.helpers import media
 from trainer import Predictor
 from trainer.model import compact_image
 

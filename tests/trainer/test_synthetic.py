@@ -2,7 +2,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tests.trainer import synthetic
+from tests.helpers import synthetic
 from trainer.data import manifest
 
 

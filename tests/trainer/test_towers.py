@@ -11,7 +11,7 @@ from torch import nn
 from torchvision.transforms.v2 import functional as F
 from transformers import BertConfig, BertModel
 
-from tests.trainer import tiny
+from tests.helpers import tiny
 from trainer.errors import CheckpointError, RecipeError, WeightsError
 from trainer.model.compact_image import IMAGENET_MEAN, IMAGENET_STD, INPUT_PX, CompactImageTower
 from trainer.model.mert import MertMusicTower

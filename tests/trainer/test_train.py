@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.trainer import synthetic, tiny
+from tests.helpers import synthetic, tiny
 from trainer import Predictor, loop, session, state
 from trainer import recipe as recipes
 from trainer.errors import CheckpointError, DataError, RecipeError, TrainerError

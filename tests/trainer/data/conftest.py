@@ -3,8 +3,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.trainer import synthetic
-from tests.trainer.data.open_sources import emobank, emotify_dir, oasis_dir, pretend, soundfont, vgmidi_dir  # noqa: F401 - fixtures
+from tests.helpers import synthetic
+from tests.helpers.open_sources import emobank, emotify_dir, oasis_dir, pretend, soundfont, vgmidi_dir  # noqa: F401 - fixtures
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 from transformers.convert_slow_tokenizer import bytes_to_unicode
 
-from tests.trainer import synthetic
+from tests.helpers import synthetic
 from trainer.data import captions, refine
 from trainer.data.captions import CaptionRecipe, make, parse
 from trainer.data.language_model import LocalModel

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from tests.trainer import synthetic
+from tests.helpers import synthetic
 from trainer import dataset_command as dataset
 from trainer.data import deam, imemnet, manifest
 from trainer.data.deam import windows

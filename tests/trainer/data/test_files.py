@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.trainer import synthetic
+from tests.helpers import synthetic
 from trainer.data import files
 from trainer.data.files import read_picture, read_sound
 from trainer.errors import DataError

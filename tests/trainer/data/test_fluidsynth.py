@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.trainer.data.open_sources import midi_bytes, plays
+from tests.helpers.open_sources import midi_bytes, plays
 from trainer.data import clips, fluidsynth
 from trainer.data.open_sets import Sources, build
 from trainer.errors import DataError

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.trainer import synthetic
+from tests.helpers import synthetic
 from trainer.data import manifest
 from trainer.data.split import split
 from trainer.errors import DataError

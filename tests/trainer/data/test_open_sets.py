@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from tests.trainer import synthetic
-from tests.trainer.data.open_sources import contents, plays, rows_of, spoil, tone
+from tests.helpers import synthetic
+from tests.helpers.open_sources import contents, plays, rows_of, spoil, tone
 from trainer import dataset_command as dataset
 from trainer.data import clips, emotify, manifest, sentences
 from trainer.data.files import read_sound

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.trainer.data.open_sources import plays, spoil, ticks, tone
+from tests.helpers.open_sources import plays, spoil, ticks, tone
 from trainer.data.open_sets import Sources, build
 from trainer.errors import DataError
 

@@ -1,0 +1,66 @@
+"""Claims between processes, also of those that are killed."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mmvatool.library.locks import Claims
+
+ROOT = Path(__file__).parents[2]
+HOLD = """
+import sys, time
+from mmvatool.library.locks import Claims
+claims = Claims(sys.argv[1])
+print(claims.take(b"one"), flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def holder(tmp_path: Path):
+    """Another process that has claimed b"one"."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(tmp_path / "claims")], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "True\n"
+    yield process
+    process.kill()
+    process.communicate()
+
+
+def test_what_another_process_has_is_not_taken(tmp_path: Path, holder: "subprocess.Popen[str]"):
+    with Claims(tmp_path / "claims") as claims:
+        assert not claims.take(b"one")
+        assert claims.take(b"two")
+        claims.drop(b"one")  # not ours: nothing happens
+        assert not claims.take(b"one")
+        holder.send_signal(signal.SIGKILL)
+        holder.wait()
+        assert claims.take(b"one")
+    assert (tmp_path / "claims").stat().st_size == 0
+
+
+def test_a_claim_ends_when_it_is_dropped_and_when_the_file_is_closed(tmp_path: Path):
+    def other_takes(name: bytes) -> bool:
+        code = f"from mmvatool.library.locks import Claims; print(Claims({str(tmp_path / 'claims')!r}).take({name!r}))"
+        return subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout == "True\n"
+
+    with Claims(tmp_path / "claims") as claims:
+        assert claims.take(b"one")
+        assert claims.take(b"one")  # its own
+        assert not other_takes(b"one")
+        claims.drop(b"one")
+        assert other_takes(b"one")
+        claims.take(b"two")
+    assert other_takes(b"two")
+
+
+def test_a_folder_that_is_not_there(tmp_path: Path):
+    with pytest.raises(OSError, match="No such file"):
+        Claims(tmp_path / "missing" / "claims")
+    assert os.listdir(tmp_path) == []  # noqa: PTH208
