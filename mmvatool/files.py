@@ -52,7 +52,7 @@ def is_own_output(name: str) -> bool:
     return bool(re.search(r"\.(summary|soundtrack)\.[^.]+$", name))
 
 
-def natural(path: Path) -> tuple[list[list[tuple[bool, int, str]]], str]:
+def natural_key(path: Path) -> tuple[list[list[tuple[bool, int, str]]], str]:
     """A key to sort by: clip before clip2 before clip10, folder by folder; what differs in zeros or case alone by its spelling."""
     pieces = [re.split(r"(\d+)", name) for name in (*path.parent.parts, path.stem)]
     return [[(part.isdecimal(), int(part) if part.isdecimal() else 0, part.lower()) for part in parts] for parts in pieces], str(path)
@@ -71,12 +71,12 @@ def cache_dir() -> Path:
 
 
 def mark(text: str) -> None:
-    """From now on, temporary files of this process carry this in their names, so that `sweep` finds them when it has died."""
+    """From now on, temporary files of this process carry this in their names, so that `remove_temp_files` finds them when it has died."""
     global _mark
     _mark = f"{text}-"
 
 
-def sweep(folder: Path, text: str) -> None:
+def remove_temp_files(folder: Path, text: str) -> None:
     """Remove the temporary files with this mark that a process left directly in a folder."""
     with suppress(OSError):
         for left in list(folder.iterdir()):
@@ -105,17 +105,17 @@ def write_file(target: Path, data: bytes) -> None:
             temporary.unlink(missing_ok=True)
 
 
-def inside(folder: Path, suffixes: Collection[str]) -> list[Path]:
+def list_files(folder: Path, suffixes: Collection[str]) -> list[Path]:
     """Files directly in a folder with one of these suffixes, in natural order; hidden ones are left out.
 
     Raises:
         OSError: the folder cannot be read.
     """
     found = (file for file in folder.iterdir() if file.suffix.lower() in suffixes and not file.name.startswith("."))
-    return sorted((file for file in found if file.is_file()), key=natural)
+    return sorted((file for file in found if file.is_file()), key=natural_key)
 
 
-def beside(path: Path, kind: str) -> Path:
+def default_output(path: Path, kind: str) -> Path:
     """Where a result goes by default: `<name>.<kind>.mp4`, beside the file or the folder that it is made from."""
     if not path.is_dir():
         return path.with_name(f"{path.stem}.{kind}.mp4")

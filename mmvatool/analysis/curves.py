@@ -61,7 +61,7 @@ def music_curve(
     info = look(Path(source)) if isinstance(source, Path | str) else source
     if isinstance(info, MediaInfo):
         times_s = slots(info.start_s, info.end_s, every_s).centres_s
-        return Curve(times_s, np.concatenate([*feel_sound(info, times_s, predictor, window_s=window_s, progress=progress)]))
+        return Curve(times_s, np.concatenate([*predict_audio(info, times_s, predictor, window_s=window_s, progress=progress)]))
     (curve,) = music_curves([info], predictor, every_s=every_s, window_s=window_s, progress=progress)
     if isinstance(curve, MediaError):
         raise curve
@@ -103,7 +103,7 @@ def music_curves(
                 errors[owner] = error
 
     expected = sum(max(1, round((info.stated_s or every_s) / every_s)) for info in infos)
-    va = feel_windows(windows(), predictor, expected, progress)
+    va = predict_windows(windows(), predictor, expected, progress)
     owned, times_s = np.array(owners, np.int64), np.array(times)
     return [errors.get(owner) or Curve(times_s[owned == owner], va[owned == owner]) for owner in range(len(infos))]
 
@@ -130,11 +130,11 @@ def image_curve(
     """
     check_step(every_s)
     grid = slots(info.start_s, info.end_s, every_s)
-    va, _, damaged = feel_frames(info, pick(info, grid.edges_s, sampling).frames, predictor, progress)
+    va, _, damaged = predict_frames(info, pick(info, grid.edges_s, sampling).frames, predictor, progress)
     return Curve(grid.centres_s, va), damaged
 
 
-def feel_frames(
+def predict_frames(
     info: MediaInfo, frames: np.ndarray, predictor: "Predictor", progress: Progress = no_progress
 ) -> tuple[np.ndarray, np.ndarray, int]:
     """VA (N, 2) and embeddings (N, 512) of N rising frames; and how many are damaged: for these stands the one before."""
@@ -160,7 +160,7 @@ def feel_frames(
     return np.concatenate(va)[shown], np.concatenate(embeddings)[shown], len(indices) - done
 
 
-def feel_sound(
+def predict_audio(
     info: MediaInfo, times_s: np.ndarray, predictor: "Predictor", *, window_s: float | None = None, progress: Progress = no_progress
 ) -> Iterator[np.ndarray]:
     """VA of a video's sound in windows around N rising times, cut at the bounds of its picture.
@@ -211,7 +211,7 @@ def check_step(every_s: float) -> None:
         raise SettingsError(f"step {every_s:g} s: must be at least {LEAST_S:g} s")
 
 
-def feel_windows(windows: Iterable[np.ndarray], predictor: "Predictor", total: int = 0, progress: Progress = no_progress) -> np.ndarray:
+def predict_windows(windows: Iterable[np.ndarray], predictor: "Predictor", total: int = 0, progress: Progress = no_progress) -> np.ndarray:
     """VA (N, 2) of windows as they come; `total` is how many are expected. They are read in a thread of their own."""
     return np.concatenate([*_felt(windows, predictor, total, progress)])
 

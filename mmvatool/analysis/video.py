@@ -13,7 +13,7 @@ import numpy as np
 
 from mmvatool import __version__
 from mmvatool.analysis.cache import AnalysisCache
-from mmvatool.analysis.curves import feel_frames, feel_sound
+from mmvatool.analysis.curves import predict_audio, predict_frames
 from mmvatool.media.frames import Frames
 from mmvatool.media.probe import AudioStream, MediaInfo, VideoStream, sound_digest
 from mmvatool.media.sampling import Samples
@@ -71,7 +71,7 @@ class Analysis:
         """
         found = self._store.read(self._picture_key) if self._store else None
         if found is None:
-            va, embeddings, self._damaged = feel_frames(self._info, self._samples.frames, self._predictor, self._progress)
+            va, embeddings, self._damaged = predict_frames(self._info, self._samples.frames, self._predictor, self._progress)
             return va, embeddings
         self._cuts = dict(zip(found["changes"].tolist(), found["cuts_s"].tolist(), strict=True))
         self._cuts_kept = len(self._cuts)
@@ -89,7 +89,7 @@ class Analysis:
             CheckpointError: the model has no music tower.
         """
         if self._store is None or self._info.audio is None:
-            yield from feel_sound(self._info, times_s, self._predictor, progress=self._progress)
+            yield from predict_audio(self._info, times_s, self._predictor, progress=self._progress)
             return
         key = self._key("sound", sound_digest(self._info), times_s, self._info.audio)
         found = self._store.read(key)
@@ -97,7 +97,7 @@ class Analysis:
             yield found["va"]
             return
         parts = []
-        for part in feel_sound(self._info, times_s, self._predictor, progress=self._progress):
+        for part in predict_audio(self._info, times_s, self._predictor, progress=self._progress):
             parts.append(part)
             yield part
         self._store.write(key, {"va": np.concatenate(parts)})

@@ -10,7 +10,7 @@ import click
 
 from mmvatool.cli.console import clean
 from mmvatool.errors import FileError, MediaError
-from mmvatool.files import MEDIA_SUFFIXES, PICTURE_SUFFIXES, VIDEO_SUFFIXES, beside, inside, is_own_output, natural
+from mmvatool.files import MEDIA_SUFFIXES, PICTURE_SUFFIXES, VIDEO_SUFFIXES, default_output, is_own_output, list_files, natural_key
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ class _NotThereError(MediaError):
 def _look_up(text: str, path: Path, suffixes: Collection[str]) -> list[Path]:
     """What one path gives: itself, the files with a suffix in a folder, or the matches of a pattern."""
     if path.is_dir():
-        return inside(path, suffixes)
+        return list_files(path, suffixes)
     if path.exists():
         return [path]
     if not re.search(r"[*?[]", text):
@@ -100,7 +100,7 @@ def _look_up(text: str, path: Path, suffixes: Collection[str]) -> list[Path]:
     matches = [file for name in glob.glob(text, recursive=True) if (file := Path(name)).is_file()]  # noqa: PTH207
     if not matches:
         raise _NotThereError(path, "no file matches this pattern: check it")
-    return sorted(matches, key=natural)
+    return sorted(matches, key=natural_key)
 
 
 def _identity(path: Path) -> Path:
@@ -122,11 +122,11 @@ def plan_shows(given: tuple[str, ...], output: str | None) -> tuple[list[Job], l
         click.UsageError: as `find_files` and `plan_jobs` raise.
     """
     folders = [text for text in given if text and Path(text).is_dir()]
-    shows: list[tuple[Path, Path, tuple[Path, ...]]] = [(Path(text), beside(Path(text), "soundtrack"), ()) for text in folders]
+    shows: list[tuple[Path, Path, tuple[Path, ...]]] = [(Path(text), default_output(Path(text), "soundtrack"), ()) for text in folders]
     named = tuple(text for text in given if text not in folders)
     files, errors = find_files(named, "PICTURES|VIDEO...", "picture or video", PICTURE_SUFFIXES | VIDEO_SUFFIXES, alone=len(given) == 1)
     together = [tuple(files)] if any(file.suffix.lower() in PICTURE_SUFFIXES for file in files) else [(file,) for file in files]
-    shows += [(group[0], beside(group[0], "soundtrack"), group) for group in together]
+    shows += [(group[0], default_output(group[0], "soundtrack"), group) for group in together]
     jobs = plan_jobs([(show, target) for show, target, _ in shows], output, several=len(folders) > 1)
     return [Job(job.input, job.target, group) for job, (_, _, group) in zip(jobs, shows, strict=True)], errors
 

@@ -73,7 +73,7 @@ def render(
 
 
 def _tell(rendered: "Rendered", reporter: Reporter, seconds: float) -> None:
-    for note in rendered.fallbacks:
+    for note in rendered.warnings:
         reporter.detail(f"{rendered.input}: {note}")
     length_s = rendered.plan.timeline.duration_s
     length = f"{length_s:.1f} s" if length_s < 60 else clock(length_s)

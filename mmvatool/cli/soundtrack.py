@@ -210,7 +210,7 @@ def soundtrack(
 def _tell(made: "Soundtrack", reporter: Reporter, seconds: float, *, table: bool) -> None:
     if table:
         _print_ranking(made)
-    for note in made.fallbacks:
+    for note in made.warnings:
         reporter.detail(f"{made.input}: {note}")
     if made.is_far:
         reporter.say(f"{made.input}: nothing in the library is near: the nearest track lies {made.ranking[0].stretch.distance:.2f} away")

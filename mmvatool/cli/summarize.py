@@ -10,9 +10,9 @@ from mmvatool.cli.console import Reporter, clean, clock
 from mmvatool.cli.inputs import find_videos, plan_jobs
 from mmvatool.cli.jobs.batch import Batch, make_folder, place_plan
 from mmvatool.cli.jobs.engines import many_options, pick_engine
-from mmvatool.cli.jobs.work import Work
+from mmvatool.cli.jobs.work import Task
 from mmvatool.cli.options import Load, Time, TimeRange, cache_option, model_options, output_options, plan_options, sampling_option
-from mmvatool.files import beside
+from mmvatool.files import default_output
 from mmvatool.timeline import Segment
 
 if TYPE_CHECKING:
@@ -136,7 +136,7 @@ def summarize(
     if overwrite and skip_existing:
         raise click.UsageError("--overwrite and --skip-existing contradict each other: give one")
     files, missing = find_videos(inputs)
-    planned = plan_jobs([(file, beside(file, "summary")) for file in files], output, several=len(inputs) > 1)
+    planned = plan_jobs([(file, default_output(file, "summary")) for file in files], output, several=len(inputs) > 1)
     plan_to = place_plan(plan, exports, planned)
     reporter = Reporter(0 if quiet else 2 if verbose else 1)
 
@@ -162,7 +162,7 @@ def summarize(
     for absent in missing:
         batch.failed(absent, absent.path)
     if todo:
-        work: Work[Summary] = Work(
+        work: Task[Summary] = Task(
             partial(load, modalities(settings)),
             partial(
                 summarize_video,
@@ -196,7 +196,7 @@ def summarize(
 def _tell(summary: "Summary", reporter: Reporter, seconds: float, *, table: bool) -> None:
     if table:
         _print_table(summary)
-    for note in summary.fallbacks:
+    for note in summary.warnings:
         reporter.detail(f"{summary.input}: {note}")
     kept = [shot for shot in summary.shots if shot.kept]
     length_s, whole_s = summary.timeline.duration_s, summary.info.duration_s

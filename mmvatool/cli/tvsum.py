@@ -127,10 +127,10 @@ class _Work:
 
     def feel(self, folder: Path, annotated: "list[Annotation]", load: Load) -> str:
         """Run the summarizer over the videos of a folder; the model's name."""
-        from mmvatool.files import VIDEO_SUFFIXES, inside
-        from mmvatool.pipelines.tvsum import feel_video
+        from mmvatool.files import VIDEO_SUFFIXES, list_files
+        from mmvatool.pipelines.tvsum import predict_video
 
-        there = {file.stem: file for file in inside(folder, VIDEO_SUFFIXES)}
+        there = {file.stem: file for file in list_files(folder, VIDEO_SUFFIXES)}
         predictor = load(("image",))
         for done, annotation in enumerate(annotated):
             path = there.get(annotation.video, folder / f"{annotation.video}.mp4")
@@ -138,7 +138,7 @@ class _Work:
                 if annotation.video not in there:
                     raise MediaError(path, "is not there: add it, or leave it out knowingly")
                 with self._reporter.progress() as progress:
-                    self.predictions[annotation.video] = feel_video(path, annotation, predictor, progress)
+                    self.predictions[annotation.video] = predict_video(path, annotation, predictor, progress)
             except Exception as error:  # whatever it is, the other videos go on
                 self._failed(error, path)
                 continue

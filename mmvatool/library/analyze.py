@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mmvatool.analysis.curves import LEAST_S, MUSIC_EVERY_S, check_window_s, feel_windows
+from mmvatool.analysis.curves import LEAST_S, MUSIC_EVERY_S, check_window_s, predict_windows
 from mmvatool.library.database import Sound
 from mmvatool.library.tags import read_credits
 from mmvatool.library.tempo import Tempo
 from mmvatool.media import audio
-from mmvatool.media.probe import listen
+from mmvatool.media.probe import probe_audio
 from mmvatool.timeline import Curve
 
 if TYPE_CHECKING:
@@ -20,21 +20,21 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Heard:
+class TrackFeatures:
     """What was measured of a file, and the model's curve of it as `music_curve` gives it."""
 
     sound: Sound
     curve: Curve
 
 
-def hear(path: Path, predictor: "Predictor") -> Heard:
+def analyze_track(path: Path, predictor: "Predictor") -> TrackFeatures:
     """Hear a file of music. In one with pictures the sound alone counts, from its first sample on.
 
     Raises:
         MediaError: not readable, without sound, or of less than .1 s of it.
         CheckpointError: the model has no music tower.
     """
-    info = listen(path)
+    info = probe_audio(path)
     length_s, rate_hz = check_window_s(predictor, None), predictor.sample_rate_hz
     assert rate_hz is not None
     loudness, tempo = audio.Loudness(), Tempo(rate_hz)
@@ -46,9 +46,9 @@ def hear(path: Path, predictor: "Predictor") -> Heard:
             times.append(centre_s)
             yield window
 
-    va = feel_windows(windows(), predictor)
+    va = predict_windows(windows(), predictor)
     # The centre of the last step tells where it ends, by what was decoded; headers lie.
     duration_s = 2 * times[-1] - (len(times) - 1) * MUSIC_EVERY_S
     said = read_credits(info.tags)
     sound = Sound(duration_s, said.title, said.artist, said.licence, loudness.lufs, tempo.bpm)
-    return Heard(sound, Curve(np.array(times), va))
+    return TrackFeatures(sound, Curve(np.array(times), va))

@@ -11,10 +11,10 @@ except ImportError:  # Windows: nothing is claimed, and two runs at once hear th
     fcntl = None  # type: ignore[assignment]
 
 
-class Claims:
+class TrackLocks:
     """Claims that processes on one machine make in one file, each a lock on the byte whose place is the name's hash.
 
-    The file stays empty. The kernel lets go of the locks of a process that is killed. A process has only one `Claims` of a file open: closing
+    The file stays empty. The kernel lets go of the locks of a process that is killed. A process has only one `TrackLocks` of a file open: closing
     one ends the claims of all.
     """
 
@@ -26,7 +26,7 @@ class Claims:
         """
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o666)
 
-    def __enter__(self) -> "Claims":
+    def __enter__(self) -> "TrackLocks":
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:

@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from mmvatool.analysis.curves import check_window_s
 from mmvatool.errors import FileError, LibraryError, MediaError
-from mmvatool.files import is_own_output, natural
-from mmvatool.library.analyze import Heard, hear
+from mmvatool.files import is_own_output, natural_key
+from mmvatool.library.analyze import TrackFeatures, analyze_track
 from mmvatool.library.database import Library, Stamp
-from mmvatool.library.locks import Claims
+from mmvatool.library.locks import TrackLocks
 from mmvatool.progress import Progress, no_progress
 from trainer import TrainerError
 
@@ -99,7 +99,7 @@ def index(root: Path | str, library: Library, predictor: "Predictor", *, progres
     model = model_key(predictor)
     run = _Run(root, library, model)
     with _claims(library) as claims, progress("indexing", len(run.todo)) as indexed, _listeners(predictor) as submit:
-        working: dict[Future[Heard], tuple[bytes, list[MusicFile]]] = {}
+        working: dict[Future[TrackFeatures], tuple[bytes, list[MusicFile]]] = {}
 
         def collect(at_most: int) -> None:
             """Store what is felt until no more than so many are being heard."""
@@ -190,7 +190,7 @@ class _Run:
         self._count(file, content.id)
         return True
 
-    def store(self, file: MusicFile, digest: bytes, future: "Future[Heard]") -> None:
+    def store(self, file: MusicFile, digest: bytes, future: "Future[TrackFeatures]") -> None:
         """Note what was heard, or why nothing was."""
         try:
             heard = future.result()
@@ -218,7 +218,7 @@ class _Run:
             unchanged=counts["unchanged"],
             removed=self._gone - counts["moved"],
             felt=counts["felt"],
-            broken=tuple(sorted(self.errors, key=lambda error: natural(error.path))),
+            broken=tuple(sorted(self.errors, key=lambda error: natural_key(error.path))),
         )
 
     def _fail(self, file: MusicFile, error: Exception) -> None:
@@ -313,11 +313,11 @@ def walk(root: Path) -> tuple[list[MusicFile], list[FileError]]:
     return files, errors
 
 
-def _claims(library: Library) -> Claims:
+def _claims(library: Library) -> TrackLocks:
     """What several runs on one index share the hearing by."""
     path = library.path.with_name(f"{library.path.name}-hearing")
     try:
-        return Claims(path)
+        return TrackLocks(path)
     except OSError as error:
         raise LibraryError(path, f"cannot be used ({error.strerror}): check permissions, or choose another index with --index") from error
 
@@ -369,7 +369,7 @@ def _listeners(predictor: "Predictor") -> Iterator[Any]:
 
     pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="listener")
     try:
-        yield lambda path: pool.submit(hear, path, cast("Predictor", in_turn))
+        yield lambda path: pool.submit(analyze_track, path, cast("Predictor", in_turn))
     finally:
         in_turn.stopped.set()
         pool.shutdown(cancel_futures=True)

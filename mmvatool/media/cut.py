@@ -18,7 +18,7 @@ import numpy as np
 from mmvatool.errors import MediaError, RenderError
 from mmvatool.files import workspace
 from mmvatool.media import ffmpeg, hevc, packets, smart
-from mmvatool.media.encode import name_it
+from mmvatool.media.encode import move_into_place
 from mmvatool.media.packets import Packets
 from mmvatool.media.probe import MediaInfo
 from mmvatool.media.render import short_tags
@@ -191,7 +191,7 @@ def cut(timeline: Timeline, points: CutPoints, target: Path) -> list[str]:
         _check(points, parts, moves, sounds, result, target)
         if info.video.codec == "hevc":
             hevc.mark_joins(result, [float((move.first - move.shift) * points.video.tick_s) for move in moves[1:]], target)
-        name_it(result, target)
+        move_into_place(result, target)
     return notes
 
 

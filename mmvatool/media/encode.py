@@ -161,7 +161,7 @@ def check(picture: Path, target: Path, frames: int, size: tuple[int, int], *, wi
         )
 
 
-def name_it(picture: Path, target: Path) -> None:
+def move_into_place(picture: Path, target: Path) -> None:
     """Give a checked file its name.
 
     Raises:

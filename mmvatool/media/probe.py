@@ -164,7 +164,7 @@ def look(path: Path, wanted: str = "a sound or video file") -> MediaInfo | Sound
     return _probe_video(path, said)
 
 
-def listen(path: Path) -> SoundInfo:
+def probe_audio(path: Path) -> SoundInfo:
     """Probe the sound of a file by its content, whatever can be seen beside it.
 
     Raises:

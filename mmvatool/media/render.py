@@ -16,7 +16,7 @@ import numpy as np
 from mmvatool.errors import MediaError
 from mmvatool.files import workspace
 from mmvatool.media import audio, captions, ffmpeg, hardware
-from mmvatool.media.encode import CONTAINERS, Container, check, encoder_failed, name_it, picture_params, write_frames
+from mmvatool.media.encode import CONTAINERS, Container, check, encoder_failed, move_into_place, picture_params, write_frames
 from mmvatool.media.frames import steady_frames
 from mmvatool.media.probe import Color, MediaInfo
 from mmvatool.timeline import Timeline
@@ -69,7 +69,7 @@ def render(
         check(picture, target, sum(counts), size, with_sound=sound is not None)
         shown_s = [float(int(frames) / info.rate) for frames in np.concatenate([[0], np.cumsum(counts)])]
         come = captions.take(info, list(zip(timeline.segments, shown_s, strict=False)), own_chapters=chapters, notes=notes)
-        name_it(captions.lay(come, picture, folder / f"laid{picture.suffix}", notes), target)
+        move_into_place(captions.lay(come, picture, folder / f"laid{picture.suffix}", notes), target)
     return notes
 
 

@@ -23,7 +23,7 @@ from PIL import Image, ImageFilter
 from mmvatool.errors import MediaError, SettingsError
 from mmvatool.files import workspace
 from mmvatool.media import ffmpeg
-from mmvatool.media.encode import CONTAINERS, check, name_it, picture_params, write_frames
+from mmvatool.media.encode import CONTAINERS, check, move_into_place, picture_params, write_frames
 from mmvatool.media.frames import steady_frames
 from mmvatool.media.probe import Color, MediaInfo
 from mmvatool.timeline import Clip, Timeline
@@ -115,7 +115,7 @@ def render(
         picture = folder / f"slideshow{target.suffix.lower()}"
         write_frames(frames, count, size, rate, container, picture, params, sound=sound, blamed=target, on_frame=on_frame)
         check(picture, target, count, size, with_sound=sound is not None)
-        name_it(picture, target)
+        move_into_place(picture, target)
     return notes
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from mmvatool.errors import FileError, MediaError, QueryError
-from mmvatool.files import natural
+from mmvatool.files import natural_key
 from mmvatool.library.database import Library, Track
 from mmvatool.library.update import below, curve_key, real_path
 
@@ -92,10 +92,10 @@ def list_tracks(
         if broken:
             raise QueryError(f"{folder}: the index knows {_files(len(broken))} of it, none of which can be heard ({broken[0]})")
         raise QueryError(f"{folder}: nothing of it is in the index: {cure} first")
-    found.sort(key=lambda listed: natural(listed.path))
+    found.sort(key=lambda listed: natural_key(listed.path))
     if sort != "name":
         found.sort(key=lambda listed: _value(listed.track, sort))
-    return Listing(tuple(found), unheard, tuple(sorted(broken, key=lambda error: natural(error.path))), felt_by.name)
+    return Listing(tuple(found), unheard, tuple(sorted(broken, key=lambda error: natural_key(error.path))), felt_by.name)
 
 
 def forget(folder: Path | str | None, *, index_file: Path | str | None = None) -> int:

@@ -39,7 +39,7 @@ class Rendered:
     output: Path
     plan: Plan
     mixed: "mix.Mixed | None" = None
-    fallbacks: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The documented form (docs/formats.md)."""
@@ -51,7 +51,7 @@ class Rendered:
             "loudness_lufs": None if self.mixed is None else self.mixed.lufs,
             "true_peak_dbtp": None if self.mixed is None else self.mixed.true_peak_dbtp,
             "timeline": self.plan.timeline.to_json(),
-            "fallbacks": list(self.fallbacks),
+            "fallbacks": list(self.warnings),
         }
 
 
@@ -97,7 +97,7 @@ def render(
     if plan.kind == "cut":
         mixed, notes = None, render_cut(plan.timeline, infos[plan.timeline.clips[0].path], target, plan.rendering, progress)
     else:
-        mixed, notes = render_show(plan.kind, plan.timeline, infos, target, plan.rendering, progress)
+        mixed, notes = render_visuals(plan.kind, plan.timeline, infos, target, plan.rendering, progress)
         notes = [*mixed.notes, *notes]
     return Rendered(path, target, plan, mixed, (*changed, *notes))
 
@@ -167,7 +167,7 @@ def _on_points(segments: tuple[Segment, ...], points: cut.CutPoints, notes: list
     return tuple(moved)
 
 
-def render_show(
+def render_visuals(
     kind: str,
     timeline: Timeline,
     infos: Mapping[Path, MediaInfo],

@@ -12,7 +12,7 @@ import numpy as np
 from mmvatool.analysis import pictures
 from mmvatool.analysis.curves import image_curve, music_curve
 from mmvatool.errors import FileError, QueryError, SettingsError
-from mmvatool.files import natural
+from mmvatool.files import natural_key
 from mmvatool.library.database import Library, Track
 from mmvatool.library.update import Indexed, below, index, model_key, no_music, real_path
 from mmvatool.media.probe import MediaInfo, look
@@ -163,7 +163,7 @@ def search(
         if number in tracks:  # else it was removed in the meantime
             score = None if ranking.scores is None else float(ranking.scores[place])
             hits.append(_hit(tracks[number], root, library, score, float(ranking.distances[place])))
-    hits.sort(key=lambda hit: (hit.distance, natural(hit.path)))
+    hits.sort(key=lambda hit: (hit.distance, natural_key(hit.path)))
     return Found(query, wanted, tuple(hits[:top]), ranking.is_far and bool(hits), indexed, predictor.name)
 
 

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mmvatool.errors import QueryError, SettingsError
-from mmvatool.files import beside, natural, write_file
+from mmvatool.files import default_output, natural_key, write_file
 from mmvatool.library.database import Library
 from mmvatool.library.update import index, no_music
 from mmvatool.media import beats
 from mmvatool.pipelines.outputs import check_writable
-from mmvatool.pipelines.render import check_extras, render_show, rendering_of, write_extras
+from mmvatool.pipelines.render import check_extras, render_visuals, rendering_of, write_extras
 from mmvatool.plan.schema import Plan
 from mmvatool.progress import Progress, no_progress
 from mmvatool.report.soundtrack import soundtrack_page
@@ -28,7 +28,7 @@ from mmvatool.soundtracks import pacing, scenes
 from mmvatool.soundtracks.matching import steps
 from mmvatool.soundtracks.result import Credit, Soundtrack, SoundtrackSettings
 from mmvatool.soundtracks.tracks import of_files, of_library, rank, rank_endings, score_scenes
-from mmvatool.soundtracks.visuals import Show, Slide, look_at
+from mmvatool.soundtracks.visuals import Slide, Visuals, predict_visuals
 from mmvatool.timeline import Clip, Cue, Segment, Timeline
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def soundtrack(
         raise SettingsError("where the music comes from: give either a library or tracks")
     listed = not isinstance(inputs, Path | str)
     given = [Path(path) for path in inputs] if listed else [Path(inputs)]  # type: ignore[union-attr, arg-type]
-    target = Path(output) if output is not None else beside(given[0], "soundtrack")
+    target = Path(output) if output is not None else default_output(given[0], "soundtrack")
     if not dry_run:
         check_writable([target, *(target.with_suffix(suffix) for suffix in [".json"] + [".html"] * report)], given, overwrite=overwrite)
     check_extras(plan, exports, target, overwrite=overwrite)
@@ -95,7 +95,7 @@ def soundtrack(
         from trainer import Predictor
 
         predictor = Predictor.load(modalities=("image", "music"))
-    show, failures = look_at(given, predictor, settings.order, settings.seconds, progress)
+    show, failures = predict_visuals(given, predictor, settings.order, settings.seconds, progress)
     parts = [slice(0, len(show.va))]
     if settings.per_scene:
         parts = scenes.split(show.va, np.diff(show.edges_s))
@@ -114,7 +114,7 @@ def soundtrack(
         failures += broken
         if not music:
             raise QueryError(f"none of the tracks can be heard ({broken[0]})")
-    music.sort(key=lambda track: natural(track.path))  # of equals the first by name
+    music.sort(key=lambda track: natural_key(track.path))  # of equals the first by name
     if settings.fit == "music" and show.slides:
         ranking, show = rank_endings(show, music, predictor.sigma, settings.seconds, settings.seed)
     else:
@@ -139,7 +139,7 @@ def soundtrack(
             Credit(track.path, track.sound.title, track.sound.artist, track.sound.licence) for track in music if track.path in used
         ),
         failures=tuple(failures),
-        fallbacks=tuple(show.notes),
+        warnings=tuple(show.notes),
     )
     whole = show.info is not None
     felt = [made.va] if whole else [slide.va for slide in show.slides]
@@ -153,21 +153,21 @@ def soundtrack(
     write_extras(planned, infos, plan, exports, target, progress)
     if dry_run:
         return made
-    mixed, notes = render_show(planned.kind, timeline, infos, target, planned.rendering, progress)
-    made = replace(made, output=target, mixed=mixed, fallbacks=(*made.fallbacks, *mixed.notes, *notes))
+    mixed, notes = render_visuals(planned.kind, timeline, infos, target, planned.rendering, progress)
+    made = replace(made, output=target, mixed=mixed, warnings=(*made.warnings, *mixed.notes, *notes))
     write_file(target.with_suffix(".json"), (json.dumps(made.to_json(), indent=2) + "\n").encode())
     if report:
         write_file(target.with_suffix(".html"), soundtrack_page(made, show, music, predictor.card).encode())
     return made
 
 
-def _on_beats(show: Show, cues: list[Cue]) -> Show:
+def _on_beats(show: Visuals, cues: list[Cue]) -> Visuals:
     """The same with its changes on beats of the music, as far as each track plays through."""
     heard = [beats.beats(cue.path, cue.offset_s, cue.offset_s + cue.length_s) - cue.offset_s + cue.start_s for cue in cues]
     return replace(show, edges_s=pacing.on_beats(show.edges_s, np.sort(np.concatenate(heard)), show.fixed_s))
 
 
-def _timeline(show: Show, cues: list[Cue], settings: SoundtrackSettings) -> Timeline:
+def _timeline(show: Visuals, cues: list[Cue], settings: SoundtrackSettings) -> Timeline:
     """The plan; the edges of slides on frames of the result, each slide a frame at least."""
     if show.info is not None:
         clips = [Clip(show.info.path, 0.0, show.info.end_s, Segment(0.0, show.info.end_s))]

@@ -17,7 +17,7 @@ import numpy as np
 from mmvatool.analysis.prefetch import ahead
 from mmvatool.analysis.slots import Slots, slots
 from mmvatool.analysis.video import Analysis
-from mmvatool.files import beside, write_file
+from mmvatool.files import default_output, write_file
 from mmvatool.media import cut
 from mmvatool.media.changes import exact_changes, likely_change
 from mmvatool.media.frames import Frames
@@ -85,7 +85,7 @@ def summarize(
         RenderError: encoding failed or its result did not pass the check.
     """
     path, settings = Path(path), settings or Settings()
-    target = Path(output) if output is not None else beside(path, "summary")
+    target = Path(output) if output is not None else default_output(path, "summary")
     if not dry_run:
         check_writable(outputs(target, plot=plot, report=report), [path], overwrite=overwrite)
     check_extras(plan, exports, target, overwrite=overwrite)
@@ -136,7 +136,7 @@ def summarize(
     if not dry_run:
         notes += render_cut(made.timeline, info, target, made.rendering, progress, points=points, encoder=encoder)
         summary = replace(summary, output=target)
-    summary = replace(summary, fallbacks=tuple(notes))
+    summary = replace(summary, warnings=tuple(notes))
     if not dry_run:
         write_file(target.with_suffix(".json"), (json.dumps(summary.to_json(), indent=2) + "\n").encode())
         if plot:

@@ -93,7 +93,7 @@ class Evaluation:
         }
 
 
-def feel_video(path: Path, annotation: Annotation, predictor: "Predictor", progress: Progress = no_progress) -> Prediction:
+def predict_video(path: Path, annotation: Annotation, predictor: "Predictor", progress: Progress = no_progress) -> Prediction:
     """Run the summarizer over a video: its arousal for each annotated frame, and the shots it finds.
 
     Raises:
@@ -109,7 +109,7 @@ def feel_video(path: Path, annotation: Annotation, predictor: "Predictor", progr
     starts = np.unique(np.searchsorted(times_s, [shot.segment.start_s - EPSILON_S for shot in summary.shots]))
     starts = np.append(0, starts[(starts > 0) & (starts < frames)])
     pieces = np.stack([starts, np.append(starts[1:], frames)], 1)
-    return Prediction(curve.va[nearest, 1].astype(np.float64), pieces, summary.fallbacks)
+    return Prediction(curve.va[nearest, 1].astype(np.float64), pieces, summary.warnings)
 
 
 def evaluate(

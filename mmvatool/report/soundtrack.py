@@ -19,13 +19,13 @@ from mmvatool.timeline import Clip
 if TYPE_CHECKING:
     from mmvatool.soundtracks.result import Soundtrack
     from mmvatool.soundtracks.tracks import Music
-    from mmvatool.soundtracks.visuals import Show
+    from mmvatool.soundtracks.visuals import Visuals
 
 MOST_MOMENTS = 24  # of a video that gets a soundtrack
 MOST_POINTS = 2000  # of the music's curve, which is constant for ten seconds
 
 
-def soundtrack_page(made: "Soundtrack", show: "Show", music: Sequence["Music"], card: str) -> str:
+def soundtrack_page(made: "Soundtrack", show: "Visuals", music: Sequence["Music"], card: str) -> str:
     """The report of a soundtrack that is written.
 
     Args:
@@ -89,7 +89,7 @@ def soundtrack_page(made: "Soundtrack", show: "Show", music: Sequence["Music"], 
                 ),
             ),
             settings=_soundtrack_settings(made),
-            notes=made.fallbacks,
+            notes=made.warnings,
             model=made.model,
             card=card,
         )
@@ -126,7 +126,7 @@ def _music_curve(made: "Soundtrack", heard: "dict[Path, Music]", times_s: np.nda
     return va
 
 
-def _shown_curve(show: "Show") -> tuple[np.ndarray, np.ndarray]:
+def _shown_curve(show: "Visuals") -> tuple[np.ndarray, np.ndarray]:
     """Times and VA: of pictures in steps, of a video from sample to sample."""
     if show.slides:
         return np.repeat(show.edges_s, 2)[1:-1], np.repeat(show.va, 2, axis=0)
@@ -140,7 +140,7 @@ def _track_at(made: "Soundtrack", time_s: float) -> str:
     return next(cue.path.name for cue in reversed(made.timeline.cues) if cue.start_s <= time_s + 1e-6)
 
 
-def _slide_picture(show: "Show", number: int, clip: Clip, most_px: int = WIDTH_PX) -> Thumbnail | None:
+def _slide_picture(show: "Visuals", number: int, clip: Clip, most_px: int = WIDTH_PX) -> Thumbnail | None:
     """Of a slide the picture, or the frame in its middle; of a video the latter."""
     info = show.slides[number].info if show.slides else show.info
     if info is not None:
@@ -151,7 +151,7 @@ def _slide_picture(show: "Show", number: int, clip: Clip, most_px: int = WIDTH_P
     return None
 
 
-def _slide_cards(made: "Soundtrack", show: "Show") -> list[Card]:
+def _slide_cards(made: "Soundtrack", show: "Visuals") -> list[Card]:
     assert made.output is not None
     cards = []
     for number, (slide, clip) in enumerate(zip(show.slides, made.timeline.clips, strict=True)):
@@ -163,7 +163,7 @@ def _slide_cards(made: "Soundtrack", show: "Show") -> list[Card]:
     return cards
 
 
-def _moment_cards(made: "Soundtrack", show: "Show") -> list[Card]:
+def _moment_cards(made: "Soundtrack", show: "Visuals") -> list[Card]:
     """Stretches of a video, evenly apart, each with the frame in its middle."""
     assert made.output is not None
     assert show.info is not None

@@ -89,7 +89,7 @@ def summary_page(summary: "Summary", card: str) -> str:
                 Figure("", plane, (("dot kept", "kept"), ("dot runner-up", "runner-up"), ("dot left", "left out"))),
             ),
             settings=_summary_settings(summary.settings, info),
-            notes=summary.fallbacks,
+            notes=summary.warnings,
             model=summary.model,
             card=card,
         )

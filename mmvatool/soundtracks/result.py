@@ -108,7 +108,7 @@ class Soundtrack:
     credits: tuple[Credit, ...]
     mixed: mix.Mixed | None = None
     failures: tuple[FileError, ...] = ()
-    fallbacks: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     @property
     def is_far(self) -> bool:
@@ -134,5 +134,5 @@ class Soundtrack:
             "loudness_lufs": None if self.mixed is None else self.mixed.lufs,
             "true_peak_dbtp": None if self.mixed is None else self.mixed.true_peak_dbtp,
             "timeline": self.timeline.to_json(),
-            "fallbacks": list(self.fallbacks),
+            "fallbacks": list(self.warnings),
         }

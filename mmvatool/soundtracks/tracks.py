@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mmvatool.errors import MediaError
-from mmvatool.library.analyze import hear
+from mmvatool.library.analyze import analyze_track
 from mmvatool.library.database import Library, Sound, Track
 from mmvatool.library.update import below, model_key, real_path
 from mmvatool.progress import Progress, no_progress
 from mmvatool.soundtracks import pacing, scenes
 from mmvatool.soundtracks.matching import LIKELY, PLACES, SPREAD, Steps, Stretch, Tracks, best, likely, shuffle_near, steps
-from mmvatool.soundtracks.visuals import Show
+from mmvatool.soundtracks.visuals import Visuals
 from mmvatool.timeline import Cue
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ def of_files(paths: Sequence[Path], predictor: "Predictor", progress: Progress =
     with progress("listening", len(paths)) as heard:
         for place, path in enumerate(paths):
             try:
-                track = hear(path, predictor)
+                track = analyze_track(path, predictor)
             except MediaError as error:
                 errors.append(error)
             else:
@@ -114,14 +114,14 @@ def of_files(paths: Sequence[Path], predictor: "Predictor", progress: Progress =
     return tracks, errors
 
 
-def rank(show: Show, music: list[Music], sigma: float | None, seed: int | None) -> list[Ranked]:
+def rank(show: Visuals, music: list[Music], sigma: float | None, seed: int | None) -> list[Ranked]:
     """The whole show against each track, the nearest first; with a seed those that are nearly as near in a drawn order."""
     stretches = best(show.wanted, _felt(music), sigma)
     order = shuffle_near(np.array([stretch.distance for stretch in stretches]).round(PLACES), seed, SPREAD)
     return [Ranked(music[place].path, stretches[place], music[place].mean, music[place].duration_s) for place in order]
 
 
-def rank_endings(show: Show, music: list[Music], sigma: float | None, seconds: float, seed: int | None) -> tuple[list[Ranked], Show]:
+def rank_endings(show: Visuals, music: list[Music], sigma: float | None, seconds: float, seed: int | None) -> tuple[list[Ranked], Visuals]:
     """As `rank`, of the tracks that the show can end with, and the show at the pace that ends with the first."""
     endings = pacing.best_endings(show.va, show.fixed_s, seconds, _felt(music), sigma)
     found = [(track, ending) for track, ending in zip(music, endings, strict=True) if ending is not None]
@@ -133,7 +133,7 @@ def rank_endings(show: Show, music: list[Music], sigma: float | None, seconds: f
     return ranking, replace(show, edges_s=found[order[0]][1].pace.edges_s)
 
 
-def score_scenes(show: Show, parts: list[slice], music: list[Music], sigma: float | None, seed: int | None) -> list[Cue]:
+def score_scenes(show: Visuals, parts: list[slice], music: list[Music], sigma: float | None, seed: int | None) -> list[Cue]:
     """A cue for each scene, neighbours of the same track joined; a seed draws among tracks that are nearly equal."""
     felt = _felt(music)
     wanted = [steps(show.va[part], show.edges_s[part.start : part.stop + 1]) for part in parts]

@@ -13,7 +13,7 @@ from mmvatool.analysis.curves import image_curve
 from mmvatool.analysis.score import Score, Towers, score
 from mmvatool.analysis.slots import slots
 from mmvatool.errors import FileError, MediaError
-from mmvatool.files import PICTURE_SUFFIXES, SOUND_SUFFIXES, VIDEO_SUFFIXES, inside, is_own_output, natural
+from mmvatool.files import PICTURE_SUFFIXES, SOUND_SUFFIXES, VIDEO_SUFFIXES, is_own_output, list_files, natural_key
 from mmvatool.media.probe import MediaInfo, probe
 from mmvatool.progress import Progress, no_progress
 from mmvatool.soundtracks import pacing
@@ -43,7 +43,7 @@ class Slide:
 
 
 @dataclass(frozen=True)
-class Show:
+class Visuals:
     """What is shown: `slides`, or the video of `info`; its VA (N, 2) between the N + 1 `edges_s`."""
 
     slides: tuple[Slide, ...]
@@ -63,9 +63,9 @@ class Show:
         return np.array([np.nan if slide.length_s is None else slide.length_s for slide in self.slides])
 
 
-def look_at(
+def predict_visuals(
     given: list[Path], predictor: "Predictor", order: str | None, seconds: float, progress: Progress
-) -> tuple[Show, list[FileError]]:
+) -> tuple[Visuals, list[FileError]]:
     """What is shown and felt, and an error for each file that cannot be."""
     folder = given[0] if len(given) == 1 and given[0].is_dir() else None
     if folder is None and len(given) == 1 and not pictures.is_picture(given[0]):
@@ -73,19 +73,19 @@ def look_at(
         curve, damaged = image_curve(info, predictor, progress=progress)
         edges_s = slots(info.start_s, info.end_s).edges_s.copy()
         edges_s[0] = 0.0  # the sound begins with the container, whenever the picture does
-        return Show((), info, curve.va, edges_s, [f"{damaged} frames are damaged"] if damaged else []), []
-    files = given if folder is None else inside(folder, PICTURE_SUFFIXES | VIDEO_SUFFIXES)
+        return Visuals((), info, curve.va, edges_s, [f"{damaged} frames are damaged"] if damaged else []), []
+    files = given if folder is None else list_files(folder, PICTURE_SUFFIXES | VIDEO_SUFFIXES)
     files = [file for file in files if folder is None or not is_own_output(file.name)]
     order = order or ("name" if folder else "given")
-    slides, errors = feel_slides(files, predictor, order, progress)
+    slides, errors = predict_slides(files, predictor, order, progress)
     if not slides:
         more = f" ({errors[0]}{f' and {len(errors) - 1} more' if len(errors) > 1 else ''})" if errors else ""
         raise MediaError(folder or given[0], f"holds nothing that can be shown{more}: name a folder with pictures or clips in it")
-    show = Show(tuple(slides), None, np.array([slide.va for slide in slides]), np.empty(0))
+    show = Visuals(tuple(slides), None, np.array([slide.va for slide in slides]), np.empty(0))
     return replace(show, edges_s=pacing.evenly(show.fixed_s, seconds)), list(errors)
 
 
-def feel_slides(
+def predict_slides(
     paths: Sequence[Path], predictor: "Predictor", order: str = "name", progress: Progress = no_progress
 ) -> tuple[list[Slide], list[MediaError]]:
     """Read, feel and sort pictures and clips.
@@ -117,9 +117,9 @@ def feel_slides(
         else:
             errors.append(MediaError(path, f"cannot be shown ({felt.error}): leave it out"))
     if order == "name":
-        slides.sort(key=lambda slide: natural(slide.path))
+        slides.sort(key=lambda slide: natural_key(slide.path))
     elif order == "time":
-        slides.sort(key=lambda slide: (_taken_at(slide), natural(slide.path)))
+        slides.sort(key=lambda slide: (_taken_at(slide), natural_key(slide.path)))
     return slides, errors
 
 
@@ -128,8 +128,8 @@ def _slide(path: Path, felt: Score) -> Slide:
         return Slide(path, np.array([felt.valence, felt.arousal]))
     info = probe(path)
     shown = most_arousing(felt.curve, info)
-    inside = (felt.curve.times_s >= shown.start_s) & (felt.curve.times_s < shown.end_s)
-    va = felt.curve.va[inside] if inside.any() else felt.curve.va
+    list_files = (felt.curve.times_s >= shown.start_s) & (felt.curve.times_s < shown.end_s)
+    va = felt.curve.va[list_files] if list_files.any() else felt.curve.va
     return Slide(path, va.mean(0, dtype=np.float64), info, shown)
 
 

@@ -24,7 +24,7 @@ class Summary:
     curve: Curve
     shots: tuple[ScoredShot, ...]
     cuts: str = "exact"  # how what is kept was cut: "exact", "likely" or "keyframes" (docs/formats.md)
-    fallbacks: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     @property
     def timeline(self) -> Timeline:
@@ -66,5 +66,5 @@ class Summary:
             ],
             "timeline": self.timeline.to_json(),
             "cuts": self.cuts,
-            "fallbacks": list(self.fallbacks),
+            "fallbacks": list(self.warnings),
         }

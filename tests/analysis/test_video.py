@@ -182,7 +182,7 @@ def test_what_was_done_otherwise_is_remembered(vlog, predictor, kept, work, monk
 
     monkeypatch.setattr(frames_module.DecordFrames, "__init__", refuse)
     first = plan(vlog, predictor)
-    assert first.fallbacks == ("frames decoded by ffmpeg: decord does not like it",)
+    assert first.warnings == ("frames decoded by ffmpeg: decord does not like it",)
     frames = work["frames"]
     same(plan(vlog, predictor), first)
     assert work["frames"] == frames
@@ -191,10 +191,10 @@ def test_what_was_done_otherwise_is_remembered(vlog, predictor, kept, work, monk
 def test_a_folder_that_cannot_be_written_is_a_note(vlog, predictor, tmp_path, kept):
     (tmp_path / "cache").write_text("a file")
     summary = plan(vlog, predictor)
-    (note,) = summary.fallbacks
+    (note,) = summary.warnings
     assert note.startswith("what was felt is not kept for the next run (")
     assert note.endswith("): set XDG_CACHE_HOME to another folder")
-    same(replace(summary, fallbacks=()), plan(vlog, predictor, cache=False))
+    same(replace(summary, warnings=()), plan(vlog, predictor, cache=False))
 
 
 def test_it_is_off_unless_asked_for_and_for_a_model_that_is_no_file(vlog, whole, kept):

@@ -80,7 +80,7 @@ class TestIndex:
     def test_a_first_and_a_second_run(self, library, music, monkeypatch):
         assert library("index", "music") == (0, "", "music: 2 tracks: 2 added, 0 changed, 0 moved, 0 unchanged, 0 removed; 2 heard\n")
         (music / "a.wav").rename(music / "z.wav")
-        monkeypatch.setattr(pipeline, "hear", None)  # nothing is decoded
+        monkeypatch.setattr(pipeline, "analyze_track", None)  # nothing is decoded
         assert library("index", "music")[2] == "music: 2 tracks: 0 added, 0 changed, 1 moved, 1 unchanged, 0 removed; 0 heard\n"
         (music / "z.wav").unlink()
         assert library("index", "music", "-q") == (0, "", "")

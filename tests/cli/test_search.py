@@ -217,7 +217,7 @@ class TestBadInput:
         assert [failure["input"] for failure in document["failures"]] == ["music/empty.mp3", "music/text.mp3"]
         assert "is empty" in document["failures"][0]["error"]
         assert len(document["results"]) == 1
-        monkeypatch.setattr(pipeline, "hear", None)  # nothing is decoded, the broken ones neither
+        monkeypatch.setattr(pipeline, "analyze_track", None)  # nothing is decoded, the broken ones neither
         assert find("--va", "0.5,0.5", "--json") == (3, out, err)
 
     def test_a_folder_without_music(self, find, folder):

@@ -172,7 +172,7 @@ def run_ffmpeg(*arguments: object) -> None:
     subprocess.run([ffmpeg.executable(), "-nostdin", "-v", "error", "-y", *map(str, arguments)], check=True, timeout=300)
 
 
-def hear(path: Path) -> np.ndarray:
+def analyze_track(path: Path) -> np.ndarray:
     """What a player hears of a file: float32 (n, 2) at RATE_HZ, decoded without any option."""
     command = [ffmpeg.executable(), "-nostdin", "-v", "error", "-i", str(path), "-map", "0:a:0", "-ar", str(RATE_HZ), "-ac", "2"]
     done = subprocess.run([*command, "-f", "f32le", "-"], capture_output=True, check=True, timeout=300)

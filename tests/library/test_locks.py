@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mmvatool.library.locks import Claims
+from mmvatool.library.locks import TrackLocks
 
 ROOT = Path(__file__).parents[2]
 HOLD = """
@@ -34,7 +34,7 @@ def holder(tmp_path: Path):
 
 
 def test_what_another_process_has_is_not_taken(tmp_path: Path, holder: "subprocess.Popen[str]"):
-    with Claims(tmp_path / "claims") as claims:
+    with TrackLocks(tmp_path / "claims") as claims:
         assert not claims.take(b"one")
         assert claims.take(b"two")
         claims.drop(b"one")  # not ours: nothing happens
@@ -50,7 +50,7 @@ def test_a_claim_ends_when_it_is_dropped_and_when_the_file_is_closed(tmp_path: P
         code = f"from mmvatool.library.locks import Claims; print(Claims({str(tmp_path / 'claims')!r}).take({name!r}))"
         return subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout == "True\n"
 
-    with Claims(tmp_path / "claims") as claims:
+    with TrackLocks(tmp_path / "claims") as claims:
         assert claims.take(b"one")
         assert claims.take(b"one")  # its own
         assert not other_takes(b"one")
@@ -62,5 +62,5 @@ def test_a_claim_ends_when_it_is_dropped_and_when_the_file_is_closed(tmp_path: P
 
 def test_a_folder_that_is_not_there(tmp_path: Path):
     with pytest.raises(OSError, match="No such file"):
-        Claims(tmp_path / "missing" / "claims")
+        TrackLocks(tmp_path / "missing" / "claims")
     assert os.listdir(tmp_path) == []  # noqa: PTH208

@@ -11,7 +11,7 @@ import pytest
 from mmvatool.analysis.curves import music_curve
 from mmvatool.errors import MediaError
 from mmvatool.library import update as pipeline
-from mmvatool.library.analyze import Heard
+from mmvatool.library.analyze import TrackFeatures
 from mmvatool.library.database import Library
 from mmvatool.library.update import index, model_key, real_path, walk
 from tests.helpers.media import run_ffmpeg
@@ -54,13 +54,13 @@ def library(tmp_path: Path):
 def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Names of the files that are decoded, as they are."""
     names: list[str] = []
-    listen = pipeline.hear
+    probe_audio = pipeline.analyze_track
 
-    def counted(path: Path, predictor: Predictor) -> Heard:
+    def counted(path: Path, predictor: Predictor) -> TrackFeatures:
         names.append(path.name)
-        return listen(path, predictor)
+        return probe_audio(path, predictor)
 
-    monkeypatch.setattr(pipeline, "hear", counted)
+    monkeypatch.setattr(pipeline, "analyze_track", counted)
     return names
 
 
@@ -221,15 +221,15 @@ class TestBroken:
         assert "text.mp3" in found(library, spoilt, model)
 
     def test_what_fails_unexpectedly_is_tried_each_time(self, music, library, model, monkeypatch):
-        listen = pipeline.hear
+        probe_audio = pipeline.analyze_track
 
         def fail(path, predictor):
             if path.name == "b.wav":
                 raise RuntimeError("out of memory")
-            return listen(path, predictor)
+            return probe_audio(path, predictor)
 
         with monkeypatch.context() as patch:
-            patch.setattr(pipeline, "hear", fail)
+            patch.setattr(pipeline, "analyze_track", fail)
             counts, errors = numbers(music, library, model)
             assert counts == {"added": 2, "felt": 2}
             assert errors == [
@@ -238,16 +238,16 @@ class TestBroken:
         assert numbers(music, library, model) == ({"added": 1, "unchanged": 2, "felt": 1}, [])
 
     def test_a_file_that_grows_is_not_kept(self, music, library, model, monkeypatch):
-        listen = pipeline.hear
+        probe_audio = pipeline.analyze_track
 
         def grow(path, predictor):
-            heard = listen(path, predictor)
+            heard = probe_audio(path, predictor)
             with path.open("ab") as file:
                 file.write(b"more")
             return heard
 
         with monkeypatch.context() as patch:
-            patch.setattr(pipeline, "hear", grow)
+            patch.setattr(pipeline, "analyze_track", grow)
             counts, errors = numbers(music, library, model)
             assert counts == {"felt": 3}
             assert all("changed while it was read: run again" in error for error in errors)
@@ -316,5 +316,5 @@ class TestWalk:
 
 def test_a_run_that_is_halted_is_not_waited_for_without_end(music, library, model, monkeypatch):
     monkeypatch.setattr(pipeline, "PATIENCE_S", 0.3)
-    monkeypatch.setattr(pipeline.Claims, "take", lambda claims, name: False)
+    monkeypatch.setattr(pipeline.TrackLocks, "take", lambda claims, name: False)
     assert numbers(music, library, model) == ({"added": 3, "felt": 3}, [])

@@ -9,7 +9,7 @@ import pytest
 from mmvatool.errors import MediaError
 from mmvatool.media import audio, ffmpeg
 from mmvatool.media.audio import Loudness, SilentError, read_steps
-from mmvatool.media.probe import listen
+from mmvatool.media.probe import probe_audio
 from tests.helpers import media
 from tests.helpers.synthetic import write_wav
 
@@ -21,7 +21,7 @@ TOLERANCE_LU = 0.15
 
 def measure(path: Path) -> float | None:
     loudness = Loudness()
-    for _ in read_steps(listen(path), 10.0, 10.0, RATE_HZ, least_s=0.1, loudness=loudness):
+    for _ in read_steps(probe_audio(path), 10.0, 10.0, RATE_HZ, least_s=0.1, loudness=loudness):
         pass
     return loudness.lufs
 
@@ -49,7 +49,7 @@ class TestLoudness:
 
     def test_channels_without_a_place(self, tmp_path: Path):
         path = write(tmp_path / "a.wav", noise(3, 0.1, 11))
-        assert not listen(path).audio.placed
+        assert not probe_audio(path).audio.placed
         loudness = measure(path)
         assert loudness is not None
         assert loudness == pytest.approx(-20 + 10 * np.log10(11) + 3, abs=3)  # as far as weights by place can tell
@@ -64,7 +64,7 @@ class TestLoudness:
             assert measure(tmp_path / name) == pytest.approx(measure(loud), abs=0.5)
 
     def test_the_samples_are_those_of_a_plain_reading(self, tmp_path: Path):
-        info = listen(write(tmp_path / "a.wav", noise(25, 0.1)))
+        info = probe_audio(write(tmp_path / "a.wav", noise(25, 0.1)))
         plain = list(read_steps(info, 10.0, 10.0, RATE_HZ, least_s=0.1))
         measured = list(read_steps(info, 10.0, 10.0, RATE_HZ, least_s=0.1, loudness=Loudness()))
         assert [time_s for time_s, _ in plain] == [time_s for time_s, _ in measured]
@@ -86,13 +86,13 @@ class TestTags:
     @pytest.mark.parametrize("name", ["a.ogg", "a.opus", "a.flac", "a.mp3", "a.m4a", "a.wav"])
     def test_they_are_found_wherever_they_are_kept(self, tmp_path: Path, name: str):
         options = [part for key, value in TAGS.items() for part in ("-metadata", f"{key}={value}")]
-        got = {key.lower(): value for key, value in listen(write(tmp_path / name, noise(1, 0.1), *options)).tags.items()}
+        got = {key.lower(): value for key, value in probe_audio(write(tmp_path / name, noise(1, 0.1), *options)).tags.items()}
         assert {key: got[key] for key in TAGS} == TAGS
         assert not got.keys() & {"encoder", "handler_name", "vendor_id"}
 
     def test_vorbis_comments_of_several_lines(self, tmp_path: Path):
         path = write(tmp_path / "a.ogg", noise(1, 0.1), "-metadata", "LICENSE=CC BY 4.0", "-metadata", "comment=first\nsecond: third")
-        tags = listen(path).tags
+        tags = probe_audio(path).tags
         assert tags["LICENSE"] == "CC BY 4.0"
         assert tags["comment"] == "first\nsecond: third"
 
@@ -101,13 +101,13 @@ class TestListen:
     def test_the_sound_of_a_video(self, tmp_path: Path):
         path = tmp_path / "clip.mp4"
         media.run_ffmpeg("-f", "lavfi", "-i", "testsrc=d=2:s=64x64", "-f", "lavfi", "-i", "sine=d=3", path)
-        info = listen(path)
+        info = probe_audio(path)
         assert (info.audio.codec, info.audio.channels) == ("aac", 1)
         assert sum(len(window) for _, window in read_steps(info, 10.0, 10.0, RATE_HZ, least_s=0.1)) == pytest.approx(3 * RATE_HZ, abs=2048)
 
     def test_a_video_without_sound(self, silent: Path):
         with pytest.raises(MediaError, match="holds no sound: give a sound file"):
-            listen(silent)
+            probe_audio(silent)
 
     def test_complaints_and_news_are_told_apart(self, tmp_path: Path):
         write_wav(tmp_path / "a.wav", np.zeros(RATE_HZ, np.float32))

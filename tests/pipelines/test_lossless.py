@@ -53,7 +53,7 @@ def test_shots_lie_on_keyframes_and_the_budget_holds(tmp_path, predictor):
     summary = summarize(path, tmp_path / "out.mp4", predictor=predictor, settings=replace(LOSSLESS, ratio=0.3))
     keys_s = [*summary.info.keys_s, summary.info.end_s]
     assert all(min(abs(shot.segment.end_s - key) for key in keys_s) < 1e-6 for shot in summary.shots)
-    assert summary.fallbacks == ()
+    assert summary.warnings == ()
     assert 0 < probe(tmp_path / "out.mp4").duration_s <= 0.3 * summary.info.duration_s
     assert _stamps(summary) == _planned(summary)
     # The fireworks, 5-7.6 s, and the rays, 12.6-15.6 s, are the intense part.
@@ -69,7 +69,7 @@ def test_shots_lie_on_keyframes_and_the_budget_holds(tmp_path, predictor):
 def test_a_long_group_is_encoded_where_the_shot_begins_and_ends(tmp_path, predictor):
     path = _draw(tmp_path / "in.mp4", *H264, "-g", "250")
     summary = summarize(path, tmp_path / "out.mp4", predictor=predictor, settings=replace(LOSSLESS, ratio=0.25))
-    assert any("were encoded anew (H.264)" in note for note in summary.fallbacks)
+    assert any("were encoded anew (H.264)" in note for note in summary.warnings)
     assert summary.timeline.duration_s <= 0.25 * summary.info.duration_s
     assert _stamps(summary) == _planned(summary)
 
@@ -77,7 +77,7 @@ def test_a_long_group_is_encoded_where_the_shot_begins_and_ends(tmp_path, predic
 def test_what_is_not_encoded_in_part_is_cut_at_keyframes_and_said(tmp_path, predictor):
     path = _draw(tmp_path / "in.mp4", *HEVC)
     summary = summarize(path, tmp_path / "out.mp4", predictor=predictor, settings=replace(LOSSLESS, ratio=0.4))
-    assert any(note.startswith("hevc is not encoded in part: all cuts lie on keyframes, up to ") for note in summary.fallbacks)
+    assert any(note.startswith("hevc is not encoded in part: all cuts lie on keyframes, up to ") for note in summary.warnings)
     points = cut.cut_points(summary.info, tmp_path / "out.mp4")
     for part in summary.timeline.segments:
         assert np.abs(points.times_s - part.start_s).min() < 1e-6

@@ -101,7 +101,7 @@ def test_a_changed_video_is_an_error_unless_forced(moved: Path, vlog: Path):
     assert not (moved / "vlog.summary.mp4").exists()
     rendered = render(moved / "vlog.plan.json", force=True)
     assert rendered.output.exists()
-    assert rendered.fallbacks[0] == f"files[0]: {moved / 'vlog.mp4'} was changed since"
+    assert rendered.warnings[0] == f"files[0]: {moved / 'vlog.mp4'} was changed since"
 
 
 def test_a_video_of_the_same_size_is_told_apart(moved: Path):

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from mmvatool.errors import MediaError, OutputError, QueryError, SettingsError
-from mmvatool.files import beside
+from mmvatool.files import default_output
 from mmvatool.media.probe import probe
 from mmvatool.pipelines.soundtrack import soundtrack
 from mmvatool.soundtracks.result import SoundtrackSettings
@@ -181,7 +181,7 @@ def test_pictures_end_with_the_music(tmp_path, planted, library):
 def test_a_dry_run_says_that_pictures_cannot_end_with_the_music(tmp_path, planted, library):
     settings = SoundtrackSettings(fit="music", seconds=1)
     made = soundtrack(draw(tmp_path, "meadow", 1), tracks=[library / "soft.mp3"], predictor=planted, settings=settings, dry_run=True)
-    assert made.fallbacks == ("no track ends when the pictures can: the music is faded out with them",)
+    assert made.warnings == ("no track ends when the pictures can: the music is faded out with them",)
 
 
 def test_changes_move_to_the_beats(tmp_path, planted, library):
@@ -269,10 +269,10 @@ def test_what_nothing_can_be_made_of(tmp_path, planted, library, index_file):
 
 def test_an_output_that_exists_is_kept(tmp_path, planted, library, index_file):
     pictures = draw(tmp_path, "meadow", 1)
-    beside(pictures[0], "soundtrack").write_text("mine")
+    default_output(pictures[0], "soundtrack").write_text("mine")
     with pytest.raises(OutputError, match="already exists: use --overwrite or --skip-existing"):
         soundtrack(pictures, library=library, predictor=planted, index_file=index_file)
-    assert beside(pictures[0], "soundtrack").read_text() == "mine"
+    assert default_output(pictures[0], "soundtrack").read_text() == "mine"
 
 
 def test_excluded_tracks_are_not_chosen(tmp_path, planted, library, index_file):

@@ -201,7 +201,7 @@ def test_without_sound(silent, predictor, whole_predictor):
         summarize(silent, predictor=whole_predictor, settings=Settings(by="music"), dry_run=True)
     both = summarize(silent, predictor=predictor, settings=Settings(by="both"), dry_run=True)
     assert both.model == "compact"
-    assert both.fallbacks == ("no sound: scored by its pictures alone",)
+    assert both.warnings == ("no sound: scored by its pictures alone",)
 
 
 def test_a_two_second_clip_and_a_single_frame(tmp_path, predictor):

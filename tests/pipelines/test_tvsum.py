@@ -7,7 +7,7 @@ import pytest
 
 from mmvatool.errors import MediaError
 from mmvatool.media.probe import probe
-from mmvatool.pipelines.tvsum import REFERENCES, Evaluation, Prediction, Row, evaluate, feel_video
+from mmvatool.pipelines.tvsum import REFERENCES, Evaluation, Prediction, Row, evaluate, predict_video
 from mmvatool.tvsum.files import Shots
 from tests.helpers.tvsum import annotation
 
@@ -104,7 +104,7 @@ def test_the_summarizer_feels_each_frame(vlog: Path, predictor):
     # 8 s of meadow, 3 of fireworks, 9 of sea, 4 of rays.
     edges = [int(np.searchsorted(times_s, second - 1e-3)) for second in (8, 11, 20)]
     one = annotation("vlog", [0, *edges], frames, ["1513", "1514"])
-    felt = feel_video(vlog, one, predictor)
+    felt = predict_video(vlog, one, predictor)
     assert felt.scores.shape == (frames,)
     calm, burst, sea, rays = (part.mean() for part in np.split(felt.scores, edges))
     assert min(burst, rays) > max(calm, sea)
@@ -114,8 +114,8 @@ def test_the_summarizer_feels_each_frame(vlog: Path, predictor):
     assert (felt.pieces[1:, 0] == felt.pieces[:-1, 1]).all()
     assert set(edges) <= set(felt.pieces[:, 0].tolist())
     # The annotation may count a frame or two otherwise.
-    fewer = feel_video(vlog, annotation("vlog", [0], frames - 2, ["1", "1"]), predictor)
+    fewer = predict_video(vlog, annotation("vlog", [0], frames - 2, ["1", "1"]), predictor)
     assert fewer.scores.shape == (frames - 2,)
     assert (fewer.scores == felt.scores[:-2]).mean() > 0.98
     with pytest.raises(MediaError, match=rf"has {frames} frames, its annotation 500: give the video that was annotated"):
-        feel_video(vlog, annotation("vlog", [0], 500, ["1", "1"]), predictor)
+        predict_video(vlog, annotation("vlog", [0], 500, ["1", "1"]), predictor)

@@ -13,7 +13,7 @@ import click
 from mmvatool.cli import EXIT_FAILED, EXIT_PARTLY
 from mmvatool.cli.console import Reporter, clean, explain
 from mmvatool.cli.inputs import Job
-from mmvatool.cli.jobs.work import Done, Engine, Failed, Work, attempt
+from mmvatool.cli.jobs.work import Engine, Failed, Outcome, Task, attempt
 from mmvatool.errors import EngineError, OutputError
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class Batch(Generic[_Result]):
     def run(
         self,
         jobs: list[Job],
-        work: "Work[_Result] | Callable[[Job, Progress], _Result]",
+        work: "Task[_Result] | Callable[[Job, Progress], _Result]",
         tell: Callable[[_Result, float], None],
         engine: Engine | None = None,
     ) -> None:
@@ -70,9 +70,9 @@ class Batch(Generic[_Result]):
         if engine is None:
             done = self._in_turn(jobs, work)
         else:
-            assert isinstance(work, Work)
+            assert isinstance(work, Task)
             done = self._count(engine(jobs, work), len(jobs))
-        ready: dict[int, Done[_Result]] = {}
+        ready: dict[int, Outcome[_Result]] = {}
         told: set[str] = set()
         place = 0
         try:
@@ -85,7 +85,7 @@ class Batch(Generic[_Result]):
         except EngineError as error:  # before any of it was done
             self.failed(error, *(job.input for job in jobs))
 
-    def _take(self, job: Job, done: Done[_Result], tell: Callable[[_Result, float], None], told: set[str]) -> None:
+    def _take(self, job: Job, done: Outcome[_Result], tell: Callable[[_Result, float], None], told: set[str]) -> None:
         """Note what became of a job, and tell of it; what fails several jobs (a model that cannot be loaded) is told once."""
         if not isinstance(done.outcome, Failed):
             self.results.append(done.outcome)
@@ -98,7 +98,7 @@ class Batch(Generic[_Result]):
                 print(done.outcome.trace, end="", file=sys.stderr)
             self._reporter.error(done.outcome.text)
 
-    def _in_turn(self, jobs: list[Job], work: "Callable[[Job, Progress], _Result]") -> Generator[tuple[int, Done[_Result]], None, None]:
+    def _in_turn(self, jobs: list[Job], work: "Callable[[Job, Progress], _Result]") -> Generator[tuple[int, Outcome[_Result]], None, None]:
         """In this process, with a bar for each stage of a job."""
         for place, job in enumerate(jobs):
             with self._reporter.progress() as progress:
@@ -106,8 +106,8 @@ class Batch(Generic[_Result]):
             yield place, done
 
     def _count(
-        self, done: Generator[tuple[int, Done[_Result]], None, None], total: int
-    ) -> Generator[tuple[int, Done[_Result]], None, None]:
+        self, done: Generator[tuple[int, Outcome[_Result]], None, None], total: int
+    ) -> Generator[tuple[int, Outcome[_Result]], None, None]:
         """The same, with a bar of how many are done."""
         with closing(done), self._reporter.progress() as progress, progress("files", total) as finished:
             for count, found in enumerate(done, start=1):

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from mmvatool.cli.inputs import Job
-from mmvatool.cli.jobs.work import Done, Failed, Try, Work
+from mmvatool.cli.jobs.work import Attempt, Failed, Outcome, Task
 from mmvatool.errors import EngineError
 
 TRIES = 3  # of a job whose worker dies
@@ -21,7 +21,7 @@ STORE_BYTES = 200 << 20  # of a cluster on this machine: only results pass throu
 END_S = 10.0  # that tasks have to remove their temporary files
 
 
-def on_ray(jobs: list[Job], work: Work[Any], *, count: int | None, device: str) -> Generator[tuple[int, Done[Any]], None, None]:
+def on_ray(jobs: list[Job], work: Task[Any], *, count: int | None, device: str) -> Generator[tuple[int, Outcome[Any]], None, None]:
     """Do jobs as tasks of the cluster that this process is connected to, or that RAY_ADDRESS names, or of one started here.
 
     Each task has a core and, where the model runs on GPUs, a GPU. Ray's own retries are off: it is here that a task is sent again when
@@ -42,12 +42,12 @@ def on_ray(jobs: list[Job], work: Work[Any], *, count: int | None, device: str) 
     started = not ray.is_initialized()
     if started:
         _connect()
-    flying: dict[Any, Try] = {}
+    flying: dict[Any, Attempt] = {}
     try:
         gpus = _gpus(ray.cluster_resources().get("GPU", 0), device)
         task = ray.remote(_task).options(num_cpus=1, num_gpus=gpus, max_retries=0)
         packed, folder = ray.put(pickle.dumps(work)), Path.cwd()
-        waiting = deque(Try(place, job, 1, secrets.token_hex(4)) for place, job in enumerate(jobs))
+        waiting = deque(Attempt(place, job, 1, secrets.token_hex(4)) for place, job in enumerate(jobs))
         while waiting or flying:
             while waiting and (count is None or len(flying) < count):
                 job = waiting.popleft()
@@ -55,19 +55,19 @@ def on_ray(jobs: list[Job], work: Work[Any], *, count: int | None, device: str) 
             (finished, *_), _ = ray.wait(list(flying))
             job = flying[finished]
             try:
-                done: Done[Any] | None = ray.get(finished)
+                done: Outcome[Any] | None = ray.get(finished)
             except RayTaskError as error:
-                done = Done(
+                done = Outcome(
                     Failed(f"{job.job.input}: the worker cannot do it ({error.cause}): install the same mmvatool there", str(error))
                 )
             except RayError as error:
-                job.sweep()
+                job.remove_temp_files()
                 done = None
                 if job.number == TRIES:
                     what = str(error).strip().partition("\n")[0]
-                    done = Done(Failed(f"{job.job.input}: its worker died {TRIES} times ({what}): give it more memory", str(error)))
+                    done = Outcome(Failed(f"{job.job.input}: its worker died {TRIES} times ({what}): give it more memory", str(error)))
                 else:
-                    waiting.appendleft(Try(job.place, job.job, job.number + 1, job.mark))
+                    waiting.appendleft(Attempt(job.place, job.job, job.number + 1, job.mark))
             del flying[finished]
             if done is not None:
                 yield job.place, done
@@ -77,25 +77,25 @@ def on_ray(jobs: list[Job], work: Work[Any], *, count: int | None, device: str) 
         if flying:
             ray.wait(list(flying), num_returns=len(flying), timeout=END_S)
         for job in flying.values():
-            job.sweep()
+            job.remove_temp_files()
         if started:
             ray.shutdown()
 
 
-def _task(packed: bytes, job: Try, folder: Path) -> Done[Any]:
+def _task(packed: bytes, job: Attempt, folder: Path) -> Outcome[Any]:
     """What a worker does."""
     try:
         os.chdir(folder)
     except OSError as error:
         where = f"{socket.gethostname()} does not see it ({error.strerror})"
-        return Done(Failed(f"{job.job.input}: lies below {folder}, but {where}: --engine ray needs files that all machines share"))
+        return Outcome(Failed(f"{job.job.input}: lies below {folder}, but {where}: --engine ray needs files that all machines share"))
     return job.do(_unpack(packed))
 
 
 @functools.lru_cache(maxsize=1)
-def _unpack(packed: bytes) -> Work[Any]:
+def _unpack(packed: bytes) -> Task[Any]:
     """The work with its model, which stays loaded from task to task."""
-    work: Work[Any] = pickle.loads(packed)
+    work: Task[Any] = pickle.loads(packed)
     return work
 
 

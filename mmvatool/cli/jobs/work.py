@@ -28,7 +28,7 @@ class Failed:
 
 
 @dataclass(frozen=True)
-class Done(Generic[_Result]):
+class Outcome(Generic[_Result]):
     """What became of a job, and how many seconds it took."""
 
     outcome: "_Result | Failed"
@@ -36,7 +36,7 @@ class Done(Generic[_Result]):
 
 
 @dataclass
-class Work(Generic[_Result]):
+class Task(Generic[_Result]):
     """What is done with each input. Until its model is asked for it can be sent to other processes, and each loads the model once.
 
     Args:
@@ -60,7 +60,7 @@ class Work(Generic[_Result]):
 
 
 @dataclass(frozen=True)
-class Try:
+class Attempt:
     """A job on its way to another process: the number of the try, and a mark in the names of its temporary files, to find them if it dies."""
 
     place: int
@@ -68,35 +68,35 @@ class Try:
     number: int
     mark: str
 
-    def do(self, work: Work[_Result]) -> Done[_Result]:
+    def do(self, work: Task[_Result]) -> Outcome[_Result]:
         """What becomes of it, in this process."""
         files.mark(self.mark)
         try:
             work.predictor  # noqa: B018  # how long it takes to load is not the job's
         except Exception as error:
-            return Done(_failed(error, self.job.input))
+            return Outcome(_failed(error, self.job.input))
 
         from mmvatool.progress import no_progress
 
         return attempt(lambda: work(self.job, no_progress, again=self.number > 1), self.job.input)
 
-    def sweep(self) -> None:
+    def remove_temp_files(self) -> None:
         """Remove what it left half-written, after its process has died."""
-        files.sweep(self.job.target.parent, self.mark)
+        files.remove_temp_files(self.job.target.parent, self.mark)
 
 
-Engine = Callable[[list[Job], Work[Any]], Generator[tuple[int, Done[Any]], None, None]]
+Engine = Callable[[list[Job], Task[Any]], Generator[tuple[int, Outcome[Any]], None, None]]
 """Where jobs are done: gives their places among the jobs and what became of them, as they are done."""
 
 
-def attempt(do: Callable[[], _Result], path: Path) -> Done[_Result]:
+def attempt(do: Callable[[], _Result], path: Path) -> Outcome[_Result]:
     """What becomes of a job on an input, whatever it raises."""
     started = time.monotonic()
     try:
         outcome: _Result | Failed = do()
     except Exception as error:  # whatever it is, the other inputs go on
         outcome = _failed(error, path)
-    return Done(outcome, time.monotonic() - started)
+    return Outcome(outcome, time.monotonic() - started)
 
 
 def _failed(error: Exception, path: Path) -> Failed:

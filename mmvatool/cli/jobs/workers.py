@@ -13,23 +13,23 @@ from typing import Any
 
 from mmvatool.cli import terminated
 from mmvatool.cli.inputs import Job
-from mmvatool.cli.jobs.work import Done, Failed, Try, Work
+from mmvatool.cli.jobs.work import Attempt, Failed, Outcome, Task
 
 TRIES = 2  # of a job whose process dies
 END_S = 10.0  # that a worker has to remove its temporary files before it is killed
 
 
-def in_workers(jobs: list[Job], work: Work[Any], *, count: int) -> Generator[tuple[int, Done[Any]], None, None]:
+def in_workers(jobs: list[Job], work: Task[Any], *, count: int) -> Generator[tuple[int, Outcome[Any]], None, None]:
     """Do jobs in `count` processes. A process that dies costs its own job a try, and no other anything.
 
     They share the cores: each has as many threads as cores divided by processes, unless OMP_NUM_THREADS says otherwise. However this
     ends, no process is left, nor anything half-written.
     """
     packed = pickle.dumps(work)
-    waiting = deque(Try(place, job, 1, secrets.token_hex(4)) for place, job in enumerate(jobs))
+    waiting = deque(Attempt(place, job, 1, secrets.token_hex(4)) for place, job in enumerate(jobs))
     threads = max(1, _cores() // count)
     idle: list[_Worker] = []
-    busy: dict[Connection, tuple[_Worker, Try]] = {}
+    busy: dict[Connection, tuple[_Worker, Attempt]] = {}
     try:
         while waiting or busy:
             while waiting and len(busy) < count:
@@ -45,11 +45,11 @@ def in_workers(jobs: list[Job], work: Work[Any], *, count: int) -> Generator[tup
                     yield job.place, done
                     continue
                 died = worker.end(0)
-                job.sweep()
+                job.remove_temp_files()
                 if job.number < TRIES:
-                    waiting.appendleft(Try(job.place, job.job, job.number + 1, job.mark))
+                    waiting.appendleft(Attempt(job.place, job.job, job.number + 1, job.mark))
                 else:
-                    yield job.place, Done(Failed(f"{job.job.input}: the process at work on it {died}, {TRIES} times: try fewer --jobs"))
+                    yield job.place, Outcome(Failed(f"{job.job.input}: the process at work on it {died}, {TRIES} times: try fewer --jobs"))
     finally:
         for worker in idle:
             worker.pipe.close()  # its cue to leave
@@ -58,7 +58,7 @@ def in_workers(jobs: list[Job], work: Work[Any], *, count: int) -> Generator[tup
         for worker in (*idle, *(worker for worker, _ in busy.values())):
             worker.end(END_S)
         for _, job in busy.values():
-            job.sweep()
+            job.remove_temp_files()
 
 
 class _Worker:
@@ -77,15 +77,15 @@ class _Worker:
             if held is not None:
                 signal.pthread_sigmask(signal.SIG_SETMASK, held)
 
-    def begin(self, job: Try) -> None:
+    def begin(self, job: Attempt) -> None:
         """Give it a job."""
         with suppress(OSError):  # it has died: `done` will say so
             self.pipe.send(job)
 
-    def done(self) -> Done[Any] | None:
+    def done(self) -> Outcome[Any] | None:
         """What became of its job; None: it has died."""
         try:
-            done: Done[Any] = self.pipe.recv()
+            done: Outcome[Any] = self.pipe.recv()
         except (EOFError, OSError):
             return None
         return done
@@ -108,10 +108,10 @@ def _serve(pipe: Connection, packed: bytes, threads: int) -> None:
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     os.environ.setdefault("OMP_NUM_THREADS", str(threads))
-    work: Work[Any] = pickle.loads(packed)
+    work: Task[Any] = pickle.loads(packed)
     with suppress(EOFError, OSError):  # the parent has no more jobs, or is gone
         while True:
-            job: Try = pipe.recv()
+            job: Attempt = pipe.recv()
             pipe.send(job.do(work))
 
 

@@ -19,7 +19,7 @@ from mmvatool.cli.inputs import Job
 from mmvatool.cli.jobs import ray
 from mmvatool.cli.jobs.batch import Batch
 from mmvatool.cli.jobs.ray import on_ray
-from mmvatool.cli.jobs.work import Failed, Try, Work
+from mmvatool.cli.jobs.work import Attempt, Failed, Task
 from mmvatool.errors import EngineError
 from mmvatool.summary.result import Summary
 from mmvatool.summary.selection import Settings
@@ -53,7 +53,7 @@ def test_a_worker_that_is_killed_half_way(ray_address: str, folder: Path, drawn_
     (folder / "out").mkdir()
     jobs = [Job(Path(name), Path("out") / f"{name[:-4]}.summary.mp4") for name in (*names, "missing.mp4")]
     do = partial(labour.summarize_slowly, settings=Settings(shots="uniform"))
-    work: Work[Summary] = Work(partial(Predictor.load, device="cpu", modalities=("image",)), do, overwrite=False)
+    work: Task[Summary] = Task(partial(Predictor.load, device="cpu", modalities=("image",)), do, overwrite=False)
     written: dict[str, int] = {}
 
     def kill() -> None:
@@ -96,7 +96,7 @@ def test_a_worker_that_is_killed_half_way(ray_address: str, folder: Path, drawn_
 def test_a_job_that_kills_every_worker_is_a_failure_of_its_own(ray_address: str, tmp_path: Path):
     jobs = labour.jobs(tmp_path, "dies-1", "fail-2", "c")
     batch = Batch[labour.Made](Reporter(0), debug=False)
-    work = Work(partial(labour.load, tmp_path), labour.make, overwrite=False)
+    work = Task(partial(labour.load, tmp_path), labour.make, overwrite=False)
     batch.run(jobs, work, lambda made, seconds: None, partial(on_ray, count=1, device="cpu"))
     assert [made.input.name for made in batch.results] == ["c"]
     assert [path.name for path, _ in batch.failures] == ["dies-1", "fail-2"]
@@ -108,7 +108,7 @@ def test_a_job_that_kills_every_worker_is_a_failure_of_its_own(ray_address: str,
 def test_an_end_in_the_middle_leaves_nothing_half_written(ray_address: str, tmp_path: Path):
     found = on_ray(
         labour.jobs(tmp_path, "a", "endless-1", "endless-2"),
-        Work(partial(labour.load, tmp_path), labour.make, overwrite=False),
+        Task(partial(labour.load, tmp_path), labour.make, overwrite=False),
         count=2,
         device="cpu",
     )
@@ -153,7 +153,7 @@ def test_a_cluster_that_cannot_be_reached_fails_all(folder: Path, monkeypatch: p
     monkeypatch.setattr(ray, "init", refuse)
     monkeypatch.setenv("RAY_ADDRESS", "192.0.2.1:6379")
     batch = Batch[labour.Made](Reporter(1), debug=False)
-    work = Work(partial(labour.load, folder), labour.make, overwrite=False)
+    work = Task(partial(labour.load, folder), labour.make, overwrite=False)
     batch.run(labour.jobs(folder, "a", "b"), work, lambda made, seconds: None, partial(on_ray, count=None, device="auto"))
     line = "the Ray cluster at 192.0.2.1:6379 cannot be reached (nobody answers): check RAY_ADDRESS, or use --engine local"
     assert [text for _, text in batch.failures] == [line, line]
@@ -161,7 +161,7 @@ def test_a_cluster_that_cannot_be_reached_fails_all(folder: Path, monkeypatch: p
 
 
 def test_a_folder_that_a_machine_does_not_see(tmp_path: Path):
-    done = ray._task(b"", Try(0, Job(Path("a.mp4"), tmp_path / "a"), 1, "mark"), tmp_path / "elsewhere")
+    done = ray._task(b"", Attempt(0, Job(Path("a.mp4"), tmp_path / "a"), 1, "mark"), tmp_path / "elsewhere")
     assert isinstance(done.outcome, Failed)
     assert done.outcome.text.startswith(f"a.mp4: lies below {tmp_path}/elsewhere, but ")
     assert done.outcome.text.endswith(" does not see it (No such file or directory): --engine ray needs files that all machines share")

@@ -12,18 +12,18 @@ import pytest
 from mmvatool.cli.console import Reporter
 from mmvatool.cli.inputs import Job
 from mmvatool.cli.jobs.batch import Batch
-from mmvatool.cli.jobs.work import Done, Failed, Work
+from mmvatool.cli.jobs.work import Failed, Outcome, Task
 from mmvatool.cli.jobs.workers import in_workers
 from tests.helpers import labour
 from tests.helpers.labour import Made, jobs, noted
 
 
-def work_in(folder: Path) -> Work[Made]:
-    return Work(partial(labour.load, folder), labour.make, overwrite=False)
+def work_in(folder: Path) -> Task[Made]:
+    return Task(partial(labour.load, folder), labour.make, overwrite=False)
 
 
 def run(folder: Path, todo: list[Job], count: int = 2) -> dict[str, Made | Failed]:
-    found: list[tuple[int, Done[Made]]] = list(in_workers(todo, work_in(folder), count=count))
+    found: list[tuple[int, Outcome[Made]]] = list(in_workers(todo, work_in(folder), count=count))
     assert sorted(place for place, _ in found) == list(range(len(todo)))
     return {todo[place].input.name: done.outcome for place, done in found}
 
@@ -133,7 +133,7 @@ def test_what_is_told_is_in_the_order_of_the_inputs(tmp_path, capsys):
 
 def test_a_model_that_cannot_be_loaded_is_told_once(tmp_path, capsys):
     batch = Batch[Made](Reporter(1), debug=False)
-    work: Work[Made] = Work(labour.load_nothing, labour.make, overwrite=False)
+    work: Task[Made] = Task(labour.load_nothing, labour.make, overwrite=False)
     same = [Job(Path("a"), tmp_path / "a"), Job(Path("a"), tmp_path / "b")]
     batch.run(same, work, lambda made, seconds: None, partial(in_workers, count=2))
     assert len(batch.failures) == 2
