@@ -71,13 +71,13 @@ class Scoring:
         self._look = Predictor._predict_batch
 
     def __enter__(self) -> "Scoring":
-        def look(predictor, *args):
+        def probe_media(predictor, *args):
             started = time.perf_counter()
             result = self._look(predictor, *args)
             self.seconds += time.perf_counter() - started
             return result
 
-        Predictor._predict_batch = look
+        Predictor._predict_batch = probe_media
         return self
 
     def __exit__(self, *_: object) -> None:

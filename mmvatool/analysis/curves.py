@@ -12,7 +12,7 @@ from mmvatool.analysis.prefetch import ahead
 from mmvatool.analysis.slots import slots
 from mmvatool.errors import MediaError, SettingsError
 from mmvatool.media import audio
-from mmvatool.media.probe import MediaInfo, SoundInfo, look
+from mmvatool.media.probe import MediaInfo, SoundInfo, probe_media
 from mmvatool.media.sampling import Sampler, pick
 from mmvatool.progress import Progress, no_progress
 from mmvatool.timeline import Curve, Segment
@@ -58,7 +58,7 @@ def music_curve(
     """
     window_s = check_window_s(predictor, window_s)
     check_step(every_s)
-    info = look(Path(source)) if isinstance(source, Path | str) else source
+    info = probe_media(Path(source)) if isinstance(source, Path | str) else source
     if isinstance(info, MediaInfo):
         times_s = slots(info.start_s, info.end_s, every_s).centres_s
         return Curve(times_s, np.concatenate([*predict_audio(info, times_s, predictor, window_s=window_s, progress=progress)]))

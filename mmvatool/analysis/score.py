@@ -19,7 +19,7 @@ from mmvatool.analysis.curves import check_step, check_window_s, image_curve, mu
 from mmvatool.errors import MediaError, SettingsError
 from mmvatool.files import MEDIA_SUFFIXES, PICTURE_SUFFIXES
 from mmvatool.media.audio import SilentError
-from mmvatool.media.probe import MediaInfo, SoundInfo, look
+from mmvatool.media.probe import MediaInfo, SoundInfo, probe_media
 from mmvatool.media.sampling import SAMPLINGS
 from mmvatool.progress import Progress, no_progress
 from mmvatool.timeline import Curve
@@ -204,7 +204,7 @@ def _look(path: Path) -> MediaInfo | SoundInfo | Exception | None:
     if suffix in PICTURE_SUFFIXES or (suffix not in MEDIA_SUFFIXES and pictures.is_picture(path)):
         return None
     try:
-        return look(path, "a picture, a sound or a video (words go to --text-file)")
+        return probe_media(path, "a picture, a sound or a video (words go to --text-file)")
     except Exception as error:
         return None if pictures.is_picture(path) else error
 

@@ -306,7 +306,7 @@ def _draw(target: Path, results: "list[Score]") -> None:
     from mmvatool.report import plots
 
     felt = [
-        plots.Felt(
+        plots.PlottedScore(
             result.input.name if isinstance(result.input, Path) else f'"{_short(result.input, plots.LONGEST_LABEL - 2)}"',
             result.valence,
             result.arousal,

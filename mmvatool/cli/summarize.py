@@ -142,9 +142,9 @@ def summarize(
 
     from mmvatool.pipelines.summarize import modalities
     from mmvatool.pipelines.summarize import summarize as summarize_video
-    from mmvatool.summary.selection import DEFAULT_RATIO, Settings
+    from mmvatool.summary.selection import DEFAULT_RATIO, SummarySettings
 
-    settings = Settings(
+    settings = SummarySettings(
         ratio=DEFAULT_RATIO if ratio is None else ratio,
         duration_s=duration,
         by=by,

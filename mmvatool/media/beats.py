@@ -8,7 +8,7 @@ import numpy as np
 
 from mmvatool.errors import SettingsError
 from mmvatool.media import audio
-from mmvatool.media.probe import MediaInfo, SoundInfo, look
+from mmvatool.media.probe import MediaInfo, SoundInfo, probe_media
 from mmvatool.timeline import Segment
 
 RATE_HZ = 22_050  # what librosa's settings are made for
@@ -50,7 +50,7 @@ def beats(path: Path, from_s: float, to_s: float) -> np.ndarray:
     from librosa.beat import beat_track  # here: librosa is optional
 
     found: list[float] = []
-    for start_s, part, sound in _pieces(look(path), from_s, to_s):
+    for start_s, part, sound in _pieces(probe_media(path), from_s, to_s):
         if len(sound) < LEAST_S * RATE_HZ or not sound.any():
             continue
         _, times_s = beat_track(y=sound, sr=RATE_HZ, units="time")

@@ -172,7 +172,7 @@ def cut(timeline: Timeline, points: CutPoints, target: Path) -> list[str]:
         if encoded:
             assert points.recipe is not None
             picture = folder / "joined.mp4"
-            stretches = [smart.Stretch(part.first, part.past, _copied(part) if part.copied else None) for part in parts]
+            stretches = [smart.TrackMatch(part.first, part.past, _copied(part) if part.copied else None) for part in parts]
             smart.join(info, points.video, stretches, points.recipe, picture)
             lost = sum(_count(points.video, part) for part in encoded)
             whole = sum(_count(points.video, part) for part in parts)

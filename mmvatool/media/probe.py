@@ -152,7 +152,7 @@ def probe(path: Path) -> MediaInfo:
     return _probe_video(path, headers.read(path, "a video file"))
 
 
-def look(path: Path, wanted: str = "a sound or video file") -> MediaInfo | SoundInfo:
+def probe_media(path: Path, wanted: str = "a sound or video file") -> MediaInfo | SoundInfo:
     """Probe a video or an audio file by its content; an error asks for what is `wanted`. Cover art does not make a video.
 
     Raises:

@@ -53,7 +53,7 @@ def recipe(info: MediaInfo) -> tuple[Recipe | None, str]:
 
 
 @dataclass(frozen=True)
-class Stretch:
+class TrackMatch:
     """What is shown from `first` to before `past`, in ticks of the source: copied by bitstream filters, or encoded where there are none."""
 
     first: int
@@ -61,7 +61,7 @@ class Stretch:
     filters: str | None
 
 
-def join(info: MediaInfo, video: Packets, stretches: Sequence[Stretch], how: Recipe, target: Path) -> None:
+def join(info: MediaInfo, video: Packets, stretches: Sequence[TrackMatch], how: Recipe, target: Path) -> None:
     """Write stretches one after the other as a silent MP4.
 
     Args:
@@ -114,7 +114,7 @@ def join(info: MediaInfo, video: Packets, stretches: Sequence[Stretch], how: Rec
         _replace_record(target, _merged(records[False], records[True]))
 
 
-def _around(info: MediaInfo, video: Packets, stretch: Stretch, **options: Any) -> Any:
+def _around(info: MediaInfo, video: Packets, stretch: TrackMatch, **options: Any) -> Any:
     """The source's picture from where a stretch can be reached to its end: else every stretch of a long file would cost reading all of it."""
     first_s, past_s = (float(ticks * video.tick_s) - info.origin_s for ticks in (stretch.first, stretch.past))
     from_s = seek_point(info, first_s)
@@ -123,7 +123,7 @@ def _around(info: MediaInfo, video: Packets, stretch: Stretch, **options: Any) -
     return ffmpeg.source(info.path, t=f"{past_s - from_s + BEHIND_S:.6f}", **options)[str(info.video.index)]
 
 
-def _encode(info: MediaInfo, video: Packets, stretch: Stretch, how: Recipe, ahead: int, target: Path) -> None:
+def _encode(info: MediaInfo, video: Packets, stretch: TrackMatch, how: Recipe, ahead: int, target: Path) -> None:
     source = _around(info, video, stretch, noautorotate=None)  # as it is stored: the display matrix is copied along
     source = source.filter("trim", start_pts=stretch.first, end_pts=stretch.past).filter("setpts", f"PTS-{stretch.first}")
     # x264 decodes one frame ahead for B-frames, and two where they refer to each other.

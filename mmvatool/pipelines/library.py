@@ -79,8 +79,8 @@ def list_tracks(
 
     folder = Path(folder)
     with Library(index_file, lay=False) as library:
-        felt_by = read_checkpoint(model)
-        key, root = curve_key(felt_by.fingerprint, precision), real_path(folder)
+        predicted_by = read_checkpoint(model)
+        key, root = curve_key(predicted_by.fingerprint, precision), real_path(folder)
         tracks, files = library.tracks_below(root, key), library.files(root, key)
     found = [Listed(below(folder, root, track.path), track) for track in tracks]
     broken = [MediaError(below(folder, root, Path(os.fsdecode(path))), row.error) for path, row in files.items() if row.error]
@@ -88,14 +88,16 @@ def list_tracks(
     if not found:
         cure = f"run mmvatool library index {folder}"
         if unheard:
-            raise QueryError(f"{folder}: {_files(unheard)} in the index, but none that {felt_by.name} has heard: {cure} with this model")
+            raise QueryError(
+                f"{folder}: {_files(unheard)} in the index, but none that {predicted_by.name} has heard: {cure} with this model"
+            )
         if broken:
             raise QueryError(f"{folder}: the index knows {_files(len(broken))} of it, none of which can be heard ({broken[0]})")
         raise QueryError(f"{folder}: nothing of it is in the index: {cure} first")
     found.sort(key=lambda listed: natural_key(listed.path))
     if sort != "name":
         found.sort(key=lambda listed: _value(listed.track, sort))
-    return Listing(tuple(found), unheard, tuple(sorted(broken, key=lambda error: natural_key(error.path))), felt_by.name)
+    return Listing(tuple(found), unheard, tuple(sorted(broken, key=lambda error: natural_key(error.path))), predicted_by.name)
 
 
 def forget(folder: Path | str | None, *, index_file: Path | str | None = None) -> int:

@@ -15,7 +15,7 @@ from mmvatool.errors import FileError, QueryError, SettingsError
 from mmvatool.files import natural_key
 from mmvatool.library.database import Library, Track
 from mmvatool.library.update import Indexed, below, index, model_key, no_music, real_path
-from mmvatool.media.probe import MediaInfo, look
+from mmvatool.media.probe import MediaInfo, probe_media
 from mmvatool.progress import Progress, no_progress
 from mmvatool.soundtracks.matching import rank
 
@@ -186,7 +186,7 @@ def feel_query(query: Query, predictor: "Predictor") -> np.ndarray:
     assert query.like is not None
     if pictures.is_picture(query.like):
         return predictor.image([pictures.read(query.like)], still=True)[0]
-    info = look(query.like)
+    info = probe_media(query.like)
     curve = image_curve(info, predictor)[0] if isinstance(info, MediaInfo) else music_curve(info, predictor)
     return curve.va.mean(axis=0)
 

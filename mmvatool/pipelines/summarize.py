@@ -30,7 +30,7 @@ from mmvatool.progress import Progress, no_progress
 from mmvatool.report.plots import curve_png
 from mmvatool.report.summary import summary_page
 from mmvatool.summary.result import Summary
-from mmvatool.summary.selection import ScoredShot, Settings, budget_s, choose
+from mmvatool.summary.selection import ScoredShot, SummarySettings, budget_s, choose
 from mmvatool.summary.shots import LEAST_MAX_SHOT_S, shots, snapped, uniform_shots
 from mmvatool.timeline import Curve, Segment, Timeline
 
@@ -45,7 +45,7 @@ def summarize(
     output: Path | str | None = None,
     *,
     predictor: "Predictor | None" = None,
-    settings: Settings | None = None,
+    settings: SummarySettings | None = None,
     plot: bool = False,
     report: bool = False,
     plan: Path | str | None = None,
@@ -84,7 +84,7 @@ def summarize(
         OutputError: an output exists or cannot be written.
         RenderError: encoding failed or its result did not pass the check.
     """
-    path, settings = Path(path), settings or Settings()
+    path, settings = Path(path), settings or SummarySettings()
     target = Path(output) if output is not None else default_output(path, "summary")
     if not dry_run:
         check_writable(outputs(target, plot=plot, report=report), [path], overwrite=overwrite)
@@ -147,7 +147,7 @@ def summarize(
     return summary
 
 
-def modalities(settings: Settings) -> tuple[str, ...]:
+def modalities(settings: SummarySettings) -> tuple[str, ...]:
     """The towers that settings need: shots are found in what is seen, whatever they are chosen by."""
     if settings.by == "image":
         return ("image",)
@@ -160,7 +160,7 @@ def outputs(target: Path, *, plot: bool, report: bool) -> list[Path]:
     return [target, *(target.with_suffix(suffix) for suffix in suffixes)]
 
 
-def _feel(info: MediaInfo, grid: Slots, samples: Samples, analysis: Analysis, settings: Settings) -> tuple[Curve, list[str]]:
+def _feel(info: MediaInfo, grid: Slots, samples: Samples, analysis: Analysis, settings: SummarySettings) -> tuple[Curve, list[str]]:
     """The curve over the slots, and notes."""
     notes: list[str] = []
     by = settings.by
@@ -191,7 +191,7 @@ def _ranks(values: np.ndarray) -> np.ndarray:
 
 
 def _choose_uncoded(
-    found: list[Segment], curve: Curve, points: cut.CutPoints, settings: Settings
+    found: list[Segment], curve: Curve, points: cut.CutPoints, settings: SummarySettings
 ) -> tuple[tuple[ScoredShot, ...], list[str]]:
     """Choose among shots that can be copied, cut at keyframes where that moves them little, or everywhere if nothing can be encoded; and notes."""
     notes: list[str] = []
@@ -216,7 +216,9 @@ def _choose_uncoded(
     return tuple(closed), notes
 
 
-def _find_shots(info: MediaInfo, grid: Slots, samples: Samples, analysis: Analysis, cuts: "_Cuts", settings: Settings) -> list[Segment]:
+def _find_shots(
+    info: MediaInfo, grid: Slots, samples: Samples, analysis: Analysis, cuts: "_Cuts", settings: SummarySettings
+) -> list[Segment]:
     if settings.shots == "uniform":
         return uniform_shots(grid, info.times_s)
     _, embeddings = analysis.pictures
@@ -237,7 +239,7 @@ class _Cuts:
         exact_already: all are found exactly in the first place.
     """
 
-    def __init__(self, info: MediaInfo, grid: Slots, samples: Samples, analysis: Analysis, settings: Settings) -> None:
+    def __init__(self, info: MediaInfo, grid: Slots, samples: Samples, analysis: Analysis, settings: SummarySettings) -> None:
         self._info, self._grid, self._analysis, self._settings = info, grid, analysis, settings
         self._sampled = info.frame_at(samples.times_s)
         self.exact_already = settings.sampling == "exact" or settings.shots == "uniform"

@@ -14,7 +14,7 @@ import numpy as np
 from mmvatool.errors import MediaError
 from mmvatool.pipelines.summarize import summarize
 from mmvatool.progress import Progress, no_progress
-from mmvatool.summary.selection import Settings
+from mmvatool.summary.selection import SummarySettings
 from mmvatool.tvsum import protocol
 from mmvatool.tvsum.files import PAPER, TITLES, Shots
 from mmvatool.tvsum.protocol import Agreement, Annotation
@@ -99,7 +99,9 @@ def predict_video(path: Path, annotation: Annotation, predictor: "Predictor", pr
     Raises:
         MediaError: it cannot be read, or its length is not the annotation's.
     """
-    summary = summarize(path, predictor=predictor, settings=Settings(value="mean", sampling="exact"), dry_run=True, progress=progress)
+    summary = summarize(
+        path, predictor=predictor, settings=SummarySettings(value="mean", sampling="exact"), dry_run=True, progress=progress
+    )
     decoded, frames = summary.info.times_s, annotation.frames
     if abs(len(decoded) - frames) > FRAMES_TOLERANCE * frames:
         raise MediaError(path, f"has {len(decoded)} frames, its annotation {frames}: give the video that was annotated")

@@ -130,7 +130,7 @@ def to_html(page: Page) -> str:
         *((f"group-{number}", group.title, _group(group, number)) for number, group in enumerate(page.groups)),
         *((f"table-{number}", table.title, _table(table)) for number, table in enumerate(page.tables)),
         ("plane", "Valence and arousal", f"<p>{text(page.plane[0])}</p>{_figure(page.plane[1])}"),
-        ("settings", "Settings", _pairs(page.settings)),
+        ("settings", "SummarySettings", _pairs(page.settings)),
         *([("notes", "Notes", f"<ul>{''.join(f'<li>{text(note)}</li>' for note in page.notes)}</ul>")] if page.notes else []),
         ("model", "Model and licence", _model(page.model, page.card)),
     ]

@@ -18,7 +18,7 @@ _INK, _LINE = "#2b4c7e", "#888888"
 
 
 @dataclass(frozen=True)
-class Felt:
+class PlottedScore:
     """What is drawn of an input: its name, its place in the VA plane, and its curve: `times_s` (N,), `va` (N, 2), N may be 0.
 
     `parts` are named curves (N, 2) that the curve is made of.
@@ -65,7 +65,7 @@ def curve_png(times_s: np.ndarray, arousal: np.ndarray, kept: Sequence[Segment],
     return _png(figure)
 
 
-def plane_png(felt: Sequence[Felt]) -> bytes:
+def plane_png(felt: Sequence[PlottedScore]) -> bytes:
     """The VA plane with every input in it, and beside it the curves of those that have one, as a PNG.
 
     Args:

@@ -18,14 +18,14 @@ from mmvatool.timeline import Clip
 
 if TYPE_CHECKING:
     from mmvatool.soundtracks.result import Soundtrack
-    from mmvatool.soundtracks.tracks import Music
+    from mmvatool.soundtracks.tracks import CandidateTrack
     from mmvatool.soundtracks.visuals import Visuals
 
 MOST_MOMENTS = 24  # of a video that gets a soundtrack
 MOST_POINTS = 2000  # of the music's curve, which is constant for ten seconds
 
 
-def soundtrack_page(made: "Soundtrack", show: "Visuals", music: Sequence["Music"], card: str) -> str:
+def soundtrack_page(made: "Soundtrack", show: "Visuals", music: Sequence["CandidateTrack"], card: str) -> str:
     """The report of a soundtrack that is written.
 
     Args:
@@ -99,7 +99,7 @@ def soundtrack_page(made: "Soundtrack", show: "Visuals", music: Sequence["Music"
 def _soundtrack_settings(made: "Soundtrack") -> list[tuple[str, str]]:
     settings = made.settings
     pairs = [
-        ("Music", "a track for each scene" if settings.per_scene else "one track for the whole"),
+        ("CandidateTrack", "a track for each scene" if settings.per_scene else "one track for the whole"),
         ("Sound of videos", "kept, the music lower under it" if settings.duck else "replaced by the music"),
         ("Loudness asked for", f"{settings.lufs:g} LUFS"),
     ]
@@ -116,7 +116,7 @@ def _soundtrack_settings(made: "Soundtrack") -> list[tuple[str, str]]:
     return pairs + ([("Seed", str(settings.seed))] if settings.seed is not None else [])
 
 
-def _music_curve(made: "Soundtrack", heard: "dict[Path, Music]", times_s: np.ndarray) -> np.ndarray:
+def _music_curve(made: "Soundtrack", heard: "dict[Path, CandidateTrack]", times_s: np.ndarray) -> np.ndarray:
     """VA (N, 2) of the music that is heard at these times: of the window of its track; where two sound, of the later."""
     va = np.empty((len(times_s), 2))
     for cue in made.timeline.cues:
@@ -188,7 +188,12 @@ def _cues_table(made: "Soundtrack") -> Table:
         rows.append((page.span(cue.start_s, cue.end_s), cue.path.name, *about, clock(cue.offset_s), plain(cue.distance)))
     columns = ("at", "track", "title", "artist", "licence", "from", "distance")
     return Table(
-        "Music", "What is heard when, with what the files say of themselves.", columns, rows, frozenset((5, 6)), frozenset((1, 2, 3, 4))
+        "CandidateTrack",
+        "What is heard when, with what the files say of themselves.",
+        columns,
+        rows,
+        frozenset((5, 6)),
+        frozenset((1, 2, 3, 4)),
     )
 
 

@@ -10,7 +10,7 @@ from mmvatool.report import page, svg
 from mmvatool.report.page import Card, Figure, Group, Page
 from mmvatool.report.svg import Band, Dot, Line, clock
 from mmvatool.report.thumbnails import AXES, MOST_THUMBNAILS, POSTER_PX, count, moment, plain, thumbnails
-from mmvatool.summary.selection import ScoredShot, Settings, budget_s
+from mmvatool.summary.selection import ScoredShot, SummarySettings, budget_s
 from mmvatool.timeline import Clip
 
 if TYPE_CHECKING:
@@ -159,7 +159,7 @@ def _band(shot: ScoredShot) -> Band:
     return Band(*_ends(shot), kind, f"{page.span(*_ends(shot))}: arousal {plain(shot.arousal)}, {_WHY[shot.reason]}")
 
 
-def _score_unit(settings: Settings) -> str:
+def _score_unit(settings: SummarySettings) -> str:
     return (
         "What counts is arousal for each second."
         if settings.value == "integral"
@@ -167,7 +167,7 @@ def _score_unit(settings: Settings) -> str:
     )
 
 
-def _about_kept(settings: Settings, info: MediaInfo, kept: Sequence[ScoredShot]) -> str:
+def _about_kept(settings: SummarySettings, info: MediaInfo, kept: Sequence[ScoredShot]) -> str:
     budget = clock(budget_s(info, settings))
     if any(shot.reason == "run" for shot in kept):
         return f"No shot as a whole fits into {budget}: this is the run of frames of the most arousal that does."
@@ -183,7 +183,7 @@ def _felt_range(shots: Sequence[ScoredShot], what: str) -> str:
     return f"arousal of the {len(shots)} {what} shots from {min(arousal):.2f} to {max(arousal):.2f}"
 
 
-def _summary_settings(settings: Settings, info: MediaInfo) -> list[tuple[str, str]]:
+def _summary_settings(settings: SummarySettings, info: MediaInfo) -> list[tuple[str, str]]:
     share = f"{settings.ratio:.1%} of the length" if settings.duration_s is None else "as asked"
     by = {"image": "the pictures", "music": "the sound", "both": "the mean of the ranks of pictures and sound"}[settings.by]
     pairs = [

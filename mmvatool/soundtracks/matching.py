@@ -157,7 +157,7 @@ class Tracks:
 
 
 @dataclass(frozen=True)
-class Stretch:
+class TrackMatch:
     """Where in a track to begin: at `offset_s`; how far that lies from what is wanted in VA; and Eq. 1's score, None without a sigma.
 
     `loops` is how often the track begins again before the show ends. It does not count in `distance`.
@@ -197,7 +197,7 @@ def steps(va: np.ndarray, edges_s: np.ndarray) -> Steps:
     return Steps(found.va[0], found.lengths_s[0]) if edges.ndim == 1 else found
 
 
-def best(wanted: Steps, tracks: Tracks, sigma: float | None) -> list[Stretch]:
+def best(wanted: Steps, tracks: Tracks, sigma: float | None) -> list[TrackMatch]:
     """The stretch of each track that is nearest to what is wanted. Every window's start is tried as the in-point.
 
     A track that ends before the show begins again from its start. Each time costs LOOP, which is added to the distance for the choice
@@ -224,7 +224,7 @@ def best(wanted: Steps, tracks: Tracks, sigma: float | None) -> list[Stretch]:
     chosen = tracks.least(away + LOOP * loops)
     scores = [None] * len(chosen) if sigma is None else score_of_distance(away[chosen], sigma).tolist()
     return [
-        Stretch(float(offsets_s[window]), float(away[window]), score, int(loops[window]))
+        TrackMatch(float(offsets_s[window]), float(away[window]), score, int(loops[window]))
         for window, score in zip(chosen, scores, strict=True)
     ]
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mmvatool.soundtracks.matching import LOOP, PAIRS, STEP_S, Stretch, Tracks, distances_from, loops_of, steps
+from mmvatool.soundtracks.matching import LOOP, PAIRS, STEP_S, TrackMatch, Tracks, distances_from, loops_of, steps
 from trainer import score_of_distance
 
 # How much shorter and longer than asked for a picture may be shown so that the show ends with the music.
@@ -40,7 +40,7 @@ class Pace:
 class Ending:
     """A stretch of a track that a show ends with, and the pace that makes it."""
 
-    stretch: Stretch
+    stretch: TrackMatch
     pace: Pace
 
 
@@ -144,7 +144,7 @@ def best_endings(va: np.ndarray, fixed_s: np.ndarray, seconds: float, tracks: Tr
             found.append(None)
             continue
         score = None if sigma is None else float(score_of_distance(away[window], sigma))
-        stretch = Stretch(float(offsets_s[window]), float(away[window]), score, int(loops[window]))
+        stretch = TrackMatch(float(offsets_s[window]), float(away[window]), score, int(loops[window]))
         found.append(Ending(stretch, Pace(evenly(fixed, each[window]), float(each[window]), True)))
     return found
 

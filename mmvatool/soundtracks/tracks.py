@@ -15,7 +15,7 @@ from mmvatool.library.database import Library, Sound, Track
 from mmvatool.library.update import below, model_key, real_path
 from mmvatool.progress import Progress, no_progress
 from mmvatool.soundtracks import pacing, scenes
-from mmvatool.soundtracks.matching import LIKELY, PLACES, SPREAD, Steps, Stretch, Tracks, best, likely, shuffle_near, steps
+from mmvatool.soundtracks.matching import LIKELY, PLACES, SPREAD, Steps, TrackMatch, Tracks, best, likely, shuffle_near, steps
 from mmvatool.soundtracks.visuals import Visuals
 from mmvatool.timeline import Cue
 
@@ -26,7 +26,7 @@ CROSSFADE_S = 3.0  # from track to track
 
 
 @dataclass(frozen=True)
-class Music:
+class CandidateTrack:
     """A track: its path as the user would write it, its VA (M, 2) in windows of 10 s, and what belongs to its sound."""
 
     path: Path
@@ -49,7 +49,7 @@ class Ranked:
     """A track of the ranking: its best stretch from `offset_s` on, how far that lies, and VA (2,) of the whole track."""
 
     path: Path
-    stretch: Stretch
+    stretch: TrackMatch
     mean: np.ndarray
     duration_s: float
 
@@ -66,7 +66,9 @@ class Ranked:
         }
 
 
-def of_library(opened: Library, folder: Path, predictor: "Predictor", shows: Sequence[Steps], exclude: Sequence[str]) -> list[Music]:
+def of_library(
+    opened: Library, folder: Path, predictor: "Predictor", shows: Sequence[Steps], exclude: Sequence[str]
+) -> list[CandidateTrack]:
     """The tracks of an indexed library that lie near one of several shows, in no order.
 
     Args:
@@ -78,7 +80,7 @@ def of_library(opened: Library, folder: Path, predictor: "Predictor", shows: Seq
     """
     root, model = real_path(folder), model_key(predictor)
     means = opened.means(root, model)
-    found: dict[int, Music] = {}
+    found: dict[int, CandidateTrack] = {}
     for show in shows:
         keep, tracks = 0, list[Track]()
         while len(tracks) < LIKELY and keep < len(means.va):  # some may be left out
@@ -90,17 +92,19 @@ def of_library(opened: Library, folder: Path, predictor: "Predictor", shows: Seq
                 _, va = opened.curve(track.id, model)
                 path = below(folder, root, track.path)
                 sound = Sound(track.duration_s, track.title, track.artist, track.licence, track.loudness_lufs, track.tempo_bpm)
-                found[track.id] = Music(path, va, sound)
+                found[track.id] = CandidateTrack(path, va, sound)
     return list(found.values())
 
 
-def of_files(paths: Sequence[Path], predictor: "Predictor", progress: Progress = no_progress) -> tuple[list[Music], list[MediaError]]:
+def of_files(
+    paths: Sequence[Path], predictor: "Predictor", progress: Progress = no_progress
+) -> tuple[list[CandidateTrack], list[MediaError]]:
     """Tracks that are named, each heard.
 
     Returns:
         The tracks, and an error for each file that cannot be heard.
     """
-    tracks: list[Music] = []
+    tracks: list[CandidateTrack] = []
     errors: list[MediaError] = []
     with progress("listening", len(paths)) as heard:
         for place, path in enumerate(paths):
@@ -109,19 +113,21 @@ def of_files(paths: Sequence[Path], predictor: "Predictor", progress: Progress =
             except MediaError as error:
                 errors.append(error)
             else:
-                tracks.append(Music(path, track.curve.va, track.sound))
+                tracks.append(CandidateTrack(path, track.curve.va, track.sound))
             heard(place + 1)
     return tracks, errors
 
 
-def rank(show: Visuals, music: list[Music], sigma: float | None, seed: int | None) -> list[Ranked]:
+def rank(show: Visuals, music: list[CandidateTrack], sigma: float | None, seed: int | None) -> list[Ranked]:
     """The whole show against each track, the nearest first; with a seed those that are nearly as near in a drawn order."""
     stretches = best(show.wanted, _felt(music), sigma)
     order = shuffle_near(np.array([stretch.distance for stretch in stretches]).round(PLACES), seed, SPREAD)
     return [Ranked(music[place].path, stretches[place], music[place].mean, music[place].duration_s) for place in order]
 
 
-def rank_endings(show: Visuals, music: list[Music], sigma: float | None, seconds: float, seed: int | None) -> tuple[list[Ranked], Visuals]:
+def rank_endings(
+    show: Visuals, music: list[CandidateTrack], sigma: float | None, seconds: float, seed: int | None
+) -> tuple[list[Ranked], Visuals]:
     """As `rank`, of the tracks that the show can end with, and the show at the pace that ends with the first."""
     endings = pacing.best_endings(show.va, show.fixed_s, seconds, _felt(music), sigma)
     found = [(track, ending) for track, ending in zip(music, endings, strict=True) if ending is not None]
@@ -133,7 +139,7 @@ def rank_endings(show: Visuals, music: list[Music], sigma: float | None, seconds
     return ranking, replace(show, edges_s=found[order[0]][1].pace.edges_s)
 
 
-def score_scenes(show: Visuals, parts: list[slice], music: list[Music], sigma: float | None, seed: int | None) -> list[Cue]:
+def score_scenes(show: Visuals, parts: list[slice], music: list[CandidateTrack], sigma: float | None, seed: int | None) -> list[Cue]:
     """A cue for each scene, neighbours of the same track joined; a seed draws among tracks that are nearly equal."""
     felt = _felt(music)
     wanted = [steps(show.va[part], show.edges_s[part.start : part.stop + 1]) for part in parts]
@@ -159,7 +165,7 @@ def score_scenes(show: Visuals, parts: list[slice], music: list[Music], sigma: f
     return cues
 
 
-def _felt(music: Sequence[Music]) -> Tracks:
+def _felt(music: Sequence[CandidateTrack]) -> Tracks:
     return Tracks.of([track.va for track in music], [track.duration_s for track in music])
 
 

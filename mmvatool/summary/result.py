@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from mmvatool.media.probe import MediaInfo
-from mmvatool.summary.selection import ScoredShot, Settings
+from mmvatool.summary.selection import ScoredShot, SummarySettings
 from mmvatool.timeline import Curve, Timeline
 
 SCHEMA = "mmvatool.summary/1"
@@ -19,7 +19,7 @@ class Summary:
     input: Path
     output: Path | None
     model: str
-    settings: Settings
+    settings: SummarySettings
     info: MediaInfo
     curve: Curve
     shots: tuple[ScoredShot, ...]

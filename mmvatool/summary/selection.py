@@ -22,7 +22,7 @@ RUNNERS_UP = 5  # named as such: the best of those that the budget had no room f
 
 
 @dataclass(frozen=True)
-class Settings:
+class SummarySettings:
     """How to choose.
 
     Args:
@@ -95,13 +95,19 @@ class ScoredShot:
     reason: str = "left"
 
 
-def budget_s(info: MediaInfo, settings: Settings) -> float:
+def budget_s(info: MediaInfo, settings: SummarySettings) -> float:
     """Seconds that may be kept."""
     return settings.ratio * info.duration_s if settings.duration_s is None else settings.duration_s
 
 
 def choose(
-    found: list[Segment], curve: Curve, info: MediaInfo, settings: Settings, points_s: np.ndarray | None = None, *, strictly: bool = False
+    found: list[Segment],
+    curve: Curve,
+    info: MediaInfo,
+    settings: SummarySettings,
+    points_s: np.ndarray | None = None,
+    *,
+    strictly: bool = False,
 ) -> tuple[ScoredShot, ...]:
     """Score shots, force ranges in and out, and fill the rest of the budget with the exact knapsack.
 
@@ -168,7 +174,9 @@ def choose(
     return tuple(pieces)
 
 
-def _apply_ranges(found: list[Segment], curve: Curve, info: MediaInfo, settings: Settings, points_s: np.ndarray | None) -> list[ScoredShot]:
+def _apply_ranges(
+    found: list[Segment], curve: Curve, info: MediaInfo, settings: SummarySettings, points_s: np.ndarray | None
+) -> list[ScoredShot]:
     """Score shots, cut at the bounds of the ranges to keep and drop; what lies in one is fixed."""
     keep = [_on_frames(part, "keep", info, points_s) for part in settings.keep]
     drop = [_on_frames(part, "drop", info, points_s) for part in settings.drop]

@@ -10,7 +10,7 @@ from mmvatool.analysis.curves import image_curve, music_curve, music_curves
 from mmvatool.errors import MediaError, SettingsError
 from mmvatool.media import audio
 from mmvatool.media.audio import read_steps
-from mmvatool.media.probe import MediaInfo, SoundInfo, look, probe
+from mmvatool.media.probe import MediaInfo, SoundInfo, probe, probe_media
 from tests.helpers import media
 from trainer import CheckpointError, Predictor
 
@@ -31,7 +31,7 @@ def coded(path: Path, source: Path, *params: object) -> Path:
 
 
 def steps(path: Path, every_s: float, window_s: float) -> list[tuple[float, np.ndarray]]:
-    info = look(path)
+    info = probe_media(path)
     assert isinstance(info, SoundInfo)
     return list(read_steps(info, every_s, window_s, RATE_HZ, least_s=0.1))
 
@@ -51,7 +51,7 @@ def steps(path: Path, every_s: float, window_s: float) -> list[tuple[float, np.n
 )
 def test_audio_files_of_all_kinds(rising, tmp_path, whole_predictor, suffix: str, params: tuple[str, ...]):
     path = coded(tmp_path / f"a{suffix}", rising, *params)
-    info = look(path)
+    info = probe_media(path)
     assert isinstance(info, SoundInfo)
     assert info.stated_s == pytest.approx(7, abs=0.1)
     curve = music_curve(path, whole_predictor, every_s=2)
@@ -96,7 +96,7 @@ def test_ten_second_tiles_by_default(tmp_path, whole_predictor):
 
 def test_batches_change_nothing_and_go_across_files(rising, tmp_path, whole, whole_predictor, monkeypatch):
     paths = [rising, media.write_wav(tmp_path / "b.wav", RISING[::-1].copy()), rising]
-    infos = [look(path) for path in paths]
+    infos = [probe_media(path) for path in paths]
     alone = Predictor.load(whole, device="cpu", batch_size=1, modalities=("music",))
     sizes: list[int] = []
     predict = Predictor.music
@@ -112,7 +112,7 @@ def test_batches_change_nothing_and_go_across_files(rising, tmp_path, whole, who
 
 def test_a_file_that_fails_takes_no_other_with_it(rising, tmp_path, whole_predictor):
     short = media.write_wav(tmp_path / "short.wav", RISING[: media.RATE_HZ // 20])
-    infos = [info for path in (short, rising) if isinstance(info := look(path), SoundInfo)]
+    infos = [info for path in (short, rising) if isinstance(info := probe_media(path), SoundInfo)]
     bad, good = music_curves(infos, whole_predictor, every_s=2)
     assert isinstance(bad, MediaError)
     assert not isinstance(good, MediaError)
@@ -164,14 +164,14 @@ def test_cover_art_is_no_video(rising, tmp_path, whole_predictor):
     media.run_ffmpeg("-f", "lavfi", "-i", "color=red:size=64x64:d=0.1:r=10", "-frames:v", 1, cover)
     params = ("-i", cover, "-map", "0:a", "-map", "1:v", "-c:v", "copy", "-disposition:v", "attached_pic", "-id3v2_version", 3)
     path = coded(tmp_path / "a.mp3", rising, *params)
-    assert isinstance(look(path), SoundInfo)
+    assert isinstance(probe_media(path), SoundInfo)
     assert len(music_curve(path, whole_predictor, every_s=2).times_s) == 4
     with pytest.raises(MediaError, match="has sound but no video stream"):
         probe(path)
 
 
 def test_the_curves_of_a_video_have_the_same_times(vlog, whole_predictor):
-    info = look(vlog)
+    info = probe_media(vlog)
     assert isinstance(info, MediaInfo)
     (image, damaged), music = image_curve(info, whole_predictor, every_s=3), music_curve(vlog, whole_predictor, every_s=3)
     np.testing.assert_array_equal(image.times_s, music.times_s)

@@ -17,7 +17,7 @@ from mmvatool.media.probe import probe, sound_digest
 from mmvatool.media.sampling import Sampler
 from mmvatool.pipelines.summarize import summarize
 from mmvatool.summary.result import Summary
-from mmvatool.summary.selection import Settings
+from mmvatool.summary.selection import SummarySettings
 from tests.helpers import media
 from tests.helpers.models import save_random
 from trainer import Predictor
@@ -61,7 +61,7 @@ def work(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
 
 def plan(path: Path, predictor: Predictor, *, cache: bool = True, **settings: object) -> Summary:
     settings = {"sampling": "exact", **settings}
-    return summarize(path, predictor=predictor, settings=Settings(**settings), dry_run=True, cache=cache)  # type: ignore[arg-type]
+    return summarize(path, predictor=predictor, settings=SummarySettings(**settings), dry_run=True, cache=cache)  # type: ignore[arg-type]
 
 
 def same(one: Summary, two: Summary) -> None:

@@ -7,7 +7,7 @@ from mmvatool.errors import MediaError
 from mmvatool.media import audio, ffmpeg
 from mmvatool.media.audio import cut_samples, read_windows
 from mmvatool.media.frames import FFmpegFrames
-from mmvatool.media.probe import look, probe
+from mmvatool.media.probe import probe, probe_media
 from mmvatool.timeline import Segment
 from tests.helpers import media
 
@@ -90,7 +90,7 @@ def test_no_sound_is_an_error_with_the_cure(silent):
 
 
 def test_a_decoder_that_is_killed_is_not_the_end_of_the_sound(song, vlog, tmp_path, monkeypatch):
-    info, video = look(song), probe(vlog)
+    info, video = probe_media(song), probe(vlog)
     script = tmp_path / "ffmpeg"
     script.write_text("#!/bin/sh\nhead -c 60000 /dev/zero\nkill -9 $$\n")
     script.chmod(0o755)

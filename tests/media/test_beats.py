@@ -58,9 +58,9 @@ def test_long_stretches_in_pieces(clicks: tuple[Path, np.ndarray], monkeypatch: 
     """No beat is lost or found twice where the pieces join; each piece is bounded."""
     monkeypatch.setattr(module, "PIECE_S", 9.0)
     path, grid = clicks
-    longest = max(len(sound) for _, _, sound in module._pieces(module.look(path), 0, 40))
+    longest = max(len(sound) for _, _, sound in module._pieces(module.probe_media(path), 0, 40))
     assert longest <= (1.5 * 9 + 2 * module.LEAD_S) * module.RATE_HZ
-    parts = [part for _, part, _ in module._pieces(module.look(path), 3, 33)]
+    parts = [part for _, part, _ in module._pieces(module.probe_media(path), 3, 33)]
     assert (parts[0].start_s, parts[-1].end_s) == (3, 33)
     assert all(a.end_s == b.start_s for a, b in itertools.pairwise(parts))
     found = beats(path, 0, 40)
@@ -73,7 +73,7 @@ def test_a_beat_where_two_pieces_join(clicks: tuple[Path, np.ndarray], monkeypat
     """Heard behind the join by the first and before it by the second, or the other way round: it is found once."""
     path, grid = clicks
     monkeypatch.setattr(module, "PIECE_S", float(beats(path, 0, 40)[30]))
-    first, second = module._pieces(module.look(path), 2, 30)
+    first, second = module._pieces(module.probe_media(path), 2, 30)
     shifted = [(start_s + shift_s, part, sound) for (start_s, part, sound), shift_s in ((first, late_s), (second, -late_s))]
     monkeypatch.setattr(module, "_pieces", lambda *_: iter(shifted))
     inside = grid[(grid >= 2) & (grid < 30)]

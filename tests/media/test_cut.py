@@ -155,8 +155,8 @@ def test_a_stretch_costs_what_it_is_long_not_what_the_file_is(tmp_path, monkeypa
         return output
 
     monkeypatch.setattr(smart.ffmpeg, "run", told)
-    stretches = [smart.Stretch(first * 512, (first + 75) * 512, None) for first in (25, 525)]
-    stretches.insert(1, smart.Stretch(500 * 512, 600 * 512, cut._copied(cut.Part(500 * 512, 600 * 512, copied=True))))
+    stretches = [smart.TrackMatch(first * 512, (first + 75) * 512, None) for first in (25, 525)]
+    stretches.insert(1, smart.TrackMatch(500 * 512, 600 * 512, cut._copied(cut.Part(500 * 512, 600 * 512, copied=True))))
     smart.join(points.info, points.video, stretches, points.recipe, tmp_path / "joined.mp4")
     assert len(probe(tmp_path / "joined.mp4").times_s) == 75 + 100 + 75
     assert len(packets_read) == 4  # the stretches, and what joins them

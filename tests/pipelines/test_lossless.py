@@ -13,10 +13,10 @@ from mmvatool.media.frames import FFmpegFrames
 from mmvatool.media.probe import probe
 from mmvatool.pipelines.summarize import summarize
 from mmvatool.summary.result import Summary
-from mmvatool.summary.selection import Settings
+from mmvatool.summary.selection import SummarySettings
 from tests.helpers import media
 
-LOSSLESS = Settings(lossless=True)
+LOSSLESS = SummarySettings(lossless=True)
 SCENES = [("meadow", 5), ("fireworks", 2.6), ("sea", 5), ("rays", 3)]
 H264 = ("-c:v", "libx264", "-preset", "veryfast", "-sc_threshold", "0", "-pix_fmt", "yuv420p")
 HEVC = (

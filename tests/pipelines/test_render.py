@@ -19,7 +19,7 @@ from mmvatool.pipelines.render import default_output, render
 from mmvatool.pipelines.soundtrack import soundtrack
 from mmvatool.pipelines.summarize import summarize
 from mmvatool.soundtracks.result import SoundtrackSettings
-from mmvatool.summary.selection import Settings
+from mmvatool.summary.selection import SummarySettings
 from tests.helpers import media
 
 SMALL = SoundtrackSettings(size=(160, 90), rate=Fraction(10), crossfade_s=0.2, seconds=1, lufs=-20)
@@ -44,7 +44,7 @@ def planned(tmp_path_factory: pytest.TempPathFactory, silent: Path, predictor) -
     folder = tmp_path_factory.mktemp("planned")
     shutil.copy(silent, folder / "vlog.mp4")
     with contextlib.chdir(folder):  # a relative path
-        made = summarize("vlog.mp4", settings=Settings(ratio=0.3), predictor=predictor, plan="vlog.plan.json", dry_run=True)
+        made = summarize("vlog.mp4", settings=SummarySettings(ratio=0.3), predictor=predictor, plan="vlog.plan.json", dry_run=True)
     assert made.output is None
     assert {path.name for path in folder.iterdir()} == {"vlog.mp4", "vlog.plan.json"}
     return folder
@@ -75,7 +75,7 @@ def test_a_plan_renders_what_summarize_renders_and_twice_the_same(moved: Path, p
     assert first.output == moved / "vlog.summary.mp4"
     second = render(plan, moved / "again.mp4")
     with contextlib.chdir(moved):
-        made = summarize("vlog.mp4", "direct.mp4", settings=Settings(ratio=0.3), predictor=predictor, plan=".")
+        made = summarize("vlog.mp4", "direct.mp4", settings=SummarySettings(ratio=0.3), predictor=predictor, plan=".")
     assert frames_md5(first.output) == frames_md5(second.output) == frames_md5(moved / "direct.mp4")
     assert first.plan.timeline.segments == made.timeline.segments
     assert json.loads((moved / "direct.plan.json").read_text()) == json.loads(plan.read_text())
@@ -211,7 +211,7 @@ def test_the_soundtrack_of_a_video_renders_from_its_plan(show: Path, whole_predi
 
 
 def test_a_lossless_plan_renders_what_summarize_cuts(tmp_path: Path, silent: Path, predictor):
-    settings = Settings(ratio=0.5, lossless=True)
+    settings = SummarySettings(ratio=0.5, lossless=True)
     with contextlib.chdir(tmp_path):
         media.run_ffmpeg("-i", silent, "-c:v", "libx264", "-g", 25, "-keyint_min", 25, "-sc_threshold", 0, "keyed.mp4")
         made = summarize("keyed.mp4", "made.mp4", settings=settings, predictor=predictor, plan="p.json")

@@ -18,7 +18,7 @@ from mmvatool.media.probe import probe
 from mmvatool.media.sampling import pick
 from mmvatool.pipelines import summarize as pipeline
 from mmvatool.pipelines.summarize import summarize
-from mmvatool.summary.selection import ScoredShot, Settings
+from mmvatool.summary.selection import ScoredShot, SummarySettings
 from mmvatool.timeline import Segment
 from tests.helpers import media
 from trainer import CheckpointError, Predictor
@@ -73,7 +73,7 @@ def test_what_is_kept_begins_and_ends_where_the_picture_changes(tmp_path, predic
             summarize(
                 path,
                 predictor=predictor,
-                settings=Settings(ratio=0.3, max_shot_s=8, sampling=sampling),
+                settings=SummarySettings(ratio=0.3, max_shot_s=8, sampling=sampling),
                 plan=tmp_path / f"{len(params)} {sampling}.json",
                 dry_run=True,
             )
@@ -89,10 +89,10 @@ def test_a_dry_run_decodes_no_more_than_it_looks_at(tmp_path, predictor, decoded
     path = tmp_path / "a.mp4"
     params = ("-c:v", "libx264", "-preset", "veryfast", "-pix_fmt", "yuv420p", "-g", "25", "-x264-params", "scenecut=0")
     media.draw_scenes(path, [("meadow", 5.2), ("rays", 6), ("sea", 4), ("wall", 4.8)], rate=Fraction(25), params=params)
-    settings = Settings(ratio=0.4, max_shot_s=8)
-    look = summarize(path, predictor=predictor, settings=settings, dry_run=True)
-    assert (look.cuts, decoded) == ("likely", [10])
-    (likely,) = _kept(look.shots)
+    settings = SummarySettings(ratio=0.4, max_shot_s=8)
+    probe_media = summarize(path, predictor=predictor, settings=settings, dry_run=True)
+    assert (probe_media.cuts, decoded) == ("likely", [10])
+    (likely,) = _kept(probe_media.shots)
     assert (likely.start_s, likely.end_s) == pytest.approx((5.2, 11.2), abs=1)
     planned = summarize(path, predictor=predictor, settings=settings, dry_run=True, plan=tmp_path / "plan.json")
     made = summarize(path, predictor=predictor, settings=settings)
@@ -108,17 +108,17 @@ def test_a_dry_run_decodes_no_more_than_it_looks_at(tmp_path, predictor, decoded
 
 
 def test_sampling_is_part_of_the_settings(vlog, predictor):
-    summary = summarize(vlog, predictor=predictor, settings=Settings(sampling="keyframes"), dry_run=True)
+    summary = summarize(vlog, predictor=predictor, settings=SummarySettings(sampling="keyframes"), dry_run=True)
     settings = summary.to_json()["settings"]
     assert isinstance(settings, dict)
     assert settings["sampling"] == "keyframes"
     with pytest.raises(SettingsError, match="sampling 'all': allowed are auto, exact, keyframes"):
-        Settings(sampling="all")
+        SummarySettings(sampling="all")
 
 
 def test_kept_seconds_are_the_most_arousing_that_fit(vlog, predictor):
     """Against every greedy order, and against 1,000 random choices of the same length."""
-    summary = summarize(vlog, predictor=predictor, settings=Settings(ratio=0.3), dry_run=True)
+    summary = summarize(vlog, predictor=predictor, settings=SummarySettings(ratio=0.3), dry_run=True)
     shots = summary.shots
     lengths = np.array([shot.segment.length_s for shot in shots])
     arousal = np.array([shot.arousal for shot in shots])
@@ -149,7 +149,7 @@ def test_kept_seconds_are_the_most_arousing_that_fit(vlog, predictor):
 
 
 def test_by_music_hears_ten_seconds_around_each_slot(vlog, whole_predictor):
-    summary = summarize(vlog, predictor=whole_predictor, settings=Settings(by="music"), dry_run=True)
+    summary = summarize(vlog, predictor=whole_predictor, settings=SummarySettings(by="music"), dry_run=True)
     assert summary.model == "whole"
     rate_hz = whole_predictor.sample_rate_hz
     sound = next(read_windows(summary.info, [Segment(0, summary.info.end_s)], rate_hz))
@@ -166,30 +166,31 @@ def test_by_music_hears_ten_seconds_around_each_slot(vlog, whole_predictor):
 
 
 def test_by_music_keeps_what_sounds_most_arousing(vlog, whole_predictor):
-    summary = summarize(vlog, predictor=whole_predictor, settings=Settings(by="music", shots="uniform"), dry_run=True)
+    summary = summarize(vlog, predictor=whole_predictor, settings=SummarySettings(by="music", shots="uniform"), dry_run=True)
     kept = [shot.arousal for shot in summary.shots if shot.kept]
     assert kept
     assert min(kept) >= max(shot.arousal for shot in summary.shots if not shot.kept)
 
 
 def test_by_music_with_uniform_shots_needs_a_music_tower_alone(vlog, whole):
-    settings = Settings(by="music", shots="uniform")
+    settings = SummarySettings(by="music", shots="uniform")
     assert pipeline.modalities(settings) == ("music",)
     deaf_to_pictures = Predictor.load(whole, device="cpu", modalities=pipeline.modalities(settings))
     assert _kept(summarize(vlog, predictor=deaf_to_pictures, settings=settings, dry_run=True).shots)
-    assert pipeline.modalities(Settings(by="music")) == pipeline.modalities(Settings(by="both")) == ("image", "music")
-    assert pipeline.modalities(Settings()) == ("image",)
+    assert pipeline.modalities(SummarySettings(by="music")) == pipeline.modalities(SummarySettings(by="both")) == ("image", "music")
+    assert pipeline.modalities(SummarySettings()) == ("image",)
 
 
 def test_a_model_that_does_not_hear_says_what_to_do(vlog, whole):
     sees = Predictor.load(whole, device="cpu", modalities=("image",))
     with pytest.raises(CheckpointError, match="whole: has no music tower, only image: use one that was trained on music"):
-        summarize(vlog, predictor=sees, settings=Settings(by="music"), dry_run=True)
+        summarize(vlog, predictor=sees, settings=SummarySettings(by="music"), dry_run=True)
 
 
 def test_by_both_is_the_mean_of_ranks_and_of_valences(vlog, whole_predictor):
     image, music, both = (
-        summarize(vlog, predictor=whole_predictor, settings=Settings(by=by), dry_run=True).curve.va for by in ("image", "music", "both")
+        summarize(vlog, predictor=whole_predictor, settings=SummarySettings(by=by), dry_run=True).curve.va
+        for by in ("image", "music", "both")
     )
     ranks = [(rankdata(curve[:, 1]) - 1) / (len(curve) - 1) for curve in (image, music)]
     np.testing.assert_allclose(both[:, 1], np.mean(ranks, axis=0), atol=1e-6)
@@ -198,8 +199,8 @@ def test_by_both_is_the_mean_of_ranks_and_of_valences(vlog, whole_predictor):
 
 def test_without_sound(silent, predictor, whole_predictor):
     with pytest.raises(MediaError, match="no sound: use --by image"):
-        summarize(silent, predictor=whole_predictor, settings=Settings(by="music"), dry_run=True)
-    both = summarize(silent, predictor=predictor, settings=Settings(by="both"), dry_run=True)
+        summarize(silent, predictor=whole_predictor, settings=SummarySettings(by="music"), dry_run=True)
+    both = summarize(silent, predictor=predictor, settings=SummarySettings(by="both"), dry_run=True)
     assert both.model == "compact"
     assert both.warnings == ("no sound: scored by its pictures alone",)
 
@@ -215,7 +216,7 @@ def test_a_two_second_clip_and_a_single_frame(tmp_path, predictor):
 
 
 def test_uniform_shots_and_long_budget(vlog, predictor):
-    summary = summarize(vlog, predictor=predictor, settings=Settings(shots="uniform", duration_s=1000), dry_run=True)
+    summary = summarize(vlog, predictor=predictor, settings=SummarySettings(shots="uniform", duration_s=1000), dry_run=True)
     assert len(summary.shots) == 12
     assert all(shot.kept for shot in summary.shots)
 
@@ -265,9 +266,9 @@ def test_two_runs_make_the_same_plan_and_the_same_frames(vlog, tmp_path, predict
 
 
 def test_python_api():
-    assert mmvatool.Settings is Settings
+    assert mmvatool.SummarySettings is SummarySettings
     assert mmvatool.summarize is summarize
-    assert replace(mmvatool.Settings(), ratio=0.2).ratio == 0.2
+    assert replace(mmvatool.SummarySettings(), ratio=0.2).ratio == 0.2
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = mmvatool.nothing
     assert issubclass(MediaError, MmvatoolError)

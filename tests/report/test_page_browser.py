@@ -18,7 +18,7 @@ from PIL import Image
 from mmvatool.pipelines.soundtrack import soundtrack
 from mmvatool.pipelines.summarize import summarize
 from mmvatool.soundtracks.result import SoundtrackSettings
-from mmvatool.summary.selection import Settings
+from mmvatool.summary.selection import SummarySettings
 from mmvatool.timeline import Segment
 from tests.helpers import media
 
@@ -70,7 +70,7 @@ def summary(tmp_path_factory: pytest.TempPathFactory, whole_predictor) -> Path:
     folder = tmp_path_factory.mktemp("summary")
     plan = [("meadow", 2), ("fireworks", 2), ("sea", 2), ("rays", 2), ("wall", 2), ("fireworks", 2)]
     path = media.draw_scenes(folder / "drawn.mp4", plan, size=(160, 90), rate=Fraction(10)).rename(folder / HOSTILE)
-    settings = Settings(ratio=0.35, shots="uniform", keep=(Segment(6, 8),), drop=(Segment(0, 2),))
+    settings = SummarySettings(ratio=0.35, shots="uniform", keep=(Segment(6, 8),), drop=(Segment(0, 2),))
     made = summarize(path, predictor=whole_predictor, settings=settings, report=True)
     assert made.output is not None
     return made.output.with_suffix(".html")
@@ -97,7 +97,7 @@ def shaped(tmp_path_factory: pytest.TempPathFactory, whole_predictor) -> dict[tu
     for shape, size in SHAPES.items():
         folder = tmp_path_factory.mktemp(shape)
         path = media.draw_scenes(folder / f"{NAMES[shape]}.mp4", [("meadow", 2), ("rays", 2), ("sea", 2)], size=size, rate=Fraction(10))
-        summary = summarize(path, predictor=whole_predictor, settings=Settings(ratio=0.4, shots="uniform"), report=True)
+        summary = summarize(path, predictor=whole_predictor, settings=SummarySettings(ratio=0.4, shots="uniform"), report=True)
         (folder / "show").mkdir()
         for name, scene, picture in (("a", "meadow", (600, 60)), (NAMES[shape], "sea", (64, 48))):
             Image.fromarray(np.asarray(media.SCENES[scene](picture, 1))).save(folder / "show" / f"{name}.png")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmvatool.report.plots import Felt, Reached, benchmark_png, curve_png, plane_png
+from mmvatool.report.plots import PlottedScore, Reached, benchmark_png, curve_png, plane_png
 from mmvatool.timeline import Segment
 
 
@@ -28,12 +28,12 @@ def test_one_sample_is_drawn():
     assert curve_png(np.array([0.5]), np.array([0.4]), [], (0, 1), "x")[:4] == b"\x89PNG"
 
 
-def _plane(*felt: Felt) -> np.ndarray:
+def _plane(*felt: PlottedScore) -> np.ndarray:
     return np.asarray(Image.open(io.BytesIO(plane_png(felt))).convert("RGB")).astype(int)
 
 
-def _still(name: str, valence: float, arousal: float) -> Felt:
-    return Felt(name, valence, arousal, np.empty(0), np.empty((0, 2)))
+def _still(name: str, valence: float, arousal: float) -> PlottedScore:
+    return PlottedScore(name, valence, arousal, np.empty(0), np.empty((0, 2)))
 
 
 def test_a_dot_lies_where_it_should():
@@ -52,7 +52,7 @@ def test_curves_make_the_plot_wide_and_names_are_shown_as_they_are():
     times = np.arange(1, 60, 2.0)
     va = np.column_stack([0.5 + 0.2 * np.sin(times), np.linspace(0.2, 0.8, len(times))])
     odd = "a $weird_title$ <b> \U0001f386\n.mp4"
-    assert _plane(_still(odd, 0.1, 0.9), Felt(odd, 0.5, 0.5, times, va)).shape == (720, 1440, 3)
+    assert _plane(_still(odd, 0.1, 0.9), PlottedScore(odd, 0.5, 0.5, times, va)).shape == (720, 1440, 3)
     assert _plane(_still(odd, 0.1, 0.9)).shape == (720, 768, 3)
 
 

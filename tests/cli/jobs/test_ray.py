@@ -22,7 +22,7 @@ from mmvatool.cli.jobs.ray import on_ray
 from mmvatool.cli.jobs.work import Attempt, Failed, Task
 from mmvatool.errors import EngineError
 from mmvatool.summary.result import Summary
-from mmvatool.summary.selection import Settings
+from mmvatool.summary.selection import SummarySettings
 from tests.helpers import labour
 from tests.helpers.labour import noted
 from trainer import Predictor
@@ -52,7 +52,7 @@ def test_a_worker_that_is_killed_half_way(ray_address: str, folder: Path, drawn_
         shutil.copy(drawn_clip, name)
     (folder / "out").mkdir()
     jobs = [Job(Path(name), Path("out") / f"{name[:-4]}.summary.mp4") for name in (*names, "missing.mp4")]
-    do = partial(labour.summarize_slowly, settings=Settings(shots="uniform"))
+    do = partial(labour.summarize_slowly, settings=SummarySettings(shots="uniform"))
     work: Task[Summary] = Task(partial(Predictor.load, device="cpu", modalities=("image",)), do, overwrite=False)
     written: dict[str, int] = {}
 
