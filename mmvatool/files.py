@@ -70,7 +70,7 @@ def cache_dir() -> Path:
     return (given if given.is_absolute() else Path.home() / ".cache") / "mmvatool"
 
 
-def mark(text: str) -> None:
+def set_temp_prefix(text: str) -> None:
     """From now on, temporary files of this process carry this in their names, so that `remove_temp_files` finds them when it has died."""
     global _mark
     _mark = f"{text}-"

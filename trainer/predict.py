@@ -71,7 +71,7 @@ class Predictor:
         self.name = name
         self.fingerprint = fingerprint
         self.card = card
-        self.notes: tuple[str, ...] = ()
+        self.warnings: tuple[str, ...] = ()
         self.device = device
         self.precision = precision
         self.batch_size = batch_size
@@ -110,7 +110,7 @@ class Predictor:
             modalities: which towers to load; None for all that the checkpoint has.
             sources: modality -> folder or hub name of a tower's pretrained weights, instead of where they were in training.
             compiled: whether towers with a backbone are compiled by `torch.compile`, which takes up to some minutes and pays for hours of video;
-                where that does not work `notes` says why, and they are not.
+                where that does not work `warnings` says why, and they are not.
 
         Raises:
             CheckpointError: no such model, a file that is not a sound checkpoint, or one without such a tower.
@@ -138,7 +138,7 @@ class Predictor:
                 from trainer.model.pretrained import first_line  # brings the hub's client
 
                 predictor = build()
-                predictor.notes = (f"not compiled, as torch cannot do it here ({first_line(error)})",)
+                predictor.warnings = (f"not compiled, as torch cannot do it here ({first_line(error)})",)
         return predictor
 
     def _compile(self) -> None:

@@ -258,18 +258,18 @@ def _score_sounds(
 
 def _score_video(info: MediaInfo, towers: Towers, every_s: float, window_s: float | None, sampling: str, progress: Progress) -> Score:
     curves: dict[str, Curve] = {}
-    notes = []
+    warnings = []
     name = ""
     if "image" in towers.modalities or info.audio is None or "music" not in towers.modalities:
         curves["image"], damaged = image_curve(info, towers("image"), every_s=every_s, sampling=sampling, progress=progress)
-        notes += [f"{damaged} frames are damaged"] if damaged else []
+        warnings += [f"{damaged} frames are damaged"] if damaged else []
         name = towers("image").name
     else:
-        notes.append("the model has no image tower: scored by its sound alone")
+        warnings.append("the model has no image tower: scored by its sound alone")
     if info.audio is None:
-        notes.append("no sound: scored by its pictures alone")
+        warnings.append("no sound: scored by its pictures alone")
     elif "music" not in towers.modalities:
-        notes.append("the model has no music tower: scored by its pictures alone")
+        warnings.append("the model has no music tower: scored by its pictures alone")
     else:
         try:
             curves["music"] = music_curve(info, towers("music"), every_s=every_s, window_s=window_s, progress=progress)
@@ -277,10 +277,10 @@ def _score_video(info: MediaInfo, towers: Towers, every_s: float, window_s: floa
         except SilentError:
             if not curves:
                 raise
-            notes.append("its sound cannot be decoded: scored by its pictures alone")
+            warnings.append("its sound cannot be decoded: scored by its pictures alone")
     mean = np.stack([curve.va for curve in curves.values()]).mean(0)
     times_s = next(iter(curves.values())).times_s
-    return _of_curve(info.path, "video", Curve(times_s, mean), name, curves, "; ".join(notes) or None)
+    return _of_curve(info.path, "video", Curve(times_s, mean), name, curves, "; ".join(warnings) or None)
 
 
 def _of_curve(path: Path, kind: str, curve: Curve, model: str, curves: dict[str, Curve] | None = None, note: str | None = None) -> Score:
@@ -300,9 +300,9 @@ def _score_texts(texts: list[str], towers: Towers) -> list[Score | Failure]:
         return [Failure(text, error) for text in cut]
     results: list[Score | Failure] = []
     for whole, text, (valence, arousal), nothing_known in zip(texts, cut, va, unknown, strict=True):
-        notes = [UNKNOWN] if nothing_known else []
-        notes += [f"scored by its first {LONGEST_TEXT} characters"] if len(whole) > LONGEST_TEXT else []
-        results.append(Score(text, "text", float(valence), float(arousal), predictor.name, note="; ".join(notes) or None))
+        warnings = [UNKNOWN] if nothing_known else []
+        warnings += [f"scored by its first {LONGEST_TEXT} characters"] if len(whole) > LONGEST_TEXT else []
+        results.append(Score(text, "text", float(valence), float(arousal), predictor.name, note="; ".join(warnings) or None))
     return results
 
 

@@ -127,7 +127,7 @@ class Analysis:
         self._cuts_kept = len(self._cuts)
 
     @property
-    def notes(self) -> list[str]:
+    def warnings(self) -> list[str]:
         """What was done otherwise than usual, now or when what was kept was felt."""
         damaged = f"{self._damaged} frames are damaged" if self._damaged else None
         return [note for note in (damaged, self._why_ffmpeg, self._store.problem if self._store else None) if note]

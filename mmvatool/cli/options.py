@@ -177,7 +177,7 @@ class Load:
 
         options = {name: getattr(self, name) for name in ("device", "precision", "batch_size", "compiled")}
         predictor = Predictor.load(self.model, modalities=modalities, **options)
-        for note in predictor.notes if not self.quiet else ():
+        for note in predictor.warnings if not self.quiet else ():
             _say_once(f"{predictor.name}: {note}")
         return predictor
 

@@ -136,7 +136,7 @@ def prompt(
                     music = _compose(found, Path(target), reporter, **settings)
                 except Exception as error:
                     failed(error, one)
-        for note in prompter.notes:
+        for note in prompter.warnings:
             reporter.say(note)
     if as_json:
         entries = [found.to_json() | ({"generated": music.to_json()} if music else {}) for found in results]

@@ -142,7 +142,7 @@ class _Work:
             except Exception as error:  # whatever it is, the other videos go on
                 self._failed(error, path)
                 continue
-            for note in self.predictions[annotation.video].notes:
+            for note in self.predictions[annotation.video].warnings:
                 self._reporter.detail(f"{path}: {note}")
             self._reporter.say(f"{path}: scored ({done + 1} of {len(annotated)})")
         return predictor.name

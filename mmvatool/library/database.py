@@ -30,7 +30,7 @@ class Stamp(NamedTuple):
 
 
 class FileRow(NamedTuple):
-    """A file as it was last seen. `content` is None for a broken one, whose `error` says why; `felt`: the model's curve is there.
+    """A file as it was last seen. `content` is None for a broken one, whose `error` says why; `predicted`: the model's curve is there.
 
     A tuple, since an index may hold a million of them.
     """
@@ -39,7 +39,7 @@ class FileRow(NamedTuple):
     mtime_ns: int
     content: int | None
     error: str | None
-    felt: bool
+    predicted: bool
 
     @property
     def stamp(self) -> Stamp:
@@ -49,10 +49,10 @@ class FileRow(NamedTuple):
 
 @dataclass(frozen=True)
 class Content:
-    """A sound that is known. `felt`: the model's curve is there."""
+    """A sound that is known. `predicted`: the model's curve is there."""
 
     id: int
-    felt: bool
+    predicted: bool
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ class Library:
     Roots and paths are absolute, as bytes (os.fsencode); a root stands for all files below it.
     """
 
-    def __init__(self, path: Path | str | None = None, *, lay: bool = True) -> None:
+    def __init__(self, path: Path | str | None = None, *, create: bool = True) -> None:
         """Open an index, or lay it.
 
         Args:
@@ -117,7 +117,7 @@ class Library:
         Raises:
             LibraryError: it is not there, not an index, of a later version, damaged, or cannot be read and written.
         """
-        self._file = IndexFile(path, lay=lay)
+        self._file = IndexFile(path, create=create)
         self.path = self._file.path
 
     def __enter__(self) -> "Library":
@@ -149,7 +149,7 @@ class Library:
         with self._file.transaction():
             self._put_file(path, stamp, content, None)
 
-    def put_felt(self, path: bytes, stamp: Stamp, digest: bytes, sound: Sound, model: str, times_s: np.ndarray, va: np.ndarray) -> int:
+    def put_predicted(self, path: bytes, stamp: Stamp, digest: bytes, sound: Sound, model: str, times_s: np.ndarray, va: np.ndarray) -> int:
         """Note a file and what a model felt of it, all or nothing.
 
         Args:
@@ -301,7 +301,7 @@ _OF_FELT = (
     "CROSS JOIN curves ON curves.content = files.content AND curves.model = felt.model "
     "WHERE felt.model = ? AND felt.path >= ? AND felt.path < ? ORDER BY felt.path"
 )
-_MEAN = struct.Struct("<qff")  # `felt.mean`
+_MEAN = struct.Struct("<qff")  # `predicted.mean`
 
 
 def _track(row: tuple[Any, ...]) -> Track:

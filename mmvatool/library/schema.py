@@ -70,7 +70,7 @@ def default_index() -> Path:
 class IndexFile:
     """An open index file of this version. Several processes may have one open: who comes second with a write waits."""
 
-    def __init__(self, path: Path | str | None, *, lay: bool) -> None:
+    def __init__(self, path: Path | str | None, *, create: bool) -> None:
         """Open it.
 
         An index of an older version is emptied: all in it can be heard again, and nobody should have to delete a file for that.
@@ -85,7 +85,7 @@ class IndexFile:
         self.path = default_index() if path is None else Path(path)
         self._open: sqlite3.Connection | None = None
         with self.explained():
-            if not lay and not self.path.exists():
+            if not create and not self.path.exists():
                 raise LibraryError(
                     self.path, "there is no index yet: run mmvatool library index FOLDER first, or name another with --index"
                 )

@@ -41,7 +41,7 @@ class Indexed:
     """What a run over a folder found: numbers of files, and those that cannot be heard with the reason.
 
     `added` are new; `changed` have another content than before; `moved` are new under their name and known by their content,
-    which another name had until now; `removed` are there no more under any name; `felt` is how many were decoded and predicted.
+    which another name had until now; `removed` are there no more under any name; `predicted` is how many were decoded and predicted.
     """
 
     added: int
@@ -49,7 +49,7 @@ class Indexed:
     moved: int
     unchanged: int
     removed: int
-    felt: int
+    predicted: int
     broken: tuple[FileError, ...]
 
     @property
@@ -60,12 +60,12 @@ class Indexed:
     def summary(self) -> str:
         """The numbers in a line."""
         kinds = ", ".join(f"{getattr(self, kind)} {kind}" for kind in _KINDS)
-        return f"{self.tracks} track{'s' if self.tracks != 1 else ''}: {kinds}; {self.felt} heard"
+        return f"{self.tracks} track{'s' if self.tracks != 1 else ''}: {kinds}; {self.predicted} heard"
 
     def to_json(self) -> dict[str, object]:
         """The documented form (docs/formats.md)."""
         failures = [{"input": str(error.path), "error": str(error)} for error in self.broken]
-        return {"tracks": self.tracks, **{kind: getattr(self, kind) for kind in _KINDS}, "heard": self.felt, "failures": failures}
+        return {"tracks": self.tracks, **{kind: getattr(self, kind) for kind in _KINDS}, "heard": self.predicted, "failures": failures}
 
 
 class MusicFile(NamedTuple):
@@ -109,7 +109,7 @@ def index(root: Path | str, library: Library, predictor: "Predictor", *, progres
                     for file in files:
                         run.store(file, digest, future)
                     claims.drop(claim(digest))
-                    run.counts["felt"] += future.exception() is None
+                    run.counts["predicted"] += future.exception() is None
                     indexed(run.done)
 
         waiting: deque[tuple[bytes, MusicFile]] = deque()
@@ -166,7 +166,7 @@ class _Run:
         self.todo: list[MusicFile] = []
         for file in found:
             before = self._known.get(file.path)
-            if before is None or before.stamp != file.stamp or not (before.felt or before.error):
+            if before is None or before.stamp != file.stamp or not (before.predicted or before.error):
                 self.todo.append(file)
             elif before.error:
                 self.errors.append(MediaError(file.shown, before.error))
@@ -184,7 +184,7 @@ class _Run:
     def is_known(self, file: MusicFile, digest: bytes) -> bool:
         """Whether the model has heard these bytes; then the file is noted."""
         content = self._library.content(digest, self._model)
-        if content is None or not content.felt:
+        if content is None or not content.predicted:
             return False
         self._library.put(file.path, file.stamp, content.id)
         self._count(file, content.id)
@@ -206,7 +206,7 @@ class _Run:
             self._fail(file, MediaError(file.shown, "changed while it was read: run again when it is whole"))
             return
         curve = heard.curve
-        self._count(file, self._library.put_felt(file.path, file.stamp, digest, heard.sound, self._model, curve.times_s, curve.va))
+        self._count(file, self._library.put_predicted(file.path, file.stamp, digest, heard.sound, self._model, curve.times_s, curve.va))
 
     def result(self) -> Indexed:
         """What was found."""
@@ -217,7 +217,7 @@ class _Run:
             moved=counts["moved"],
             unchanged=counts["unchanged"],
             removed=self._gone - counts["moved"],
-            felt=counts["felt"],
+            predicted=counts["predicted"],
             broken=tuple(sorted(self.errors, key=lambda error: natural_key(error.path))),
         )
 

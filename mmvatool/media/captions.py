@@ -49,7 +49,7 @@ class Captions:
     subtitles: tuple[Subtitles, ...]
 
 
-def take(info: MediaInfo, pieces: Sequence[Piece], *, own_chapters: bool, notes: list[str]) -> Captions:
+def read_captions(info: MediaInfo, pieces: Sequence[Piece], *, own_chapters: bool, warnings: list[str]) -> Captions:
     """Read the chapters and subtitles of a source and move them.
 
     Args:
@@ -66,13 +66,13 @@ def take(info: MediaInfo, pieces: Sequence[Piece], *, own_chapters: bool, notes:
         language = f" ({entry[1]})" if entry[1] else ""
         codec = re.split(r"[ ,]", entry[3], maxsplit=1)[0]
         if codec in PICTURES:
-            notes.append(f"subtitle track {number}{language} is of pictures ({codec}), which cannot be moved: left out")
+            warnings.append(f"subtitle track {number}{language} is of pictures ({codec}), which cannot be moved: left out")
             continue
         form = FORMS.get(codec, "srt")
         try:
             text = _read(info, entry, form)
         except MediaError as error:
-            notes.append(f"subtitle track {number}{language} cannot be read ({error.problem}): left out")
+            warnings.append(f"subtitle track {number}{language} cannot be read ({error.problem}): left out")
             continue
         moved = move_subtitles(text, form, pieces)
         if moved is not None:
@@ -89,7 +89,7 @@ def _read(info: MediaInfo, entry: Entry, form: str) -> str:
     return ffmpeg.run(node.output("pipe:", format=form, **codec), info.path).stdout.decode("utf-8", "replace")
 
 
-def lay(captions: Captions, picture: Path, result: Path, notes: list[str]) -> Path:
+def mux_captions(captions: Captions, picture: Path, result: Path, warnings: list[str]) -> Path:
     """Lay chapters and subtitles beside a rendered picture and its sound, whose packets are copied.
 
     Args:
@@ -129,7 +129,7 @@ def lay(captions: Captions, picture: Path, result: Path, notes: list[str]) -> Pa
             problem = error.problem
     if problem is None:
         return result
-    notes.append(f"its chapters and subtitles cannot be laid into a {suffix} ({problem}): left out")
+    warnings.append(f"its chapters and subtitles cannot be laid into a {suffix} ({problem}): left out")
     return picture
 
 

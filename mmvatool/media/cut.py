@@ -163,8 +163,8 @@ def cut(timeline: Timeline, points: CutPoints, target: Path) -> list[str]:
     info, suffix = points.info, target.suffix.lower()
     kept = [_ticks(segment, points) for segment in timeline.segments]
     parts = [part for first, past in kept for part in _parts(first, past, points)]
-    notes: list[str] = []
-    subtitles = fitting_subtitles(info, suffix, notes)
+    warnings: list[str] = []
+    subtitles = fitting_subtitles(info, suffix, warnings)
     with workspace(target) as folder:
         result = folder / f"cut{suffix}"
         encoded = [part for part in parts if not part.copied]
@@ -181,7 +181,7 @@ def cut(timeline: Timeline, points: CutPoints, target: Path) -> list[str]:
                 if lost < whole
                 else f"all {whole} frames, which hold no cut at a keyframe,"
             )
-            notes.append(f"{some} were encoded anew (H.264)")
+            warnings.append(f"{some} were encoded anew (H.264)")
         moves = _moves(kept)
         sounds = _sound_moves(kept, points)
         try:
@@ -192,7 +192,7 @@ def cut(timeline: Timeline, points: CutPoints, target: Path) -> list[str]:
         if info.video.codec == "hevc":
             hevc.mark_joins(result, [float((move.first - move.shift) * points.video.tick_s) for move in moves[1:]], target)
         move_into_place(result, target)
-    return notes
+    return warnings
 
 
 def _ticks(segment: Segment, points: CutPoints) -> tuple[int, int]:

@@ -36,7 +36,7 @@ class Mixed:
 
     lufs: float | None
     true_peak_dbtp: float | None
-    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 def write_sound(
@@ -66,14 +66,14 @@ def write_sound(
         RenderError: the encoder failed.
     """
     total = round(length_s * RATE_HZ)
-    notes: list[str] = []
+    warnings: list[str] = []
     with workspace(target) as folder:
         try:
             mix = Pcm.silence(folder / "mix.f32", total)
             for number, (cue, fade_in_s, fade_out_s) in enumerate(_faded(cues, length_s), 1):
                 _lay(cue, fade_in_s, fade_out_s, mix, folder, lufs)
                 on_progress(0.3 * number / len(cues))
-            originals = [original for start_s, info, stretch in under if (original := _hear(start_s, info, stretch, lufs, notes))]
+            originals = [original for start_s, info, stretch in under if (original := _hear(start_s, info, stretch, lufs, warnings))]
             if originals:
                 _scale(mix, _ducked(originals, total))
             for original in originals:
@@ -85,9 +85,9 @@ def write_sound(
         except OSError as error:
             raise OutputError(target, f"cannot be written ({error.strerror}): choose another place with -o") from error
     if got_lufs is not None and got_lufs < lufs - NOTED_LU:
-        notes.append(f"its loudness is {got_lufs:.1f} LUFS, not {lufs:.1f}: more would crush its peaks")
+        warnings.append(f"its loudness is {got_lufs:.1f} LUFS, not {lufs:.1f}: more would crush its peaks")
     on_progress(1.0)
-    return Mixed(got_lufs, peak, tuple(notes))
+    return Mixed(got_lufs, peak, tuple(warnings))
 
 
 def _faded(cues: Iterable[Cue], length_s: float) -> Iterator[tuple[Cue, float, float]]:
@@ -185,10 +185,10 @@ class _Original:
         yield from _original(self.info, self.start_s, self.past - self.first, self.gain)
 
 
-def _hear(start_s: float, info: MediaInfo, stretch: Segment, lufs: float, notes: list[str]) -> _Original | None:
+def _hear(start_s: float, info: MediaInfo, stretch: Segment, lufs: float, warnings: list[str]) -> _Original | None:
     """Listen to original sound: how loud it is, and where it is to be heard over the music."""
     if info.audio is None:
-        notes.append(f"{info.path.name} has no sound: the music is not ducked there")
+        warnings.append(f"{info.path.name} has no sound: the music is not ducked there")
         return None
     first, count = round(start_s * RATE_HZ), round(stretch.length_s * RATE_HZ)
     step = round(STEP_S * RATE_HZ)
@@ -203,7 +203,7 @@ def _hear(start_s: float, info: MediaInfo, stretch: Segment, lufs: float, notes:
     try:
         level = loudness.integrated(heard(), RATE_HZ)
     except audio.SilentError:
-        notes.append(f"the sound of {info.path.name} cannot be decoded: the music is not ducked there")
+        warnings.append(f"the sound of {info.path.name} cannot be decoded: the music is not ducked there")
         return None
     gain_db = 0.0 if level is None else min(lufs - level, MOST_ORIGINAL_GAIN_DB)
     levels = 10 * np.log10(np.concatenate(powers) + 1e-12) + gain_db

@@ -58,31 +58,33 @@ def render(
     counts = [max(1, round(segment.length_s * info.rate)) for segment in timeline.segments]
     with workspace(target) as folder:
         picture = folder / f"summary{target.suffix.lower()}"
-        notes = _departures(info) + chosen
+        warnings = _departures(info) + chosen
         sound = None
         if info.audio:
             try:
                 sound = _write_sound(timeline, info, counts, folder / "sound.wav", container)
             except audio.SilentError:
-                notes.append("its sound cannot be decoded: rendered without sound")
+                warnings.append("its sound cannot be decoded: rendered without sound")
         _write_video(timeline, info, counts, container, picture, sound, on_frame)
         check(picture, target, sum(counts), size, with_sound=sound is not None)
         shown_s = [float(int(frames) / info.rate) for frames in np.concatenate([[0], np.cumsum(counts)])]
-        come = captions.take(info, list(zip(timeline.segments, shown_s, strict=False)), own_chapters=chapters, notes=notes)
-        move_into_place(captions.lay(come, picture, folder / f"laid{picture.suffix}", notes), target)
-    return notes
+        come = captions.read_captions(info, list(zip(timeline.segments, shown_s, strict=False)), own_chapters=chapters, warnings=warnings)
+        move_into_place(captions.mux_captions(come, picture, folder / f"laid{picture.suffix}", warnings), target)
+    return warnings
 
 
 def _departures(info: MediaInfo) -> list[str]:
-    notes = []
+    warnings = []
     if _odd(info):
-        notes.append("odd picture size: encoded as 4:4:4, which some phones and TVs do not play")
+        warnings.append("odd picture size: encoded as 4:4:4, which some phones and TVs do not play")
     if not info.constant_rate:
-        notes.append(f"variable frame rate: rendered at a constant {info.rate} frames a second")
+        warnings.append(f"variable frame rate: rendered at a constant {info.rate} frames a second")
     if re.search(r"(9|10|12|14|16|48|64)(le|be)$", info.video.pixel_format):  # not yuv410p or nv12, which have 8 bits
-        notes.append(f"{info.video.pixel_format} source: rendered with 8 bits a channel")
-    notes += [f"the metadata {key[:40]} is too long for ffmpeg and was left out" for key in info.tags.keys() - short_tags(info.tags).keys()]
-    return notes
+        warnings.append(f"{info.video.pixel_format} source: rendered with 8 bits a channel")
+    warnings += [
+        f"the metadata {key[:40]} is too long for ffmpeg and was left out" for key in info.tags.keys() - short_tags(info.tags).keys()
+    ]
+    return warnings
 
 
 def short_tags(tags: dict[str, str]) -> dict[str, str]:

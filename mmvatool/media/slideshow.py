@@ -107,8 +107,8 @@ def render(
     check_size(size)
     container = CONTAINERS[target.suffix.lower()]
     count = max(1, round(timeline.duration_s * rate))
-    notes: list[str] = []
-    stage = _Stage(size, rate, fill, still, read, infos, notes)
+    warnings: list[str] = []
+    stage = _Stage(size, rate, fill, still, read, infos, warnings)
     frames = _drawn_ahead(_composed(_showings(timeline, crossfade_s, rate, count), stage, count, _fades(timeline, crossfade_s, rate)))
     params = [*picture_params(rate, Color("bt709", "bt709", "bt709", False, True), "yuv420p"), "-g", str(max(1, round(KEY_S * rate)))]
     with workspace(target) as folder:
@@ -116,7 +116,7 @@ def render(
         write_frames(frames, count, size, rate, container, picture, params, sound=sound, blamed=target, on_frame=on_frame)
         check(picture, target, count, size, with_sound=sound is not None)
         move_into_place(picture, target)
-    return notes
+    return warnings
 
 
 @dataclass(frozen=True)
@@ -141,7 +141,7 @@ class _Stage:
     still: bool
     read: Callable[[Path], np.ndarray]
     infos: Mapping[Path, MediaInfo]
-    notes: list[str]
+    warnings: list[str]
 
 
 class _Scene(Protocol):
@@ -352,7 +352,7 @@ class _Film:
                 raise MediaError(self._info.path, f"cannot be decoded at {max(0.0, self._start_s):.2f} s ({said})")
             ended_s = self._start_s + float(self._got / self._stage.rate)
             if ended_s < self._planned_s - SHORT_S:
-                self._stage.notes.append(f"{self._info.path.name}: cannot be decoded after {ended_s:.1f} s: its last frame stays")
+                self._stage.warnings.append(f"{self._info.path.name}: cannot be decoded after {ended_s:.1f} s: its last frame stays")
         assert self._frame is not None
         return self._frame
 

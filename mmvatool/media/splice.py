@@ -41,14 +41,14 @@ def copy_picture(info: MediaInfo, sound: Path, target: Path) -> list[str]:
         RenderError: what was written is not the source's picture with the sound.
     """
     suffix = target.suffix.lower()
-    notes: list[str] = []
-    streams = fitting_subtitles(info, suffix, notes)
+    warnings: list[str] = []
+    streams = fitting_subtitles(info, suffix, warnings)
     with workspace(target) as folder:
         result = folder / f"spliced{suffix}"
         refused = _copy(info, sound, result, target, streams)
         if refused is not None:
             encoder = CONTAINERS[suffix].video_codec
-            notes.append(f"its {info.video.codec} picture cannot lie in {_a(suffix)}{refused}: encoded as {NAMES[encoder]}")
+            warnings.append(f"its {info.video.codec} picture cannot lie in {_a(suffix)}{refused}: encoded as {NAMES[encoder]}")
             try:
                 _mux(info, sound, result, streams, _encoded(info, suffix))
             except MediaError as error:
@@ -58,7 +58,7 @@ def copy_picture(info: MediaInfo, sound: Path, target: Path) -> list[str]:
             result.replace(target)
         except OSError as error:
             raise OutputError(target, f"cannot be written ({error.strerror}): choose another place with -o") from error
-    return notes
+    return warnings
 
 
 def _a(suffix: str) -> str:
@@ -80,12 +80,12 @@ def _copy(info: MediaInfo, sound: Path, result: Path, target: Path, subtitles: l
     return None
 
 
-def fitting_subtitles(info: MediaInfo, suffix: str, notes: list[str]) -> list[str]:
+def fitting_subtitles(info: MediaInfo, suffix: str, warnings: list[str]) -> list[str]:
     """Which streams of subtitles come along: those of a container of the same kind, which need no conversion."""
     found = headers.read(info.path, "a video file").subtitles
     alike = (info.container == MP4_CONTAINER and suffix in MP4_SUFFIXES) or (info.container == MATROSKA_CONTAINER and suffix == ".mkv")
     if found and not alike:
-        notes.append(f"its subtitles cannot lie in {_a(suffix)}: left out")
+        warnings.append(f"its subtitles cannot lie in {_a(suffix)}: left out")
     return [str(entry[0]) for entry in found] if alike else []
 
 

@@ -78,13 +78,13 @@ def list_tracks(
     from trainer import read_checkpoint
 
     folder = Path(folder)
-    with Library(index_file, lay=False) as library:
+    with Library(index_file, create=False) as library:
         predicted_by = read_checkpoint(model)
         key, root = curve_key(predicted_by.fingerprint, precision), real_path(folder)
         tracks, files = library.tracks_below(root, key), library.files(root, key)
     found = [Listed(below(folder, root, track.path), track) for track in tracks]
     broken = [MediaError(below(folder, root, Path(os.fsdecode(path))), row.error) for path, row in files.items() if row.error]
-    unheard = sum(not row.felt and not row.error for row in files.values())
+    unheard = sum(not row.predicted and not row.error for row in files.values())
     if not found:
         cure = f"run mmvatool library index {folder}"
         if unheard:
@@ -114,7 +114,7 @@ def forget(folder: Path | str | None, *, index_file: Path | str | None = None) -
         LibraryError: there is no index, or it cannot be used.
         QueryError: nothing of the folder is in the index.
     """
-    with Library(index_file, lay=False) as library:
+    with Library(index_file, create=False) as library:
         forgotten = library.forget(None if folder is None else real_path(Path(folder)))
     if not forgotten and folder is not None:
         raise QueryError(f"{folder}: nothing of it is in the index: name a folder as it was indexed, or one above it")

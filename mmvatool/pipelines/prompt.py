@@ -112,7 +112,7 @@ class Prompter:
     def __init__(self, predictor: "Predictor", prompts: Prompts | None = None, *, progress: Progress = no_progress) -> None:
         self.predictor = predictor
         self.prompts = load() if prompts is None else prompts
-        self.notes: list[str] = []
+        self.warnings: list[str] = []
         self._progress = progress
 
     def prompt(self, source: "Path | str | tuple[float, float]", *, top: int = 1, seed: int | None = None) -> Prompted:
@@ -133,7 +133,7 @@ class Prompter:
         try:
             file = cache_dir() / "prompts" / f"{key}.va"
         except RuntimeError as error:
-            self.notes.append(f"the prompts' scores are not kept for the next run ({error}): set XDG_CACHE_HOME")
+            self.warnings.append(f"the prompts' scores are not kept for the next run ({error}): set XDG_CACHE_HOME")
             return self._score()
         va = _read(file, key, len(self.prompts))
         if va is None:
@@ -142,7 +142,7 @@ class Prompter:
                 file.parent.mkdir(parents=True, exist_ok=True)
                 write_file(file, _seal(va, key))
             except (OSError, OutputError) as error:
-                self.notes.append(f"the prompts' scores are not kept for the next run ({error}): set XDG_CACHE_HOME to another folder")
+                self.warnings.append(f"the prompts' scores are not kept for the next run ({error}): set XDG_CACHE_HOME to another folder")
         return va
 
     def _feel(self, path: Path) -> np.ndarray:

@@ -51,7 +51,7 @@ class Rendered:
             "loudness_lufs": None if self.mixed is None else self.mixed.lufs,
             "true_peak_dbtp": None if self.mixed is None else self.mixed.true_peak_dbtp,
             "timeline": self.plan.timeline.to_json(),
-            "fallbacks": list(self.warnings),
+            "warnings": list(self.warnings),
         }
 
 
@@ -95,11 +95,11 @@ def render(
     plan = plans.fitted(plan, path, infos, _lengths_s(plan))
     write_extras(plan, infos, None, exports, target)
     if plan.kind == "cut":
-        mixed, notes = None, render_cut(plan.timeline, infos[plan.timeline.clips[0].path], target, plan.rendering, progress)
+        mixed, warnings = None, render_cut(plan.timeline, infos[plan.timeline.clips[0].path], target, plan.rendering, progress)
     else:
-        mixed, notes = render_visuals(plan.kind, plan.timeline, infos, target, plan.rendering, progress)
-        notes = [*mixed.notes, *notes]
-    return Rendered(path, target, plan, mixed, (*changed, *notes))
+        mixed, warnings = render_visuals(plan.kind, plan.timeline, infos, target, plan.rendering, progress)
+        warnings = [*mixed.warnings, *warnings]
+    return Rendered(path, target, plan, mixed, (*changed, *warnings))
 
 
 def render_cut(
@@ -130,23 +130,23 @@ def render_cut(
         As `media.render` and `media.cut` do.
     """
     segments = timeline.segments
-    notes: list[str] = []
+    warnings: list[str] = []
     if rendering.lossless and points is None:
         points = cut.cut_points(info, target)
-        segments = _on_points(segments, points, notes)
+        segments = _on_points(segments, points, warnings)
     whole = Timeline.of(info.path, segments)
     total = sum(round(segment.length_s * info.rate) for segment in whole.segments)
     with progress("rendering", total) as rendered:
         if points is None:
             return media_render.render(whole, info, target, rendered, chapters=rendering.chapters, encoder=encoder)
-        notes += cut.cut(whole, points, target)
+        warnings += cut.cut(whole, points, target)
         rendered(total)
     if rendering.chapters or headers.read(info.path, "a video file").chapters:
-        notes.append("a lossless cut has no chapters: left out")
-    return notes
+        warnings.append("a lossless cut has no chapters: left out")
+    return warnings
 
 
-def _on_points(segments: tuple[Segment, ...], points: cut.CutPoints, notes: list[str]) -> tuple[Segment, ...]:
+def _on_points(segments: tuple[Segment, ...], points: cut.CutPoints, warnings: list[str]) -> tuple[Segment, ...]:
     """Where nothing can be encoded, bounds move to the nearest points at which packets can be parted.
 
     Raises:
@@ -163,7 +163,7 @@ def _on_points(segments: tuple[Segment, ...], points: cut.CutPoints, notes: list
             raise MediaError(points.info.path, f"{points.reason}, and {span} lie between two keyframes: set lossless to false in the plan")
         moved.append(Segment(start_s, points.end_of(end_s)))
     if any(abs(a.start_s - b.start_s) + abs(a.end_s - b.end_s) > 1 / points.info.rate for a, b in zip(segments, moved, strict=True)):
-        notes.append(f"{points.reason}: all cuts lie on keyframes")
+        warnings.append(f"{points.reason}: all cuts lie on keyframes")
     return tuple(moved)
 
 
@@ -277,7 +277,7 @@ def write_plan(plan: Plan, path: Path, progress: Progress = no_progress) -> None
         OutputError: it cannot be written.
         MediaError: a file cannot be read any more.
     """
-    marked = Plan(plan.kind, plan.timeline, plan.felt, fingerprints(plan.paths, progress), plan.rendering)
+    marked = Plan(plan.kind, plan.timeline, plan.clip_va, fingerprints(plan.paths, progress), plan.rendering)
     write_file(path, (json.dumps(marked.to_json(path.parent), indent=2) + "\n").encode())
 
 

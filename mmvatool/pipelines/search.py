@@ -149,7 +149,7 @@ def search(
         from trainer import Predictor
 
         predictor = Predictor.load()
-    wanted = feel_query(query, predictor)
+    wanted = predict_query(query, predictor)
     with Library(index_file) as opened:
         indexed = index(library, opened, predictor, progress=progress)
         if not indexed.tracks:
@@ -167,7 +167,7 @@ def search(
     return Found(query, wanted, tuple(hits[:top]), ranking.is_far and bool(hits), indexed, predictor.name)
 
 
-def feel_query(query: Query, predictor: "Predictor") -> np.ndarray:
+def predict_query(query: Query, predictor: "Predictor") -> np.ndarray:
     """The VA (2,) of a query: of a song or a video the mean over time.
 
     Raises:

@@ -139,22 +139,22 @@ def soundtrack(
             Credit(track.path, track.sound.title, track.sound.artist, track.sound.licence) for track in music if track.path in used
         ),
         failures=tuple(failures),
-        warnings=tuple(show.notes),
+        warnings=tuple(show.warnings),
     )
     whole = show.info is not None
-    felt = [made.va] if whole else [slide.va for slide in show.slides]
+    clip_va = [made.va] if whole else [slide.va for slide in show.slides]
     planned = Plan(
         "soundtrack" if whole else "slideshow",
         timeline,
-        tuple((float(va[0]), float(va[1])) for va in felt),
+        tuple((float(va[0]), float(va[1])) for va in clip_va),
         rendering=rendering_of(settings),
     )
     infos = {info.path: info for info in (show.info, *(slide.info for slide in show.slides)) if info is not None}
     write_extras(planned, infos, plan, exports, target, progress)
     if dry_run:
         return made
-    mixed, notes = render_visuals(planned.kind, timeline, infos, target, planned.rendering, progress)
-    made = replace(made, output=target, mixed=mixed, warnings=(*made.warnings, *mixed.notes, *notes))
+    mixed, warnings = render_visuals(planned.kind, timeline, infos, target, planned.rendering, progress)
+    made = replace(made, output=target, mixed=mixed, warnings=(*made.warnings, *mixed.warnings, *warnings))
     write_file(target.with_suffix(".json"), (json.dumps(made.to_json(), indent=2) + "\n").encode())
     if report:
         write_file(target.with_suffix(".html"), soundtrack_page(made, show, music, predictor.card).encode())

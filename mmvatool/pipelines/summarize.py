@@ -98,7 +98,7 @@ def summarize(
     grid = slots(info.start_s, info.end_s)
     samples = pick(info, grid.edges_s, settings.sampling)
     analysis = Analysis(info, samples, predictor, settings.sampling, keep=cache, progress=progress)
-    curve, notes = _feel(info, grid, samples, analysis, settings)
+    curve, warnings = _feel(info, grid, samples, analysis, settings)
     cuts = _Cuts(info, grid, samples, analysis, settings)
     found = _find_shots(info, grid, samples, analysis, cuts, settings)
     # Whoever only looks does not wait for what must be decoded to cut to the frame.
@@ -116,7 +116,7 @@ def summarize(
             break
         found = settled
     analysis.keep()
-    notes += [*analysis.notes, *moved]
+    warnings += [*analysis.warnings, *moved]
     summary = Summary(
         input=path,
         output=None,
@@ -128,15 +128,15 @@ def summarize(
         cuts="likely" if not (exactly or cuts.exact_already) else "keyframes" if points is not None else "exact",
     )
     if info.restarts:
-        notes.append(
+        warnings.append(
             "its clock restarts in the middle (joined recordings?), so that times are ambiguous: summarize the parts, or join them anew"
         )
-    made = Plan("cut", summary.timeline, summary.felt, rendering=Rendering(chapters=chapters, lossless=settings.lossless))
+    made = Plan("cut", summary.timeline, summary.clip_va, rendering=Rendering(chapters=chapters, lossless=settings.lossless))
     write_extras(made, {path: info}, plan, exports, target, progress)
     if not dry_run:
-        notes += render_cut(made.timeline, info, target, made.rendering, progress, points=points, encoder=encoder)
+        warnings += render_cut(made.timeline, info, target, made.rendering, progress, points=points, encoder=encoder)
         summary = replace(summary, output=target)
-    summary = replace(summary, warnings=tuple(notes))
+    summary = replace(summary, warnings=tuple(warnings))
     if not dry_run:
         write_file(target.with_suffix(".json"), (json.dumps(summary.to_json(), indent=2) + "\n").encode())
         if plot:
@@ -162,13 +162,13 @@ def outputs(target: Path, *, plot: bool, report: bool) -> list[Path]:
 
 def _feel(info: MediaInfo, grid: Slots, samples: Samples, analysis: Analysis, settings: SummarySettings) -> tuple[Curve, list[str]]:
     """The curve over the slots, and notes."""
-    notes: list[str] = []
+    warnings: list[str] = []
     by = settings.by
     if by == "both" and info.audio is None:
-        notes.append("no sound: scored by its pictures alone")
+        warnings.append("no sound: scored by its pictures alone")
         by = "image"
     if by == "music" and settings.shots == "uniform":
-        return Curve(grid.centres_s, np.concatenate([*analysis.sound(grid.centres_s)])), notes
+        return Curve(grid.centres_s, np.concatenate([*analysis.sound(grid.centres_s)])), warnings
     # What is heard is small: it may all be heard while the pictures are looked at.
     sound = analysis.sound(samples.times_s) if by != "image" else ()
     with ahead(sound, 0) as parts:
@@ -178,7 +178,7 @@ def _feel(info: MediaInfo, grid: Slots, samples: Samples, analysis: Analysis, se
     if va is None:
         va = (seen + heard) / 2
         va[:, 1] = (_ranks(seen[:, 1]) + _ranks(heard[:, 1])) / 2
-    return Curve(samples.times_s, va), notes
+    return Curve(samples.times_s, va), warnings
 
 
 def _ranks(values: np.ndarray) -> np.ndarray:
@@ -194,7 +194,7 @@ def _choose_uncoded(
     found: list[Segment], curve: Curve, points: cut.CutPoints, settings: SummarySettings
 ) -> tuple[tuple[ScoredShot, ...], list[str]]:
     """Choose among shots that can be copied, cut at keyframes where that moves them little, or everywhere if nothing can be encoded; and notes."""
-    notes: list[str] = []
+    warnings: list[str] = []
     strictly = points.recipe is None
     fitting = snapped(found, points.times_s, strictly=strictly)
     scored = choose(fitting, curve, points.info, settings, points.times_s, strictly=strictly)
@@ -202,7 +202,7 @@ def _choose_uncoded(
         edges = np.append(points.times_s, points.info.end_s)
         moved_s = max((float(np.abs(edges - shot.end_s).min()) for shot in found), default=0.0)
         if moved_s > settings.min_shot_s / 2:
-            notes.append(f"{points.reason}: all cuts lie on keyframes, up to {moved_s:.1f} s from where the shot changes")
+            warnings.append(f"{points.reason}: all cuts lie on keyframes, up to {moved_s:.1f} s from where the shot changes")
     closed: list[ScoredShot] = []
     for place, shot in enumerate(scored):
         end_s = points.end_of(shot.segment.end_s)
@@ -213,7 +213,7 @@ def _choose_uncoded(
             closed += [replace(shot, segment=Segment(shot.segment.start_s, end_s)), rest]
         else:
             closed.append(shot)
-    return tuple(closed), notes
+    return tuple(closed), warnings
 
 
 def _find_shots(

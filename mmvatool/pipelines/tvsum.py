@@ -43,7 +43,7 @@ class Prediction:
 
     scores: np.ndarray
     pieces: np.ndarray | None = None
-    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -91,7 +91,7 @@ def to_otio(
 
     told = float(counted or rate)
     tracks = [otio.schema.Track("V1", kind=otio.schema.TrackKind.Video)]
-    for clip, (valence, arousal) in zip(plan.timeline.clips, plan.felt, strict=True):
+    for clip, (valence, arousal) in zip(plan.timeline.clips, plan.clip_va, strict=True):
         made = _shown(clip, infos.get(clip.path), rate, told)
         at = otio.opentime.TimeRange(made.source_range.start_time, otio.opentime.RationalTime(1, told))
         mood = {"valence": round(valence, 6), "arousal": round(arousal, 6)}

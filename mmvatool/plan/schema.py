@@ -71,7 +71,7 @@ class Plan:
 
     kind: str
     timeline: Timeline
-    felt: tuple[tuple[float, float], ...]
+    clip_va: tuple[tuple[float, float], ...]
     files: Mapping[Path, Fingerprint] = field(default_factory=dict)
     rendering: Rendering = Rendering()
 
@@ -86,7 +86,7 @@ class Plan:
         if "size" in settings:
             settings |= {"size": list(self.rendering.size), "rate": str(self.rendering.rate)}
         timeline = self.timeline.to_json()
-        for clip, made, (valence, arousal) in zip(timeline["clips"], self.timeline.clips, self.felt, strict=True):
+        for clip, made, (valence, arousal) in zip(timeline["clips"], self.timeline.clips, self.clip_va, strict=True):
             clip |= {"path": _told_from(made.path, folder), "valence": round(valence, _PLACES), "arousal": round(arousal, _PLACES)}
         for cue, meant in zip(timeline["cues"], self.timeline.cues, strict=True):
             cue["path"] = _told_from(meant.path, folder)
@@ -118,7 +118,7 @@ def read(path: Path) -> Plan:
     files = {
         found["path"].path(): Fingerprint(int(found["size"].number(least=0)), found["blake2b"].text()) for found in top["files"].entries()
     }
-    return Plan(kind, timeline, tuple(felt for _, felt in clips), files, _rendering(top["settings"], kind))
+    return Plan(kind, timeline, tuple(clip_va for _, clip_va in clips), files, _rendering(top["settings"], kind))
 
 
 def fitted(plan: Plan, path: Path, infos: Mapping[Path, MediaInfo], lengths_s: Mapping[Path, float]) -> Plan:
@@ -222,7 +222,7 @@ def _shown(value: Any) -> str:
 
 def _clip(found: _Field) -> tuple[Clip, tuple[float, float]]:
     start_s, end_s = found["start_s"].number(), found["end_s"].number()
-    felt = found["valence"].number(0, 1), found["arousal"].number(0, 1)
+    clip_va = found["valence"].number(0, 1), found["arousal"].number(0, 1)
     source, given = None, found["source"]
     if given.value is not None:
         bounds = given.entries()
@@ -232,7 +232,7 @@ def _clip(found: _Field) -> tuple[Clip, tuple[float, float]]:
         if source_end_s <= source_start_s:
             bounds[1].wrong(f"{source_end_s:g} is not after the start ({source_start_s:g})")
         source = Segment(source_start_s, source_end_s)
-    return Clip(found["path"].path(), start_s, end_s, source), felt
+    return Clip(found["path"].path(), start_s, end_s, source), clip_va
 
 
 def _cue(found: _Field) -> Cue:

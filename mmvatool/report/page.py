@@ -31,12 +31,12 @@ class Thumbnail:
 class Card:
     """A shot, or a picture that is shown.
 
-    `felt` are lines under its name. `kind` is "kept", "runner-up" or "left"; `badge` says why in a few words, if anything. [start_s, end_s) is where it lies on the curves, `at_s` where
+    `scores` are lines under its name. `kind` is "kept", "runner-up" or "left"; `badge` says why in a few words, if anything. [start_s, end_s) is where it lies on the curves, `at_s` where
     in the video at `url`; without one there is nothing to play.
     """
 
     name: str
-    felt: Sequence[str]
+    scores: Sequence[str]
     badge: str
     kind: str
     start_s: float
@@ -108,7 +108,7 @@ class Page:
     tables: Sequence[Table]
     plane: tuple[str, Figure]
     settings: Sequence[tuple[str, str]]
-    notes: Sequence[str]
+    warnings: Sequence[str]
     model: str
     card: str
 
@@ -131,7 +131,7 @@ def to_html(page: Page) -> str:
         *((f"table-{number}", table.title, _table(table)) for number, table in enumerate(page.tables)),
         ("plane", "Valence and arousal", f"<p>{text(page.plane[0])}</p>{_figure(page.plane[1])}"),
         ("settings", "SummarySettings", _pairs(page.settings)),
-        *([("notes", "Notes", f"<ul>{''.join(f'<li>{text(note)}</li>' for note in page.notes)}</ul>")] if page.notes else []),
+        *([("notes", "Notes", f"<ul>{''.join(f'<li>{text(note)}</li>' for note in page.warnings)}</ul>")] if page.warnings else []),
         ("model", "Model and licence", _model(page.model, page.card)),
     ]
     facts = "".join(f"<li>{text(name)} <strong>{text(value)}</strong></li>" for name, value in page.facts)
@@ -211,9 +211,9 @@ def _group(group: Group, number: int) -> str:
 def _card(card: Card, name: str) -> str:
     small = card.thumbnail
     picture = "" if small is None else f'<img alt="" width="{small.width}" height="{small.height}" src="{_data(small)}">'
-    felt = " ".join(f'<span class="felt">{text(line)}</span>' for line in card.felt)
+    scores = " ".join(f'<span class="scores">{text(line)}</span>' for line in card.scores)
     badge = f' <span class="badge {text(card.kind)}">{text(card.badge)}</span>' if card.badge else ""
-    said = f'{picture}<span class="when" dir="auto">{text(card.name)}</span> {felt}{badge}'
+    said = f'{picture}<span class="when" dir="auto">{text(card.name)}</span> {scores}{badge}'
     # What cannot be played is still a stop for the keyboard, and an address.
     goes = (
         f'href="#{name}"'

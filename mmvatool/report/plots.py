@@ -65,7 +65,7 @@ def curve_png(times_s: np.ndarray, arousal: np.ndarray, kept: Sequence[Segment],
     return _png(figure)
 
 
-def plane_png(felt: Sequence[PlottedScore]) -> bytes:
+def plane_png(items: Sequence[PlottedScore]) -> bytes:
     """The VA plane with every input in it, and beside it the curves of those that have one, as a PNG.
 
     Args:
@@ -77,29 +77,29 @@ def plane_png(felt: Sequence[PlottedScore]) -> bytes:
     from matplotlib.figure import Figure
     from matplotlib.ticker import FuncFormatter
 
-    curved = [one for one in felt if len(one.times_s)]
-    labelled = len(felt) <= MOST_LABELS
-    colour_of = {id(one): f"C{place % 10}" if labelled else _INK for place, one in enumerate(felt)}
+    curved = [one for one in items if len(one.times_s)]
+    labelled = len(items) <= MOST_LABELS
+    colour_of = {id(one): f"C{place % 10}" if labelled else _INK for place, one in enumerate(items)}
     figure = Figure(figsize=(12 if curved else 6.4, 6), dpi=120, layout="constrained")
     grid = figure.add_gridspec(2, 2 if curved else 1, width_ratios=[1, 1] if curved else [1])
     plane = figure.add_subplot(grid[:, 0])
     plane.set(xlim=(0, 1), ylim=(0, 1), xlabel="valence: unpleasant to pleasant", ylabel="arousal: calm to excited", aspect="equal")
     for line in (plane.axhline, plane.axvline):
         line(0.5, color=_LINE, lw=0.8)
-    for one in felt:
+    for one in items:
         if labelled and len(one.times_s) > 1:  # where it wanders
             plane.plot(one.va[:, 0], one.va[:, 1], color=colour_of[id(one)], lw=0.8, alpha=0.35, zorder=1)
-    dots = [colour_of[id(one)] for one in felt]
-    alpha = 1.0 if labelled else max(0.05, min(0.6, 200 / len(felt)))
+    dots = [colour_of[id(one)] for one in items]
+    alpha = 1.0 if labelled else max(0.05, min(0.6, 200 / len(items)))
     plane.scatter(
-        [one.valence for one in felt], [one.arousal for one in felt], c=dots, s=42 if labelled else 18, alpha=alpha, lw=0, zorder=3
+        [one.valence for one in items], [one.arousal for one in items], c=dots, s=42 if labelled else 18, alpha=alpha, lw=0, zorder=3
     )
     _tidy(plane)
     # Names stand away from the others, so that they cover no dots, but not beyond the plane.
-    middle = min(0.6, max(0.4, float(np.median([one.valence for one in felt]))))
-    side_of = {id(one): 1 if one.valence < 0.4 or middle < one.valence <= 0.6 else -1 for one in felt}
+    middle = min(0.6, max(0.4, float(np.median([one.valence for one in items]))))
+    side_of = {id(one): 1 if one.valence < 0.4 or middle < one.valence <= 0.6 else -1 for one in items}
     for side, ha in ((-1, "right"), (1, "left")) if labelled else ():
-        named = [one for one in felt if side_of[id(one)] == side]
+        named = [one for one in items if side_of[id(one)] == side]
         for one, height in zip(named, _spread([one.arousal for one in named]), strict=True):
             label = plane.annotate(
                 _printable(one.name[:LONGEST_LABEL]),

@@ -54,11 +54,11 @@ def soundtrack_page(made: "Soundtrack", show: "Visuals", music: Sequence["Candid
     about = "In order." if show.slides else "Moments of the video, evenly apart."
     chosen = {cue.path for cue in timeline.cues}
     places = {ranked.path: str(place) for place, ranked in enumerate(made.ranking, start=1)}
-    felt = {ranked.path: ranked.mean for ranked in made.ranking} | {path: heard[path].mean for path in chosen}
+    scores = {ranked.path: ranked.mean for ranked in made.ranking} | {path: heard[path].mean for path in chosen}
     dots = [Dot(float(va[0]), float(va[1]), "picture", "what is shown") for va in show.va]
     dots += [
         Dot(float(va[0]), float(va[1]), "chosen" if path in chosen else "track", path.name, places.get(path, "♪"))
-        for path, va in felt.items()
+        for path, va in scores.items()
     ]
     dots.append(Dot(float(made.va[0]), float(made.va[1]), "mean", "mean of what is shown"))
     nearest = made.ranking[0]
@@ -89,7 +89,7 @@ def soundtrack_page(made: "Soundtrack", show: "Visuals", music: Sequence["Candid
                 ),
             ),
             settings=_soundtrack_settings(made),
-            notes=made.warnings,
+            warnings=made.warnings,
             model=made.model,
             card=card,
         )
@@ -156,10 +156,10 @@ def _slide_cards(made: "Soundtrack", show: "Visuals") -> list[Card]:
     cards = []
     for number, (slide, clip) in enumerate(zip(show.slides, made.timeline.clips, strict=True)):
         small = _slide_picture(show, number, clip) if number < MOST_THUMBNAILS else None
-        felt = (page.span(clip.start_s, clip.end_s), f"arousal {plain(slide.va[1])}", f"valence {plain(slide.va[0])}")
+        scores = (page.span(clip.start_s, clip.end_s), f"arousal {plain(slide.va[1])}", f"valence {plain(slide.va[0])}")
         middle_s = (clip.start_s + clip.end_s) / 2
         url = page.url(made.output)
-        cards.append(Card(slide.path.name, felt, _track_at(made, middle_s), "kept", clip.start_s, clip.end_s, small, url, clip.start_s))
+        cards.append(Card(slide.path.name, scores, _track_at(made, middle_s), "kept", clip.start_s, clip.end_s, small, url, clip.start_s))
     return cards
 
 
@@ -173,9 +173,9 @@ def _moment_cards(made: "Soundtrack", show: "Visuals") -> list[Card]:
     cards = []
     for number, (start_s, end_s) in enumerate(zip(edges_s[:-1].tolist(), edges_s[1:].tolist(), strict=True)):
         valence, arousal = show.va[bounds[number] : bounds[number + 1]].mean(0)
-        felt, track = (f"arousal {plain(arousal)}", f"valence {plain(valence)}"), _track_at(made, (start_s + end_s) / 2)
+        scores, track = (f"arousal {plain(arousal)}", f"valence {plain(valence)}"), _track_at(made, (start_s + end_s) / 2)
         url = page.url(made.output)
-        cards.append(Card(page.span(start_s, end_s), felt, track, "kept", start_s, end_s, small[number], url, start_s))
+        cards.append(Card(page.span(start_s, end_s), scores, track, "kept", start_s, end_s, small[number], url, start_s))
     return cards
 
 

@@ -89,7 +89,7 @@ def summary_page(summary: "Summary", card: str) -> str:
                 Figure("", plane, (("dot kept", "kept"), ("dot runner-up", "runner-up"), ("dot left", "left out"))),
             ),
             settings=_summary_settings(summary.settings, info),
-            notes=summary.warnings,
+            warnings=summary.warnings,
             model=summary.model,
             card=card,
         )
@@ -116,7 +116,7 @@ def _shot_cards(summary: "Summary") -> dict[str, list[Card]]:
         cards[kind].append(
             Card(
                 name=page.span(*_ends(shot)),
-                felt=(
+                scores=(
                     f"arousal {plain(shot.arousal)}, no. {ranks[number]}",
                     f"valence {plain(shot.valence)}",
                     *([f"at {clock(at_s)} in the summary"] if shot.kept else []),

@@ -134,5 +134,5 @@ class Soundtrack:
             "loudness_lufs": None if self.mixed is None else self.mixed.lufs,
             "true_peak_dbtp": None if self.mixed is None else self.mixed.true_peak_dbtp,
             "timeline": self.timeline.to_json(),
-            "fallbacks": list(self.warnings),
+            "warnings": list(self.warnings),
         }

@@ -133,7 +133,7 @@ def rank_endings(
     found = [(track, ending) for track, ending in zip(music, endings, strict=True) if ending is not None]
     if not found:
         note = "no track ends when the pictures can: the music is faded out with them"
-        return rank(show, music, sigma, seed), replace(show, notes=[*show.notes, note])
+        return rank(show, music, sigma, seed), replace(show, warnings=[*show.warnings, note])
     order = shuffle_near(np.array([ending.stretch.distance for _, ending in found]).round(PLACES), seed, SPREAD)
     ranking = [Ranked(track.path, ending.stretch, track.mean, track.duration_s) for track, ending in (found[place] for place in order)]
     return ranking, replace(show, edges_s=found[order[0]][1].pace.edges_s)

@@ -50,7 +50,7 @@ class Visuals:
     info: MediaInfo | None
     va: np.ndarray
     edges_s: np.ndarray
-    notes: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
 
     @property
     def wanted(self) -> Steps:

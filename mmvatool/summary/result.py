@@ -32,14 +32,14 @@ class Summary:
         return Timeline.of(self.input, (shot.segment for shot in self.shots if shot.kept))
 
     @property
-    def felt(self) -> tuple[tuple[float, float], ...]:
+    def clip_va(self) -> tuple[tuple[float, float], ...]:
         """Valence and arousal of each clip of the timeline: the mean of its shots by their length."""
-        felt = []
+        clip_va = []
         for clip in self.timeline.segments:
             lengths_s = [clip.overlap_s(shot.segment) for shot in self.shots]
             va = np.average([(shot.valence, shot.arousal) for shot in self.shots], axis=0, weights=lengths_s)
-            felt.append((float(va[0]), float(va[1])))
-        return tuple(felt)
+            clip_va.append((float(va[0]), float(va[1])))
+        return tuple(clip_va)
 
     def to_json(self) -> dict[str, object]:
         """The documented form (docs/formats.md), schema SCHEMA."""
@@ -66,5 +66,5 @@ class Summary:
             ],
             "timeline": self.timeline.to_json(),
             "cuts": self.cuts,
-            "fallbacks": list(self.warnings),
+            "warnings": list(self.warnings),
         }

@@ -67,7 +67,7 @@ def planted(music: Path, model: Predictor) -> Path:
     with Library("index.db") as opened:
         for file in walk(Path("music"))[0]:
             kept, va = sounds[file.shown.stem]
-            opened.put_felt(file.path, file.stamp, file.shown.stem.encode(), kept, model_key(model), np.arange(len(va)) * 10 + 5, va)
+            opened.put_predicted(file.path, file.stamp, file.shown.stem.encode(), kept, model_key(model), np.arange(len(va)) * 10 + 5, va)
     return music
 
 

@@ -63,7 +63,7 @@ def plant(folder: Path, whole: Predictor) -> Callable[..., None]:
         with Library(folder / "index.db") as library:
             for file in walk(folder / "music")[0]:
                 va = np.array([tracks[file.shown.stem]])
-                library.put_felt(file.path, file.stamp, file.path[-20:], Sound(61.25), model_key(whole), np.array([5.0]), va)
+                library.put_predicted(file.path, file.stamp, file.path[-20:], Sound(61.25), model_key(whole), np.array([5.0]), va)
 
     return call
 

@@ -13,7 +13,7 @@ from tests.helpers import media
 LIGHT = ("--size", "160x90", "--fps", "10", "--seconds", "1", "--crossfade", "0")
 KEYS = {
     "schema", "input", "output", "model", "settings", "duration_s", "valence", "arousal", "cues", "ranking", "credits",
-    "loudness_lufs", "true_peak_dbtp", "timeline", "fallbacks",
+    "loudness_lufs", "true_peak_dbtp", "timeline", "warnings",
 }  # fmt: skip
 
 

@@ -12,7 +12,7 @@ from tests.helpers import media
 from trainer import checkpoint
 from trainer.model.mmva import MMVA
 
-RESULT_KEYS = {"schema", "input", "output", "model", "settings", "duration_s", "summary_s", "shots", "timeline", "cuts", "fallbacks"}
+RESULT_KEYS = {"schema", "input", "output", "model", "settings", "duration_s", "summary_s", "shots", "timeline", "cuts", "warnings"}
 SETTINGS_KEYS = {"ratio", "duration_s", "by", "shots", "value", "min_shot_s", "max_shot_s", "keep", "drop", "sampling", "lossless"}
 SHOT_KEYS = {"start_s", "end_s", "valence", "arousal", "kept"}
 ODD_NAMES = ["a'b\"c.mp4", "two\nlines.mp4", "🎆 :smile: $x$ [b].mp4", "-dash.mp4", os.fsdecode(b"not\xffutf8.mp4"), "per%d%%cent.mp4"]
@@ -160,7 +160,7 @@ class TestMessages:
         assert "silent.mp4: no sound: scored by its pictures alone\n" in err
         _, out, err = mmvatool("summarize", silent.name, "--by", "both", "--dry-run", "--json")
         assert "no sound" not in err
-        assert json.loads(out)["results"][0]["fallbacks"] == ["no sound: scored by its pictures alone"]
+        assert json.loads(out)["results"][0]["warnings"] == ["no sound: scored by its pictures alone"]
 
     def test_dry_run_prints_the_table_and_writes_nothing(self, mmvatool, clip):
         code, out, err = mmvatool("summarize", "clip.mp4", "--dry-run", "-o", "new/")

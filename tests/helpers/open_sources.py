@@ -71,9 +71,9 @@ def tone(path: Path, length_s: float, hz: float) -> None:
     subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
 
 
-def midi_bytes(notes: int, pitches: Sequence[int] = range(60, 72)) -> bytes:
+def midi_bytes(warnings: int, pitches: Sequence[int] = range(60, 72)) -> bytes:
     """So many notes after another, half a second each: a quarter note of 96 ticks at 120 beats a minute."""
-    keys = [pitches[number % len(pitches)] for number in range(notes)]
+    keys = [pitches[number % len(pitches)] for number in range(warnings)]
     events = b"".join(bytes([0, 0x90, key, 100, 96, 0x80, key, 0]) for key in keys)
     track = b"\x00\xc0\x00" + events + b"\x00\xff\x2f\x00"
     return b"MThd" + bytes([0, 0, 0, 6, 0, 0, 0, 1, 0, 96]) + b"MTrk" + len(track).to_bytes(4) + track

@@ -33,7 +33,7 @@ def below(name: str | bytes) -> bytes:
 
 class TestTracks:
     def test_what_was_felt_comes_back(self, library: Library):
-        library.put_felt(below("a.mp3"), STAMP, b"hash", Sound(31.0), "model", TIMES_S, VA)
+        library.put_predicted(below("a.mp3"), STAMP, b"hash", Sound(31.0), "model", TIMES_S, VA)
         means = library.means(ROOT, "model")
         np.testing.assert_allclose(means.va, [[0.2, 0.5]], atol=1e-7)
         (track,) = library.tracks(means.ids, "model")
@@ -45,42 +45,42 @@ class TestTracks:
         np.testing.assert_array_equal(va, VA)
 
     def test_a_curve_belongs_to_a_model(self, library: Library):
-        library.put_felt(below("a.mp3"), STAMP, b"hash", Sound(31.0), "one", TIMES_S, VA)
+        library.put_predicted(below("a.mp3"), STAMP, b"hash", Sound(31.0), "one", TIMES_S, VA)
         assert len(library.means(ROOT, "two").ids) == 0
-        assert library.files(ROOT, "two") == {below("a.mp3"): FileRow(*STAMP, 1, None, felt=False)}
-        library.put_felt(below("a.mp3"), STAMP, b"hash", Sound(31.0), "two", TIMES_S, VA / 2)
+        assert library.files(ROOT, "two") == {below("a.mp3"): FileRow(*STAMP, 1, None, predicted=False)}
+        library.put_predicted(below("a.mp3"), STAMP, b"hash", Sound(31.0), "two", TIMES_S, VA / 2)
         np.testing.assert_allclose(library.means(ROOT, "one").va, [[0.2, 0.5]], atol=1e-7)
         np.testing.assert_allclose(library.means(ROOT, "two").va, [[0.1, 0.25]], atol=1e-7)
         with pytest.raises(KeyError):
             library.curve(1, "three")
 
     def test_a_copy_needs_no_hearing(self, library: Library):
-        content = library.put_felt(below("a.mp3"), STAMP, b"hash", Sound(31.0), "model", TIMES_S, VA)
+        content = library.put_predicted(below("a.mp3"), STAMP, b"hash", Sound(31.0), "model", TIMES_S, VA)
         known = library.content(b"hash", "model")
         assert known is not None
-        assert (known.id, known.felt) == (content, True)
+        assert (known.id, known.predicted) == (content, True)
         library.put(below("b.mp3"), STAMP, content)
         assert len(library.means(ROOT, "model").ids) == 2
         assert library.content(b"other", "model") is None
 
     def test_what_a_removed_file_sounded_like_stays(self, library: Library):
-        library.put_felt(below("a.mp3"), STAMP, b"hash", Sound(31.0), "model", TIMES_S, VA)
+        library.put_predicted(below("a.mp3"), STAMP, b"hash", Sound(31.0), "model", TIMES_S, VA)
         library.remove([below("a.mp3")])
         assert library.files(ROOT, "model") == {}
         assert library.content(b"hash", "model") is not None
 
     def test_a_changed_file_keeps_its_row(self, library: Library):
-        library.put_felt(below("a.mp3"), STAMP, b"old", Sound(31.0), "model", TIMES_S, VA)
+        library.put_predicted(below("a.mp3"), STAMP, b"old", Sound(31.0), "model", TIMES_S, VA)
         (before,) = library.means(ROOT, "model").ids
         library.put_broken(below("a.mp3"), STAMP, "is broken")
-        assert library.files(ROOT, "model") == {below("a.mp3"): FileRow(*STAMP, None, "is broken", felt=False)}
-        library.put_felt(below("a.mp3"), Stamp(7, 8), b"new", Sound(5.0), "model", TIMES_S[:1], VA[:1])
+        assert library.files(ROOT, "model") == {below("a.mp3"): FileRow(*STAMP, None, "is broken", predicted=False)}
+        library.put_predicted(below("a.mp3"), Stamp(7, 8), b"new", Sound(5.0), "model", TIMES_S[:1], VA[:1])
         assert library.means(ROOT, "model").ids.tolist() == [before]
         np.testing.assert_allclose(library.means(ROOT, "model").va, VA[:1], atol=1e-7)
 
     def test_a_root_is_a_folder_not_a_prefix(self, library: Library):
         for number, path in enumerate([b"/music/a", b"/music2/a", b"/music", b"/music-old/a", b"/music/sub/\xff\n'.mp3", b"/mus/a"]):
-            library.put_felt(path, STAMP, bytes([number]), Sound(1.0), "model", TIMES_S, VA)
+            library.put_predicted(path, STAMP, bytes([number]), Sound(1.0), "model", TIMES_S, VA)
         assert set(library.files(ROOT, "model")) == {b"/music/a", b"/music/sub/\xff\n'.mp3"}
         assert len(library.means(ROOT, "model").ids) == 2
         assert len(library.means(b"/", "model").ids) == 6
@@ -90,11 +90,11 @@ class TestTracks:
     @pytest.mark.parametrize("va", [VA[:0], np.array([[np.nan, 0.5]])])
     def test_an_empty_curve_is_not_stored(self, library: Library, va: np.ndarray):
         with pytest.raises(ValueError, match="cannot be stored"):
-            library.put_felt(below("a.mp3"), STAMP, b"hash", Sound(31.0), "model", TIMES_S[: len(va)], va)
+            library.put_predicted(below("a.mp3"), STAMP, b"hash", Sound(31.0), "model", TIMES_S[: len(va)], va)
         assert library.content(b"hash", "model") is None
 
     def test_a_track_that_went_is_left_out(self, library: Library):
-        library.put_felt(below("a.mp3"), STAMP, b"hash", Sound(31.0), "model", TIMES_S, VA)
+        library.put_predicted(below("a.mp3"), STAMP, b"hash", Sound(31.0), "model", TIMES_S, VA)
         assert [track.id for track in library.tracks([1, 99], "model")] == [1]
 
 
@@ -103,8 +103,8 @@ WHOLE = Sound(31.0, "A title", "An artist", "CC BY 4.0", -14.2, 120.5)
 
 class TestSounds:
     def test_what_belongs_to_the_sound_comes_back(self, library: Library):
-        library.put_felt(below("a.mp3"), STAMP, b"hash", WHOLE, "model", TIMES_S, VA)
-        library.put_felt(below("b.mp3"), STAMP, b"other", Sound(2.0), "model", TIMES_S, VA)
+        library.put_predicted(below("a.mp3"), STAMP, b"hash", WHOLE, "model", TIMES_S, VA)
+        library.put_predicted(below("b.mp3"), STAMP, b"other", Sound(2.0), "model", TIMES_S, VA)
         library.put(below("copy.mp3"), STAMP, 1)
         tracks = library.tracks_below(ROOT, "model")
         assert [track.path.name for track in tracks] == ["a.mp3", "b.mp3", "copy.mp3"]
@@ -115,8 +115,8 @@ class TestSounds:
 
     def test_tracks_and_curves_below_a_root(self, library: Library):
         for number, name in enumerate(["z/1.mp3", "a/1.mp3", "a/2.mp3"]):
-            library.put_felt(below(name), STAMP, bytes([number]), WHOLE, "model", TIMES_S, VA / (number + 1))
-        library.put_felt(below("a/3.mp3"), STAMP, b"3", WHOLE, "another", TIMES_S, VA)
+            library.put_predicted(below(name), STAMP, bytes([number]), WHOLE, "model", TIMES_S, VA / (number + 1))
+        library.put_predicted(below("a/3.mp3"), STAMP, b"3", WHOLE, "another", TIMES_S, VA)
         library.put_broken(below("a/4.mp3"), STAMP, "is broken")
         tracks = library.tracks_below(below("a"), "model")
         assert [track.path.name for track in tracks] == ["1.mp3", "2.mp3"]
@@ -132,10 +132,10 @@ class TestSounds:
 
     def test_means_follow_what_becomes_of_a_file(self, library: Library):
         """The means lie apart from the curves: they must be the same whatever was done."""
-        library.put_felt(below("a"), STAMP, b"1", WHOLE, "one", TIMES_S, VA)
+        library.put_predicted(below("a"), STAMP, b"1", WHOLE, "one", TIMES_S, VA)
         library.put(below("copy"), STAMP, 1)
-        library.put_felt(below("copy"), STAMP, b"1", WHOLE, "two", TIMES_S, VA / 2)  # felt of the first name, too
-        library.put_felt(below("b"), STAMP, b"2", WHOLE, "one", TIMES_S, VA / 4)
+        library.put_predicted(below("copy"), STAMP, b"1", WHOLE, "two", TIMES_S, VA / 2)  # felt of the first name, too
+        library.put_predicted(below("b"), STAMP, b"2", WHOLE, "one", TIMES_S, VA / 4)
         library.put(below("a"), Stamp(5, 5), 2)  # another content now
         library.put_broken(below("b"), Stamp(5, 5), "is broken")
 
@@ -152,7 +152,7 @@ class TestSounds:
         assert library._file.sql.execute("SELECT count(*) FROM felt").fetchone() == (1,)
 
     def test_a_damaged_mean_says_so(self, library: Library):
-        library.put_felt(below("a"), STAMP, b"1", WHOLE, "model", TIMES_S, VA)
+        library.put_predicted(below("a"), STAMP, b"1", WHOLE, "model", TIMES_S, VA)
         library._file.sql.execute("UPDATE felt SET mean = x'00'")
         with pytest.raises(LibraryError, match="1 means of 1 bytes"):
             library.means(ROOT, "model")
@@ -162,11 +162,11 @@ class TestForgetting:
     @pytest.fixture
     def full(self, library: Library) -> Library:
         """old/a with a copy in new/, old/b, a broken old/c, and what a file sounded like that is gone."""
-        library.put_felt(below("old/a"), STAMP, b"a", WHOLE, "model", TIMES_S, VA)
+        library.put_predicted(below("old/a"), STAMP, b"a", WHOLE, "model", TIMES_S, VA)
         library.put(below("new/a"), STAMP, 1)
-        library.put_felt(below("old/b"), STAMP, b"b", WHOLE, "model", TIMES_S, VA)
+        library.put_predicted(below("old/b"), STAMP, b"b", WHOLE, "model", TIMES_S, VA)
         library.put_broken(below("old/c"), STAMP, "is broken")
-        library.put_felt(below("gone"), STAMP, b"gone", WHOLE, "model", TIMES_S, VA)
+        library.put_predicted(below("gone"), STAMP, b"gone", WHOLE, "model", TIMES_S, VA)
         library.remove([below("gone")])
         return library
 
@@ -189,7 +189,7 @@ class TestForgetting:
     def test_the_space_is_freed(self, library: Library):
         times_s, va = np.arange(2000.0), np.full((2000, 2), 0.5)
         for number in range(50):
-            library.put_felt(below(str(number)), STAMP, bytes([number]), WHOLE, "model", times_s, va)
+            library.put_predicted(below(str(number)), STAMP, bytes([number]), WHOLE, "model", times_s, va)
         with Library(library.path) as second:  # another run that has it open does not matter
             assert second.forget(ROOT) == 50
         library.close()
@@ -305,7 +305,7 @@ class TestTheFile:
         old.close()
         with Library(path) as library:
             assert library.files(ROOT, "model") == {}
-            library.put_felt(below("a.mp3"), STAMP, b"hash", WHOLE, "model", TIMES_S, VA)
+            library.put_predicted(below("a.mp3"), STAMP, b"hash", WHOLE, "model", TIMES_S, VA)
             assert library._file.header() == (APPLICATION_ID, SCHEMA_VERSION)
             assert library._file.sql.execute("PRAGMA integrity_check").fetchone() == ("ok",)
             tables = {name for (name,) in library._file.sql.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
@@ -316,14 +316,14 @@ class TestTheFile:
     def test_one_that_is_only_read_is_not_laid(self, tmp_path: Path):
         for path in (tmp_path / "index.db", tmp_path / "missing" / "index.db"):
             with pytest.raises(LibraryError, match=r"index\.db: there is no index yet: run mmvatool library index FOLDER first"):
-                Library(path, lay=False)
+                Library(path, create=False)
         assert list(tmp_path.iterdir()) == []
         Library(tmp_path / "index.db").close()
-        Library(tmp_path / "index.db", lay=False).close()
+        Library(tmp_path / "index.db", create=False).close()
 
     def test_a_damaged_page_says_so(self, library: Library):
         for number in range(200):
-            library.put_felt(below(f"{number}.mp3"), STAMP, bytes([number]), Sound(31.0), "model", TIMES_S, VA)
+            library.put_predicted(below(f"{number}.mp3"), STAMP, bytes([number]), Sound(31.0), "model", TIMES_S, VA)
         library.close()
         data = bytearray(library.path.read_bytes())
         data[4096:] = b"\xa5" * (len(data) - 4096)
@@ -332,7 +332,7 @@ class TestTheFile:
             again.means(ROOT, "model")
 
     def test_a_damaged_curve_says_so(self, library: Library):
-        library.put_felt(below("a.mp3"), STAMP, b"hash", Sound(31.0), "model", TIMES_S, VA)
+        library.put_predicted(below("a.mp3"), STAMP, b"hash", Sound(31.0), "model", TIMES_S, VA)
         library._file.sql.execute("UPDATE curves SET samples = x'00112233'")
         with pytest.raises(LibraryError, match="a curve of 4 bytes"):
             library.curve(1, "model")
@@ -371,7 +371,7 @@ who, index = sys.argv[1:]
 for number in range(60):
     with Library(index) as library:
         path = f"/music/{number}-{who}.mp3".encode()
-        library.put_felt(path, Stamp(1, number), number.to_bytes(2, "big"), Sound(10.0), "model", np.array([5.0]), np.array([[0.5, number / 60]]))
+        library.put_predicted(path, Stamp(1, number), number.to_bytes(2, "big"), Sound(10.0), "model", np.array([5.0]), np.array([[0.5, number / 60]]))
 """
 
 

@@ -13,8 +13,8 @@ from mmvatool.library.locks import TrackLocks
 ROOT = Path(__file__).parents[2]
 HOLD = """
 import sys, time
-from mmvatool.library.locks import Claims
-claims = Claims(sys.argv[1])
+from mmvatool.library.locks import TrackLocks
+claims = TrackLocks(sys.argv[1])
 print(claims.take(b"one"), flush=True)
 sys.stdin.read()
 """
@@ -47,7 +47,7 @@ def test_what_another_process_has_is_not_taken(tmp_path: Path, holder: "subproce
 
 def test_a_claim_ends_when_it_is_dropped_and_when_the_file_is_closed(tmp_path: Path):
     def other_takes(name: bytes) -> bool:
-        code = f"from mmvatool.library.locks import Claims; print(Claims({str(tmp_path / 'claims')!r}).take({name!r}))"
+        code = f"from mmvatool.library.locks import TrackLocks; print(TrackLocks({str(tmp_path / 'claims')!r}).take({name!r}))"
         return subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout == "True\n"
 
     with TrackLocks(tmp_path / "claims") as claims:

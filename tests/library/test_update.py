@@ -81,13 +81,13 @@ def found(library: Library, music: Path, model: Predictor) -> dict[str, tuple[fl
 
 def numbers(music: Path, library: Library, model: Predictor) -> tuple[dict[str, int], list[str]]:
     seen = index(music, library, model)
-    counts = {name: getattr(seen, name) for name in ("added", "changed", "moved", "unchanged", "removed", "felt")}
+    counts = {name: getattr(seen, name) for name in ("added", "changed", "moved", "unchanged", "removed", "predicted")}
     return {name: count for name, count in counts.items() if count}, [str(error) for error in seen.broken]
 
 
 class TestWhatIsHeard:
     def test_a_first_run_hears_all(self, music, library, model):
-        assert numbers(music, library, model) == ({"added": 3, "felt": 3}, [])
+        assert numbers(music, library, model) == ({"added": 3, "predicted": 3}, [])
         tracks = found(library, music, model)
         assert {name: length for name, (length, _) in tracks.items()} == pytest.approx(
             {"a.wav": 1.0, "b.wav": 1.0, "c.wav": 16.0}, abs=LENGTH_TOLERANCE_S
@@ -144,7 +144,7 @@ class TestWhatIsHeard:
     def test_copies_in_one_run_are_heard_once(self, music, library, model, decoded):
         for number in range(5):
             shutil.copy(music / "sub" / "c.wav", music / f"c{number}.wav")
-        assert numbers(music, library, model) == ({"added": 8, "felt": 3}, [])
+        assert numbers(music, library, model) == ({"added": 8, "predicted": 3}, [])
         assert len(decoded) == 3
 
     def test_a_changed_file_is_heard_again(self, music, library, model, decoded):
@@ -153,7 +153,7 @@ class TestWhatIsHeard:
         decoded.clear()
         write_wav(music / "a.wav", sound(np.array([0.9, 0.9]), 1.0, np.random.default_rng(1)))
         os.utime(music / "a.wav", (1, 1))  # the same length; a clock may be too coarse to tell the times apart
-        assert numbers(music, library, model) == ({"changed": 1, "unchanged": 2, "felt": 1}, [])
+        assert numbers(music, library, model) == ({"changed": 1, "unchanged": 2, "predicted": 1}, [])
         assert decoded == ["a.wav"]
         assert np.abs(np.subtract(found(library, music, model)["a.wav"][1], before)).max() > 1e-4
 
@@ -170,7 +170,7 @@ class TestWhatIsHeard:
     def test_another_model_hears_for_itself(self, music, library, model, decoded, tmp_path):
         index(music, library, model)
         other = Predictor.load(save_random(tmp_path / "other.safetensors", seed=1), device="cpu", modalities=("music",))
-        assert numbers(music, library, other) == ({"unchanged": 3, "felt": 3}, [])
+        assert numbers(music, library, other) == ({"unchanged": 3, "predicted": 3}, [])
         assert Counter(decoded) == Counter(["a.wav", "b.wav", "c.wav"] * 2)
         assert found(library, music, model)["a.wav"] != found(library, music, other)["a.wav"]
         assert numbers(music, library, model) == ({"unchanged": 3}, [])
@@ -202,7 +202,7 @@ class TestBroken:
 
     def test_it_is_listed_and_not_tried_again(self, spoilt, library, model, decoded, hashed):
         counts, errors = numbers(spoilt, library, model)
-        assert counts == {"added": 3, "felt": 3}
+        assert counts == {"added": 3, "predicted": 3}
         assert [error.split(": ")[0].rsplit("/", 1)[-1] for error in errors] == ["empty.mp3", "short.wav", "text.mp3"]
         assert "the file is empty" in errors[0]
         assert "is not a media file" in errors[2]
@@ -231,11 +231,11 @@ class TestBroken:
         with monkeypatch.context() as patch:
             patch.setattr(pipeline, "analyze_track", fail)
             counts, errors = numbers(music, library, model)
-            assert counts == {"added": 2, "felt": 2}
+            assert counts == {"added": 2, "predicted": 2}
             assert errors == [
                 f"{music / 'b.wav'}: failed unexpectedly (RuntimeError: out of memory): please report it if the machine is well"
             ]
-        assert numbers(music, library, model) == ({"added": 1, "unchanged": 2, "felt": 1}, [])
+        assert numbers(music, library, model) == ({"added": 1, "unchanged": 2, "predicted": 1}, [])
 
     def test_a_file_that_grows_is_not_kept(self, music, library, model, monkeypatch):
         probe_audio = pipeline.analyze_track
@@ -249,20 +249,20 @@ class TestBroken:
         with monkeypatch.context() as patch:
             patch.setattr(pipeline, "analyze_track", grow)
             counts, errors = numbers(music, library, model)
-            assert counts == {"felt": 3}
+            assert counts == {"predicted": 3}
             assert all("changed while it was read: run again" in error for error in errors)
-        assert numbers(music, library, model)[0] == {"added": 3, "felt": 3}
+        assert numbers(music, library, model)[0] == {"added": 3, "predicted": 3}
 
     @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
     def test_permissions(self, music, library, model):
         (music / "a.wav").chmod(0)
         (music / "sub").chmod(0)
         counts, errors = numbers(music, library, model)
-        assert counts == {"added": 1, "felt": 1}
+        assert counts == {"added": 1, "predicted": 1}
         assert all("cannot be read (Permission denied)" in error for error in errors)
         (music / "a.wav").chmod(0o644)
         (music / "sub").chmod(0o755)
-        assert numbers(music, library, model)[0] == {"added": 2, "unchanged": 1, "felt": 2}
+        assert numbers(music, library, model)[0] == {"added": 2, "unchanged": 1, "predicted": 2}
 
 
 class TestWalk:
@@ -305,7 +305,7 @@ class TestWalk:
         names = [os.fsdecode(b"not\xffutf8.wav"), "two\nlines.wav", "a'b\"c.wav", "🎵 $x$.wav", "-dash.wav"]
         for name in names:
             shutil.copy(music / "a.wav", music / name)
-        assert numbers(music, library, model) == ({"added": 8, "felt": 3}, [])
+        assert numbers(music, library, model) == ({"added": 8, "predicted": 3}, [])
         assert set(names) < set(found(library, music, model))
         assert numbers(music, library, model) == ({"unchanged": 8}, [])
 
@@ -317,4 +317,4 @@ class TestWalk:
 def test_a_run_that_is_halted_is_not_waited_for_without_end(music, library, model, monkeypatch):
     monkeypatch.setattr(pipeline, "PATIENCE_S", 0.3)
     monkeypatch.setattr(pipeline.TrackLocks, "take", lambda claims, name: False)
-    assert numbers(music, library, model) == ({"added": 3, "felt": 3}, [])
+    assert numbers(music, library, model) == ({"added": 3, "predicted": 3}, [])

@@ -17,15 +17,15 @@ from tests.library.test_update import checkpoint, decoded, found, library, model
 RUN = """
 import sys, time
 from mmvatool.library.database import Library
-from mmvatool.pipelines import index as pipeline
+from mmvatool.library import update as pipeline
 from trainer import Predictor
 music, index, model, slow = sys.argv[1:]
-listen = pipeline.hear
+analyze = pipeline.analyze_track
 def slowly(path, predictor):
     print(path.name + "\\n", end="", flush=True)  # in one piece: threads do so at once
     time.sleep(float(slow))
-    return listen(path, predictor)
-pipeline.hear = slowly
+    return analyze(path, predictor)
+pipeline.analyze_track = slowly
 predictor = Predictor.load(model, device="cpu", modalities=("music",))
 print("ready", flush=True)
 sys.stdin.readline()

@@ -118,8 +118,8 @@ def chapters(path: Path) -> list[tuple[float, float, str]]:
 )
 def test_they_come_along_at_their_new_times(sources, tmp_path, source, suffix):
     info, target = probe(sources[source]), tmp_path / f"summary{suffix}"
-    notes = render(Timeline.of(info.path, KEPT), info, target)
-    assert not any("left out" in note for note in notes)
+    warnings = render(Timeline.of(info.path, KEPT), info, target)
+    assert not any("left out" in note for note in warnings)
     for track in (0, 1):
         times, texts = spoken(target, track)
         assert texts == TEXTS
@@ -185,8 +185,8 @@ def test_subtitles_of_pictures_are_left_out_by_name(sources, tmp_path):
         "-i", sources[".mkv"], "-i", tmp_path / "s.sup", "-map", "0:v", "-map", "1", "-map", "0:s:0", "-c", "copy", tmp_path / "pgs.mkv"
     )
     info = probe(tmp_path / "pgs.mkv")
-    notes = render(Timeline.of(info.path, KEPT), info, tmp_path / "summary.mp4")
-    assert "subtitle track 1 is of pictures (hdmv_pgs_subtitle), which cannot be moved: left out" in notes
+    warnings = render(Timeline.of(info.path, KEPT), info, tmp_path / "summary.mp4")
+    assert "subtitle track 1 is of pictures (hdmv_pgs_subtitle), which cannot be moved: left out" in warnings
     assert spoken(tmp_path / "summary.mp4", 0)[1] == TEXTS
 
 

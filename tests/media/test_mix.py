@@ -56,7 +56,7 @@ def test_loudness_peak_and_length_are_as_asked(band, tmp_path, codec, suffix, lu
     assert mixed.true_peak_dbtp is not None
     assert mixed.true_peak_dbtp <= -1.0
     assert master.measure(target, target) == (mixed.lufs, mixed.true_peak_dbtp)
-    assert mixed.notes == ()
+    assert mixed.warnings == ()
     assert abs(len(sound) - round(15.3 * RATE_HZ)) <= AAC_FRAME
     assert told == sorted(told)
     assert told[-1] == 1.0
@@ -82,7 +82,7 @@ def test_what_cannot_be_louder_without_crushing_is_left_softer_with_a_note(tmp_p
     mixed = mix.write_sound([_cue(path, 0, 10)], 10, tmp_path / "out.m4a")
     assert mixed.lufs is not None
     assert mixed.lufs < -16
-    assert mixed.notes == (f"its loudness is {mixed.lufs:.1f} LUFS, not -14.0: more would crush its peaks",)
+    assert mixed.warnings == (f"its loudness is {mixed.lufs:.1f} LUFS, not -14.0: more would crush its peaks",)
 
 
 @pytest.mark.parametrize("codec", ["aac", "opus"])
@@ -168,7 +168,7 @@ def test_music_gives_way_to_the_original(tmp_path):
         said[round(start_s * RATE_HZ) : round(end_s * RATE_HZ)] = _tone(end_s - start_s, 400, 0.1)
     video = probe(_talk(tmp_path / "talk.mp4", said))
     mixed = mix.write_sound([_cue(music, 0, 20)], 20, tmp_path / "out.m4a", under=[(0.0, video, Segment(0, 20))])
-    assert mixed.notes == ()
+    assert mixed.warnings == ()
     sound = media.analyze_track(tmp_path / "out.m4a")
 
     def music_db(start_s: float, end_s: float) -> float:

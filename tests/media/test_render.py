@@ -29,8 +29,8 @@ def _cut(info: MediaInfo, spans=SPANS) -> Timeline:
 def _render(path: Path, target: Path, spans=SPANS) -> tuple[MediaInfo, Timeline, MediaInfo, list[str]]:
     info = probe(path)
     timeline = _cut(info, spans)
-    notes = render.render(timeline, info, target)
-    return info, timeline, probe(target), notes
+    warnings = render.render(timeline, info, target)
+    return info, timeline, probe(target), warnings
 
 
 def _stamps(info: MediaInfo) -> list[int]:
@@ -67,7 +67,7 @@ def _planned_frames(timeline: Timeline, info: MediaInfo) -> list[int]:
     ],
 )
 def test_exactly_the_planned_frames_at_the_exact_rate(kinds, tmp_path, name):
-    info, timeline, got, notes = _render(kinds(name), tmp_path / "out.mp4")
+    info, timeline, got, warnings = _render(kinds(name), tmp_path / "out.mp4")
     planned = _planned_frames(timeline, info)
     offset = _stamps(info)[0]
     assert _stamps(got) == [number + offset for number in planned]
@@ -77,7 +77,7 @@ def test_exactly_the_planned_frames_at_the_exact_rate(kinds, tmp_path, name):
     assert (got.video.width, got.video.height, got.video.pixel_aspect) == (info.video.width, info.video.height, info.video.pixel_aspect)
     assert got.video.rotation_deg == 0
     assert _warnings(tmp_path / "out.mp4") == ""
-    assert notes == []
+    assert warnings == []
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out.mp4"]
 
 
@@ -124,10 +124,10 @@ def test_mp4_starts_with_its_index(kinds, tmp_path):
 
 
 def test_variable_rate_becomes_constant_at_the_nominal_rate(kinds, tmp_path):
-    info, timeline, got, notes = _render(kinds("variable.mp4"), tmp_path / "out.mp4")
+    info, timeline, got, warnings = _render(kinds("variable.mp4"), tmp_path / "out.mp4")
     assert (got.rate, got.constant_rate) == (30, True)
     assert len(got.times_s) == sum(round(segment.length_s * 30) for segment in timeline.segments)
-    assert "variable frame rate" in notes[0]
+    assert "variable frame rate" in warnings[0]
     numbers, planned = _stamps(got), _planned_frames(timeline, info)
     true = np.array([number for number in range(180) if number % 7])[planned]
     assert set(numbers) <= set(true)  # frames are repeated where some are missing, none is invented
@@ -244,14 +244,14 @@ def test_metadata_and_languages_are_kept(tmp_path, kinds):
 
 
 def test_odd_size_and_ten_bits_are_rendered_and_said(kinds, tmp_path):
-    _, _, got, notes = _render(kinds("odd.mp4"), tmp_path / "out.mp4", ((0.2, 1.0),))
+    _, _, got, warnings = _render(kinds("odd.mp4"), tmp_path / "out.mp4", ((0.2, 1.0),))
     assert (got.video.width, got.video.height) == (161, 91)
-    assert "odd picture size" in notes[0]
+    assert "odd picture size" in warnings[0]
     params = ("-c:v", "libx265", "-preset", "ultrafast", "-pix_fmt", "yuv420p10le", "-x265-params", "log-level=none")
     deep = media.encode(tmp_path / "deep.mp4", lambda n: media.meadow((160, 90), n), 30, Fraction(25), None, params)
-    _, _, got, notes = _render(deep, tmp_path / "deep_out.mp4", ((0.2, 0.8),))
+    _, _, got, warnings = _render(deep, tmp_path / "deep_out.mp4", ((0.2, 0.8),))
     assert got.video.pixel_format == "yuv420p"
-    assert "8 bits" in notes[0]
+    assert "8 bits" in warnings[0]
 
 
 def test_damaged_place_inside_a_kept_part(kinds, tmp_path):
@@ -308,10 +308,10 @@ def test_a_source_that_changes_under_the_render_leaves_nothing(kinds, tmp_path):
 def test_sound_that_cannot_be_decoded_is_left_out_and_said(kinds, tmp_path):
     path = tmp_path / "in.mkv"
     media.run_ffmpeg("-i", kinds("plain.mkv"), "-c", "copy", "-bsf:a", "noise=drop=1", path)
-    info, timeline, got, notes = _render(path, tmp_path / "out.mp4")
+    info, timeline, got, warnings = _render(path, tmp_path / "out.mp4")
     assert info.audio is not None
     assert got.audio is None
-    assert notes == ["its sound cannot be decoded: rendered without sound"]
+    assert warnings == ["its sound cannot be decoded: rendered without sound"]
     assert _stamps(got) == _planned_frames(timeline, info)
 
 
@@ -320,9 +320,9 @@ def test_metadata_too_long_for_a_command_line_is_left_out_and_said(kinds, tmp_pa
     tags.write_text(f";FFMETADATA1\ntitle=short\ncomment={'x' * 200_000}\n")
     path = tmp_path / "in.mkv"
     media.run_ffmpeg("-i", kinds("plain.mp4"), "-i", tags, "-map_metadata", 1, "-c", "copy", path)
-    _, _, got, notes = _render(path, tmp_path / "out.mp4", ((0.5, 0.8),))
+    _, _, got, warnings = _render(path, tmp_path / "out.mp4", ((0.5, 0.8),))
     assert got.tags == {"title": "short"}
-    assert "is too long" in notes[0]
+    assert "is too long" in warnings[0]
 
 
 def test_a_frame_every_five_minutes(tmp_path):
@@ -362,16 +362,16 @@ def test_the_check_refuses_what_was_not_planned(kinds, tmp_path, monkeypatch):
 def test_eight_bits_are_not_called_more(tmp_path):
     params = ("-c:v", "ffv1", "-pix_fmt", "yuv410p")
     path = media.encode(tmp_path / "in.mkv", lambda n: media.meadow((160, 96), n), 20, Fraction(25), None, params)
-    _, _, _, notes = _render(path, tmp_path / "out.mp4", ((0.2, 0.6),))
-    assert notes == []
+    _, _, _, warnings = _render(path, tmp_path / "out.mp4", ((0.2, 0.6),))
+    assert warnings == []
 
 
 def test_hardware_is_used_only_where_a_trial_shows_that_it_works(kinds, tmp_path, monkeypatch):
     """Another encoder that this ffmpeg brings stands for a piece of hardware; the one before it does not exist."""
     info = probe(kinds("plain.mp4"))
     monkeypatch.setattr(hardware, "H264", {"h264_none": ("-preset", "p4"), "libopenh264": ("-b:v", "2M")})
-    notes = render.render(_cut(info), info, tmp_path / "hard.mp4", encoder="auto")
-    assert notes == ["encoded in hardware (libopenh264)"]
+    warnings = render.render(_cut(info), info, tmp_path / "hard.mp4", encoder="auto")
+    assert warnings == ["encoded in hardware (libopenh264)"]
     plain = render.render(_cut(info), info, tmp_path / "soft.mp4")
     assert plain == []
     hard, soft = probe(tmp_path / "hard.mp4"), probe(tmp_path / "soft.mp4")

@@ -113,7 +113,7 @@ def test_a_damaged_end_keeps_its_last_frame_and_is_said(kinds, tmp_path):
     info = probe(path)
     path.write_bytes(whole[: len(whole) // 2])
     timeline = Timeline((clip_of(info, 1, 5.5),))
-    notes = slideshow.render(
+    warnings = slideshow.render(
         timeline, None, tmp_path / "a.mp4", size=SIZE, rate=RATE, crossfade_s=0, read=lambda path: plain(RED), infos={path: info}
     )
     got = probe(tmp_path / "a.mp4")
@@ -123,8 +123,8 @@ def test_a_damaged_end_keeps_its_last_frame_and_is_said(kinds, tmp_path):
     assert numbers[0] == pytest.approx(30, abs=1)
     assert len(set(numbers[-5:])) == 1
     assert len(set(numbers)) == pytest.approx(15, abs=6)  # half of its bytes are about half of its 6 seconds
-    assert len(notes) == 1
-    assert re.fullmatch(r"cut\.mkv: cannot be decoded after \d\.\d s: its last frame stays", notes[0])
+    assert len(warnings) == 1
+    assert re.fullmatch(r"cut\.mkv: cannot be decoded after \d\.\d s: its last frame stays", warnings[0])
 
 
 def test_a_video_that_is_gone(kinds, tmp_path):

@@ -51,9 +51,9 @@ def _clicks_s(path: Path) -> np.ndarray:
 
 
 def _splice(info: MediaInfo, sounds: dict[str, Path], target: Path) -> tuple[MediaInfo, list[str]]:
-    notes = splice.copy_picture(info, sounds["opus" if target.suffix == ".webm" else "aac"], target)
+    warnings = splice.copy_picture(info, sounds["opus" if target.suffix == ".webm" else "aac"], target)
     assert [path.name for path in target.parent.iterdir()] == [target.name]
-    return probe(target), notes
+    return probe(target), warnings
 
 
 ELSEWHERE = ("plain.mp4", "late.ts", "variable.mp4", "rotated.mp4", "plain.avi")
@@ -69,8 +69,8 @@ ELSEWHERE = ("plain.mp4", "late.ts", "variable.mp4", "rotated.mp4", "plain.avi")
 )
 def test_the_picture_is_copied_and_keeps_its_times(kinds, sounds, tmp_path, name, suffix):
     info = probe(kinds(name))
-    got, notes = _splice(info, sounds, tmp_path / f"out{suffix}")
-    assert notes == []
+    got, warnings = _splice(info, sounds, tmp_path / f"out{suffix}")
+    assert warnings == []
     assert _frames(tmp_path / f"out{suffix}") == _frames(kinds(name), str(info.video.index))
     np.testing.assert_allclose(got.times_s + got.origin_s, info.times_s, atol=0.002, rtol=0)
     assert (got.video.width, got.video.height, got.video.codec) == (info.video.width, info.video.height, info.video.codec)
@@ -83,8 +83,8 @@ def test_the_picture_is_copied_and_keeps_its_times(kinds, sounds, tmp_path, name
 
 @pytest.mark.parametrize(("name", "suffix"), [("vp9.webm", ".webm"), ("vp9.webm", ".mp4"), ("av1.mp4", ".webm"), ("av1.mp4", ".mp4")])
 def test_pictures_of_the_web_are_copied(kinds, sounds, tmp_path, name, suffix):
-    got, notes = _splice(probe(kinds(name)), sounds, tmp_path / f"out{suffix}")
-    assert notes == []
+    got, warnings = _splice(probe(kinds(name)), sounds, tmp_path / f"out{suffix}")
+    assert warnings == []
     assert _frames(tmp_path / f"out{suffix}") == _frames(kinds(name), "v:0")
     assert got.audio is not None
     assert got.audio.codec == ("opus" if suffix == ".webm" else "aac")
@@ -110,8 +110,8 @@ def test_flash_and_click_come_together(tmp_path, source):
 
 def test_hidden_frames_stay_hidden(kinds, sounds, tmp_path):
     info = probe(kinds("edit.mp4"))
-    got, notes = _splice(info, sounds, tmp_path / "out.mp4")
-    assert notes == []
+    got, warnings = _splice(info, sounds, tmp_path / "out.mp4")
+    assert warnings == []
     assert (len(got.times_s), got.packet_count) == (len(info.times_s), info.packet_count)
     assert _frames(got.path) == _frames(info.path)
     np.testing.assert_allclose(_clicks_s(got.path), [1, 2, 3, 4], atol=SYNC_TOLERANCE_S)
@@ -120,8 +120,8 @@ def test_hidden_frames_stay_hidden(kinds, sounds, tmp_path):
 def test_hidden_frames_where_nothing_can_hide_them(kinds, sounds, tmp_path):
     """Matroska has no edit list: copied, the frames before the cut would show."""
     info = probe(kinds("edit.mp4"))
-    got, notes = _splice(info, sounds, tmp_path / "out.mkv")
-    assert notes == ["its h264 picture cannot lie in an .mkv as it is: encoded as H.264"]
+    got, warnings = _splice(info, sounds, tmp_path / "out.mkv")
+    assert warnings == ["its h264 picture cannot lie in an .mkv as it is: encoded as H.264"]
     np.testing.assert_allclose(got.times_s, info.times_s, atol=0.002)
     stamps = [media.read_stamp(frame) for frame in FFmpegFrames(got).read(np.arange(len(got.times_s)))]
     assert stamps == [media.read_stamp(frame) for frame in FFmpegFrames(info).read(np.arange(len(info.times_s)))]
@@ -146,8 +146,8 @@ def test_a_picture_that_the_container_does_not_take_is_encoded(kinds, sounds, tm
     else:
         path = kinds(name)
     info = probe(path)
-    got, notes = _splice(info, sounds, tmp_path / "out" / f"out{suffix}")
-    assert notes == [note]
+    got, warnings = _splice(info, sounds, tmp_path / "out" / f"out{suffix}")
+    assert warnings == [note]
     assert got.video.codec == codec
     assert (got.video.width, got.video.height) == (info.video.width, info.video.height)
     np.testing.assert_allclose(got.times_s + got.origin_s, info.times_s, atol=0.002, rtol=0)  # the variable rate, too
@@ -186,8 +186,8 @@ def test_tags_chapters_and_subtitles_come_along(kinds, sounds, tmp_path, source,
     (tmp_path / "out").mkdir()
     info = probe(_rich(kinds("plain.mp4"), tmp_path / f"rich{source}"))
     assert info.video.width == 320
-    got, notes = _splice(info, sounds, tmp_path / "out" / f"out{suffix}")
-    assert notes == ([] if kept else [f"its subtitles cannot lie in an {suffix}: left out"])
+    got, warnings = _splice(info, sounds, tmp_path / "out" / f"out{suffix}")
+    assert warnings == ([] if kept else [f"its subtitles cannot lie in an {suffix}: left out"])
     assert got.video.width == 320
     tags = {key.lower(): value for key, value in got.tags.items()}
     assert (tags["title"], tags["artist"]) == ("Un été à l'eau", "Ana")

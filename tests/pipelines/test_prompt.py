@@ -323,8 +323,8 @@ class TestCache:
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
         prompter = Prompter(tiny, templates.load(words))
         assert len(prompter.prompt((0.5, 0.5)).prompts) == 1
-        assert len(prompter.notes) == 1
-        assert "not kept for the next run" in prompter.notes[0]
+        assert len(prompter.warnings) == 1
+        assert "not kept for the next run" in prompter.warnings[0]
 
     def test_without_a_home(self, tiny: Predictor, words: Path, monkeypatch: pytest.MonkeyPatch):
         def homeless() -> Path:
@@ -334,7 +334,7 @@ class TestCache:
         monkeypatch.setattr(Path, "home", homeless)
         prompter = Prompter(tiny, templates.load(words))
         assert len(prompter.prompt((0.5, 0.5)).prompts) == 1
-        assert "set XDG_CACHE_HOME" in prompter.notes[0]
+        assert "set XDG_CACHE_HOME" in prompter.warnings[0]
 
     def test_a_model_that_is_no_file_is_not_kept(self, words: Path, cache: Path):
         torch.manual_seed(0)

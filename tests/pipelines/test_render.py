@@ -79,7 +79,7 @@ def test_a_plan_renders_what_summarize_renders_and_twice_the_same(moved: Path, p
     assert frames_md5(first.output) == frames_md5(second.output) == frames_md5(moved / "direct.mp4")
     assert first.plan.timeline.segments == made.timeline.segments
     assert json.loads((moved / "direct.plan.json").read_text()) == json.loads(plan.read_text())
-    assert np.abs(np.subtract(first.plan.felt, made.felt)).max() < 1e-6
+    assert np.abs(np.subtract(first.plan.clip_va, made.clip_va)).max() < 1e-6
 
 
 def test_a_boundary_moved_by_hand_goes_to_the_frame(moved: Path):

@@ -57,7 +57,7 @@ def test_a_vlog_becomes_its_intense_part(vlog, tmp_path, predictor):
         "shots",
         "timeline",
         "cuts",
-        "fallbacks",
+        "warnings",
     ]
     assert set(saved["shots"][0]) == {"start_s", "end_s", "valence", "arousal", "kept"}
 

@@ -104,18 +104,18 @@ def test_the_summarizer_feels_each_frame(vlog: Path, predictor):
     # 8 s of meadow, 3 of fireworks, 9 of sea, 4 of rays.
     edges = [int(np.searchsorted(times_s, second - 1e-3)) for second in (8, 11, 20)]
     one = annotation("vlog", [0, *edges], frames, ["1513", "1514"])
-    felt = predict_video(vlog, one, predictor)
-    assert felt.scores.shape == (frames,)
-    calm, burst, sea, rays = (part.mean() for part in np.split(felt.scores, edges))
+    predicted = predict_video(vlog, one, predictor)
+    assert predicted.scores.shape == (frames,)
+    calm, burst, sea, rays = (part.mean() for part in np.split(predicted.scores, edges))
     assert min(burst, rays) > max(calm, sea)
-    assert felt.pieces is not None
-    assert felt.pieces[0, 0] == 0
-    assert felt.pieces[-1, 1] == frames
-    assert (felt.pieces[1:, 0] == felt.pieces[:-1, 1]).all()
-    assert set(edges) <= set(felt.pieces[:, 0].tolist())
+    assert predicted.pieces is not None
+    assert predicted.pieces[0, 0] == 0
+    assert predicted.pieces[-1, 1] == frames
+    assert (predicted.pieces[1:, 0] == predicted.pieces[:-1, 1]).all()
+    assert set(edges) <= set(predicted.pieces[:, 0].tolist())
     # The annotation may count a frame or two otherwise.
     fewer = predict_video(vlog, annotation("vlog", [0], frames - 2, ["1", "1"]), predictor)
     assert fewer.scores.shape == (frames - 2,)
-    assert (fewer.scores == felt.scores[:-2]).mean() > 0.98
+    assert (fewer.scores == predicted.scores[:-2]).mean() > 0.98
     with pytest.raises(MediaError, match=rf"has {frames} frames, its annotation 500: give the video that was annotated"):
         predict_video(vlog, annotation("vlog", [0], 500, ["1", "1"]), predictor)

@@ -192,7 +192,7 @@ def test_names_that_try_to_be_something_else(clips, tmp_path, name, monkeypatch)
     plan, infos = plan_of(clips["pal"])
     path = clips["pal"].rename(tmp_path / name)
     clips["pal"] = path
-    plan = Plan("cut", Timeline.of(path, plan.timeline.segments), plan.felt)
+    plan = Plan("cut", Timeline.of(path, plan.timeline.segments), plan.clip_va)
     infos = {path: next(iter(infos.values()))}
     for suffix in (".otio", ".edl", ".fcpxml"):
         export(plan, infos, tmp_path / f"cut{suffix}")

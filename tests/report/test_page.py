@@ -57,7 +57,7 @@ def _page(name: str) -> str:
             tables=[Table(name, name, (name, name), ((name, name),), frozenset((0,)), frozenset((1,)))],
             plane=(name, Figure(name, plane, (("dot kept", name),))),
             settings=((name, name),),
-            notes=(name,),
+            warnings=(name,),
             model=name,
             card=f"# {line}\n{line}\n- {line}\n| {line} | `{line}` |\n\n## Licence\n{line}",
         )

@@ -263,14 +263,14 @@ def test_a_long_name_in_the_caption_leaves_room_for_the_rest(chromium, shaped, k
 def test_however_long_its_texts_are_nothing_is_squeezed(chromium, shaped, kind, width):
     predict_visuals(chromium, shaped[kind, "wide"], width)
     chromium.execute_script("""
-        for (const one of document.querySelectorAll("h1, h2, h3, p, dt, dd, th, td, .facts strong, nav a, .when, .felt, .badge, .legend li, strong")) {
+        for (const one of document.querySelectorAll("h1, h2, h3, p, dt, dd, th, td, .facts strong, nav a, .when, .scores, .badge, .legend li, strong")) {
           one.textContent = "W".repeat(200);
         }
     """)
     assert overflow(chromium) == 0
     assert is_wide_enough(chromium)
     narrow = chromium.execute_script("""
-        return [...document.querySelectorAll("p, dt, dd, .badge, .when, .felt, td.name")].filter((one) => one.checkVisibility() && (
+        return [...document.querySelectorAll("p, dt, dd, .badge, .when, .scores, td.name")].filter((one) => one.checkVisibility() && (
           one.getBoundingClientRect().width < 8 * parseFloat(getComputedStyle(one).fontSize)
         )).map((one) => one.tagName + "." + one.className);
     """)

@@ -28,8 +28,8 @@ def test_one_sample_is_drawn():
     assert curve_png(np.array([0.5]), np.array([0.4]), [], (0, 1), "x")[:4] == b"\x89PNG"
 
 
-def _plane(*felt: PlottedScore) -> np.ndarray:
-    return np.asarray(Image.open(io.BytesIO(plane_png(felt))).convert("RGB")).astype(int)
+def _plane(*scores: PlottedScore) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(plane_png(scores))).convert("RGB")).astype(int)
 
 
 def _still(name: str, valence: float, arousal: float) -> PlottedScore:

@@ -207,7 +207,7 @@ def eager(monkeypatch: pytest.MonkeyPatch) -> list[object]:
 def test_compiled_towers_predict_the_same(eager, frames: np.ndarray):
     predictor = Predictor.load(device="cpu", modalities=("image",), batch_size=8, compiled=True)
     assert len(eager) == 1
-    assert predictor.notes == ()
+    assert predictor.warnings == ()
     plain = Predictor.load(device="cpu", modalities=("image",), batch_size=8)
     np.testing.assert_allclose(predictor.image(frames[:11]), plain.image(frames[:11]), atol=BATCH_TOLERANCE)
     np.testing.assert_allclose(
@@ -220,7 +220,7 @@ def test_compiled_machine_code_predicts_the_same(frames: np.ndarray):
     predictor = Predictor.load(device="cpu", modalities=("image",), batch_size=8, compiled=True)
     plain = Predictor.load(device="cpu", modalities=("image",), batch_size=8)
     np.testing.assert_allclose(predictor.image(frames[:11]), plain.image(frames[:11]), atol=BATCH_TOLERANCE)
-    assert (predictor.notes == ()) == ("_pooled" in vars(predictor._model.tower("image")))
+    assert (predictor.warnings == ()) == ("_pooled" in vars(predictor._model.tower("image")))
 
 
 def test_where_nothing_can_be_compiled_it_is_said(monkeypatch: pytest.MonkeyPatch, frames: np.ndarray):
@@ -229,5 +229,5 @@ def test_where_nothing_can_be_compiled_it_is_said(monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(torch, "compile", lambda what, **options: fail)
     predictor = Predictor.load(device="cpu", modalities=("image",), compiled=True)
-    assert predictor.notes == ("not compiled, as torch cannot do it here (no C++ compiler found)",)
+    assert predictor.warnings == ("not compiled, as torch cannot do it here (no C++ compiler found)",)
     np.testing.assert_array_equal(predictor.image(frames[:3]), Predictor.load(device="cpu", modalities=("image",)).image(frames[:3]))

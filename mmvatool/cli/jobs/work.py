@@ -70,7 +70,7 @@ class Attempt:
 
     def do(self, work: Task[_Result]) -> Outcome[_Result]:
         """What becomes of it, in this process."""
-        files.mark(self.mark)
+        files.set_temp_prefix(self.mark)
         try:
             work.predictor  # noqa: B018  # how long it takes to load is not the job's
         except Exception as error:
