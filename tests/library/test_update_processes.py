@@ -78,7 +78,7 @@ class TestProcesses:
         process.communicate(timeout=60)
         kept = len(found(library, many, model))
         assert 3 <= kept < 12
-        assert numbers(many, library, model) == ({"unchanged": kept, "added": 12 - kept, "felt": 12 - kept}, [])
+        assert numbers(many, library, model) == ({"unchanged": kept, "added": 12 - kept, "predicted": 12 - kept}, [])
         assert len(decoded) == 12 - kept
         assert len(found(library, many, model)) == 12
 
