@@ -2,8 +2,8 @@
 
 The Python API, imported when first used:
 
-    from mmvatool import Settings, summarize
-    summary = summarize("vlog.mp4", settings=Settings(ratio=0.2))
+    from mmvatool import SummarySettings, summarize
+    summary = summarize("vlog.mp4", settings=SummarySettings(ratio=0.2))
 """
 
 from importlib import import_module
@@ -16,10 +16,10 @@ _API = {
     "Prompted": "mmvatool.pipelines.prompt",
     "Rendered": "mmvatool.pipelines.render",
     "Score": "mmvatool.analysis.score",
-    "SummarySettings": "mmvatool.summary.selection",
     "Soundtrack": "mmvatool.soundtracks.result",
     "SoundtrackSettings": "mmvatool.soundtracks.result",
     "Summary": "mmvatool.summary.result",
+    "SummarySettings": "mmvatool.summary.selection",
     "prompt": "mmvatool.pipelines.prompt",
     "render": "mmvatool.pipelines.render",
     "score": "mmvatool.analysis.score",
