@@ -20,7 +20,7 @@ demo: $(READY)  ## draw a clip, pictures and tunes; summarize, score and set to 
 	@echo
 	$(BIN)/mmvatool score demo/pictures/ demo/music/ demo/vlog.mp4 --plot demo/score.png --overwrite
 	@echo
-	$(BIN)/mmvatool soundtrack demo/pictures/ --library demo/music/ --per-scene --seconds 5 --size 854x480 --fps 24 --report -o demo/slideshow.mp4 --overwrite
+	$(BIN)/mmvatool soundtrack demo/pictures/ --library demo/music/ --per-scene --seconds 5 --size 640x360 --fps 24 --report -o demo/slideshow.mp4 --overwrite
 	@echo
 	@$(BIN)/python -m tests.demo results demo
 

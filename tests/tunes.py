@@ -3,7 +3,7 @@
 A test holds the moods to what the bundled model hears in them.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
 
@@ -33,13 +33,22 @@ def faded(sound: Sound, attack_s: float, release_s: float) -> Sound:
 @cache
 def pluck(note: float, length_s: float, bright: float = 0.5, decay: float = 1.6) -> Sound:
     """A string plucked: high overtones die first."""
-    t = seconds(length_s)
-    overtones = range(1, 2 + int(10 * bright))
-    total = sum(
-        np.sin(2 * np.pi * hz(note) * n * np.sqrt(1 + 2e-4 * n * n) * t) * bright ** (n - 1) * np.exp(-decay * n**0.8 * t)
-        for n in overtones
-    )
-    return faded(np.asarray(total), 0.004, min(0.08, length_s / 3))
+    sound = np.zeros(round(length_s * RATE_HZ))
+    for n in range(1, 2 + int(10 * bright)):
+        # Powers of one complex number are a sine that dies away, at a sixth of the price of a sine and an exponential.
+        turn = 2j * np.pi * hz(note) * n * np.sqrt(1 + 2e-4 * n * n) - decay * n**0.8
+        sound += bright ** (n - 1) * np.cumprod(np.full(len(sound), np.exp(turn / RATE_HZ))).imag
+    return faded(sound, 0.004, min(0.08, length_s / 3))
+
+
+def overtones(phase: np.ndarray, volumes: Iterable[float]) -> Sound:
+    """Sines of the phase, twice the phase and so on."""
+    one = np.exp(1j * phase)
+    wave, sound = np.ones_like(one), np.zeros(len(phase))
+    for volume in volumes:
+        wave *= one
+        sound += volume * wave.imag
+    return sound
 
 
 @cache
@@ -47,16 +56,16 @@ def bowed(note: float, length_s: float, attack_s: float = 0.12, bright: float = 
     """A bowed string, or with little brightness a flute: slow to begin, trembling once it sounds."""
     t = seconds(length_s)
     phase = 2 * np.pi * hz(note) * t + vibrato * hz(note) / 5.3 * np.minimum(1, t / 0.5) * np.cos(2 * np.pi * 5.3 * t)
-    total = sum(np.sin(n * phase) * bright ** (n - 1) / n**0.5 for n in range(1, 2 + int(12 * bright)))
-    return faded(np.asarray(total), min(attack_s, length_s / 3), min(0.15, length_s / 3))
+    sound = overtones(phase, (bright ** (n - 1) / n**0.5 for n in range(1, 2 + int(12 * bright))))
+    return faded(sound, min(attack_s, length_s / 3), min(0.15, length_s / 3))
 
 
 @cache
-def saw(note: float, length_s: float, overtones: int = 16, detune: float = 0.004) -> Sound:
+def saw(note: float, length_s: float, most: int = 16, detune: float = 0.004) -> Sound:
     """A synthesizer: two saws a little apart."""
-    t = seconds(length_s)
-    total = sum(np.sin(2 * np.pi * hz(note) * n * side * t) / n for n in range(1, overtones + 1) for side in (1 - detune, 1 + detune))
-    return faded(np.asarray(total) / 2, 0.005, min(0.05, length_s / 3))
+    phase = 2 * np.pi * hz(note) * seconds(length_s)
+    sound = sum(overtones(phase * side, (0.5 / n for n in range(1, most + 1))) for side in (1 - detune, 1 + detune))
+    return faded(np.asarray(sound), 0.005, min(0.05, length_s / 3))
 
 
 @cache
