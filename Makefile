@@ -21,11 +21,16 @@ $(READY): $(PRODUCT)
 	$(INSTALL) '.[dev]'
 	touch $@
 
-demo: $(PRODUCT)  ## draw a sample clip, summarize it, say where the results are
-	mkdir -p demo
-	$(BIN)/python -m tests.helpers.media demo/vlog.mp4
-	$(BIN)/mmvatool summarize demo/vlog.mp4 --plot --overwrite
-	@echo "The results are in demo/: vlog.summary.mp4 (the summary), vlog.summary.json (the plan), vlog.summary.png (the curve)."
+demo: $(PRODUCT)  ## draw a clip, pictures and tunes; summarize, score and set to music; name what came out
+	@$(BIN)/python -m tests.helpers.demo draw demo
+	@echo
+	$(BIN)/mmvatool summarize demo/vlog.mp4 --plot --report --overwrite
+	@echo
+	$(BIN)/mmvatool score demo/pictures/ demo/music/ demo/vlog.mp4 --plot demo/score.png --overwrite
+	@echo
+	$(BIN)/mmvatool soundtrack demo/pictures/ --library demo/music/ --per-scene --seconds 5 --size 640x360 --fps 24 --report -o demo/slideshow.mp4 --overwrite
+	@echo
+	@$(BIN)/python -m tests.helpers.demo results demo
 
 test: $(READY)  ## the whole suite
 	$(BIN)/python -m pytest -n 2 --dist worksteal

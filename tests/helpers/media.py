@@ -1,13 +1,10 @@
-"""Drawn media with known answers, for the tests and for `make demo`.
-
-    python -m tests.helpers.media demo/vlog.mp4
+"""Drawn media with known answers, for the tests.
 
 Scenes are calm or intense by the bundled model's own scores. Every frame carries its number as a bar code, so that a
 test can say which frame it is looking at.
 """
 
 import subprocess
-import sys
 import wave
 from collections.abc import Callable, Sequence
 from fractions import Fraction
@@ -117,12 +114,14 @@ def click_sound(seconds: float, times_s: Sequence[float]) -> np.ndarray:
 
 
 def write_wav(path: Path, sound: np.ndarray, channels: int = 1) -> Path:
-    """Write mono float sound, the same in every channel, as 16-bit PCM."""
+    """Write float sound as 16-bit PCM: mono, the same in every channel, or (n, channels)."""
+    if sound.ndim == 1:
+        sound = np.repeat(sound[:, None], channels, axis=1)
     with wave.open(str(path), "wb") as file:
-        file.setnchannels(channels)
+        file.setnchannels(sound.shape[1])
         file.setsampwidth(2)
         file.setframerate(RATE_HZ)
-        file.writeframes(np.repeat((sound * 32767).astype("<i2")[:, None], channels, axis=1).tobytes())
+        file.writeframes((sound * 32767).astype("<i2").tobytes())
     return path
 
 
@@ -209,12 +208,3 @@ def draw_flashes(path: Path, seconds: int, rate: Fraction, size: tuple[int, int]
 
     clicks = [float(number / rate) for number in flashes]
     return encode(path, frame_at, count, rate, click_sound(seconds, clicks), **options)  # type: ignore[arg-type]
-
-
-DEMO = [("meadow", 12), ("fireworks", 5), ("sea", 11), ("wall", 7), ("rays", 4), ("meadow", 9), ("fireworks", 4), ("sea", 8)]
-
-if __name__ == "__main__":
-    target = Path(sys.argv[1])
-    target.parent.mkdir(parents=True, exist_ok=True)
-    draw_scenes(target, DEMO, size=(640, 360))
-    print(f"Drew {target}: {sum(seconds for _, seconds in DEMO)} s of calm and intense scenes.")
