@@ -16,7 +16,7 @@ _API = {
     "Prompted": "mmvatool.pipelines.prompt",
     "Rendered": "mmvatool.pipelines.render",
     "Score": "mmvatool.analysis.score",
-    "SummarySettings": "mmvatool.summary.selection",
+    "SummarySettings": "mmvatool.summary.settings",
     "Soundtrack": "mmvatool.soundtracks.result",
     "SoundtrackSettings": "mmvatool.soundtracks.result",
     "Summary": "mmvatool.summary.result",

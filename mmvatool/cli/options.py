@@ -4,7 +4,8 @@ import re
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, fields
 from fractions import Fraction
-from functools import cache, wraps
+from functools import cache, partial, wraps
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -120,12 +121,89 @@ class Rate(click.ParamType):
         return ntsc if rate != ntsc and abs(rate - ntsc) < Fraction(1, 200) else rate
 
 
+class SignalChoice(click.Choice):
+    """What arousal is taken of, where "music" (the name of the model's tower) is accepted for "audio"."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Text to one of the choices."""
+        choice: str = super().convert("audio" if value == "music" else value, param, ctx)
+        return choice
+
+
+def settings_options(settings: str, *options: Callable[[Any], Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Options that make the settings of a command, which is given them as `make_settings`: a function, so that it says when errors come.
+
+    Args:
+        settings: "module:Class". It is imported when the settings are made: `--help` must not wait for numpy.
+        options: each named as the field that it sets: `click.option("--duration", "duration_s")`. A field keeps its default where
+            an option without one is not given.
+    """
+    module, _, name = settings.partition(":")
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(command)
+        def with_settings(*args: Any, **given: Any) -> Any:
+            values = {field: given.pop(field) for field in names}
+            stated = {field: value for field, value in values.items() if value is not None}
+            return command(*args, **given, make_settings=partial(_make_settings, module, name, stated))
+
+        decorated: Any = with_settings
+        before = len(getattr(decorated, "__click_params__", ()))
+        for option in reversed(options):
+            decorated = option(decorated)
+        names = [param.name for param in decorated.__click_params__[before:]]
+        return decorated
+
+    return decorate
+
+
+def _make_settings(module: str, name: str, stated: dict[str, Any]) -> Any:
+    return getattr(import_module(module), name)(**stated)
+
+
+def exclusive(one: str, two: str, problem: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Refuse two options given together.
+
+    Args:
+        one, two: names of their parameters.
+        problem: the message of the usage error.
+    """
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(command)
+        def checked(*args: Any, **given: Any) -> Any:
+            if not any(given[name] is None or given[name] is False for name in (one, two)):
+                raise click.UsageError(problem)
+            return command(*args, **given)
+
+        return checked
+
+    return decorate
+
+
+def existing_options(what: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """--overwrite, --skip-existing: what to do where an output exists.
+
+    Args:
+        what: what --skip-existing leaves out, for its help.
+    """
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        skip = click.option("--skip-existing", is_flag=True, help=f"Leave out {what}.")
+        overwrite = click.option("--overwrite", is_flag=True, help="Replace outputs that exist.  [default: an error]")
+        problem = "--overwrite and --skip-existing contradict each other: give one"
+        decorated: Callable[..., Any] = overwrite(skip(exclusive("overwrite", "skip_existing", problem)(command)))
+        return decorated
+
+    return decorate
+
+
 index_option = click.option(
     "--index",
     "index_file",
     type=click.Path(),
     metavar="FILE",
-    help="Where what was heard is kept, for all libraries.  [default: library.sqlite3 in the user's cache folder]",
+    help="The index of all libraries: what was predicted for their tracks.  [default: library.sqlite3 in the user's cache folder]",
 )
 cache_option = click.option(
     "--cache/--no-cache",

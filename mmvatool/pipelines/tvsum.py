@@ -14,7 +14,7 @@ import numpy as np
 from mmvatool.errors import MediaError
 from mmvatool.pipelines.summarize import summarize
 from mmvatool.progress import Progress, no_progress
-from mmvatool.summary.selection import SummarySettings
+from mmvatool.summary.settings import SummarySettings
 from mmvatool.tvsum import protocol
 from mmvatool.tvsum.files import PAPER, TITLES, Shots
 from mmvatool.tvsum.protocol import Agreement, Annotation
