@@ -96,10 +96,10 @@ class Size(click.ParamType):
         """Text to two numbers of pixels."""
         if isinstance(value, tuple):
             return value
-        found = re.fullmatch(r"(\d{1,5})[xX](\d{1,5})", value.strip())
-        if not found:
+        match = re.fullmatch(r"(\d{1,5})[xX](\d{1,5})", value.strip())
+        if not match:
             self.fail(f"{value!r} is not a size: write 1920x1080", param, ctx)
-        return int(found[1]), int(found[2])
+        return int(match[1]), int(match[2])
 
 
 class Rate(click.ParamType):
@@ -131,7 +131,7 @@ class SignalChoice(click.Choice):
 
 
 def settings_options(settings: str, *options: Callable[[Any], Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Options that make the settings of a command, which is given them as `make_settings`: a function, so that it says when errors come.
+    """Options that make the settings of a command, which is given them as `make_settings`: a function, so that the command decides when its errors are raised.
 
     Args:
         settings: "module:Class". It is imported when the settings are made: `--help` must not wait for numpy.
@@ -209,7 +209,7 @@ cache_option = click.option(
     "--cache/--no-cache",
     default=True,
     show_default=True,
-    help="Keep what the model felt of a video in the user's cache folder, so that another run on it, with another --ratio for example, "
+    help="Keep what is predicted for a video in the user's cache folder, so that another run on it, with another --ratio for example, "
     "renders at once.",
 )
 sampling_option = click.option(
@@ -250,13 +250,13 @@ class Load:
     quiet: bool
 
     def __call__(self, modalities: Collection[str] | None = None) -> "Predictor":
-        """The model with some of its towers, or with all; errors as of `Predictor.load`. What was done otherwise than asked for is said."""
+        """The model with some of its towers, or with all; errors as of `Predictor.load`. Warnings are printed on stderr, each once."""
         from trainer import Predictor
 
         options = {name: getattr(self, name) for name in ("device", "precision", "batch_size", "compiled")}
         predictor = Predictor.load(self.model, modalities=modalities, **options)
-        for note in predictor.warnings if not self.quiet else ():
-            _say_once(f"{predictor.name}: {note}")
+        for warning in predictor.warnings if not self.quiet else ():
+            _print_once(f"{predictor.name}: {warning}")
         return predictor
 
     def towers(self) -> "Towers":
@@ -267,10 +267,10 @@ class Load:
 
 
 @cache
-def _say_once(note: str) -> None:
+def _print_once(warning: str) -> None:
     from mmvatool.cli.console import clean
 
-    click.echo(clean(note), err=True)
+    click.echo(clean(warning), err=True)
 
 
 def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -314,7 +314,7 @@ def output_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """--json, --quiet, -v, --debug: what is printed."""
     for option in (
         click.option("--debug", is_flag=True, help="Show the traceback of an error."),
-        click.option("-v", "--verbose", is_flag=True, help="Also say what was done otherwise, and why."),
+        click.option("-v", "--verbose", is_flag=True, help="Also print warnings."),
         click.option("-q", "--quiet", is_flag=True, help="Print errors only (and data asked for with --json or --dry-run)."),
         click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout."),
     ):
@@ -334,7 +334,7 @@ export_option = click.option(
 
 
 def plan_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """--plan, --export: what was chosen, for people and editors."""
+    """--plan, --export: the plan, for `render` and for editors."""
     return click.option(
         "--plan",
         type=click.Path(),

@@ -203,8 +203,8 @@ def _timeline(visuals: Visuals, cues: list[Cue], settings: SoundtrackSettings) -
 
 def _clip(slide: Slide, start_s: float, end_s: float) -> Clip:
     """A slide from start_s to end_s: a clip that a beat made shorter ends sooner."""
-    shown = slide.shown and Segment(slide.shown.start_s, min(slide.shown.end_s, slide.shown.start_s + end_s - start_s))
-    return Clip(slide.path, start_s, end_s, shown)
+    segment = slide.shown and Segment(slide.shown.start_s, min(slide.shown.end_s, slide.shown.start_s + end_s - start_s))
+    return Clip(slide.path, start_s, end_s, segment)
 
 
 def _credits(timeline: Timeline, music: list[CandidateTrack]) -> tuple[Credit, ...]:

@@ -27,7 +27,7 @@ class Boundaries:
         info: the probed video.
         grid: the slots that were sampled.
         samples: the frame of each slot.
-        analysis: of these samples; it keeps the changes that were found.
+        analysis: of these samples; it keeps the exact changes.
         settings: how shots are found.
 
     Attributes:

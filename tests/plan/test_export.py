@@ -204,7 +204,7 @@ def test_an_edl_of_another_rate_is_refused(clips, tmp_path):
     path = clips["odd"]
     info = probe(path)
     plan = Plan("cut", Timeline.of(path, [Segment(0, 1)]), ((0.5, 0.5),))
-    with pytest.raises(OutputError, match=r"cut\.edl: an EDL cannot say 10 frames a second"):
+    with pytest.raises(OutputError, match=r"cut\.edl: an EDL cannot hold 10 frames a second"):
         export(plan, {path: info}, tmp_path / "cut.edl")
     export(plan, {path: info}, tmp_path / "cut.otio")
     assert not (tmp_path / "cut.edl").exists()
