@@ -149,7 +149,7 @@ def _named_tracks(paths: list[Path], predictor: "Predictor", progress: Progress)
     """
     music, broken = of_files(paths, predictor, progress)
     if not music:
-        raise QueryError(f"none of the tracks can be heard ({broken[0]})")
+        raise QueryError(f"none of the tracks can be decoded ({broken[0]})")
     return sorted(music, key=lambda track: natural_key(track.path)), broken
 
 

@@ -152,7 +152,7 @@ def _apply_ranges(shots: list[Segment], curve: Curve, settings: SummarySettings,
     drop = [_cut_range(segment, "drop", cuts) for segment in settings.drop]
     if any(kept.overlap_s(dropped) > 0 for kept in keep for dropped in drop):  # since they were widened to keyframes
         raise PlanError(
-            cuts.info.path, "a range to keep and one to drop share a stretch between two keyframes: change one, or leave out --lossless"
+            cuts.info.path, "a range to keep and one to drop share a part between two keyframes: change one, or leave out --lossless"
         )
     bounds_s = sorted({bound_s for segment in (*keep, *drop) for bound_s in (segment.start_s, segment.end_s)})
     pieces = []

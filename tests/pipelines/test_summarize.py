@@ -150,7 +150,7 @@ def test_kept_seconds_are_the_most_arousing_that_fit(vlog, predictor):
         assert (arousal * lengths)[kept].sum() >= (arousal * lengths)[picked].sum()
 
 
-def test_by_music_hears_ten_seconds_around_each_slot(vlog, whole_predictor):
+def test_by_audio_takes_ten_seconds_around_each_slot(vlog, whole_predictor):
     summary = summarize(vlog, predictor=whole_predictor, settings=SummarySettings(by="audio"), dry_run=True)
     assert summary.model == "whole"
     rate_hz = whole_predictor.sample_rate_hz

@@ -14,7 +14,7 @@ from mmvatool.media.packets import Packets
 from mmvatool.media.probe import AudioStream, Color, MediaInfo, VideoStream
 from mmvatool.media.smart import Recipe
 from mmvatool.summary.cuts import FrameCuts, KeyframeCuts
-from mmvatool.summary.selection import ScoredShot, choose
+from mmvatool.summary.selection import ScoredShot, choose, select
 from mmvatool.summary.settings import SummarySettings
 from mmvatool.timeline import Curve, Segment
 
@@ -183,7 +183,7 @@ def test_where_only_some_points_can_be_cut_ranges_are_widened_to_them():
     assert any(part.start_s <= 9 and part.end_s >= 10 for part in _kept(shots))
     assert not any(part.overlap_s(Segment(30, 33)) > 0 for part in _kept(shots))
     assert sum(part.length_s for part in _kept(shots)) <= 0.5 * info.duration_s
-    with pytest.raises(PlanError, match="share a stretch between two keyframes"):
+    with pytest.raises(PlanError, match="share a part between two keyframes"):
         choose(found, curve, replace(settings, drop=(Segment(10.5, 11),)), _keyframe_cuts(info, POINTS_S, only=True))
 
 
@@ -227,3 +227,36 @@ class TestReasons:
         curve = Curve(np.arange(1, 20, 2.0), np.linspace(0, 1, 20).reshape(10, 2))
         chosen = choose([Segment(0, 10), Segment(10, 20)], curve, SummarySettings(duration_s=2.0), FrameCuts(info))
         assert [shot.reason for shot in chosen] == ["too long", "rest", "run"]
+
+
+class _MovingBoundaries:
+    """Boundaries that turn out to lie elsewhere, each where it is asked for."""
+
+    all_exact = False
+
+    def __init__(self, exact_s: dict[float, float]) -> None:
+        self.exact_s = exact_s
+        self.asked: list[set[float]] = []
+
+    def refine(self, shots: list[Segment], bounds_s: set[float], within_s: float) -> list[Segment]:
+        self.asked.append(bounds_s)
+        edges_s = [shots[0].start_s, *(shot.end_s for shot in shots)]
+        edges_s = [self.exact_s.get(edge_s, edge_s) if edge_s in bounds_s else edge_s for edge_s in edges_s]
+        return [Segment(a, b) for a, b in pairwise(edges_s)]
+
+
+def test_shots_are_chosen_again_until_the_cuts_of_the_choice_are_exact():
+    """The best shot turns out to be too long for the budget; another one is chosen, whose end then moves, too."""
+    info = _info(60.0, Fraction(10))
+    times = np.arange(1, 60, 2.0)
+    arousal = np.select([times < 10, times < 20], [0.9, 0.8], 0.1)
+    curve = Curve(times, np.stack([arousal, arousal], 1))
+    estimated = [Segment(0, 10), Segment(10, 20), Segment(20, 60)]
+    boundaries = _MovingBoundaries({10.0: 12.0, 20.0: 19.0})
+    settings = SummarySettings(duration_s=10)
+    selection = select(estimated, curve, FrameCuts(info), boundaries, settings, exact=True)
+    assert _kept(selection.shots) == [Segment(12, 19)]
+    assert (selection.precision, selection.warnings) == ("exact", ())
+    assert boundaries.asked == [{0.0, 10.0}, {12.0, 20.0}, {12.0, 19.0}]
+    first = select(estimated, curve, FrameCuts(info), boundaries, settings, exact=False)
+    assert (_kept(first.shots), first.precision, len(boundaries.asked)) == ([Segment(0, 10)], "likely", 3)
