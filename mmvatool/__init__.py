@@ -19,7 +19,7 @@ _API = {
     "Soundtrack": "mmvatool.soundtracks.result",
     "SoundtrackSettings": "mmvatool.soundtracks.result",
     "Summary": "mmvatool.summary.result",
-    "SummarySettings": "mmvatool.summary.selection",
+    "SummarySettings": "mmvatool.summary.settings",
     "prompt": "mmvatool.pipelines.prompt",
     "render": "mmvatool.pipelines.render",
     "score": "mmvatool.analysis.score",

@@ -1,22 +1,38 @@
 """Everything the application raises on purpose. Every message names the file, what was wrong and what to do.
 
-MmvatoolError
-├── SettingsError    a combination of options that cannot be (the command line reports it as a usage error)
-├── MediaError       an input that cannot be read as what it should be
-├── PlanError        a selection that cannot be made (a budget under one frame, kept ranges over the budget)
-├── OutputError      a target that exists or cannot be written
-├── LibraryError     an index of music that cannot be used
-├── QueryError       a search that cannot be made
-├── EngineError      where the work should be done, and cannot
-├── AnnotationError  annotations, shots or scores of a benchmark that cannot be used
-└── RenderError      a rendering that failed or did not pass its check
+MmvatoolError              the root; defined in trainer/errors.py, since the trainer knows nothing of the application
+├── TrainerError           whatever the trainer raises: checkpoints, weights, devices, recipes, data (trainer/errors.py)
+├── SettingsError          a combination of options that cannot be (the command line reports it as a usage error)
+├── EngineError            processes or machines that should do the work, and cannot
+├── QueryError             a search that cannot be made
+└── FileError              something about one file
+    ├── MediaError         an input that cannot be read as what it should be
+    ├── PlanError          a selection that cannot be made (a budget under one frame, kept ranges over the budget)
+    ├── OutputError        a target that exists or cannot be written
+    ├── LibraryError       an index of music that cannot be used
+    ├── AnnotationError    annotations, shots or scores of a benchmark that cannot be used
+    └── RenderError        a rendering that failed or did not pass its check
+
+Exit codes of the command line: mmvatool/cli/__init__.py.
 """
 
 from pathlib import Path
 
+from trainer import MmvatoolError
 
-class MmvatoolError(Exception):
-    """Root of all."""
+__all__ = [
+    "AnnotationError",
+    "EngineError",
+    "FileError",
+    "LibraryError",
+    "MediaError",
+    "MmvatoolError",
+    "OutputError",
+    "PlanError",
+    "QueryError",
+    "RenderError",
+    "SettingsError",
+]
 
 
 class SettingsError(MmvatoolError):
@@ -53,7 +69,7 @@ class LibraryError(FileError):
 
 
 class EngineError(MmvatoolError):
-    """Where the work should be done, and cannot."""
+    """Processes or machines that should do the work, and cannot."""
 
 
 class QueryError(MmvatoolError):

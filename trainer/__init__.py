@@ -6,7 +6,7 @@ What is named here is what the application uses, and all that it uses.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from trainer.errors import CheckpointError, DataError, DeviceError, LibraryLoadError, RecipeError, TrainerError, WeightsError
+from trainer.errors import CheckpointError, DataError, DeviceError, LibraryLoadError, MmvatoolError, RecipeError, TrainerError, WeightsError
 
 if TYPE_CHECKING:
     from trainer.affect import matching_score, score_of_distance
@@ -45,6 +45,7 @@ __all__ = [
     "DataError",
     "DeviceError",
     "LibraryLoadError",
+    "MmvatoolError",
     "Predictor",
     "RecipeError",
     "TrainerError",

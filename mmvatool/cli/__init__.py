@@ -14,7 +14,6 @@ import click
 
 from mmvatool import __version__
 from mmvatool.errors import MmvatoolError, SettingsError
-from trainer import TrainerError
 
 COMMANDS = {
     "completion": "mmvatool.cli.completion",
@@ -30,6 +29,8 @@ COMMANDS = {
     "train": "mmvatool.cli.train",
 }
 EXIT_FAILED, EXIT_USAGE, EXIT_PARTLY, EXIT_INTERRUPTED = 1, 2, 3, 130
+# Of errors raised on purpose; the nearest class counts.
+EXIT_CODES: dict[type, int] = {MmvatoolError: EXIT_FAILED, SettingsError: EXIT_USAGE}
 
 
 class LazyGroup(click.Group):
@@ -56,7 +57,7 @@ class LazyGroup(click.Group):
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="mmvatool")
 def cli() -> None:
-    """Feel what pictures, music and words feel like, and cut videos by it.
+    """Predict valence and arousal of pictures, audio, text and videos, and cut videos by them.
 
     Exit codes: 0 done, 1 failed, 2 wrong usage, 3 some of several inputs failed, 130 interrupted. Data goes to stdout,
     everything else to stderr.
@@ -81,10 +82,8 @@ def run(args: list[str]) -> int:
         result = cli.main(args, prog_name="mmvatool", standalone_mode=False)
         sys.stdout.flush()
         return result if isinstance(result, int) else 0
-    except SettingsError as error:
-        return _fail(error, EXIT_USAGE, args)
-    except (MmvatoolError, TrainerError) as error:
-        return _fail(error, EXIT_FAILED, args)
+    except MmvatoolError as error:
+        return _fail(error, exit_code(error), args)
     except click.ClickException as error:
         error.show()
         return error.exit_code
@@ -98,6 +97,11 @@ def run(args: list[str]) -> int:
         return _fail(error, EXIT_FAILED, args)
 
 
+def exit_code(error: MmvatoolError) -> int:
+    """The exit code of an error that was raised on purpose, by EXIT_CODES."""
+    return next(EXIT_CODES[kind] for kind in type(error).__mro__ if kind in EXIT_CODES)
+
+
 def _fail(error: Exception, code: int, args: list[str]) -> int:
     from mmvatool.cli.console import clean, explain
 
@@ -108,5 +112,5 @@ def _fail(error: Exception, code: int, args: list[str]) -> int:
 
 
 def terminated(number: int, frame: FrameType | None) -> None:
-    """A signal to end does it like an exception, so that temporary files go."""
+    """End by an exception at a signal, so that temporary files are removed."""
     raise SystemExit(128 + number)

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mmvatool.errors import MmvatoolError
-from trainer import TrainerError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -22,7 +21,7 @@ def clean(text: str) -> str:
 
 def explain(error: Exception, path: Path | None = None) -> str:
     """An error in a line: its own message if it was raised on purpose, else what it is and what to do; so, too, a library that does not load."""
-    if isinstance(error, MmvatoolError | TrainerError):
+    if isinstance(error, MmvatoolError):
         return str(error)
     from trainer import explain_import  # here: a command that succeeds does not need it
 

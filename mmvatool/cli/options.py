@@ -4,7 +4,8 @@ import re
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, fields
 from fractions import Fraction
-from functools import cache, wraps
+from functools import cache, partial, wraps
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -95,10 +96,10 @@ class Size(click.ParamType):
         """Text to two numbers of pixels."""
         if isinstance(value, tuple):
             return value
-        found = re.fullmatch(r"(\d{1,5})[xX](\d{1,5})", value.strip())
-        if not found:
+        match = re.fullmatch(r"(\d{1,5})[xX](\d{1,5})", value.strip())
+        if not match:
             self.fail(f"{value!r} is not a size: write 1920x1080", param, ctx)
-        return int(found[1]), int(found[2])
+        return int(match[1]), int(match[2])
 
 
 class Rate(click.ParamType):
@@ -120,18 +121,95 @@ class Rate(click.ParamType):
         return ntsc if rate != ntsc and abs(rate - ntsc) < Fraction(1, 200) else rate
 
 
+class SignalChoice(click.Choice):
+    """What arousal is taken of, where "music" (the name of the model's tower) is accepted for "audio"."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Text to one of the choices."""
+        choice: str = super().convert("audio" if value == "music" else value, param, ctx)
+        return choice
+
+
+def settings_options(settings: str, *options: Callable[[Any], Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Options that make the settings of a command, which is given them as `make_settings`: a function, so that the command decides when its errors are raised.
+
+    Args:
+        settings: "module:Class". It is imported when the settings are made: `--help` must not wait for numpy.
+        options: each named as the field that it sets: `click.option("--duration", "duration_s")`. A field keeps its default where
+            an option without one is not given.
+    """
+    module, _, name = settings.partition(":")
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(command)
+        def with_settings(*args: Any, **given: Any) -> Any:
+            values = {field: given.pop(field) for field in names}
+            stated = {field: value for field, value in values.items() if value is not None}
+            return command(*args, **given, make_settings=partial(_make_settings, module, name, stated))
+
+        decorated: Any = with_settings
+        before = len(getattr(decorated, "__click_params__", ()))
+        for option in reversed(options):
+            decorated = option(decorated)
+        names = [param.name for param in decorated.__click_params__[before:]]
+        return decorated
+
+    return decorate
+
+
+def _make_settings(module: str, name: str, stated: dict[str, Any]) -> Any:
+    return getattr(import_module(module), name)(**stated)
+
+
+def exclusive(one: str, two: str, problem: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Refuse two options given together.
+
+    Args:
+        one, two: names of their parameters.
+        problem: the message of the usage error.
+    """
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(command)
+        def checked(*args: Any, **given: Any) -> Any:
+            if not any(given[name] is None or given[name] is False for name in (one, two)):
+                raise click.UsageError(problem)
+            return command(*args, **given)
+
+        return checked
+
+    return decorate
+
+
+def existing_options(what: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """--overwrite, --skip-existing: what to do where an output exists.
+
+    Args:
+        what: what --skip-existing leaves out, for its help.
+    """
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        skip = click.option("--skip-existing", is_flag=True, help=f"Leave out {what}.")
+        overwrite = click.option("--overwrite", is_flag=True, help="Replace outputs that exist.  [default: an error]")
+        problem = "--overwrite and --skip-existing contradict each other: give one"
+        decorated: Callable[..., Any] = overwrite(skip(exclusive("overwrite", "skip_existing", problem)(command)))
+        return decorated
+
+    return decorate
+
+
 index_option = click.option(
     "--index",
     "index_file",
     type=click.Path(),
     metavar="FILE",
-    help="Where what was heard is kept, for all libraries.  [default: library.sqlite3 in the user's cache folder]",
+    help="The index of all libraries: what was predicted for their tracks.  [default: library.sqlite3 in the user's cache folder]",
 )
 cache_option = click.option(
     "--cache/--no-cache",
     default=True,
     show_default=True,
-    help="Keep what the model felt of a video in the user's cache folder, so that another run on it, with another --ratio for example, "
+    help="Keep what is predicted for a video in the user's cache folder, so that another run on it, with another --ratio for example, "
     "renders at once.",
 )
 sampling_option = click.option(
@@ -172,13 +250,13 @@ class Load:
     quiet: bool
 
     def __call__(self, modalities: Collection[str] | None = None) -> "Predictor":
-        """The model with some of its towers, or with all; errors as of `Predictor.load`. What was done otherwise than asked for is said."""
+        """The model with some of its towers, or with all; errors as of `Predictor.load`. Warnings are printed on stderr, each once."""
         from trainer import Predictor
 
         options = {name: getattr(self, name) for name in ("device", "precision", "batch_size", "compiled")}
         predictor = Predictor.load(self.model, modalities=modalities, **options)
-        for note in predictor.warnings if not self.quiet else ():
-            _say_once(f"{predictor.name}: {note}")
+        for warning in predictor.warnings if not self.quiet else ():
+            _print_once(f"{predictor.name}: {warning}")
         return predictor
 
     def towers(self) -> "Towers":
@@ -189,10 +267,10 @@ class Load:
 
 
 @cache
-def _say_once(note: str) -> None:
+def _print_once(warning: str) -> None:
     from mmvatool.cli.console import clean
 
-    click.echo(clean(note), err=True)
+    click.echo(clean(warning), err=True)
 
 
 def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -236,7 +314,7 @@ def output_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """--json, --quiet, -v, --debug: what is printed."""
     for option in (
         click.option("--debug", is_flag=True, help="Show the traceback of an error."),
-        click.option("-v", "--verbose", is_flag=True, help="Also say what was done otherwise, and why."),
+        click.option("-v", "--verbose", is_flag=True, help="Also print warnings."),
         click.option("-q", "--quiet", is_flag=True, help="Print errors only (and data asked for with --json or --dry-run)."),
         click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout."),
     ):
@@ -256,7 +334,7 @@ export_option = click.option(
 
 
 def plan_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """--plan, --export: what was chosen, for people and editors."""
+    """--plan, --export: the plan, for `render` and for editors."""
     return click.option(
         "--plan",
         type=click.Path(),

@@ -42,8 +42,8 @@ def render(
 ) -> int:
     """Render a plan that `summarize --plan` or `soundtrack --plan` wrote.
 
-    A plan is JSON, to be looked at and changed by hand: move a boundary, take a clip out, choose another moment of the track. Bounds
-    go to the nearest frame; what cannot be is an error that names the field. No model is loaded.
+    A plan is JSON that can be changed by hand: move a boundary, take a clip out, choose another moment of the track. Bounds
+    move to the nearest frame; what cannot be rendered is an error that names the field. No model is loaded.
 
     \b
     Examples:
@@ -53,28 +53,28 @@ def render(
     """
     reporter = Reporter(0 if quiet else 2 if verbose else 1)
 
-    from mmvatool.pipelines.render import default_output
     from mmvatool.pipelines.render import render as render_plan
-    from mmvatool.plan import schema as plans
+    from mmvatool.plan import schema
+    from mmvatool.plan.files import default_output
 
     batch = Batch["Rendered"](reporter, debug=debug)
 
     def work(job: Job, progress: "Progress") -> "Rendered":
         target = None if output is None else job.target
         if output is not None and (output.endswith(("/", "\\")) or job.target.is_dir()):
-            target = Path(output) / default_output(plan, plans.read(plan)).name
+            target = Path(output) / default_output(plan, schema.read(plan)).name
             make_folder(target, output)
         return render_plan(job.input, target, exports=exports, force=force, overwrite=overwrite, progress=progress)
 
-    batch.run([Job(plan, Path(output or "."))], work, lambda rendered, seconds: _tell(rendered, reporter, seconds))
+    batch.run([Job(plan, Path(output or "."))], work, lambda rendered, seconds: _report(rendered, reporter, seconds))
     if as_json:
         click.echo(batch.to_json())
     return batch.exit_code
 
 
-def _tell(rendered: "Rendered", reporter: Reporter, seconds: float) -> None:
-    for note in rendered.warnings:
-        reporter.detail(f"{rendered.input}: {note}")
+def _report(rendered: "Rendered", reporter: Reporter, seconds: float) -> None:
+    for warning in rendered.warnings:
+        reporter.detail(f"{rendered.input}: {warning}")
     length_s = rendered.plan.timeline.duration_s
     length = f"{length_s:.1f} s" if length_s < 60 else clock(length_s)
     reporter.say(f"{rendered.input}: {length} -> {rendered.output} in {seconds:.1f} s")

@@ -1,6 +1,6 @@
 """`mmvatool soundtrack`."""
 
-from fractions import Fraction
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,11 +9,22 @@ import click
 from mmvatool.cli.console import Reporter, clean, clock
 from mmvatool.cli.inputs import Job, plan_shows
 from mmvatool.cli.jobs.batch import Batch, make_folder, place_plan
-from mmvatool.cli.options import Load, Rate, Size, Time, index_option, model_options, output_options, plan_options
+from mmvatool.cli.options import (
+    Load,
+    Rate,
+    Size,
+    Time,
+    existing_options,
+    index_option,
+    model_options,
+    output_options,
+    plan_options,
+    settings_options,
+)
 
 if TYPE_CHECKING:
     from mmvatool.progress import Progress
-    from mmvatool.soundtracks.result import Soundtrack
+    from mmvatool.soundtracks.result import Soundtrack, SoundtrackSettings
     from mmvatool.timeline import Cue
 
 
@@ -31,7 +42,6 @@ if TYPE_CHECKING:
     multiple=True,
     help="Choose from this music file instead of a library; where it begins is still chosen. Repeatable.",
 )
-@click.option("--exclude", multiple=True, metavar="PATTERN", help="Leave out tracks whose path or name matches, e.g. 'xmas/*'. Repeatable.")
 @click.option(
     "-o",
     "--output",
@@ -40,74 +50,67 @@ if TYPE_CHECKING:
     help="Where to write. A folder if it ends in /, exists as one, or several shows are given; else a file, whose suffix chooses the "
     "container (.mp4 .m4v .mov .mkv .webm).  [default: NAME.soundtrack.mp4 beside the input]",
 )
-@click.option(
-    "--order",
-    type=click.Choice(["name", "time", "given"]),
-    help="Of the pictures: natural order of names, when they were taken (EXIF), or as given.  [default: name for a folder, given for a list]",
+@settings_options(
+    "mmvatool.soundtracks.result:SoundtrackSettings",
+    click.option(
+        "--order",
+        type=click.Choice(["name", "time", "given"]),
+        help="Of the pictures: natural order of names, when they were taken (EXIF), or as given.  [default: name for a folder, given for a list]",
+    ),
+    click.option("--seconds", type=Time(), default="4s", show_default=True, help="How long a picture is shown."),
+    click.option(
+        "--fit",
+        type=click.Choice(["pictures", "music"]),
+        default="pictures",
+        show_default=True,
+        help="The music ends with the pictures; or the pictures with the music, each shown from half to twice --seconds.",
+    ),
+    click.option(
+        "--beats", is_flag=True, help="Move the changes of pictures to the nearest beat (needs librosa: pip install 'mmvatool[beats]')."
+    ),
+    click.option("--per-scene", is_flag=True, help="Split into scenes by valence and arousal, and choose a track for each, crossfaded."),
+    click.option("--size", type=Size(), default="1920x1080", show_default=True, help="Size of a slideshow."),
+    click.option(
+        "--fps", "rate", type=Rate(), default="30", show_default=True, help="Frames a second of a slideshow, e.g. 25 or 30000/1001."
+    ),
+    click.option(
+        "--fill",
+        type=click.Choice(["blur", "black", "crop"]),
+        default="blur",
+        show_default=True,
+        help="Around a picture of another shape: a blurred copy of it, or black; or cut it to fill.",
+    ),
+    click.option(
+        "--crossfade", "crossfade_s", type=Time(), default="1s", show_default=True, help="From picture to picture; 0 for hard cuts."
+    ),
+    click.option("--still", is_flag=True, help="No slow pan and zoom."),
+    click.option(
+        "--duck/--replace",
+        default=False,
+        help="Keep a video's own sound, the music 12 dB lower under it; or the music alone.  [default: --replace]",
+    ),
+    click.option("--lufs", type=click.FloatRange(-70, -5), default=-14.0, show_default=True, help="Loudness of the result, in LUFS."),
+    click.option(
+        "--seed", type=click.IntRange(min=0), help="Draw among the tracks that are nearly as near, for variety.  [default: the nearest]"
+    ),
+    click.option("--top", type=click.IntRange(min=1), default=5, show_default=True, help="How many tracks of the ranking to print."),
+    click.option(
+        "--exclude", multiple=True, metavar="PATTERN", help="Leave out tracks whose path or name matches, e.g. 'xmas/*'. Repeatable."
+    ),
 )
-@click.option("--seconds", type=Time(), default="4s", show_default=True, help="How long a picture is shown.")
-@click.option(
-    "--fit",
-    type=click.Choice(["pictures", "music"]),
-    default="pictures",
-    show_default=True,
-    help="The music ends with the pictures; or the pictures with the music, each shown from half to twice --seconds.",
-)
-@click.option(
-    "--beats", is_flag=True, help="Move the changes of pictures to the nearest beat (needs librosa: pip install 'mmvatool[beats]')."
-)
-@click.option("--per-scene", is_flag=True, help="Split into scenes by what is felt, and choose a track for each, crossfaded.")
-@click.option("--size", type=Size(), default="1920x1080", show_default=True, help="Size of a slideshow.")
-@click.option("--fps", "rate", type=Rate(), default="30", show_default=True, help="Frames a second of a slideshow, e.g. 25 or 30000/1001.")
-@click.option(
-    "--fill",
-    type=click.Choice(["blur", "black", "crop"]),
-    default="blur",
-    show_default=True,
-    help="Around a picture of another shape: a blurred copy of it, or black; or cut it to fill.",
-)
-@click.option("--crossfade", type=Time(), default="1s", show_default=True, help="From picture to picture; 0 for hard cuts.")
-@click.option("--still", is_flag=True, help="No slow pan and zoom.")
-@click.option(
-    "--duck/--replace",
-    default=False,
-    help="Keep a video's own sound, the music 12 dB lower under it; or the music alone.  [default: --replace]",
-)
-@click.option("--lufs", type=click.FloatRange(-70, -5), default=-14.0, show_default=True, help="Loudness of the result, in LUFS.")
-@click.option(
-    "--seed", type=click.IntRange(min=0), help="Draw among the tracks that are nearly as near, for variety.  [default: the nearest]"
-)
-@click.option("--top", type=click.IntRange(min=1), default=5, show_default=True, help="How many tracks of the ranking to print.")
 @index_option
-@click.option(
-    "--report", is_flag=True, help="Also write NAME.soundtrack.html: a page to look at, with curves, pictures, tracks and credits."
-)
+@click.option("--report", is_flag=True, help="Also write NAME.soundtrack.html: a page with curves, pictures, tracks and credits.")
 @plan_options
 @click.option("--dry-run", is_flag=True, help="Choose only: print the ranking, write nothing but --plan and --export.")
-@click.option("--overwrite", is_flag=True, help="Replace outputs that exist.  [default: an error]")
-@click.option("--skip-existing", is_flag=True, help="Leave out what has a soundtrack already.")
+@existing_options("what has a soundtrack already")
 @model_options
 @output_options
 def soundtrack(
     inputs: tuple[str, ...],
     library: Path | None,
     tracks: tuple[Path, ...],
-    exclude: tuple[str, ...],
     output: str | None,
-    order: str | None,
-    seconds: float,
-    fit: str,
-    beats: bool,
-    per_scene: bool,
-    size: tuple[int, int],
-    rate: Fraction,
-    fill: str,
-    crossfade: float,
-    still: bool,
-    duck: bool,
-    lufs: float,
-    seed: int | None,
-    top: int,
+    make_settings: "Callable[[], SoundtrackSettings]",
     index_file: str | None,
     report: bool,
     plan: str | None,
@@ -121,10 +124,10 @@ def soundtrack(
     verbose: bool,
     debug: bool,
 ) -> int:
-    """Pick the music that feels like pictures or a video, and render both together.
+    """Choose the music whose valence and arousal are nearest to those of pictures or a video, and render both together.
 
     Each folder of pictures (and short clips) becomes a slideshow, pictures given one by one become one together, and a video keeps its
-    picture untouched. The music is the track, and the stretch of it, whose valence and arousal lie nearest to what is shown: score is
+    picture untouched. The music is the track, and the segment of it, that lies nearest to what is shown: score is
     exp(-distance / sigma), Eq. 1 of the MMVA paper. Writes NAME.soundtrack.mp4 and NAME.soundtrack.json.
 
     \b
@@ -134,8 +137,6 @@ def soundtrack(
       mmvatool soundtrack *.jpg --track song.mp3 --fit music --beats
       mmvatool soundtrack trips/*/ --library music/ --top 3 --dry-run --json
     """
-    if overwrite and skip_existing:
-        raise click.UsageError("--overwrite and --skip-existing contradict each other: give one")
     if (library is None) == (not tracks):
         raise click.UsageError("where the music comes from: give either --library FOLDER or --track FILE")
     jobs, missing = plan_shows(inputs, output)
@@ -143,25 +144,8 @@ def soundtrack(
     reporter = Reporter(0 if quiet else 2 if verbose else 1)
 
     from mmvatool.pipelines.soundtrack import soundtrack as make_soundtrack
-    from mmvatool.soundtracks.result import SoundtrackSettings
 
-    settings = SoundtrackSettings(
-        order=order,
-        seconds=seconds,
-        fit=fit,
-        beats=beats,
-        per_scene=per_scene,
-        size=size,
-        rate=rate,
-        fill=fill,
-        crossfade_s=crossfade,
-        still=still,
-        duck=duck,
-        lufs=lufs,
-        seed=seed,
-        top=top,
-        exclude=exclude,
-    )
+    settings = make_settings()
     batch = Batch["Soundtrack"](reporter, debug=debug)
     todo = batch.leave_existing(jobs) if skip_existing and not dry_run else jobs
     for absent in missing:
@@ -192,31 +176,33 @@ def soundtrack(
                     progress=progress,
                 )
 
-            told: set[str] = set()
+            printed: set[str] = set()
 
-            def tell(made: "Soundtrack", seconds: float) -> None:
-                for failure in made.failures:
-                    if str(failure) not in told:  # the library's come with each show
-                        told.add(str(failure))
+            def report_result(result: "Soundtrack", seconds: float) -> None:
+                for failure in result.failures:
+                    if str(failure) not in printed:  # those of the library come with each result
+                        printed.add(str(failure))
                         batch.failed(failure, failure.path)
-                _tell(made, reporter, seconds, table=dry_run and not as_json)
+                _report(result, reporter, seconds, table=dry_run and not as_json)
 
-            batch.run(todo, work, tell)
+            batch.run(todo, work, report_result)
     if as_json:
         click.echo(batch.to_json())
     return batch.exit_code
 
 
-def _tell(made: "Soundtrack", reporter: Reporter, seconds: float, *, table: bool) -> None:
+def _report(result: "Soundtrack", reporter: Reporter, seconds: float, *, table: bool) -> None:
     if table:
-        _print_ranking(made)
-    for note in made.warnings:
-        reporter.detail(f"{made.input}: {note}")
-    if made.is_far:
-        reporter.say(f"{made.input}: nothing in the library is near: the nearest track lies {made.ranking[0].stretch.distance:.2f} away")
-    music = ", ".join(_cue(cue) for cue in made.timeline.cues)
-    where = "would be chosen" if made.output is None else f"-> {made.output}"
-    reporter.say(f"{made.input}: {clock(made.timeline.duration_s)} with {music} {where} in {seconds:.1f} s")
+        _print_ranking(result)
+    for warning in result.warnings:
+        reporter.detail(f"{result.input}: {warning}")
+    if result.is_far:
+        reporter.say(
+            f"{result.input}: nothing in the library is near: the nearest track lies {result.ranking[0].stretch.distance:.2f} away"
+        )
+    music = ", ".join(_cue(cue) for cue in result.timeline.cues)
+    where = "would be chosen" if result.output is None else f"-> {result.output}"
+    reporter.say(f"{result.input}: {clock(result.timeline.duration_s)} with {music} {where} in {seconds:.1f} s")
 
 
 def _cue(cue: "Cue") -> str:
@@ -224,19 +210,19 @@ def _cue(cue: "Cue") -> str:
     return f"{cue.path.name} from {clock(cue.offset_s)} ({fit})"
 
 
-def _print_ranking(made: "Soundtrack") -> None:
+def _print_ranking(result: "Soundtrack") -> None:
     from rich.console import Console
     from rich.table import Table
 
-    valence, arousal = made.va.tolist()
-    table = Table(title=clean(f"{made.input}: valence {valence:.3f}, arousal {arousal:.3f}"), title_justify="left")
+    valence, arousal = result.va.tolist()
+    table = Table(title=clean(f"{result.input}: valence {valence:.3f}, arousal {arousal:.3f}"), title_justify="left")
     table.add_column("", justify="right")
     table.add_column("track", overflow="fold")
     for name in ("score", "distance", "valence", "arousal", "from", "length"):
         table.add_column(name, justify="right", no_wrap=True)
-    for place, ranked in enumerate(made.ranking, start=1):
+    for number, ranked in enumerate(result.ranking, start=1):
         table.add_row(
-            str(place),
+            str(number),
             clean(str(ranked.path)),
             "-" if ranked.stretch.score is None else f"{ranked.stretch.score:.3f}",
             f"{ranked.stretch.distance:.3f}",
@@ -247,7 +233,7 @@ def _print_ranking(made: "Soundtrack") -> None:
         )
     console = Console(markup=False, emoji=False, highlight=False)
     console.print(table)
-    for cue in made.timeline.cues if len(made.timeline.cues) > 1 else ():
+    for cue in result.timeline.cues if len(result.timeline.cues) > 1 else ():
         console.print(
             f"{clock(cue.start_s)} - {clock(cue.end_s)}  {clean(str(cue.path))} from {clock(cue.offset_s)}, distance {cue.distance:.3f}"
         )

@@ -1,5 +1,6 @@
 """`mmvatool summarize`."""
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,12 +12,25 @@ from mmvatool.cli.inputs import find_videos, plan_jobs
 from mmvatool.cli.jobs.batch import Batch, make_folder, place_plan
 from mmvatool.cli.jobs.engines import many_options, pick_engine
 from mmvatool.cli.jobs.work import Task
-from mmvatool.cli.options import Load, Time, TimeRange, cache_option, model_options, output_options, plan_options, sampling_option
+from mmvatool.cli.options import (
+    Load,
+    SignalChoice,
+    Time,
+    TimeRange,
+    cache_option,
+    exclusive,
+    existing_options,
+    model_options,
+    output_options,
+    plan_options,
+    sampling_option,
+    settings_options,
+)
 from mmvatool.files import default_output
-from mmvatool.timeline import Segment
 
 if TYPE_CHECKING:
     from mmvatool.summary.result import Summary
+    from mmvatool.summary.settings import SummarySettings
 
 
 @click.command()
@@ -29,36 +43,40 @@ if TYPE_CHECKING:
     help="Where to write. A folder if it ends in /, exists as one, or several videos are given; else a file, whose suffix chooses the "
     "container (.mp4 .m4v .mov .mkv .webm).  [default: NAME.summary.mp4 beside the video]",
 )
-@click.option("--ratio", type=float, help="Part of the video to keep at most, between 0 and 1.  [default: 0.15]")
-@click.option("--duration", type=Time(), help="Length to keep at most, instead of --ratio: 90, 1m30s, 1:30.")
-@click.option(
-    "--by",
-    type=click.Choice(["image", "music", "both"]),
-    default="image",
-    show_default=True,
-    help="Whose arousal counts: the pictures', the sound's (10 seconds around each moment), or the mean of both ranks.",
-)
-@click.option(
-    "--shots",
-    type=click.Choice(["auto", "uniform"]),
-    default="auto",
-    show_default=True,
-    help="Where it may be cut: at change points of what the model sees, or every 2 seconds.",
-)
-@click.option(
-    "--value",
-    type=click.Choice(["integral", "mean"]),
-    default="integral",
-    show_default=True,
-    help="Worth of a shot: mean arousal x length, or the mean alone (TVSum's protocol; prefers short shots).",
-)
-@click.option("--keep", type=TimeRange(), multiple=True, help="Keep this stretch whatever it shows, e.g. 1:20-1:35. Repeatable.")
-@click.option("--drop", type=TimeRange(), multiple=True, help="Leave this stretch out, e.g. 0-10. Repeatable.")
-@click.option("--min-shot", type=Time(), default="1s", show_default=True, help="Shortest shot.")
-@click.option("--max-shot", type=Time(), default="15s", show_default=True, help="Longest shot, at least 4s.")
-@sampling_option
-@click.option(
-    "--lossless", is_flag=True, help="Copy instead of encoding: fast, the source's own quality, cuts at keyframes where they can be."
+@exclusive("ratio", "duration_s", "--ratio and --duration say the same thing twice: give one")
+@settings_options(
+    "mmvatool.summary.settings:SummarySettings",
+    click.option("--ratio", type=float, help="Part of the video to keep at most, between 0 and 1.  [default: 0.15]"),
+    click.option("--duration", "duration_s", type=Time(), help="Length to keep at most, instead of --ratio: 90, 1m30s, 1:30."),
+    click.option(
+        "--by",
+        type=SignalChoice(["image", "audio", "both"]),
+        default="image",
+        show_default=True,
+        help="Whose arousal counts: that of the image, of the audio (10 seconds around each moment), or the mean of both ranks.",
+    ),
+    click.option(
+        "--shots",
+        type=click.Choice(["auto", "uniform"]),
+        default="auto",
+        show_default=True,
+        help="Where shots begin and end: at change points of the model's embeddings, or every 2 seconds.",
+    ),
+    click.option(
+        "--value",
+        type=click.Choice(["integral", "mean"]),
+        default="integral",
+        show_default=True,
+        help="Worth of a shot: mean arousal x length, or the mean alone (TVSum's protocol; prefers short shots).",
+    ),
+    click.option("--keep", type=TimeRange(), multiple=True, help="Keep this range whatever it shows, e.g. 1:20-1:35. Repeatable."),
+    click.option("--drop", type=TimeRange(), multiple=True, help="Leave this range out, e.g. 0-10. Repeatable."),
+    click.option("--min-shot", "min_shot_s", type=Time(), default="1s", show_default=True, help="Shortest shot."),
+    click.option("--max-shot", "max_shot_s", type=Time(), default="15s", show_default=True, help="Longest shot, at least 4s."),
+    sampling_option,
+    click.option(
+        "--lossless", is_flag=True, help="Copy instead of encoding: fast, the source's own quality, cuts at keyframes where they can be."
+    ),
 )
 @click.option(
     "--encoder",
@@ -72,17 +90,16 @@ if TYPE_CHECKING:
 @click.option(
     "--report",
     is_flag=True,
-    help="Also write NAME.summary.html: a page to look at, with the curve, every shot and why it was kept or not.",
+    help="Also write NAME.summary.html: a page with the curve, every shot and why it was kept or not.",
 )
-@click.option("--chapters", is_flag=True, help="Make a chapter for each kept stretch.  [default: the source's chapters, moved]")
+@click.option("--chapters", is_flag=True, help="Make a chapter for each kept segment.  [default: the source's chapters, moved]")
 @plan_options
 @click.option(
     "--dry-run",
     is_flag=True,
     help="Choose only: print the shots, write nothing but --plan and --export; without these, cuts are estimated.",
 )
-@click.option("--overwrite", is_flag=True, help="Replace outputs that exist.  [default: an error]")
-@click.option("--skip-existing", is_flag=True, help="Leave out videos whose summary exists.")
+@existing_options("videos whose summary exists")
 @cache_option
 @many_options
 @model_options
@@ -90,17 +107,7 @@ if TYPE_CHECKING:
 def summarize(
     inputs: tuple[str, ...],
     output: str | None,
-    ratio: float | None,
-    duration: float | None,
-    by: str,
-    shots: str,
-    value: str,
-    keep: tuple[Segment, ...],
-    drop: tuple[Segment, ...],
-    min_shot: float,
-    max_shot: float,
-    sampling: str,
-    lossless: bool,
+    make_settings: "Callable[[], SummarySettings]",
     encoder: str,
     plot: bool,
     report: bool,
@@ -128,35 +135,18 @@ def summarize(
     Examples:
       mmvatool summarize vlog.mp4
       mmvatool summarize *.mp4 -o out/ --ratio 0.2 --json
-      mmvatool summarize talk.mkv --duration 1m30s --by music
+      mmvatool summarize talk.mkv --duration 1m30s --by audio
       mmvatool summarize vlog.mp4 --keep 1:20-1:35 --drop 0-10 --dry-run
     """
-    if ratio is not None and duration is not None:
-        raise click.UsageError("--ratio and --duration say the same thing twice: give one")
-    if overwrite and skip_existing:
-        raise click.UsageError("--overwrite and --skip-existing contradict each other: give one")
     files, missing = find_videos(inputs)
     planned = plan_jobs([(file, default_output(file, "summary")) for file in files], output, several=len(inputs) > 1)
     plan_to = place_plan(plan, exports, planned)
     reporter = Reporter(0 if quiet else 2 if verbose else 1)
 
-    from mmvatool.pipelines.summarize import modalities
     from mmvatool.pipelines.summarize import summarize as summarize_video
-    from mmvatool.summary.selection import DEFAULT_RATIO, SummarySettings
+    from mmvatool.summary.curve import modalities
 
-    settings = SummarySettings(
-        ratio=DEFAULT_RATIO if ratio is None else ratio,
-        duration_s=duration,
-        by=by,
-        shots=shots,
-        value=value,
-        min_shot_s=min_shot,
-        max_shot_s=max_shot,
-        keep=keep,
-        drop=drop,
-        sampling=sampling,
-        lossless=lossless,
-    )
+    settings = make_settings()
     batch = Batch["Summary"](reporter, debug=debug)
     todo = batch.leave_existing(planned) if skip_existing and not dry_run else planned
     for absent in missing:
@@ -187,17 +177,17 @@ def summarize(
         except Exception as error:
             batch.failed(error, *(job.input for job in todo))
         else:
-            batch.run(todo, work, lambda summary, seconds: _tell(summary, reporter, seconds, table=dry_run and not as_json), workers)
+            batch.run(todo, work, lambda summary, seconds: _report(summary, reporter, seconds, table=dry_run and not as_json), workers)
     if as_json:
         click.echo(batch.to_json())
     return batch.exit_code
 
 
-def _tell(summary: "Summary", reporter: Reporter, seconds: float, *, table: bool) -> None:
+def _report(summary: "Summary", reporter: Reporter, seconds: float, *, table: bool) -> None:
     if table:
         _print_table(summary)
-    for note in summary.warnings:
-        reporter.detail(f"{summary.input}: {note}")
+    for warning in summary.warnings:
+        reporter.detail(f"{summary.input}: {warning}")
     kept = [shot for shot in summary.shots if shot.kept]
     length_s, whole_s = summary.timeline.duration_s, summary.info.duration_s
     where = "would be kept" if summary.output is None else f"-> {summary.output}"

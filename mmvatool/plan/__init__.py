@@ -1,1 +1,1 @@
-"""What is to be rendered, as a file: the plan, and its forms for editors."""
+"""Plans: what is rendered and how, as files for `render` and for editors."""

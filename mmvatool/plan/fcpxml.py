@@ -12,11 +12,11 @@ from opentimelineio import schema
 
 
 def fcpxml(timeline: Any, rate: Fraction) -> str:
-    """The XML of a timeline: one track of pictures, the spine; further tracks of sound, connected to what lies above them.
+    """The XML of a timeline: one track of pictures, the spine; further tracks of audio, connected to the clips that they play under.
 
     Args:
         timeline: of OpenTimelineIO; every clip with a source range at `rate`, and an external reference with an available range.
-            A clip whose metadata say `{"mmvatool": {"still": True}}` is a picture.
+            A clip with the metadata `{"mmvatool": {"still": True}}` is a picture.
         rate: frames a second, exact.
     """
     return _Writer(rate).write(timeline)
@@ -35,18 +35,18 @@ class _Writer:
         project = ET.SubElement(ET.SubElement(self._root, "event", name=timeline.name), "project", name=timeline.name)
         spine = ET.SubElement(ET.SubElement(project, "sequence", duration=total, format="r0", tcStart="0s", tcFormat="NDF"), "spine")
         first, *others = timeline.tracks
-        shown = [(clip.range_in_parent(), clip, self._element(clip, clip.range_in_parent().start_time.value)) for clip in first]
+        in_spine = [(clip.range_in_parent(), clip, self._element(clip, clip.range_in_parent().start_time.value)) for clip in first]
         for lane, track in enumerate(others, start=1):
             for clip in track.find_clips():
                 start = clip.range_in_parent().start_time
-                # Connected clips say when they begin on the clock of the one that they hang on.
-                above, parent, element = next(found for found in reversed(shown) if found[0].start_time <= start)
-                offset = parent.source_range.start_time.value + (start - above.start_time).value
+                # The offset of a connected clip is on the clock of the clip that it is connected to.
+                parent_range, parent, element = next(item for item in reversed(in_spine) if item[0].start_time <= start)
+                offset = parent.source_range.start_time.value + (start - parent_range.start_time).value
                 element.append(self._element(clip, offset, lane=-lane))
-        for _, clip, element in shown:
-            for marker in clip.markers:  # the format has them after what is connected
-                at, length = marker.marked_range.start_time.value, marker.marked_range.duration.value
-                ET.SubElement(element, "marker", start=self._seconds(at), duration=self._seconds(length), value=marker.name)
+        for _, clip, element in in_spine:
+            for marker in clip.markers:  # in this format they come after the connected clips
+                start, length = marker.marked_range.start_time.value, marker.marked_range.duration.value
+                ET.SubElement(element, "marker", start=self._seconds(start), duration=self._seconds(length), value=marker.name)
             spine.append(element)
         ET.indent(self._root, "    ")
         return '<?xml version="1.0" encoding="UTF-8"?>\n<!DOCTYPE fcpxml>\n' + ET.tostring(self._root, encoding="unicode") + "\n"
@@ -58,11 +58,11 @@ class _Writer:
             "start": self._seconds(clip.source_range.start_time.value),
             "duration": self._seconds(clip.source_range.duration.value),
         }
-        placed = times if lane is None else times | {"lane": str(lane)}
+        attributes = times if lane is None else times | {"lane": str(lane)}
         asset = self._asset(clip, still)
         if not still:
-            return ET.Element("asset-clip", {"name": clip.name, "ref": asset, "format": "r0", **placed})
-        element = ET.Element("clip", {"name": clip.name, "format": "r0", **placed})
+            return ET.Element("asset-clip", {"name": clip.name, "ref": asset, "format": "r0", **attributes})
+        element = ET.Element("clip", {"name": clip.name, "format": "r0", **attributes})
         ET.SubElement(element, "video", name=clip.name, ref=asset, offset=times["start"], start=times["start"], duration=times["duration"])
         return element
 
@@ -70,11 +70,11 @@ class _Writer:
         reference = clip.media_reference
         if reference.target_url not in self._assets:
             number = self._assets[reference.target_url] = f"r{len(self._assets) + 1}"
-            seen = clip.parent().kind == schema.TrackKind.Video
-            held = {"hasVideo": "1"} if seen else {}
-            if not seen or clip.metadata.get("mmvatool", {}).get("sound"):
-                held["hasAudio"] = "1"
-            there = reference.available_range
+            is_video = clip.parent().kind == schema.TrackKind.Video
+            streams = {"hasVideo": "1"} if is_video else {}
+            if not is_video or clip.metadata.get("mmvatool", {}).get("sound"):
+                streams["hasAudio"] = "1"
+            available = reference.available_range
             ET.SubElement(
                 self._resources,
                 "asset",
@@ -82,10 +82,10 @@ class _Writer:
                     "id": number,
                     "name": clip.name,
                     "src": reference.target_url,
-                    "start": self._seconds(there.start_time.value),
-                    "duration": self._seconds(there.duration.value),
+                    "start": self._seconds(available.start_time.value),
+                    "duration": self._seconds(available.duration.value),
                     "format": "r0",
-                    **held,
+                    **streams,
                 },
             )
         return self._assets[reference.target_url]

@@ -10,7 +10,8 @@ from mmvatool.report import page, svg
 from mmvatool.report.page import Card, Figure, Group, Page
 from mmvatool.report.svg import Band, Dot, Line, clock
 from mmvatool.report.thumbnails import AXES, MOST_THUMBNAILS, POSTER_PX, count, moment, plain, thumbnails
-from mmvatool.summary.selection import ScoredShot, SummarySettings, budget_s
+from mmvatool.summary.selection import ScoredShot
+from mmvatool.summary.settings import SummarySettings, budget_s
 from mmvatool.timeline import Clip
 
 if TYPE_CHECKING:
@@ -185,7 +186,7 @@ def _felt_range(shots: Sequence[ScoredShot], what: str) -> str:
 
 def _summary_settings(settings: SummarySettings, info: MediaInfo) -> list[tuple[str, str]]:
     share = f"{settings.ratio:.1%} of the length" if settings.duration_s is None else "as asked"
-    by = {"image": "the pictures", "music": "the sound", "both": "the mean of the ranks of pictures and sound"}[settings.by]
+    by = {"image": "the pictures", "audio": "the sound", "both": "the mean of the ranks of pictures and sound"}[settings.by]
     pairs = [
         ("Budget", f"{clock(budget_s(info, settings))} ({share})"),
         ("Arousal of", by),

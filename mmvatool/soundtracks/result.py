@@ -1,7 +1,7 @@
-"""What `soundtrack` is asked for, and what it makes."""
+"""What `soundtrack` is asked for, and its result."""
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ import numpy as np
 
 from mmvatool.errors import FileError, SettingsError
 from mmvatool.media import mix, slideshow
+from mmvatool.plan.schema import Rendering
 from mmvatool.soundtracks.matching import FAR
 from mmvatool.soundtracks.tracks import Ranked
 from mmvatool.soundtracks.visuals import ORDERS
@@ -34,11 +35,11 @@ class SoundtrackSettings:
         fill: around pictures of another shape: "blur", "black", or "crop".
         crossfade_s: from picture to picture.
         still: without pan and zoom.
-        duck: keep the sound of videos, the music under it; otherwise the music alone is heard.
+        duck: keep the sound of videos, the music under it; otherwise the music alone.
         lufs: integrated loudness of the result.
         seed: draws among nearly equal tracks; None takes the nearest.
         top: length of the ranking.
-        exclude: patterns of shells for tracks of the library that are left out.
+        exclude: shell patterns for tracks of the library that are left out.
 
     Raises:
         SettingsError: a value outside of what is allowed, or two that contradict each other.
@@ -80,10 +81,16 @@ class SoundtrackSettings:
             raise SettingsError("--per-scene and --fit music contradict each other: several tracks have several ends")
         slideshow.check_size(self.size)
 
+    @property
+    def rendering(self) -> Rendering:
+        """The settings that rendering needs."""
+        names = {field.name for field in fields(Rendering)} & {field.name for field in fields(self)}
+        return Rendering(**{name: getattr(self, name) for name in names})
+
 
 @dataclass(frozen=True)
 class Credit:
-    """What the file of a chosen track says of itself, each None where it says nothing."""
+    """Title, artist and licence in the tags of a chosen track, each None where there is none."""
 
     path: Path
     title: str | None
@@ -93,7 +100,7 @@ class Credit:
 
 @dataclass(frozen=True)
 class Soundtrack:
-    """The result: the plan, what it was chosen from, and what was written (`output` and `mixed` are None for a dry run).
+    """The result: what is shown with which music, the ranking it was chosen from, and what was written (`output` and `mixed` are None for a dry run).
 
     `va` (2,) is the mean of what is shown. `failures` are pictures and tracks that could not be used.
     """

@@ -29,7 +29,7 @@ def solve(values: np.ndarray, weights: np.ndarray, capacity: int) -> np.ndarray:
         raise ValueError("values must be finite and >= 0, weights >= 1, the capacity >= 0")
     capacity = min(capacity, int(weights.sum()))
     best, with_item, better = np.zeros(capacity + 1), np.empty(capacity + 1), np.empty(capacity + 1, dtype=bool)
-    taken = []
+    decisions = []
     for value, weight in zip(values, weights.tolist(), strict=True):
         better[:weight] = False
         if weight <= capacity:
@@ -37,11 +37,11 @@ def solve(values: np.ndarray, weights: np.ndarray, capacity: int) -> np.ndarray:
             np.add(best[: capacity + 1 - weight], value, out=raised)
             np.greater(raised, rest, out=better[weight:])
             np.maximum(rest, raised, out=rest)
-        taken.append(np.packbits(better))
+        decisions.append(np.packbits(better))
     chosen = np.zeros(len(values), dtype=bool)
     left = capacity
     for item in range(len(values) - 1, -1, -1):
-        if taken[item][left >> 3] >> (7 - (left & 7)) & 1:
+        if decisions[item][left >> 3] >> (7 - (left & 7)) & 1:
             chosen[item] = True
             left -= int(weights[item])
     return chosen
@@ -71,19 +71,19 @@ def solve_many(values: np.ndarray, weights: np.ndarray, capacity: int) -> np.nda
     capacity = min(capacity, int(weights.sum()))
     rows = max(1, SIDE_BY_SIDE // (capacity + 1))
     if len(values) > rows:
-        return np.concatenate([solve_many(values[at : at + rows], weights, capacity) for at in range(0, len(values), rows)])
+        return np.concatenate([solve_many(values[row : row + rows], weights, capacity) for row in range(0, len(values), rows)])
     best = np.zeros((len(values), capacity + 1))
-    taken = []
+    decisions = []
     for item, weight in enumerate(weights):
         better = np.zeros(best.shape, dtype=bool)
         if weight <= capacity:
             with_item = best[:, : capacity + 1 - weight] + values[:, item, None]
             np.greater(with_item, best[:, weight:], out=better[:, weight:])
             np.maximum(with_item, best[:, weight:], out=best[:, weight:])
-        taken.append(np.packbits(better, axis=1))
+        decisions.append(np.packbits(better, axis=1))
     chosen = np.zeros(values.shape, dtype=bool)
     left, row = np.full(len(values), capacity), np.arange(len(values))
     for item in range(len(weights) - 1, -1, -1):
-        chosen[:, item] = taken[item][row, left >> 3] >> (7 - (left & 7)) & 1
+        chosen[:, item] = decisions[item][row, left >> 3] >> (7 - (left & 7)) & 1
         left = left - chosen[:, item] * weights[item]
     return chosen

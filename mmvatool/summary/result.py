@@ -1,4 +1,4 @@
-"""What `summarize` makes of a video."""
+"""The result of `summarize`."""
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from mmvatool.media.probe import MediaInfo
-from mmvatool.summary.selection import ScoredShot, SummarySettings
+from mmvatool.summary.selection import ScoredShot
+from mmvatool.summary.settings import SummarySettings
 from mmvatool.timeline import Curve, Timeline
 
 SCHEMA = "mmvatool.summary/1"
@@ -14,7 +15,7 @@ SCHEMA = "mmvatool.summary/1"
 
 @dataclass(frozen=True)
 class Summary:
-    """The result: the plan, and what was written (`output` is None for a dry run)."""
+    """The result: all shots with those that are kept, and the file that was written (`output` is None for a dry run)."""
 
     input: Path
     output: Path | None
@@ -23,7 +24,7 @@ class Summary:
     info: MediaInfo
     curve: Curve
     shots: tuple[ScoredShot, ...]
-    cuts: str = "exact"  # how what is kept was cut: "exact", "likely" or "keyframes" (docs/formats.md)
+    cuts: str = "exact"  # where the bounds of what is kept lie: "exact", "likely" or "keyframes" (docs/formats.md)
     warnings: tuple[str, ...] = ()
 
     @property
@@ -35,8 +36,8 @@ class Summary:
     def clip_va(self) -> tuple[tuple[float, float], ...]:
         """Valence and arousal of each clip of the timeline: the mean of its shots by their length."""
         clip_va = []
-        for clip in self.timeline.segments:
-            lengths_s = [clip.overlap_s(shot.segment) for shot in self.shots]
+        for segment in self.timeline.segments:
+            lengths_s = [segment.overlap_s(shot.segment) for shot in self.shots]
             va = np.average([(shot.valence, shot.arousal) for shot in self.shots], axis=0, weights=lengths_s)
             clip_va.append((float(va[0]), float(va[1])))
         return tuple(clip_va)
@@ -45,7 +46,7 @@ class Summary:
         """The documented form (docs/formats.md), schema SCHEMA."""
         settings = asdict(self.settings)
         for name in ("keep", "drop"):
-            settings[name] = [[round(part.start_s, 6), round(part.end_s, 6)] for part in getattr(self.settings, name)]
+            settings[name] = [[round(segment.start_s, 6), round(segment.end_s, 6)] for segment in getattr(self.settings, name)]
         return {
             "schema": SCHEMA,
             "input": str(self.input),

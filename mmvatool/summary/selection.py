@@ -1,4 +1,4 @@
-"""Which shots to keep: ranges forced in and out, the knapsack for the rest, a run of frames where no shot fits. Pure."""
+"""Which shots to keep: ranges forced in and out, the knapsack for the rest, a run of frames where no shot fits."""
 
 import itertools
 import math
@@ -6,76 +6,16 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from mmvatool.errors import PlanError, SettingsError
+from mmvatool.errors import PlanError
 from mmvatool.media.probe import MediaInfo
-from mmvatool.media.sampling import SAMPLINGS
 from mmvatool.summary import knapsack
-from mmvatool.summary.shots import LEAST_MAX_SHOT_S, MAX_SHOT_S, MIN_SHOT_S
-from mmvatool.timeline import Curve, Segment
+from mmvatool.summary.boundaries import Boundaries
+from mmvatool.summary.cuts import Cuts
+from mmvatool.summary.settings import SummarySettings, budget_s, range_text
+from mmvatool.timeline import Curve, Segment, Timeline
 
-DEFAULT_RATIO = 0.15
-SIGNALS = ("image", "music", "both")
-SHOT_KINDS = ("auto", "uniform")
-VALUES = ("integral", "mean")
 TICK_TOLERANCE = 1e-6
 RUNNERS_UP = 5  # named as such: the best of those that the budget had no room for
-
-
-@dataclass(frozen=True)
-class SummarySettings:
-    """How to choose.
-
-    Args:
-        ratio: budget as a part of the source's length, in (0, 1); not used when `duration_s` is given.
-        duration_s: budget in seconds.
-        by: arousal of "image", of "music" (the sound), or the mean of "both" after ranking each; valence of "both" is the plain mean.
-        shots: "auto" (change points) or "uniform" (a slot each).
-        value: "integral" (mean arousal x length), or "mean" (TVSum's protocol).
-        min_shot_s, max_shot_s: bounds of an automatic shot.
-        keep, drop: stretches that are forced in and out.
-        sampling: which frame stands for a slot: "auto" (a keyframe, where one lies in it), "exact" (at its centre) or "keyframes".
-        lossless: copy packets instead of encoding; cuts lie on keyframes where they can.
-
-    Raises:
-        SettingsError: a value outside of what is allowed.
-    """
-
-    ratio: float = DEFAULT_RATIO
-    duration_s: float | None = None
-    by: str = "image"
-    shots: str = "auto"
-    value: str = "integral"
-    min_shot_s: float = MIN_SHOT_S
-    max_shot_s: float = MAX_SHOT_S
-    keep: tuple[Segment, ...] = ()
-    drop: tuple[Segment, ...] = ()
-    sampling: str = "auto"
-    lossless: bool = False
-
-    def __post_init__(self) -> None:
-        if not 0 < self.ratio < 1:
-            raise SettingsError(f"ratio {self.ratio}: must lie between 0 and 1, both excluded")
-        if self.duration_s is not None and not 0 < self.duration_s < math.inf:
-            raise SettingsError(f"duration {self.duration_s} s: must be more than 0")
-        choices = (
-            ("by", self.by, SIGNALS),
-            ("shots", self.shots, SHOT_KINDS),
-            ("value", self.value, VALUES),
-            ("sampling", self.sampling, SAMPLINGS),
-        )
-        for name, value, allowed in choices:
-            if value not in allowed:
-                raise SettingsError(f"{name} {value!r}: allowed are {', '.join(allowed)}")
-        if not self.min_shot_s > 0:
-            raise SettingsError(f"shortest shot {self.min_shot_s} s: must be more than 0")
-        if not max(LEAST_MAX_SHOT_S, 2 * self.min_shot_s) <= self.max_shot_s < math.inf:
-            raise SettingsError(
-                f"longest shot {self.max_shot_s} s: must be at least {LEAST_MAX_SHOT_S:g} s (two samples) and twice the shortest ({self.min_shot_s} s)"
-            )
-        for kept in self.keep:
-            for dropped in self.drop:
-                if kept.overlap_s(dropped) > 0:
-                    raise SettingsError(f"the ranges to keep {_span(kept)} and to drop {_span(dropped)} overlap: change one of them")
 
 
 @dataclass(frozen=True)
@@ -83,8 +23,8 @@ class ScoredShot:
     """A shot with its mean valence and arousal, whether it is kept, and why.
 
     `reason` of kept shots is "keep" (a range of --keep), "chosen" (by the knapsack) or "run" (the best frames, where no shot fits); of
-    the others "drop" (a range of --drop), "rest" (too short a rest of a range, or of the shot that the run is of), "too long" (for what the ranges to keep leave of the
-    budget), "runner-up" (of the most value for its length among those that would fit alone) or "left".
+    the others "drop" (a range of --drop), "rest" (too short a rest of a range, or of the shot that the run is of), "too long" (for what
+    the ranges to keep leave of the budget), "runner-up" (of the most value for its length among those that would fit alone) or "left".
     """
 
     segment: Segment
@@ -95,32 +35,58 @@ class ScoredShot:
     reason: str = "left"
 
 
-def budget_s(info: MediaInfo, settings: SummarySettings) -> float:
-    """Seconds that may be kept."""
-    return settings.ratio * info.duration_s if settings.duration_s is None else settings.duration_s
+@dataclass(frozen=True)
+class Selection:
+    """All shots, with those that are kept; how exact their cuts are ("exact", "likely" or "keyframes"); and warnings, a sentence each."""
+
+    shots: tuple[ScoredShot, ...]
+    precision: str
+    warnings: tuple[str, ...] = ()
 
 
-def choose(
-    found: list[Segment],
-    curve: Curve,
-    info: MediaInfo,
-    settings: SummarySettings,
-    points_s: np.ndarray | None = None,
-    *,
-    strictly: bool = False,
-) -> tuple[ScoredShot, ...]:
+def select(shots: list[Segment], curve: Curve, cuts: Cuts, boundaries: Boundaries, settings: SummarySettings, *, exact: bool) -> Selection:
+    """Choose shots and cut them, so that what is kept is the best choice among shots whose boundaries are exact where it is cut.
+
+    The boundaries of the shots are estimates, since it takes decoding to find one exactly, and most of them are no cuts of the result.
+    But an exact boundary changes the length of two shots, and with it perhaps the choice, which then has other cuts. So boundaries of
+    what is kept are made exact and shots are chosen again, until no boundary moves any more: a fixpoint. It is reached, as every
+    round but the last moves a boundary, and none is moved twice.
+
+    Args:
+        shots: that cover the video, in order.
+        curve: the arousal to go by.
+        cuts: where the result may be cut.
+        boundaries: of the shots.
+        settings: budget, value and ranges.
+        exact: whether to find exact boundaries; else the first choice counts. Nobody who only looks should wait for them.
+
+    Raises:
+        PlanError: as `choose` raises.
+        MediaError: frames around a boundary cannot be decoded.
+    """
+    while True:
+        chosen = _stop_early(choose(cuts.align(shots), curve, settings, cuts), cuts)
+        kept = Timeline.of(cuts.info.path, (shot.segment for shot in chosen if shot.kept)).segments
+        bounds_s = cuts.to_refine({bound_s for segment in kept for bound_s in (segment.start_s, segment.end_s)})
+        refined = boundaries.refine(shots, bounds_s, cuts.snap_s) if exact else shots
+        if refined == shots:
+            break
+        shots = refined
+    precision = cuts.precision if exact or boundaries.all_exact else "likely"
+    return Selection(chosen, precision, tuple(cuts.warnings(shots, settings.min_shot_s)))
+
+
+def choose(shots: list[Segment], curve: Curve, settings: SummarySettings, cuts: Cuts) -> tuple[ScoredShot, ...]:
     """Score shots, force ranges in and out, and fill the rest of the budget with the exact knapsack.
 
     Weights are in ticks of the nominal frame duration, rounded up, the capacity rounded down, so that a variable frame
     rate keeps the budget. Where no shot fits, the best run of whole frames inside one shot is kept.
 
     Args:
-        found: shots that cover the video, in order.
+        shots: that cover the video, in order, their bounds where `cuts` allows.
         curve: the arousal to go by.
-        info: the probed video.
         settings: budget, value and ranges.
-        points_s: rising times at which it is better cut than elsewhere, if there are such.
-        strictly: whether it may be cut at them only. Ranges are widened to them then.
+        cuts: where ranges and runs may be cut.
 
     Returns:
         All shots in order of time, cut at the bounds of the ranges and of a kept run.
@@ -129,13 +95,13 @@ def choose(
         PlanError: the budget is under one frame, a range lies outside of the video or is under one frame, the ranges
             to keep take more than the budget, or nothing is left to choose from.
     """
-    allowed_s = budget_s(info, settings)
+    info, allowed_s = cuts.info, budget_s(cuts.info, settings)
     capacity = int(allowed_s * info.rate + TICK_TOLERANCE)
     if capacity < 1:
         raise PlanError(
             info.path, f"the budget of {allowed_s:.3f} s is under one frame ({float(1 / info.rate):.3f} s): raise --ratio or --duration"
         )
-    pieces = _apply_ranges(found, curve, info, settings, points_s if strictly else None)
+    pieces = _apply_ranges(shots, curve, settings, cuts)
     ticks = [math.ceil(piece.segment.length_s * info.rate - TICK_TOLERANCE) for piece in pieces]
     forced = sum(weight for piece, weight in zip(pieces, ticks, strict=True) if piece.kept)
     if forced > capacity:
@@ -144,69 +110,73 @@ def choose(
             info.path,
             f"the ranges to keep are {over_s:.2f} s over the budget of {allowed_s:.2f} s: shorten them, or raise --ratio or --duration",
         )
-    free = [place for place, piece in enumerate(pieces) if not piece.fixed]
-    fitting = [place for place in free if ticks[place] <= capacity - forced]
-    values = np.array(
-        [pieces[place].arousal * (pieces[place].segment.length_s if settings.value == "integral" else 1.0) for place in fitting]
-    )
-    if not values.any():  # silence, by its sound: any of it is as good, and an empty summary is none
-        values = np.array([pieces[place].segment.length_s for place in fitting])
-    chosen = knapsack.solve(values, np.array([ticks[place] for place in fitting], np.int64), capacity - forced)
-    for place in np.array(fitting, np.int64)[chosen]:
-        pieces[place] = replace(pieces[place], kept=True, reason="chosen")
-    left = np.array(fitting, np.int64)[~chosen]
-    density = values[~chosen] / np.array([ticks[place] for place in left])
-    for place in left[np.argsort(-density, kind="stable")][:RUNNERS_UP]:
-        pieces[place] = replace(pieces[place], reason="runner-up")
-    for place in set(free) - set(fitting):
-        pieces[place] = replace(pieces[place], reason="too long")
+    fitting = _fill(pieces, ticks, capacity - forced, settings)
     if not fitting and not forced:
-        if not free:
+        if all(piece.fixed for piece in pieces):
             raise PlanError(info.path, "the ranges to drop leave nothing to choose from: drop less")
-        run = None if points_s is None else _best_run(pieces, capacity, curve, info, points_s)
-        if run is None and not strictly:
-            run = _best_run(pieces, capacity, curve, info, info.times_s)
-        if run is None:
-            cure = "raise --ratio or --duration, or leave out --lossless" if strictly else "raise --ratio or --duration"
-            what = "part between two keyframes" if strictly else "run of frames"
-            raise PlanError(info.path, f"no {what} fits the budget of {allowed_s:.3f} s: {cure}")
-        pieces = _keep_run(pieces, *run, curve)
+        runs = (_best_run(pieces, capacity, curve, info, starts_s) for starts_s in cuts.run_starts_s)
+        best = next((run for run in runs if run is not None), None)
+        if best is None:
+            raise PlanError(info.path, f"no {cuts.run} fits the budget of {allowed_s:.3f} s: {cuts.cure}")
+        pieces = _keep_run(pieces, *best, curve)
     return tuple(pieces)
 
 
-def _apply_ranges(
-    found: list[Segment], curve: Curve, info: MediaInfo, settings: SummarySettings, points_s: np.ndarray | None
-) -> list[ScoredShot]:
+def _fill(pieces: list[ScoredShot], ticks: list[int], capacity: int, settings: SummarySettings) -> list[int]:
+    """Solve the knapsack over the pieces that no range decided, and note in `pieces` what became of each.
+
+    Returns:
+        The indices of those that fit the capacity alone.
+    """
+    free = [index for index, piece in enumerate(pieces) if not piece.fixed]
+    fitting = [index for index in free if ticks[index] <= capacity]
+    weights = np.array([ticks[index] for index in fitting], np.int64)
+    lengths_s = np.array([pieces[index].segment.length_s for index in fitting])
+    values = np.array([pieces[index].arousal for index in fitting]) * (lengths_s if settings.value == "integral" else 1.0)
+    if not values.any():  # silence, by its audio: any of it is as good, and an empty summary is none
+        values = lengths_s
+    chosen = knapsack.solve(values, weights, capacity)
+    left = np.array(fitting, np.int64)[~chosen]
+    density = values[~chosen] / weights[~chosen]
+    reasons = dict.fromkeys(left[np.argsort(-density, kind="stable")][:RUNNERS_UP].tolist(), "runner-up")
+    reasons |= dict.fromkeys(np.array(fitting, np.int64)[chosen].tolist(), "chosen")
+    reasons |= dict.fromkeys(set(free) - set(fitting), "too long")
+    for index, reason in reasons.items():
+        pieces[index] = replace(pieces[index], kept=reason == "chosen", reason=reason)
+    return fitting
+
+
+def _apply_ranges(shots: list[Segment], curve: Curve, settings: SummarySettings, cuts: Cuts) -> list[ScoredShot]:
     """Score shots, cut at the bounds of the ranges to keep and drop; what lies in one is fixed."""
-    keep = [_on_frames(part, "keep", info, points_s) for part in settings.keep]
-    drop = [_on_frames(part, "drop", info, points_s) for part in settings.drop]
-    if points_s is not None and any(kept.overlap_s(dropped) > 0 for kept in keep for dropped in drop):
+    keep = [_cut_range(segment, "keep", cuts) for segment in settings.keep]
+    drop = [_cut_range(segment, "drop", cuts) for segment in settings.drop]
+    if any(kept.overlap_s(dropped) > 0 for kept in keep for dropped in drop):  # since they were widened to keyframes
         raise PlanError(
-            info.path, "a range to keep and one to drop share a stretch between two keyframes: change one, or leave out --lossless"
+            cuts.info.path, "a range to keep and one to drop share a part between two keyframes: change one, or leave out --lossless"
         )
-    bounds = sorted({edge for part in (*keep, *drop) for edge in (part.start_s, part.end_s)})
+    bounds_s = sorted({bound_s for segment in (*keep, *drop) for bound_s in (segment.start_s, segment.end_s)})
     pieces = []
-    for shot in found:
-        edges = [shot.start_s, *(edge for edge in bounds if shot.start_s < edge < shot.end_s), shot.end_s]
-        for start_s, end_s in itertools.pairwise(edges):
+    for shot in shots:
+        edges_s = [shot.start_s, *(bound_s for bound_s in bounds_s if shot.start_s < bound_s < shot.end_s), shot.end_s]
+        for start_s, end_s in itertools.pairwise(edges_s):
             piece = Segment(start_s, end_s)
-            kept = any(piece.overlap_s(part) > 0 for part in keep)
-            dropped = any(piece.overlap_s(part) > 0 for part in drop)
+            kept = any(piece.overlap_s(segment) > 0 for segment in keep)
+            dropped = any(piece.overlap_s(segment) > 0 for segment in drop)
             sliver = piece.length_s < min(settings.min_shot_s, shot.length_s)
             reason = "keep" if kept else "drop" if dropped else "rest" if sliver else "left"
             pieces.append(replace(_score(piece, curve), kept=kept, fixed=kept or dropped or sliver, reason=reason))
     return pieces
 
 
-def _on_frames(part: Segment, option: str, info: MediaInfo, points_s: np.ndarray | None) -> Segment:
-    start_s, end_s = info.snap(part.start_s), info.snap(part.end_s)
-    if points_s is not None and start_s < end_s:
-        edges = np.append(points_s, info.end_s)
-        start_s = float(edges[max(0, int(np.searchsorted(edges, start_s, side="right")) - 1)])
-        end_s = float(edges[np.searchsorted(edges, end_s)])
+def _cut_range(segment: Segment, option: str, cuts: Cuts) -> Segment:
+    """A range to keep or drop, its bounds where it can be cut."""
+    info = cuts.info
+    start_s, end_s = info.snap(segment.start_s), info.snap(segment.end_s)
+    if start_s < end_s:
+        start_s, end_s = cuts.widen(start_s, end_s)
     if start_s >= end_s:
         raise PlanError(
-            info.path, f"--{option} {_span(part)} holds no frame of the video, which goes to {info.end_s:.2f} s: change the range"
+            info.path, f"--{option} {range_text(segment)} holds no frame of the video, which goes to {info.end_s:.2f} s: change the range"
         )
     return Segment(start_s, end_s)
 
@@ -221,45 +191,54 @@ def _score(piece: Segment, curve: Curve) -> ScoredShot:
 
 
 def _best_run(pieces: list[ScoredShot], capacity: int, curve: Curve, info: MediaInfo, starts_s: np.ndarray) -> tuple[int, Segment] | None:
-    """Where no whole shot fits: the run of frames inside one of them with the largest integral of arousal, and that shot's number.
+    """The run of frames inside one shot with the largest integral of arousal, and that shot's index; None if none fits.
 
-    Among equals (a slot is of one arousal throughout) the one nearest around its sample. It is cut at `starts_s` only; None if none fits.
+    Among equals (a slot is of one arousal throughout) the one nearest around its sample. It is cut at `starts_s` only.
     """
-    edges = np.append(starts_s, info.end_s)
-    between = (curve.times_s[1:] + curve.times_s[:-1]) / 2
-    arousal = curve.va[np.searchsorted(between, starts_s), 1].astype(np.float64)
-    integral = np.concatenate([[0.0], np.cumsum(arousal * np.diff(edges))])
+    edges_s = np.append(starts_s, info.end_s)
+    between_s = (curve.times_s[1:] + curve.times_s[:-1]) / 2
+    arousal = curve.va[np.searchsorted(between_s, starts_s), 1].astype(np.float64)
+    integral = np.concatenate([[0.0], np.cumsum(arousal * np.diff(edges_s))])
     limit_s = float((capacity + TICK_TOLERANCE) / info.rate)
     runs: list[tuple[float, float, int, Segment]] = []
-    for place, piece in enumerate(pieces):
-        first, past = np.searchsorted(edges, piece.segment.start_s), np.searchsorted(edges, piece.segment.end_s, side="right")
-        inside = np.arange(first, past)
+    for index, piece in enumerate(pieces):
+        start, stop = np.searchsorted(edges_s, piece.segment.start_s), np.searchsorted(edges_s, piece.segment.end_s, side="right")
+        inside = np.arange(start, stop)
         if piece.fixed or len(inside) < 2:
             continue
         firsts = inside[:-1]
-        lasts = np.minimum(np.searchsorted(edges, edges[firsts] + limit_s, side="right") - 1, inside[-1])
+        lasts = np.minimum(np.searchsorted(edges_s, edges_s[firsts] + limit_s, side="right") - 1, inside[-1])
         firsts, lasts = firsts[lasts > firsts], lasts[lasts > firsts]
         if not len(firsts):
             continue
-        middles = (edges[firsts] + edges[lasts]) / 2
-        away_s = np.abs(middles - curve.times_s[np.searchsorted(between, middles)])
+        middles_s = (edges_s[firsts] + edges_s[lasts]) / 2
+        away_s = np.abs(middles_s - curve.times_s[np.searchsorted(between_s, middles_s)])
         value = np.round(integral[lasts] - integral[firsts], 9)
         top = np.lexsort((away_s, -value))[0]
-        runs.append((value[top], -away_s[top], place, Segment(float(edges[firsts[top]]), float(edges[lasts[top]]))))
+        runs.append((value[top], -away_s[top], index, Segment(float(edges_s[firsts[top]]), float(edges_s[lasts[top]]))))
     if not runs:
         return None
-    _, _, place, run = max(runs, key=lambda found: found[:2])
-    return place, run
+    _, _, index, best = max(runs, key=lambda run: run[:2])
+    return index, best
 
 
-def _keep_run(pieces: list[ScoredShot], place: int, run: Segment, curve: Curve) -> list[ScoredShot]:
+def _keep_run(pieces: list[ScoredShot], index: int, run: Segment, curve: Curve) -> list[ScoredShot]:
     """Keep a part of one shot."""
-    whole = pieces[place].segment
-    parts = [(whole.start_s, run.start_s), (run.start_s, run.end_s), (run.end_s, whole.end_s)]
-    cut = [_score(Segment(a, b), curve) for a, b in parts if a < b]
-    cut = [replace(part, kept=True, reason="run") if part.segment == run else replace(part, reason="rest") for part in cut]
-    return [*pieces[:place], *cut, *pieces[place + 1 :]]
+    shot = pieces[index].segment
+    bounds_s = [(shot.start_s, run.start_s), (run.start_s, run.end_s), (run.end_s, shot.end_s)]
+    parts = [_score(Segment(start_s, end_s), curve) for start_s, end_s in bounds_s if start_s < end_s]
+    parts = [replace(part, kept=True, reason="run") if part.segment == run else replace(part, reason="rest") for part in parts]
+    return [*pieces[:index], *parts, *pieces[index + 1 :]]
 
 
-def _span(part: Segment) -> str:
-    return f"{part.start_s:g}-{part.end_s:g} s"
+def _stop_early(shots: tuple[ScoredShot, ...], cuts: Cuts) -> tuple[ScoredShot, ...]:
+    """The same shots; a kept one that nothing kept follows ends where the result really stops, and its rest is not kept."""
+    stopped: list[ScoredShot] = []
+    for shot, after in itertools.zip_longest(shots, shots[1:]):
+        end_s = cuts.end_of(shot.segment.end_s)
+        if shot.kept and not (after is not None and after.kept) and end_s < shot.segment.end_s:
+            rest = replace(shot, segment=Segment(end_s, shot.segment.end_s), kept=False, fixed=True, reason="rest")
+            stopped += [replace(shot, segment=Segment(shot.segment.start_s, end_s)), rest]
+        else:
+            stopped.append(shot)
+    return tuple(stopped)

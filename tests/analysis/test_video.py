@@ -17,7 +17,7 @@ from mmvatool.media.probe import probe, sound_digest
 from mmvatool.media.sampling import Sampler
 from mmvatool.pipelines.summarize import summarize
 from mmvatool.summary.result import Summary
-from mmvatool.summary.selection import SummarySettings
+from mmvatool.summary.settings import SummarySettings
 from tests.helpers import media
 from tests.helpers.models import save_random
 from trainer import Predictor

@@ -1,10 +1,16 @@
-"""Times and ranges of time as people write them."""
+"""Times and ranges of time as people write them, options that become settings, and exit codes of errors."""
+
+from fractions import Fraction
 
 import click
 import pytest
+from click.testing import CliRunner
 
-from mmvatool.cli.options import Time, TimeRange, parse_time
+from mmvatool.cli import EXIT_CODES, EXIT_FAILED, EXIT_USAGE, exit_code
+from mmvatool.cli.options import SignalChoice, Time, TimeRange, exclusive, parse_time, settings_options
+from mmvatool.errors import MediaError, MmvatoolError, SettingsError
 from mmvatool.timeline import Segment
+from trainer import CheckpointError, TrainerError
 
 
 @pytest.mark.parametrize(
@@ -100,3 +106,36 @@ def test_values_out_of_bounds_are_usage_errors(mmvatool, clip, args: list[str], 
     assert err.startswith("Error: ")
     assert words in err
     assert err.count("\n") == 1
+
+
+@click.command()
+@exclusive("numerator", "quiet", "one or the other")
+@settings_options("fractions:Fraction", click.option("--top", "numerator", type=int), click.option("--below", "denominator", type=int))
+@click.option("-q", "--quiet", is_flag=True)
+def _command(make_settings, quiet: bool) -> None:
+    click.echo(repr(make_settings()))
+
+
+def test_options_become_settings_with_their_defaults():
+    assert [param.name for param in _command.params] == ["numerator", "denominator", "quiet"]
+    for args, settings in ((["--top", "3"], Fraction(3)), (["--below", "2", "--top", "3"], Fraction(3, 2)), ([], Fraction(0))):
+        assert CliRunner().invoke(_command, args).output == f"{settings!r}\n"
+
+
+def test_options_that_exclude_each_other_are_a_usage_error():
+    both = CliRunner().invoke(_command, ["--top", "0", "-q"])
+    assert (both.exit_code, "one or the other" in both.output) == (2, True)
+
+
+def test_music_is_accepted_for_audio():
+    choice = SignalChoice(["image", "audio"])
+    assert [choice.convert(name, None, None) for name in ("image", "audio", "music")] == ["image", "audio", "audio"]
+    with pytest.raises(click.BadParameter):
+        choice.convert("text", None, None)
+
+
+def test_errors_are_one_tree_with_an_exit_code_each(tmp_path):
+    assert issubclass(TrainerError, MmvatoolError)
+    assert EXIT_CODES[MmvatoolError] == EXIT_FAILED
+    assert exit_code(SettingsError("two")) == EXIT_USAGE
+    assert exit_code(MediaError(tmp_path, "is none")) == exit_code(CheckpointError("is none")) == EXIT_FAILED

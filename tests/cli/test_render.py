@@ -102,11 +102,11 @@ def test_exports_that_cannot_be(mmvatool, clip: Path):
     assert names(clip.parent) == {"clip.mp4", "b.mp4"}
 
 
-def test_an_export_that_cannot_say_it_stops_before_the_rendering(mmvatool, folder: Path):
+def test_an_export_that_cannot_hold_it_stops_before_the_rendering(mmvatool, folder: Path):
     media.draw_scenes(folder / "slow.mp4", [("wall", 3)], (64, 36), Fraction(10))
     code, _, err = mmvatool("summarize", "slow.mp4", "--ratio", "0.5", "--export", "cut.edl")
     assert code == 1
-    assert "cut.edl: an EDL cannot say 10 frames a second" in err
+    assert "cut.edl: an EDL cannot hold 10 frames a second" in err
     assert names(folder) == {"slow.mp4"}
 
 

@@ -107,18 +107,19 @@ class TestJson:
         assert result["summary_s"] <= 0.15 * 4.0 + 1e-6
         assert result == json.loads((clip.parent / "clip.summary.json").read_bytes())
 
-    @pytest.mark.parametrize("by", ["music", "both"])
+    @pytest.mark.parametrize("by", ["audio", "music", "both"])
     def test_sound_has_a_valence_and_the_models_name(self, mmvatool, clip, whole, by: str):
         code, out, _ = mmvatool("summarize", "clip.mp4", "--json", "--dry-run", "--by", by, "--shots", "uniform", "--model", whole)
         (result,) = json.loads(out)["results"]
         assert code == 0
         assert result["model"] == "whole"
+        assert result["settings"]["by"] == ("both" if by == "both" else "audio")
         assert all(0 <= shot["valence"] <= 1 for shot in result["shots"])
 
     def test_a_model_without_a_music_tower_is_one_line(self, mmvatool, clip):
         tower: dict[str, dict[str, str | int | float]] = {"image": {"name": "compact"}}
         checkpoint.save(clip.with_name("sees.safetensors"), MMVA(tower), "sees", tower)
-        code, _, err = mmvatool("summarize", "clip.mp4", "--by", "music", "--model", "sees.safetensors")
+        code, _, err = mmvatool("summarize", "clip.mp4", "--by", "audio", "--model", "sees.safetensors")
         assert code == 1
         one_line_error(err, "sees.safetensors: has no music tower, only image: use one that was trained on music")
 
@@ -325,7 +326,7 @@ class TestBadInput:
 
     def test_sound_asked_of_a_silent_video(self, mmvatool, folder, whole):
         media.draw_scenes(folder / "silent.mp4", [("meadow", 1)], size=(160, 90), with_sound=False)
-        code, _, err = mmvatool("summarize", "silent.mp4", "--by", "music", "--model", whole)
+        code, _, err = mmvatool("summarize", "silent.mp4", "--by", "audio", "--model", whole)
         assert code == 1
         one_line_error(err, "silent.mp4: has no sound", "--by image")
 

@@ -13,7 +13,7 @@ from mmvatool.media.frames import FFmpegFrames
 from mmvatool.media.probe import probe
 from mmvatool.pipelines.summarize import summarize
 from mmvatool.summary.result import Summary
-from mmvatool.summary.selection import SummarySettings
+from mmvatool.summary.settings import SummarySettings
 from tests.helpers import media
 
 LOSSLESS = SummarySettings(lossless=True)

@@ -11,7 +11,7 @@ from mmvatool.media import ffmpeg
 from mmvatool.media.frames import FFmpegFrames, Frames
 from mmvatool.media.probe import probe
 from mmvatool.pipelines.summarize import summarize
-from mmvatool.summary.selection import SummarySettings
+from mmvatool.summary.settings import SummarySettings
 from tests.conftest import REAL_MEDIA
 
 COLOUR_TOLERANCE = 6.0  # of 255, mean over a frame
@@ -49,7 +49,7 @@ def test_every_real_video_has_a_sound_summary(path: Path, tmp_path, predictor):
 def test_by_sound(path: Path, predictor):
     if probe(path).audio is None:
         pytest.skip("has no sound")
-    summary = summarize(path, predictor=predictor, settings=SummarySettings(by="music", shots="uniform"), dry_run=True)
+    summary = summarize(path, predictor=predictor, settings=SummarySettings(by="audio", shots="uniform"), dry_run=True)
     assert 0 < summary.timeline.duration_s <= 0.15 * summary.info.duration_s + 1e-9
 
 

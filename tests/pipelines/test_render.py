@@ -15,11 +15,12 @@ from mmvatool.errors import MediaError, OutputError, PlanError
 from mmvatool.media import ffmpeg
 from mmvatool.media.frames import Frames
 from mmvatool.media.probe import probe
-from mmvatool.pipelines.render import default_output, render
+from mmvatool.pipelines.render import render
 from mmvatool.pipelines.soundtrack import soundtrack
 from mmvatool.pipelines.summarize import summarize
+from mmvatool.plan.files import default_output
 from mmvatool.soundtracks.result import SoundtrackSettings
-from mmvatool.summary.selection import SummarySettings
+from mmvatool.summary.settings import SummarySettings
 from tests.helpers import media
 
 SMALL = SoundtrackSettings(size=(160, 90), rate=Fraction(10), crossfade_s=0.2, seconds=1, lufs=-20)

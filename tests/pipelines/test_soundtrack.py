@@ -48,7 +48,7 @@ def write_sound(path: Path, sound: np.ndarray) -> Path:
 
 @pytest.fixture(scope="module")
 def planted(tmp_path_factory: pytest.TempPathFactory):
-    """A model that feels meadows and the tone as calm, fireworks and drums as exciting."""
+    """A model that predicts low arousal for meadows and the tone, high for fireworks and drums."""
     from trainer import Predictor
 
     frames = [
@@ -75,7 +75,7 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def index_file(tmp_path_factory: pytest.TempPathFactory, library: Path) -> Path:
-    """An index that all tests of this module share: the library is heard once."""
+    """An index that all tests of this module share: the library is analyzed once."""
     return library.parent / "index.sqlite3"
 
 
@@ -89,7 +89,7 @@ def draw(folder: Path, scene: str, count: int, size: tuple[int, int] = SIZE) -> 
 
 
 def decode_loudness(path: Path) -> tuple[float, float]:
-    """Integrated loudness in LUFS and true peak in dBTP, as ffmpeg hears what a player would play."""
+    """Integrated loudness in LUFS and true peak in dBTP, as ffmpeg measures what a player would play."""
     import re
     import subprocess
 
@@ -114,7 +114,7 @@ def test_swapping_the_pictures_swaps_the_choice(scene, track, tmp_path, planted,
     assert not list(tmp_path.glob("*.json"))
 
 
-def test_the_music_begins_in_the_planted_stretch(tmp_path, planted, library):
+def test_the_music_begins_in_the_planted_segment(tmp_path, planted, library):
     pictures = draw(tmp_path, "fireworks", 5)
     made = soundtrack(pictures, tracks=[library / "turning.ogg"], predictor=planted, dry_run=True)
     (cue,) = made.timeline.cues
@@ -125,7 +125,7 @@ def test_the_music_begins_in_the_planted_stretch(tmp_path, planted, library):
     assert offset_s + 20 <= 50 or offset_s >= 80
 
 
-def test_the_stretch_follows_the_order_of_the_pictures(tmp_path, planted, library):
+def test_the_segment_follows_the_order_of_the_pictures(tmp_path, planted, library):
     calm, wild = draw(tmp_path, "meadow", 5), draw(tmp_path, "fireworks", 5)
     for pictures, offset_s in ((calm + wild, 30), (wild + calm, 60)):
         made = soundtrack(pictures, tracks=[library / "turning.ogg"], predictor=planted, dry_run=True)

@@ -12,13 +12,15 @@ from scipy.stats import rankdata
 import mmvatool
 from mmvatool.analysis.slots import slots
 from mmvatool.errors import MediaError, MmvatoolError, OutputError, PlanError, SettingsError
+from mmvatool.files import write_file
 from mmvatool.media.audio import read_windows
 from mmvatool.media.frames import FFmpegFrames
 from mmvatool.media.probe import probe
 from mmvatool.media.sampling import pick
-from mmvatool.pipelines import summarize as pipeline
 from mmvatool.pipelines.summarize import summarize
-from mmvatool.summary.selection import ScoredShot, SummarySettings
+from mmvatool.summary.curve import _ranks, modalities
+from mmvatool.summary.selection import ScoredShot
+from mmvatool.summary.settings import SummarySettings
 from mmvatool.timeline import Segment
 from tests.helpers import media
 from trainer import CheckpointError, Predictor
@@ -148,8 +150,8 @@ def test_kept_seconds_are_the_most_arousing_that_fit(vlog, predictor):
         assert (arousal * lengths)[kept].sum() >= (arousal * lengths)[picked].sum()
 
 
-def test_by_music_hears_ten_seconds_around_each_slot(vlog, whole_predictor):
-    summary = summarize(vlog, predictor=whole_predictor, settings=SummarySettings(by="music"), dry_run=True)
+def test_by_audio_takes_ten_seconds_around_each_slot(vlog, whole_predictor):
+    summary = summarize(vlog, predictor=whole_predictor, settings=SummarySettings(by="audio"), dry_run=True)
     assert summary.model == "whole"
     rate_hz = whole_predictor.sample_rate_hz
     sound = next(read_windows(summary.info, [Segment(0, summary.info.end_s)], rate_hz))
@@ -166,31 +168,31 @@ def test_by_music_hears_ten_seconds_around_each_slot(vlog, whole_predictor):
 
 
 def test_by_music_keeps_what_sounds_most_arousing(vlog, whole_predictor):
-    summary = summarize(vlog, predictor=whole_predictor, settings=SummarySettings(by="music", shots="uniform"), dry_run=True)
+    summary = summarize(vlog, predictor=whole_predictor, settings=SummarySettings(by="audio", shots="uniform"), dry_run=True)
     kept = [shot.arousal for shot in summary.shots if shot.kept]
     assert kept
     assert min(kept) >= max(shot.arousal for shot in summary.shots if not shot.kept)
 
 
 def test_by_music_with_uniform_shots_needs_a_music_tower_alone(vlog, whole):
-    settings = SummarySettings(by="music", shots="uniform")
-    assert pipeline.modalities(settings) == ("music",)
-    deaf_to_pictures = Predictor.load(whole, device="cpu", modalities=pipeline.modalities(settings))
+    settings = SummarySettings(by="audio", shots="uniform")
+    assert modalities(settings) == ("music",)
+    deaf_to_pictures = Predictor.load(whole, device="cpu", modalities=modalities(settings))
     assert _kept(summarize(vlog, predictor=deaf_to_pictures, settings=settings, dry_run=True).shots)
-    assert pipeline.modalities(SummarySettings(by="music")) == pipeline.modalities(SummarySettings(by="both")) == ("image", "music")
-    assert pipeline.modalities(SummarySettings()) == ("image",)
+    assert modalities(SummarySettings(by="audio")) == modalities(SummarySettings(by="both")) == ("image", "music")
+    assert modalities(SummarySettings()) == ("image",)
 
 
 def test_a_model_that_does_not_hear_says_what_to_do(vlog, whole):
     sees = Predictor.load(whole, device="cpu", modalities=("image",))
     with pytest.raises(CheckpointError, match="whole: has no music tower, only image: use one that was trained on music"):
-        summarize(vlog, predictor=sees, settings=SummarySettings(by="music"), dry_run=True)
+        summarize(vlog, predictor=sees, settings=SummarySettings(by="audio"), dry_run=True)
 
 
 def test_by_both_is_the_mean_of_ranks_and_of_valences(vlog, whole_predictor):
     image, music, both = (
         summarize(vlog, predictor=whole_predictor, settings=SummarySettings(by=by), dry_run=True).curve.va
-        for by in ("image", "music", "both")
+        for by in ("image", "audio", "both")
     )
     ranks = [(rankdata(curve[:, 1]) - 1) / (len(curve) - 1) for curve in (image, music)]
     np.testing.assert_allclose(both[:, 1], np.mean(ranks, axis=0), atol=1e-6)
@@ -199,7 +201,7 @@ def test_by_both_is_the_mean_of_ranks_and_of_valences(vlog, whole_predictor):
 
 def test_without_sound(silent, predictor, whole_predictor):
     with pytest.raises(MediaError, match="no sound: use --by image"):
-        summarize(silent, predictor=whole_predictor, settings=SummarySettings(by="music"), dry_run=True)
+        summarize(silent, predictor=whole_predictor, settings=SummarySettings(by="audio"), dry_run=True)
     both = summarize(silent, predictor=predictor, settings=SummarySettings(by="both"), dry_run=True)
     assert both.model == "compact"
     assert both.warnings == ("no sound: scored by its pictures alone",)
@@ -275,9 +277,9 @@ def test_python_api():
 
 
 def test_ranks_share_ties_and_fill_the_range():
-    assert pipeline._ranks(np.array([0.3, 0.1, 0.3, 0.9])).tolist() == pytest.approx([0.5, 0, 0.5, 1])
-    assert pipeline._ranks(np.array([0.2, 0.2, 0.2])).tolist() == [0.5, 0.5, 0.5]
-    assert pipeline._ranks(np.array([0.2])).tolist() == [0.5]
+    assert _ranks(np.array([0.3, 0.1, 0.3, 0.9])).tolist() == pytest.approx([0.5, 0, 0.5, 1])
+    assert _ranks(np.array([0.2, 0.2, 0.2])).tolist() == [0.5, 0.5, 0.5]
+    assert _ranks(np.array([0.2])).tolist() == [0.5]
 
 
 def test_a_file_that_cannot_be_written_is_one_line_and_leaves_the_old_one(tmp_path, monkeypatch):
@@ -289,7 +291,7 @@ def test_a_file_that_cannot_be_written_is_one_line_and_leaves_the_old_one(tmp_pa
 
     monkeypatch.setattr(Path, "replace", full)
     with pytest.raises(OutputError, match=r"out\.json: cannot be written \(No space left on device\)"):
-        pipeline.write_file(target, b"new")
+        write_file(target, b"new")
     assert [(file.name, file.read_text()) for file in tmp_path.iterdir()] == [("out.json", "old")]
     with pytest.raises(OutputError, match="cannot be written"):
-        pipeline.write_file(target / "inside.json", b"new")
+        write_file(target / "inside.json", b"new")

@@ -98,7 +98,7 @@ def test_the_json_names_what_is_asked_for():
     assert set(document["rank"]) == {"human_pairwise_15", "human_vs_mean_of_other19_15", "mean_vs_each_user_shot", "random_vs_mean_shot"}
 
 
-def test_the_summarizer_feels_each_frame(vlog: Path, predictor):
+def test_the_summarizer_predicts_each_frame(vlog: Path, predictor):
     times_s = probe(vlog).times_s
     frames = len(times_s)
     # 8 s of meadow, 3 of fireworks, 9 of sea, 4 of rays.

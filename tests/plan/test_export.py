@@ -157,8 +157,8 @@ def show(clips, tmp_path) -> tuple[Plan, dict]:
     return Plan("slideshow", Timeline(shown, cues), ((0.5, 0.5),) * 3, {}, rendering), {clips["pal"]: probe(clips["pal"])}
 
 
-SHOWN = [(0, 60), (30, 90), (0, 60)]
-HEARD = [[(300, 405)], [(0, 105)]]
+VIDEO = [(0, 60), (30, 90), (0, 60)]
+AUDIO = [[(300, 405)], [(0, 105)]]
 
 
 def placed(track, timeline) -> list[tuple[int, int]]:
@@ -177,7 +177,7 @@ def test_music_has_tracks_of_its_own(show, tmp_path, suffix, monkeypatch):
         timeline = otio.adapters.read_from_file(str(path), **({"rate": float(NTSC)} if suffix == ".edl" else {}))
         tracks = list(timeline.tracks)
     assert [track.kind for track in tracks] == ["Video", "Audio", "Audio"]
-    assert [ranges(track) for track in tracks] == [SHOWN, *HEARD]
+    assert [ranges(track) for track in tracks] == [VIDEO, *AUDIO]
     assert [placed(track, timeline) for track in tracks] == [[(0, 60), (60, 120), (120, 180)], [(0, 105)], [(75, 180)]]
     assert [clip.name for track in tracks[1:] for clip in track.find_clips()] == ["one.mp3", "two.mp3"]
 
@@ -204,7 +204,7 @@ def test_an_edl_of_another_rate_is_refused(clips, tmp_path):
     path = clips["odd"]
     info = probe(path)
     plan = Plan("cut", Timeline.of(path, [Segment(0, 1)]), ((0.5, 0.5),))
-    with pytest.raises(OutputError, match=r"cut\.edl: an EDL cannot say 10 frames a second"):
+    with pytest.raises(OutputError, match=r"cut\.edl: an EDL cannot hold 10 frames a second"):
         export(plan, {path: info}, tmp_path / "cut.edl")
     export(plan, {path: info}, tmp_path / "cut.otio")
     assert not (tmp_path / "cut.edl").exists()

@@ -22,8 +22,10 @@ from mmvatool.report.page import Card, Figure, Group, Page, Table, Thumbnail
 from mmvatool.report.summary import summary_page
 from mmvatool.report.svg import Band, Dot, Line
 from mmvatool.report.thumbnails import thumbnail
+from mmvatool.summary.cuts import FrameCuts
 from mmvatool.summary.result import Summary
-from mmvatool.summary.selection import SummarySettings, choose
+from mmvatool.summary.selection import choose
+from mmvatool.summary.settings import SummarySettings
 from mmvatool.timeline import Curve, Segment
 from tests.helpers.pages import Parsed
 
@@ -225,7 +227,7 @@ def test_the_page_of_an_hour_is_quick_and_small(tmp_path, noisy):
     info = MediaInfo(tmp_path / "hour.mp4", "mov", 0.0, video, None, Fraction(25), True, times_s, 3600.0, len(times_s), False, {})
     curve = Curve(np.arange(1, 3600, 2.0), np.random.default_rng(1).random((1800, 2)).astype(np.float32))
     settings = SummarySettings()
-    shots = choose([Segment(start_s, start_s + 9.0) for start_s in np.arange(0, 3600, 9.0)], curve, info, settings)
+    shots = choose([Segment(start_s, start_s + 9.0) for start_s in np.arange(0, 3600, 9.0)], curve, settings, FrameCuts(info))
     summary = Summary(info.path, tmp_path / "hour.summary.mp4", "made", settings, info, curve, shots)
     started = time.process_time()
     made = summary_page(summary, "")
@@ -242,7 +244,7 @@ def test_of_very_many_shots_the_least_arousing_are_left_out(tmp_path, noisy, mon
     video = VideoStream(0, "h264", 320, 180, Fraction(1), 0.0, "yuv420p", Color(), None)
     info = MediaInfo(tmp_path / "long.mp4", "mov", 0.0, video, None, Fraction(2), True, times_s, 4000.0, len(times_s), False, {})
     curve = Curve(np.arange(1, 4000, 2.0), np.random.default_rng(1).random((2000, 2)).astype(np.float32))
-    shots = choose([Segment(start_s, start_s + 2.0) for start_s in np.arange(0, 4000, 2.0)], curve, info, SummarySettings())
+    shots = choose([Segment(start_s, start_s + 2.0) for start_s in np.arange(0, 4000, 2.0)], curve, SummarySettings(), FrameCuts(info))
     summary = Summary(info.path, tmp_path / "long.summary.mp4", "made", SummarySettings(), info, curve, shots)
     made = summary_page(summary, "")
     parsed = Parsed(made)

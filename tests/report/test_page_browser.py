@@ -18,7 +18,7 @@ from PIL import Image
 from mmvatool.pipelines.soundtrack import soundtrack
 from mmvatool.pipelines.summarize import summarize
 from mmvatool.soundtracks.result import SoundtrackSettings
-from mmvatool.summary.selection import SummarySettings
+from mmvatool.summary.settings import SummarySettings
 from mmvatool.timeline import Segment
 from tests.helpers import media
 

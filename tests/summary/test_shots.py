@@ -6,7 +6,7 @@ import pytest
 
 from mmvatool.analysis.slots import slots
 from mmvatool.summary import shots as module
-from mmvatool.summary.shots import change_points, shots, snapped, uniform_shots
+from mmvatool.summary.shots import align, change_points, split_at_changes, uniform_shots
 from mmvatool.timeline import Segment
 
 RATE = 25
@@ -24,7 +24,7 @@ def _shots(embeddings, min_s=1.0, max_s=15.0, refine=None, duration_s=None):
     frames = np.arange(round(duration_s * RATE)) / RATE
     samples = frames[np.round(slots(0, duration_s).centres_s * RATE).astype(int)]
     refine = refine or (lambda change: 2.0 * change)
-    return shots(embeddings, samples, frames, duration_s, refine, min_s, max_s), samples, frames
+    return split_at_changes(embeddings, samples, frames, duration_s, refine, min_s, max_s), samples, frames
 
 
 def test_slots_cover_the_video():
@@ -176,19 +176,19 @@ def test_a_frame_that_stands_longer_than_the_longest_shot_is_not_cut():
     frames = np.array([0.0, 30.0, 31.0])
     samples = frames[np.searchsorted(frames, slots(0, 36).centres_s, side="right") - 1]
     embeddings = np.where((samples < 30)[:, None], [[1.0, 0.0]], [[0.0, 1.0]])
-    found = shots(embeddings, samples, frames, 36.0, lambda change: 30.0, 1.0, 4.0)
+    found = split_at_changes(embeddings, samples, frames, 36.0, lambda change: 30.0, 1.0, 4.0)
     assert (found[0].start_s, found[0].end_s) == (0.0, 30.0)
     assert found[-1].end_s == 36.0
 
 
 @pytest.mark.parametrize("seed", range(20))
-@pytest.mark.parametrize("strictly", [True, False])
-def test_bounds_move_to_points_where_it_can_be_cut(seed, strictly):
+@pytest.mark.parametrize("always", [True, False])
+def test_bounds_move_to_points_where_it_can_be_cut(seed, always):
     random = np.random.default_rng(seed)
     edges = [0.0, *np.sort(random.uniform(0.1, 59.9, 12)).tolist(), 60.0]
     found = [Segment(a, b) for a, b in itertools.pairwise(edges)]
-    points = np.concatenate([[0.5 if strictly else 0.0], np.sort(random.uniform(1, 59, random.integers(1, 30)))])
-    moved = snapped(found, points, strictly=strictly)
+    points = np.concatenate([[0.5 if always else 0.0], np.sort(random.uniform(1, 59, random.integers(1, 30)))])
+    moved = align(found, points, always=always)
     assert moved[0].start_s == points[0]
     assert moved[-1].end_s == 60.0
     assert all(before.end_s == after.start_s for before, after in itertools.pairwise(moved))
@@ -197,8 +197,8 @@ def test_bounds_move_to_points_where_it_can_be_cut(seed, strictly):
     for edge, before, after in zip(edges[1:-1], found[:-1], found[1:], strict=True):
         nearest = min((*points, 60.0), key=lambda point: abs(point - edge))
         near = abs(nearest - edge) <= min(before.length_s, after.length_s) / 2
-        assert not strictly or nearest in (*inner, points[0], 60.0)
-        if not strictly:
+        assert not always or nearest in (*inner, points[0], 60.0)
+        if not always:
             assert (nearest if near else edge) in (*inner, 0.0, 60.0)
             allowed |= set() if near else {edge}
     assert inner <= allowed

@@ -22,7 +22,7 @@ from mmvatool.cli.jobs.ray import on_ray
 from mmvatool.cli.jobs.work import Attempt, Failed, Task
 from mmvatool.errors import EngineError
 from mmvatool.summary.result import Summary
-from mmvatool.summary.selection import SummarySettings
+from mmvatool.summary.settings import SummarySettings
 from tests.helpers import labour
 from tests.helpers.labour import noted
 from trainer import Predictor
