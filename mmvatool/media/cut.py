@@ -19,6 +19,7 @@ from mmvatool.errors import MediaError, RenderError
 from mmvatool.files import workspace
 from mmvatool.media import ffmpeg, hevc, packets, smart
 from mmvatool.media.encode import move_into_place
+from mmvatool.media.expressions import rising_dts, step_function
 from mmvatool.media.packets import Packets
 from mmvatool.media.probe import MediaInfo
 from mmvatool.media.render import short_tags
@@ -114,19 +115,19 @@ def cut_points(info: MediaInfo, target: Path) -> CutPoints:
     keys = np.flatnonzero(video.keys)
     if codec in IDR_UNITS:
         # The first keyframe is where every player begins.
-        clean = np.isin(video.shown[keys], found[-1].shown)
+        clean = np.isin(video.pts[keys], found[-1].pts)
         whole, keys = len(keys), keys[clean | (keys == 0)]
         if len(keys) < 2 <= whole:
             raise MediaError(info.path, f"its {codec} has open groups of pictures only, which cannot be cut apart: leave out --lossless")
-    sooner = np.concatenate([[np.iinfo(np.int64).min], np.maximum.accumulate(video.shown)[:-1]])
-    later = np.minimum.accumulate(video.shown[::-1])[::-1]
-    first_shown = video.shown[~video.hidden].min()
-    parted = (sooner[keys] < later[keys]) & ~video.hidden[keys] & (video.shown[keys] >= first_shown)
+    sooner = np.concatenate([[np.iinfo(np.int64).min], np.maximum.accumulate(video.pts)[:-1]])
+    later = np.minimum.accumulate(video.pts[::-1])[::-1]
+    first_shown = video.pts[~video.hidden].min()
+    parted = (sooner[keys] < later[keys]) & ~video.hidden[keys] & (video.pts[keys] >= first_shown)
     keys = keys[parted]
     if not len(keys):
         raise MediaError(info.path, "has no keyframe at which it can be cut: leave out --lossless")
     recipe, reason = smart.recipe(info)
-    return CutPoints(info, video, found[1] if info.audio else None, video.shown[keys], later[keys], recipe, reason)
+    return CutPoints(info, video, found[1] if info.audio else None, video.pts[keys], later[keys], recipe, reason)
 
 
 def _refuse_unfit(info: MediaInfo, target: Path) -> None:
@@ -205,7 +206,7 @@ def _parts(first: int, past: int, points: CutPoints) -> list[Part]:
     """Divide a segment into what is copied and what is encoded at its ends, where they lie on no keyframe."""
     starts = points.starts[(points.starts >= first) & (points.starts < past)]
     ends = points.ends[(points.ends > first) & (points.ends <= past)]
-    last_shown = points.video.shown[~points.video.hidden].max()
+    last_shown = points.video.pts[~points.video.hidden].max()
     if past > last_shown:  # the end of the video
         ends = np.append(ends, past)
     if not len(starts) or not len(ends) or ends[-1] <= starts[0]:
@@ -240,7 +241,7 @@ def _sound_moves(kept: Sequence[tuple[int, int]], points: CutPoints) -> list[Mov
     audio = points.audio
     if audio is None:
         return []
-    shown, lengths = audio.shown, audio.lengths
+    shown, lengths = audio.pts, audio.durations
     scale = points.video.tick_s / audio.tick_s
     moves: list[Move] = []
     at, end, past = Fraction(0), None, 0  # where the segment begins, where the sound ends, the first packet after it
@@ -261,31 +262,24 @@ def _sound_moves(kept: Sequence[tuple[int, int]], points: CutPoints) -> list[Mov
     return moves
 
 
-def _choose(values: Sequence[int], bounds: Sequence[int], variable: str) -> str:
-    """An ffmpeg expression: values[k], k counting the bounds at or below the variable, as a balanced tree of comparisons."""
-    if len(values) == 1:
-        return str(values[0])
-    middle = len(values) // 2
-    left = _choose(values[:middle], bounds[: middle - 1], variable)
-    return f"if(lt({variable},{bounds[middle - 1]}),{left},{_choose(values[middle:], bounds[middle:], variable)})"
-
-
 def _filters(moves: Sequence[Move], sooner: int = 0) -> str:
     """The bitstream filters that make these moves; all is decoded `sooner` ticks sooner, and in that order over the joins, too."""
     bounds = [move.past for move in moves[:-1]]
-    firsts = _choose([move.first for move in moves], bounds, "pts")
-    shifts = _choose([move.shift for move in moves], bounds, "PTS")
-    return f"noise=drop='lt(pts,{firsts})+gte(pts,{moves[-1].past})',setts=pts='PTS-({shifts})':dts='{packets.rising(f'DTS-({shifts})', sooner)}'"
+    firsts = step_function("pts", bounds, [move.first for move in moves])
+    shifts = step_function("PTS", bounds, [move.shift for move in moves])
+    return (
+        f"noise=drop='lt(pts,{firsts})+gte(pts,{moves[-1].past})',setts=pts='PTS-({shifts})':dts='{rising_dts(f'DTS-({shifts})', sooner)}'"
+    )
 
 
 def _subtitle_filters(moves: Sequence[Move]) -> str:
     """Subtitles that are on the screen in a kept segment are shown there as long as it lasts: in the first one, where there are several."""
     bounds = [move.past for move in moves[:-1]]
     firsts, pasts, shifts = ([getattr(move, name) for move in moves] for name in ("first", "past", "shift"))
-    drop = f"lte(pts+max(1,duration),{_choose(firsts, bounds, 'pts')})+gte(pts,{moves[-1].past})"
-    begins = f"max(PTS,{_choose(firsts, bounds, 'PTS')})"
-    at = f"{begins}-({_choose(shifts, bounds, 'PTS')})"
-    length = f"min(PTS+DURATION,{_choose(pasts, bounds, 'PTS')})-{begins}"
+    drop = f"lte(pts+max(1,duration),{step_function('pts', bounds, firsts)})+gte(pts,{moves[-1].past})"
+    begins = f"max(PTS,{step_function('PTS', bounds, firsts)})"
+    at = f"{begins}-({step_function('PTS', bounds, shifts)})"
+    length = f"min(PTS+DURATION,{step_function('PTS', bounds, pasts)})-{begins}"
     return f"noise=drop='{drop}',setts=pts='{at}':dts='{at}':duration='{length}'"
 
 
@@ -296,8 +290,8 @@ def _copied(part: Part) -> str:
 
 def _sooner(video: Packets, moves: Sequence[Move]) -> int:
     """By how much decoding times, moved like this, would go back at a join: under a variable rate frames come later than usual at times."""
-    times = [video.decoded[(video.shown >= move.first) & (video.shown < move.past)] - move.shift for move in moves]
-    return packets.step_back([(int(part[0]), int(part[-1])) for part in times])
+    times = [video.dts[(video.pts >= move.first) & (video.pts < move.past)] - move.shift for move in moves]
+    return packets.dts_overlap([(int(part[0]), int(part[-1])) for part in times])
 
 
 def _mux(
@@ -342,7 +336,7 @@ def _on_clock(move: Move, scale: Fraction) -> Move:
 
 
 def _count(video: Packets, part: Part) -> int:
-    return int(((video.shown >= part.first) & (video.shown < part.past)).sum())
+    return int(((video.pts >= part.first) & (video.pts < part.past)).sum())
 
 
 def _check(points: CutPoints, parts: Sequence[Part], moves: Sequence[Move], sounds: Sequence[Move], result: Path, target: Path) -> None:
@@ -369,21 +363,22 @@ def _difference(
 ) -> str | None:
     """What is not as planned in a stream; packets of parts that were encoded are only counted."""
     wanted_s: list[np.ndarray] = []
-    wanted: list[str | None] = []
+    wanted: list[tuple[int, int] | None] = []
+    contents = source.contents
     for move in moves:
-        places = np.flatnonzero((source.shown >= move.first) & (source.shown < move.past))
-        wanted_s.append((source.shown[places] - move.shift) * float(source.tick_s))
+        places = np.flatnonzero((source.pts >= move.first) & (source.pts < move.past))
+        wanted_s.append((source.pts[places] - move.shift) * float(source.tick_s))
         for place in places:
-            copied = parts is None or any(part.copied and part.first <= source.shown[place] < part.past for part in parts)
-            wanted.append(source.sums[place] if copied and same else None)
+            copied = parts is None or any(part.copied and part.first <= source.pts[place] < part.past for part in parts)
+            wanted.append(contents[place] if copied and same else None)
     times_s = np.concatenate(wanted_s)
-    got_s = got.shown * float(got.tick_s)
+    got_s = got.pts * float(got.tick_s)
     if len(got_s) != len(times_s):
         return f"{len(got_s)} of {len(times_s)} packets"
     if np.abs(np.sort(got_s) - np.sort(times_s)).max() > tolerance_s:
         return "packets are not at their times"
     if parts is None or all(part.copied for part in parts):
-        equal = all(want is None or want == have for want, have in zip(wanted, got.sums, strict=True))
+        equal = all(want is None or want == have for want, have in zip(wanted, got.contents, strict=True))
     else:
-        equal = {want for want in wanted if want} <= set(got.sums)
+        equal = {want for want in wanted if want} <= set(got.contents)
     return None if equal else "packets are not those of the source"

@@ -13,6 +13,7 @@ import numpy as np
 from mmvatool.errors import MediaError
 from mmvatool.media import ffmpeg
 from mmvatool.media.encode import EXACT, conversion, ratio
+from mmvatool.media.expressions import select_first_after
 from mmvatool.media.probe import Color, MediaInfo
 
 SHORT_SIDE_PX = 256
@@ -132,12 +133,10 @@ class FFmpegFrames:
         half_s = float(1 / self._info.rate) / 2
         from_s = seek_point(self._info, float(times_s[0]))
         thresholds = times_s + self._info.origin_s - half_s / 2
-        # Counts the thresholds passed; a frame is selected when the count has risen since the last selected one.
-        rising = f"st(1,{count_passed(thresholds, 0, len(thresholds))});if(gt(ld(1),ld(0)),st(0,ld(1)),0)"
         # reinit_filter: where the picture size changes, a new graph would begin to count again.
         node = ffmpeg.source(self._info.path, reinit_filter=0, **({"ss": f"{from_s:.6f}"} if from_s > 0 else {}))
         # Selecting before scaling: only what is wanted is scaled.
-        node = node[str(self._info.video.index)].filter("select", rising)
+        node = node[str(self._info.video.index)].filter("select", select_first_after(thresholds))
         node = node.filter("scale", self._width, self._height, flags="bicubic").filter("format", "rgb24")
         node = node.output("pipe:", format="rawvideo", fps_mode="passthrough", max_error_rate=1, **{"frames:v": len(times_s)})
         data = ffmpeg.run(node, self._info.path).stdout
@@ -241,12 +240,3 @@ def seek_point(info: MediaInfo, time_s: float) -> float:
         place = int(np.searchsorted(info.keys_s, time_s, side="right")) - 2
         return max(0.0, float(info.keys_s[place]) - SEEK_MARGIN_S) if place >= 0 else 0.0
     return 0.0
-
-
-def count_passed(thresholds: np.ndarray, low: int, high: int, clock: str = "t") -> str:
-    """An ffmpeg expression: how many thresholds lie at or before its variable `clock`, as a balanced tree of comparisons."""
-    if low == high:
-        return str(low)
-    middle = (low + high) // 2
-    parts = count_passed(thresholds, low, middle, clock), count_passed(thresholds, middle + 1, high, clock)
-    return f"if(lt({clock},{thresholds[middle]:.6f}),{parts[0]},{parts[1]})"

@@ -29,10 +29,10 @@ def mark_joins(path: Path, times_s: list[float], target: Path) -> None:
     if not times_s:
         return
     found = packets.read(path, ["v:0"])[0]
-    shown_s = found.shown * float(found.tick_s)
+    shown_s = found.pts * float(found.tick_s)
     places = [int(np.abs(shown_s - time_s).argmin()) for time_s in times_s]
-    sizes = [int(found.sums[place].split(",")[0]) for place in places]
-    wanted = "+".join(f"eq(pts,{found.shown[place]})" for place in places)
+    sizes = [int(found.sizes[place]) for place in places]
+    wanted = "+".join(f"eq(pts,{found.pts[place]})" for place in places)
     node = ffmpeg.source(path, fflags="+genpts")["v:0"].output("pipe:", c="copy", format="data", **{"bsf:v": f"noise=drop='not({wanted})'"})
     data = ffmpeg.run(node, path).stdout
     if len(data) != sum(sizes):

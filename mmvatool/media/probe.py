@@ -6,7 +6,7 @@ packets, never from frame / rate: phones record with a variable rate, and header
 
 import hashlib
 import re
-from array import array
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -14,21 +14,21 @@ from pathlib import Path
 import numpy as np
 
 from mmvatool.errors import MediaError
-from mmvatool.media import ffmpeg, headers
+from mmvatool.media import headers, packets
 from mmvatool.media.headers import Entry, Headers
+from mmvatool.media.packets import NO_TIME
 
 # Between two packets; a longer step of the clock makes ffmpeg's search for a time in MPEG streams miss.
 LONGEST_STEP_S = 10.0
 # ffmpeg holds a decoding time that would go back at the last one: so many of them are a clock that restarted.
 STUCK_PACKETS = 10
-KEY_FLAG, DISCARD_FLAG = 0x1, 0x4
-NO_TIME = -(2**63)
 DIGEST_BYTES = 16
 DEFAULT_RATE = Fraction(25)  # where nothing says: ffmpeg's own choice
 # Rates that cameras and editors use; a rate measured through a container's coarse clock is snapped to one of them.
 STANDARD_RATES = tuple(Fraction(rate) for rate in (*range(1, 61), 72, 90, 100, 120, 144, 240)) + tuple(
     Fraction(rate * 1000, 1001) for rate in (24, 30, 48, 60, 120, 240)
 )
+NO_FRAMES = "holds no video frame: it may be truncated, copy or export it again"
 RAW_STREAMS = ("h264", "hevc", "vvc", "m4v", "mpegvideo", "obu", "av1")
 PICTURE_CONTAINERS = ("image2", "gif_pipe")
 _PICTURE = re.compile(r", (\w+)(?:\(([^)]*)\))?, (\d+)x(\d+)")
@@ -225,8 +225,8 @@ def sound_digest(info: MediaInfo) -> str:
     """
     assert info.audio is not None
     digest = hashlib.blake2b(digest_size=DIGEST_BYTES)
-    for line in ffmpeg.lines(ffmpeg.source(info.path).output("pipe:", map=f"0:{info.audio.index}", c="copy", format="framecrc"), info.path):
-        digest.update(line)
+    for _ in _hashed(packets.demux(info.path, [info.audio.index], generate_pts=False), digest):
+        pass
     return digest.hexdigest()
 
 
@@ -302,50 +302,43 @@ class _Packets:
 
 def _packets(path: Path, index: int) -> _Packets:
     """Read the times and flags of every packet without decoding: ffmpeg's framecrc muxer prints them."""
-    # +genpts: MPEG program streams give times to some frames only.
-    node = ffmpeg.source(path, fflags="+genpts").output("pipe:", map=f"0:{index}", c="copy", format="framecrc")
-    tick, aspect = Fraction(1), Fraction(1)
-    # Five numbers a packet, as they come: hours of them as text, or as Python's tuples, would take more than all the rest.
-    numbers = array("q")
     digest = hashlib.blake2b(digest_size=DIGEST_BYTES)
-    for line in ffmpeg.lines(node, path):
-        digest.update(line)
-        if not line.startswith(b"#"):
-            fields = line.split(b",")
-            flag = next((int(field[field.index(b"=") + 1 :], 16) for field in fields[6:] if b"F=" in field), KEY_FLAG)
-            numbers.extend((*map(int, fields[1:5]), flag))
-        elif line.startswith(b"#tb 0: "):
-            tick = Fraction(line[7:].decode())
-        elif line.startswith(b"#sar 0: "):
-            numerator, denominator = map(int, line[8:].split(b"/"))
-            aspect = Fraction(numerator, denominator) if numerator and denominator else Fraction(1)
-    decoded, presented, durations, sizes, flags = np.frombuffer(numbers, np.int64).reshape(-1, 5).T
-    times = np.where(presented == NO_TIME, decoded, presented)
-    key = (flags & KEY_FLAG) != 0
-    steps = np.diff(decoded)
-    jumps = bool(((steps < 0) | (steps * float(tick) > LONGEST_STEP_S)).any())
-    # The time of the keyframe before each packet, in order of decoding.
-    before = np.maximum.accumulate(np.where(key, np.arange(len(key)), -1))[:-1]
+    parsed = packets.parse(_hashed(packets.demux(path, [index]), digest))
+    if not len(parsed):
+        raise MediaError(path, NO_FRAMES)
+    read = parsed[0]
+    times, keys = read.pts, read.keys
+    steps = np.diff(read.dts)
+    jumps = bool(((steps < 0) | (steps * float(read.tick_s) > LONGEST_STEP_S)).any())
+    # The time of the keyframe before each packet, in decoding order.
+    before = np.maximum.accumulate(np.where(keys, np.arange(len(keys)), -1))[:-1]
     open_gop = bool((times[1:] < np.where(before < 0, NO_TIME, times[before])).any())
     # Damaged files repeat packets.
-    order = np.lexsort((flags, durations, times))
-    same = (np.diff(np.stack([times, durations, flags])[:, order]) == 0).all(0)
+    order = np.lexsort((read.flags, read.durations, times))
+    same = (np.diff(np.stack([times, read.durations, read.flags])[:, order]) == 0).all(0)
     order = order[np.append(True, ~same)[: len(order)]]
-    shown = (flags[order] & DISCARD_FLAG) == 0
+    shown = ~read.hidden[order]
     if not shown.any():
-        raise MediaError(path, "holds no video frame: it may be truncated, copy or export it again")
+        raise MediaError(path, NO_FRAMES)
     return _Packets(
         ticks=times[order],
-        tick_s=tick,
-        durations_s=durations[order] * float(tick),
+        tick_s=read.tick_s,
+        durations_s=read.durations[order] * float(read.tick_s),
         shown=shown,
         open_gop=open_gop,
-        pixel_aspect=aspect,
-        keys_s=(times[:0] if jumps else times[order][key[order]]) * float(tick),
+        pixel_aspect=read.pixel_aspect,
+        keys_s=(times[:0] if jumps else times[order][keys[order]]) * float(read.tick_s),
         restarts=int((steps == 0).sum()) > STUCK_PACKETS,
-        sizes=sizes[order].astype(np.int32),
+        sizes=read.sizes[order].astype(np.int32),
         digest=digest.hexdigest(),
     )
+
+
+def _hashed(lines: Iterable[bytes], digest: hashlib.blake2b) -> Iterator[bytes]:
+    """The same lines, each of which the digest is updated with."""
+    for line in lines:
+        digest.update(line)
+        yield line
 
 
 def _rate(packets: _Packets, stated: Fraction | None) -> tuple[Fraction, bool]:

@@ -14,7 +14,8 @@ import numpy as np
 
 from mmvatool.errors import MediaError
 from mmvatool.media import ffmpeg
-from mmvatool.media.frames import ROUGHLY_SEEKABLE_CONTAINERS, SEEKABLE_CONTAINERS, count_passed, frame_size, seek_point
+from mmvatool.media.expressions import select_first_after, step_function
+from mmvatool.media.frames import ROUGHLY_SEEKABLE_CONTAINERS, SEEKABLE_CONTAINERS, frame_size, seek_point
 from mmvatool.media.probe import MediaInfo
 
 SAMPLINGS = ("auto", "exact", "keyframes")
@@ -135,8 +136,7 @@ class Sampler:
             options["skip_loop_filter"] = "all"
         # genpts: as in probing. reinit_filter: where the picture size changes, a new graph would begin to count again.
         node = ffmpeg.source(info.path, fflags="+genpts", reinit_filter=0, **options)[str(info.video.index)]
-        # A frame is selected when the count of thresholds passed has risen since the last selected one.
-        node = node.filter("select", f"st(1,{count_passed(thresholds, 0, len(thresholds))});if(gt(ld(1),ld(0)),st(0,ld(1)),0)")
+        node = node.filter("select", select_first_after(thresholds))
         # showinfo says which frames these are, should one not come.
         node = node.filter("showinfo", checksum=0).filter("scale", width, height, flags=flags).filter("format", "rgb24")
         node = node.output("pipe:", format="rawvideo", fps_mode="passthrough", max_error_rate=1, **{"frames:v": len(times_s)})
@@ -176,12 +176,6 @@ def _unneeded(info: MediaInfo, times_s: np.ndarray) -> str:
     kept = np.flatnonzero((until_s != NOTHING_S) | np.append(True, until_s[:-1] != NOTHING_S))
     starts = keys_s[kept] + info.origin_s - float(1 / info.rate) / 4
     ends = [f"{until + info.origin_s if until > KEY_ALONE_S else until:.6f}" for until in until_s[kept]]
-
-    def look_up(low: int, high: int) -> str:
-        if high - low == 1:
-            return ends[low]
-        middle = (low + high) // 2
-        return f"if(lt(ld(1),{starts[middle]:.6f}),{look_up(low, middle)},{look_up(middle, high)})"
-
-    wanted = f"st(1,if(eq(pts,nopts),dts,pts)*tb);st(0,if(key,{look_up(0, len(kept))},ld(0)))"
+    end = step_function("ld(1)", [f"{start:.6f}" for start in starts[1:]], ends)
+    wanted = f"st(1,if(eq(pts,nopts),dts,pts)*tb);st(0,if(key,{end},ld(0)))"
     return f"{wanted};if(key,lt(ld(0),{KEY_ALONE_S}),gt(dts*tb,ld(0)))"

@@ -15,6 +15,7 @@ import numpy as np
 
 from mmvatool.errors import MediaError, RenderError
 from mmvatool.media import ffmpeg, headers, packets
+from mmvatool.media.expressions import rising_dts
 from mmvatool.media.frames import seek_point
 from mmvatool.media.packets import Packets
 from mmvatool.media.probe import MediaInfo
@@ -77,7 +78,7 @@ def join(info: MediaInfo, video: Packets, stretches: Sequence[TrackMatch], how: 
     """
     key = int(np.flatnonzero(video.keys)[0])
     # How many frames are decoded ahead. What is encoded does likewise: who reads Matroska, which has no times of decoding, goes by the first part.
-    ahead = round(float((video.shown[key] - video.decoded[key]) * video.tick_s * info.rate))
+    ahead = round(float((video.pts[key] - video.dts[key]) * video.tick_s * info.rate))
     lines, files, at, spans = ["ffconcat version 1.0"], [], 0, []
     for number, stretch in enumerate(stretches):
         part = target.with_name(f"part{number}.mp4")
@@ -88,7 +89,7 @@ def join(info: MediaInfo, video: Packets, stretches: Sequence[TrackMatch], how: 
             ffmpeg.run(_written(source, part, video.tick_s, {"c": "copy", "bsf:v": stretch.filters}), info.path)
         there = packets.read(part, ["v:0"])[0]
         begins = round(at * video.tick_s / there.tick_s)
-        spans.append((begins + int(there.decoded[0]), begins + int(there.decoded[-1])))
+        spans.append((begins + int(there.dts[0]), begins + int(there.dts[-1])))
         shown = at + stretch.past - stretch.first
         # Rounded so that nothing adds up: ffmpeg counts the parts' lengths in microseconds.
         length_us = round(shown * video.tick_s * 1_000_000) - round(at * video.tick_s * 1_000_000)
@@ -99,10 +100,8 @@ def join(info: MediaInfo, video: Packets, stretches: Sequence[TrackMatch], how: 
     script.write_text("\n".join(lines) + "\n")
     # auto_convert would put the parameter sets between the pictures.
     joined = ffmpeg.source(script, format="concat", safe=0, auto_convert=0)["v:0"]
-    back = packets.step_back(spans)
-    ffmpeg.run(
-        _written(joined, target, video.tick_s, {"c": "copy", "bsf:v": f"setts=pts=PTS:dts='{packets.rising('DTS', back)}'"}), info.path
-    )
+    back = packets.dts_overlap(spans)
+    ffmpeg.run(_written(joined, target, video.tick_s, {"c": "copy", "bsf:v": f"setts=pts=PTS:dts='{rising_dts('DTS', back)}'"}), info.path)
     records: dict[bool, bytes] = {}
     for stretch, file in zip(stretches, files, strict=True):
         record = _record(file)

@@ -1,6 +1,5 @@
 """A video with another sound: its picture's packets are copied, the encoded sound is laid beside them, the result is checked."""
 
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +7,9 @@ import numpy as np
 
 from mmvatool.errors import MediaError, OutputError, RenderError
 from mmvatool.files import workspace
-from mmvatool.media import ffmpeg, headers
+from mmvatool.media import ffmpeg, headers, packets
 from mmvatool.media.encode import CONTAINERS
+from mmvatool.media.packets import Packets
 from mmvatool.media.probe import MediaInfo
 
 MP4_SUFFIXES = (".mp4", ".m4v", ".mov")
@@ -119,36 +119,33 @@ def _mux(info: MediaInfo, sound: Path, result: Path, subtitles: list[str], optio
 def _check(info: MediaInfo, sound: Path, result: Path, target: Path, *, copied: bool) -> None:
     """Refuse what is not the picture of the source at its times with all of the sound."""
     try:
-        picture, picture_s = _packets(result, "v:0")
-        heard, heard_s = _packets(result, "a:0")
-        sounds, sounds_s = _packets(sound, "a:0")
+        (video, audio), (wanted_audio,) = packets.read(result, ["v:0", "a:0"]), packets.read(sound, ["a:0"])
         problem = None
-        if heard != sounds or np.abs(heard_s - sounds_s).max() > TIME_TOLERANCE_S:
+        if audio.contents != wanted_audio.contents or np.abs(audio.times_s - wanted_audio.times_s).max() > TIME_TOLERANCE_S:
             problem = "its sound is not the one that was mixed"
         elif copied:
-            wanted, wanted_s = _packets(info.path, str(info.video.index))
-            if len(picture) != len(wanted) or (info.container in SAME_PACKETS and picture != wanted):
-                problem = "its frames are not those of the source"
-            elif np.abs(np.sort(picture_s) - np.sort(wanted_s - info.origin_s)).max() > TIME_TOLERANCE_S:
-                problem = "its frames are not at their times"
+            problem = _copy_difference(video, packets.read(info.path, [info.video.index])[0], info)
         else:
-            after = np.minimum(np.searchsorted(info.times_s, picture_s), len(info.times_s) - 1)
-            aside_s = np.minimum(np.abs(info.times_s[after] - picture_s), np.abs(info.times_s[np.maximum(after - 1, 0)] - picture_s))
-            # Of a damaged picture some frames do not decode.
-            if not LEAST_DECODED * len(info.times_s) <= len(picture) <= len(info.times_s) or aside_s.max() > TIME_TOLERANCE_S:
-                problem = f"{len(picture)} of {len(info.times_s)} frames, or not at their times"
+            problem = _encoding_difference(video.times_s, info.times_s)
     except MediaError as error:
         problem = error.problem
     if problem:
         raise RenderError(target, f"the file failed its check ({problem}): nothing was kept; please report this with the source's details")
 
 
-def _packets(path: Path, stream: str) -> tuple[list[str], np.ndarray]:
-    """Size and checksum of every packet of a stream, and their times in seconds, float64 (N,)."""
-    node = ffmpeg.source(path, fflags="+genpts")[stream].output("pipe:", c="copy", format="framecrc")
-    lines = ffmpeg.run(node, path).stdout.decode().splitlines()
-    tick = Fraction(next(line for line in lines if line.startswith("#tb 0: ")).split(": ")[1])
-    rows = [line.split(",") for line in lines if not line.startswith("#")]
-    if not rows:
-        raise MediaError(path, "a stream without packets")
-    return [",".join(row[4:6]) for row in rows], np.array([int(row[2]) for row in rows]) * float(tick)
+def _copy_difference(got: Packets, source: Packets, info: MediaInfo) -> str | None:
+    """What of copied packets is not as in the source; None if nothing."""
+    if len(got.pts) != len(source.pts) or (info.container in SAME_PACKETS and got.contents != source.contents):
+        return "its frames are not those of the source"
+    if np.abs(np.sort(got.times_s) - np.sort(source.times_s - info.origin_s)).max() > TIME_TOLERANCE_S:
+        return "its frames are not at their times"
+    return None
+
+
+def _encoding_difference(got_s: np.ndarray, source_s: np.ndarray) -> str | None:
+    """What of encoded frames is not at the times of the source's; None if nothing. Of a damaged video some frames do not decode."""
+    after = np.minimum(np.searchsorted(source_s, got_s), len(source_s) - 1)
+    error_s = np.minimum(np.abs(source_s[after] - got_s), np.abs(source_s[np.maximum(after - 1, 0)] - got_s))
+    if LEAST_DECODED * len(source_s) <= len(got_s) <= len(source_s) and error_s.max() <= TIME_TOLERANCE_S:
+        return None
+    return f"{len(got_s)} of {len(source_s)} frames, or not at their times"

@@ -217,7 +217,7 @@ def test_flashes_and_clicks_stay_together_over_many_cuts(tmp_path, suffix, sound
     assert len(lit_s) == len(clicks_s) == 19
     assert np.abs(lit_s - clicks_s).max() < SYNC_TOLERANCE_S
     heard = packets.read(out, ["a:0"])[0]
-    assert np.abs((heard.shown + heard.lengths)[:-1] - heard.shown[1:]).max() * float(heard.tick_s) < TIME_TOLERANCE_S
+    assert np.abs((heard.pts + heard.durations)[:-1] - heard.pts[1:]).max() * float(heard.tick_s) < TIME_TOLERANCE_S
 
 
 def test_sound_is_within_half_a_packet_and_nothing_adds_up():
