@@ -32,9 +32,9 @@ class Packets:
     sizes: np.ndarray
     checksums: np.ndarray
     flags: np.ndarray
-    pixel_aspect: Fraction
-    dimensions: str
-    media_type: str
+    pixel_aspect: Fraction = Fraction(1)
+    dimensions: str = ""
+    media_type: str = ""
 
     @property
     def times_s(self) -> np.ndarray:

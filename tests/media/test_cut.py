@@ -224,9 +224,9 @@ def test_sound_is_within_half_a_packet_and_nothing_adds_up():
     tick_s = Fraction(1, 48000)
     count = 48000 * 600 // 1024
     shown = np.arange(count) * 1024 + 17
-    nothing = np.zeros(count, bool)
-    sound = packets.Packets(tick_s, shown, shown, np.full(count, 1024), ~nothing, nothing, ["0,0"] * count)
-    picture = packets.Packets(Fraction(1, 30000), *[np.zeros(1, np.int64)] * 3, nothing[:1], nothing[:1], [])
+    zeros = np.zeros(count, np.int64)
+    sound = packets.Packets(tick_s, shown, shown, np.full(count, 1024), zeros, zeros, zeros + packets.KEY_FLAG)
+    picture = packets.Packets(Fraction(1, 30000), *[zeros[:1]] * 6)
     points = cut.CutPoints(None, picture, sound, np.zeros(1), np.zeros(1), None, "")  # type: ignore[arg-type]
     kept = [(1001 * a, 1001 * b) for a, b in ((30 * k, 30 * k + 11) for k in range(1, 500))]
     moves = cut._sound_moves(kept, points)
