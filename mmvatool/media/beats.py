@@ -76,9 +76,9 @@ def _pieces(info: SoundInfo | MediaInfo, from_s: float, to_s: float) -> Iterator
     for step, (centre_s, sound) in enumerate(audio.read_steps(info, PIECE_S, window_s, RATE_HZ, least_s=LEAST_S)):
         start_s, end_s = max(from_s, step * PIECE_S), min(to_s, 2 * centre_s - step * PIECE_S)
         if start_s < end_s:
-            heard_from = max(0, round(centre_s * RATE_HZ) - int(window_s * RATE_HZ / 2))
-            first = max(0, int((start_s - LEAD_S) * RATE_HZ) - heard_from)
-            past = max(0, int((end_s + LEAD_S) * RATE_HZ) - heard_from)
-            yield (heard_from + first) / RATE_HZ, Segment(start_s, end_s), sound[first:past]
+            window_start = max(0, round(centre_s * RATE_HZ) - int(window_s * RATE_HZ / 2))
+            first = max(0, int((start_s - LEAD_S) * RATE_HZ) - window_start)
+            stop = max(0, int((end_s + LEAD_S) * RATE_HZ) - window_start)
+            yield (window_start + first) / RATE_HZ, Segment(start_s, end_s), sound[first:stop]
         if end_s >= to_s:
             return

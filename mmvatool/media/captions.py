@@ -9,12 +9,12 @@ from typing import Any
 
 from mmvatool.errors import MediaError
 from mmvatool.media import ffmpeg, headers
-from mmvatool.media.headers import Entry
+from mmvatool.media.headers import StreamHeader
 from mmvatool.media.probe import MediaInfo
 from mmvatool.media.retime import Chapter, Piece, chapter_each, move_chapters, move_subtitles, to_metadata
 
 # What ffmpeg turns into no text.
-PICTURES = ("hdmv_pgs_subtitle", "dvd_subtitle", "dvb_subtitle", "xsub", "dvb_teletext", "arib_caption")
+IMAGE_CODECS = ("hdmv_pgs_subtitle", "dvd_subtitle", "dvb_subtitle", "xsub", "dvb_teletext", "arib_caption")
 FORMS = {"ass": "ass", "ssa": "ass", "webvtt": "webvtt"}  # what a codec is read as, SubRip else
 DISPOSITIONS = (
     "default",
@@ -58,14 +58,14 @@ def read_captions(info: MediaInfo, pieces: Sequence[Piece], *, own_chapters: boo
         own_chapters: make a chapter for each piece instead of taking those of the source.
         notes: gets a sentence for what cannot come along.
     """
-    said = headers.read(info.path, "a video file")
-    given = [Chapter(start_s - info.origin_s, end_s - info.origin_s, tags.get("title", "")) for start_s, end_s, tags in said.chapters]
+    header = headers.read(info.path, "a video file")
+    given = [Chapter(start_s - info.origin_s, end_s - info.origin_s, tags.get("title", "")) for start_s, end_s, tags in header.chapters]
     chapters = chapter_each(pieces) if own_chapters else move_chapters(given, pieces)
     subtitles = []
-    for number, entry in enumerate(said.subtitles, start=1):
+    for number, entry in enumerate(header.subtitles, start=1):
         language = f" ({entry[1]})" if entry[1] else ""
         codec = re.split(r"[ ,]", entry[3], maxsplit=1)[0]
-        if codec in PICTURES:
+        if codec in IMAGE_CODECS:
             warnings.append(f"subtitle track {number}{language} is of pictures ({codec}), which cannot be moved: left out")
             continue
         form = FORMS.get(codec, "srt")
@@ -81,7 +81,7 @@ def read_captions(info: MediaInfo, pieces: Sequence[Piece], *, own_chapters: boo
     return Captions(tuple(chapters), tuple(subtitles))
 
 
-def _read(info: MediaInfo, entry: Entry, form: str) -> str:
+def _read(info: MediaInfo, entry: StreamHeader, form: str) -> str:
     # On the clock of the picture: the container's, which is moved so that it begins at 0.
     node = ffmpeg.source(info.path, itsoffset=f"{-info.origin_s:.6f}")[str(entry[0])]
     # Copied, an ASS track keeps its styles.
@@ -104,14 +104,14 @@ def mux_captions(captions: Captions, picture: Path, result: Path, warnings: list
     if not captions.chapters and not captions.subtitles:
         return picture
     suffix = picture.suffix.lower()
-    source, sounding = ffmpeg.source(picture), headers.read(picture, "a video file").heard is not None
+    source, has_audio = ffmpeg.source(picture), headers.read(picture, "a video file").default_audio is not None
     options: dict[str, Any] = {"c": "copy", "map_metadata": 0, "map_chapters": 1 + len(captions.subtitles), "max_interleave_delta": 0}
     if suffix in (".mp4", ".m4v", ".mov"):
         options |= {"movflags": "+faststart"} | ({"format": "mp4"} if suffix == ".m4v" else {})
     with tempfile.TemporaryDirectory(prefix=".mmvatool-", dir=result.parent) as folder:
         chapters = Path(folder) / "chapters.txt"
         chapters.write_text(to_metadata(captions.chapters), encoding="utf-8")
-        streams = [source["v"], *([source["a"]] if sounding else [])]
+        streams = [source["v"], *([source["a"]] if has_audio else [])]
         for number, track in enumerate(captions.subtitles):
             text = Path(folder) / f"{number}.{'vtt' if track.form == 'webvtt' else track.form}"
             text.write_text(track.text, encoding="utf-8")
@@ -122,8 +122,10 @@ def mux_captions(captions: Captions, picture: Path, result: Path, warnings: list
                 options[f"metadata:s:{len(streams)}"] = f"title={track.title}"
             streams.append(ffmpeg.source(text)["s"])
         try:
-            ffmpeg.run(ffmpeg.join(streams, result, **options), picture, beside=chapters)
-            whole = _packets(result) == _packets(picture) and len(headers.read(result, "a video file").subtitles) == len(captions.subtitles)
+            ffmpeg.run(ffmpeg.output(streams, result, **options), picture, extra_input=chapters)
+            whole = _stream_hash(result) == _stream_hash(picture) and len(headers.read(result, "a video file").subtitles) == len(
+                captions.subtitles
+            )
             problem = None if whole else "the picture would suffer"
         except MediaError as error:
             problem = error.problem
@@ -139,7 +141,7 @@ def _codec(suffix: str, form: str) -> str:
     return "webvtt" if suffix == ".webm" else "mov_text"
 
 
-def _packets(path: Path) -> bytes:
+def _stream_hash(path: Path) -> bytes:
     """A hash of the packets of picture and sound."""
     # Without a choice ffmpeg takes one stream of each kind.
     node = ffmpeg.source(path).output("pipe:", c="copy", sn=None, format="streamhash", hash="murmur3")

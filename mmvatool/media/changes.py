@@ -30,21 +30,21 @@ def exact_changes(info: MediaInfo, spans: Sequence[tuple[int, int]]) -> list[int
         spans: frames (first, last), first < last; the change is in first + 1..last.
     """
     reach = max(LEAST_REACH, round(REACH_S * info.rate))
-    likely = {place: likely_change(info, *span) for place, span in enumerate(spans)}
+    likely = {index: likely_change(info, *span) for index, span in enumerate(spans)}
     near = {
-        place: (max(spans[place][0], frame - reach), min(spans[place][1], frame + reach))
-        for place, frame in likely.items()
+        index: (max(spans[index][0], frame - reach), min(spans[index][1], frame + reach))
+        for index, frame in likely.items()
         if frame is not None
     }
-    found: dict[int, int] = {}
-    for place, steps in zip(near, _steps(info, [*near.values()]), strict=True):
+    changes: dict[int, int] = {}
+    for index, steps in zip(near, _steps(info, [*near.values()]), strict=True):
         largest = int(steps.argmax())
         if steps[largest] > CUT * max(1.0, np.delete(steps, largest).max(initial=0.0)):
-            found[place] = near[place][0] + 1 + largest
-    rest = [place for place in range(len(spans)) if place not in found]
-    for place, steps in zip(rest, _steps(info, [spans[place] for place in rest]), strict=True):
-        found[place] = spans[place][0] + 1 + (int(steps.argmax()) if steps.max() > 0 else len(steps) // 2)
-    return [found[place] for place in range(len(spans))]
+            changes[index] = near[index][0] + 1 + largest
+    rest = [index for index in range(len(spans)) if index not in changes]
+    for index, steps in zip(rest, _steps(info, [spans[index] for index in rest]), strict=True):
+        changes[index] = spans[index][0] + 1 + (int(steps.argmax()) if steps.max() > 0 else len(steps) // 2)
+    return [changes[index] for index in range(len(spans))]
 
 
 def _steps(info: MediaInfo, spans: Sequence[tuple[int, int]]) -> Iterator[np.ndarray]:
@@ -58,15 +58,15 @@ def _steps(info: MediaInfo, spans: Sequence[tuple[int, int]]) -> Iterator[np.nda
         now = frame.astype(np.int16)
         differences.append(0.0 if before is None else float(np.abs(now - before).mean()))
         before = now
-    came = np.array(sampler.came, np.int64)
+    decoded = np.array(sampler.decoded, np.int64)
     steps = np.zeros(len(wanted))
-    steps[came] = differences
+    steps[decoded] = differences
     for first, last in spans:
-        place = int(np.searchsorted(wanted, first))
-        inside = steps[place + 1 : place + 1 + last - first].copy()
-        next_came = int(np.searchsorted(came, place))
-        if next_came < len(came) and place < came[next_came] <= place + last - first:
-            inside[came[next_came] - place - 1] = 0.0  # its first frame is damaged: this one was compared with another span's
+        index = int(np.searchsorted(wanted, first))
+        inside = steps[index + 1 : index + 1 + last - first].copy()
+        next_decoded = int(np.searchsorted(decoded, index))
+        if next_decoded < len(decoded) and index < decoded[next_decoded] <= index + last - first:
+            inside[decoded[next_decoded] - index - 1] = 0.0  # its first frame is damaged: this one was compared with another span's
         yield inside
 
 

@@ -79,17 +79,17 @@ class CutPoints:
 
     def end_of(self, time_s: float) -> float:
         """Where a copy really ends that stops before the keyframe at `time_s`; that time itself where there is none."""
-        place = int(np.argmin(np.abs(self.times_s - time_s)))
+        index = int(np.argmin(np.abs(self.times_s - time_s)))
         half_s = float(self.video.tick_s) / 2
-        return float(self._seconds(self.ends[place : place + 1])[0]) if abs(self.times_s[place] - time_s) < half_s else time_s
+        return float(self._seconds(self.ends[index : index + 1])[0]) if abs(self.times_s[index] - time_s) < half_s else time_s
 
 
 @dataclass(frozen=True)
 class Part:
-    """A stretch [first, past) of the source in ticks, and whether it is copied (else it is encoded)."""
+    """A stretch [first, stop) of the source in ticks, and whether it is copied (else it is encoded)."""
 
     first: int
-    past: int
+    stop: int
     copied: bool
 
 
@@ -138,11 +138,13 @@ def _refuse_unfit(info: MediaInfo, target: Path) -> None:
     # Into a pipe: nothing of it is kept.
     pieces = {"movflags": "+empty_moov+frag_keyframe"} if suffix in MP4_SUFFIXES else {}
     try:
-        ffmpeg.run(ffmpeg.pipe(streams, c="copy", format=MUXERS[suffix], strict="experimental", **{"frames:v": 1}, **pieces), info.path)
+        ffmpeg.run(
+            ffmpeg.output_to_pipe(streams, c="copy", format=MUXERS[suffix], strict="experimental", **{"frames:v": 1}, **pieces), info.path
+        )
     except ffmpeg.FFmpegError as error:
         inside = " and ".join([info.video.codec, *([info.audio.codec] if info.audio else [])])
         cure = "leave out --lossless" if suffix == ".mkv" else f"give -o {target.with_suffix('.mkv').name}, or leave out --lossless"
-        raise MediaError(info.path, f"its {inside} cannot be copied into {suffix} ({ffmpeg.last_words(error.stderr)}): {cure}") from error
+        raise MediaError(info.path, f"its {inside} cannot be copied into {suffix} ({ffmpeg.last_error(error.stderr)}): {cure}") from error
 
 
 def cut(timeline: Timeline, points: CutPoints, target: Path) -> list[str]:
@@ -162,8 +164,8 @@ def cut(timeline: Timeline, points: CutPoints, target: Path) -> list[str]:
         RenderError: what was written is not what was planned.
     """
     info, suffix = points.info, target.suffix.lower()
-    kept = [_ticks(segment, points) for segment in timeline.segments]
-    parts = [part for first, past in kept for part in _parts(first, past, points)]
+    kept = [_to_ticks(segment, points) for segment in timeline.segments]
+    parts = [part for first, stop in kept for part in _parts(first, stop, points)]
     warnings: list[str] = []
     subtitles = fitting_subtitles(info, suffix, warnings)
     with workspace(target) as folder:
@@ -173,10 +175,10 @@ def cut(timeline: Timeline, points: CutPoints, target: Path) -> list[str]:
         if encoded:
             assert points.recipe is not None
             picture = folder / "joined.mp4"
-            stretches = [smart.TrackMatch(part.first, part.past, _copied(part) if part.copied else None) for part in parts]
-            smart.join(info, points.video, stretches, points.recipe, picture)
-            lost = sum(_count(points.video, part) for part in encoded)
-            whole = sum(_count(points.video, part) for part in parts)
+            segments = [smart.JoinPart(part.first, part.stop, _copy_filters(part) if part.copied else None) for part in parts]
+            smart.join(info, points.video, segments, points.recipe, picture)
+            lost = sum(_count_frames(points.video, part) for part in encoded)
+            whole = sum(_count_frames(points.video, part) for part in parts)
             some = (
                 f"{lost} of {whole} frames, at cuts far from a keyframe,"
                 if lost < whole
@@ -184,56 +186,56 @@ def cut(timeline: Timeline, points: CutPoints, target: Path) -> list[str]:
             )
             warnings.append(f"{some} were encoded anew (H.264)")
         moves = _moves(kept)
-        sounds = _sound_moves(kept, points)
+        audio_moves = _audio_moves(kept, points)
         try:
-            _mux(points, result, picture, moves, sounds, subtitles)
+            _mux(points, result, picture, moves, audio_moves, subtitles)
         except MediaError as error:
             raise RenderError(target, f"cannot be written ({error.problem}): is the disk full?") from error
-        _check(points, parts, moves, sounds, result, target)
+        _check(points, parts, moves, audio_moves, result, target)
         if info.video.codec == "hevc":
             hevc.mark_joins(result, [float((move.first - move.shift) * points.video.tick_s) for move in moves[1:]], target)
         move_into_place(result, target)
     return warnings
 
 
-def _ticks(segment: Segment, points: CutPoints) -> tuple[int, int]:
+def _to_ticks(segment: Segment, points: CutPoints) -> tuple[int, int]:
     """The bounds of a segment on the clock of the picture."""
     tick_s, origin_s = float(points.video.tick_s), points.info.origin_s
     return round((segment.start_s + origin_s) / tick_s), round((segment.end_s + origin_s) / tick_s)
 
 
-def _parts(first: int, past: int, points: CutPoints) -> list[Part]:
+def _parts(first: int, stop: int, points: CutPoints) -> list[Part]:
     """Divide a segment into what is copied and what is encoded at its ends, where they lie on no keyframe."""
-    starts = points.starts[(points.starts >= first) & (points.starts < past)]
-    ends = points.ends[(points.ends > first) & (points.ends <= past)]
+    starts = points.starts[(points.starts >= first) & (points.starts < stop)]
+    ends = points.ends[(points.ends > first) & (points.ends <= stop)]
     last_shown = points.video.pts[~points.video.hidden].max()
-    if past > last_shown:  # the end of the video
-        ends = np.append(ends, past)
+    if stop > last_shown:  # the end of the video
+        ends = np.append(ends, stop)
     if not len(starts) or not len(ends) or ends[-1] <= starts[0]:
-        return [Part(first, past, copied=False)]
-    edges = [(first, int(starts[0]), False), (int(starts[0]), int(ends[-1]), True), (int(ends[-1]), past, False)]
+        return [Part(first, stop, copied=False)]
+    edges = [(first, int(starts[0]), False), (int(starts[0]), int(ends[-1]), True), (int(ends[-1]), stop, False)]
     return [Part(*edge) for edge in edges if edge[0] < edge[1]]
 
 
 @dataclass(frozen=True)
 class Move:
-    """Packets of a stream from `first` to before `past` are kept and shown `shift` earlier; all in ticks of the stream."""
+    """Packets of a stream from `first` to before `stop` are kept and shown `shift` earlier; all in ticks of the stream."""
 
     first: int
-    past: int
+    stop: int
     shift: int
 
 
 def _moves(kept: Sequence[tuple[int, int]]) -> list[Move]:
     """One segment after the other, from 0 on."""
     moves, shown = [], 0
-    for first, past in kept:
-        moves.append(Move(first, past, first - shown))
-        shown += past - first
+    for first, stop in kept:
+        moves.append(Move(first, stop, first - shown))
+        shown += stop - first
     return moves
 
 
-def _sound_moves(kept: Sequence[tuple[int, int]], points: CutPoints) -> list[Move]:
+def _audio_moves(kept: Sequence[tuple[int, int]], points: CutPoints) -> list[Move]:
     """Which packets of the sound go along, so that they follow each other without a gap and nothing adds up.
 
     Each segment takes up where the sound before it ends, at the packet nearest to what should be heard then: within half a packet.
@@ -244,58 +246,58 @@ def _sound_moves(kept: Sequence[tuple[int, int]], points: CutPoints) -> list[Mov
     shown, lengths = audio.pts, audio.durations
     scale = points.video.tick_s / audio.tick_s
     moves: list[Move] = []
-    at, end, past = Fraction(0), None, 0  # where the segment begins, where the sound ends, the first packet after it
-    for start, stop in kept:
-        begins, ends = start * scale, stop * scale
+    at, end, stop = Fraction(0), None, 0  # where the segment begins, where the sound ends, the first packet after it
+    for segment_first, segment_stop in kept:
+        begins, ends = segment_first * scale, segment_stop * scale
         wanted = begins if end is None else begins + end - at
         first = int(np.searchsorted(shown + (lengths // 2 if end is not None else 0), float(wanted)))
-        first = max(first, past)
+        first = max(first, stop)
         middles = shown + lengths / 2
         gap = first < len(shown) and end is not None and abs(shown[first] - wanted) > lengths[first]
         shift = int(shown[first]) - end if first < len(shown) and end is not None and not gap else round(begins - at)
-        past_here = int(np.searchsorted(middles, float(ends if gap or end is None else at + ends - begins + shift)))
+        stop_here = int(np.searchsorted(middles, float(ends if gap or end is None else at + ends - begins + shift)))
         at += ends - begins
-        if first < past_here:
-            past = past_here
-            moves.append(Move(int(shown[first]), int(shown[past]) if past < len(shown) else int(shown[-1]) + 1, shift))
-            end = int(shown[past - 1] + lengths[past - 1]) - shift
+        if first < stop_here:
+            stop = stop_here
+            moves.append(Move(int(shown[first]), int(shown[stop]) if stop < len(shown) else int(shown[-1]) + 1, shift))
+            end = int(shown[stop - 1] + lengths[stop - 1]) - shift
     return moves
 
 
 def _filters(moves: Sequence[Move], sooner: int = 0) -> str:
     """The bitstream filters that make these moves; all is decoded `sooner` ticks sooner, and in that order over the joins, too."""
-    bounds = [move.past for move in moves[:-1]]
+    bounds = [move.stop for move in moves[:-1]]
     firsts = step_function("pts", bounds, [move.first for move in moves])
     shifts = step_function("PTS", bounds, [move.shift for move in moves])
     return (
-        f"noise=drop='lt(pts,{firsts})+gte(pts,{moves[-1].past})',setts=pts='PTS-({shifts})':dts='{rising_dts(f'DTS-({shifts})', sooner)}'"
+        f"noise=drop='lt(pts,{firsts})+gte(pts,{moves[-1].stop})',setts=pts='PTS-({shifts})':dts='{rising_dts(f'DTS-({shifts})', sooner)}'"
     )
 
 
 def _subtitle_filters(moves: Sequence[Move]) -> str:
     """Subtitles that are on the screen in a kept segment are shown there as long as it lasts: in the first one, where there are several."""
-    bounds = [move.past for move in moves[:-1]]
+    bounds = [move.stop for move in moves[:-1]]
     firsts, pasts, shifts = ([getattr(move, name) for move in moves] for name in ("first", "past", "shift"))
-    drop = f"lte(pts+max(1,duration),{step_function('pts', bounds, firsts)})+gte(pts,{moves[-1].past})"
+    drop = f"lte(pts+max(1,duration),{step_function('pts', bounds, firsts)})+gte(pts,{moves[-1].stop})"
     begins = f"max(PTS,{step_function('PTS', bounds, firsts)})"
     at = f"{begins}-({step_function('PTS', bounds, shifts)})"
     length = f"min(PTS+DURATION,{step_function('PTS', bounds, pasts)})-{begins}"
     return f"noise=drop='{drop}',setts=pts='{at}':dts='{at}':duration='{length}'"
 
 
-def _copied(part: Part) -> str:
+def _copy_filters(part: Part) -> str:
     """The bitstream filters that leave one part, from 0 on."""
-    return _filters([Move(part.first, part.past, part.first)])
+    return _filters([Move(part.first, part.stop, part.first)])
 
 
-def _sooner(video: Packets, moves: Sequence[Move]) -> int:
+def _dts_overlap(video: Packets, moves: Sequence[Move]) -> int:
     """By how much decoding times, moved like this, would go back at a join: under a variable rate frames come later than usual at times."""
-    times = [video.dts[(video.pts >= move.first) & (video.pts < move.past)] - move.shift for move in moves]
+    times = [video.dts[(video.pts >= move.first) & (video.pts < move.stop)] - move.shift for move in moves]
     return packets.dts_overlap([(int(part[0]), int(part[-1])) for part in times])
 
 
 def _mux(
-    points: CutPoints, result: Path, picture: Path | None, moves: Sequence[Move], sounds: Sequence[Move], subtitles: Sequence[str]
+    points: CutPoints, result: Path, picture: Path | None, moves: Sequence[Move], audio_moves: Sequence[Move], subtitles: Sequence[str]
 ) -> None:
     info, suffix = points.info, result.suffix.lower()
     source = ffmpeg.source(info.path, fflags="+genpts")
@@ -305,11 +307,11 @@ def _mux(
         options["metadata"] = [f"{key}={value}" for key, value in short_tags(info.tags).items()]
     elif picture is None:
         options["map_metadata"] = 0
-        options["bsf:v"] = _filters(moves, _sooner(points.video, moves))
-    if sounds:
+        options["bsf:v"] = _filters(moves, _dts_overlap(points.video, moves))
+    if audio_moves:
         assert info.audio is not None
         streams.append(source[str(info.audio.index)])
-        options["bsf:a"] = _filters(sounds)
+        options["bsf:a"] = _filters(audio_moves)
     for number, (index, tick_s) in enumerate(_subtitle_clocks(info, subtitles)):
         streams.append(source[index])
         options[f"bsf:s:{number}"] = _subtitle_filters([_on_clock(move, points.video.tick_s / tick_s) for move in moves])
@@ -317,7 +319,7 @@ def _mux(
         options["movflags"] = "+faststart"
         if info.video.codec == "hevc":
             options["tag:v"] = "hvc1"  # Apple's players pass over hev1
-    ffmpeg.run(ffmpeg.join(streams, result, **options, format=MUXERS[suffix]), info.path)
+    ffmpeg.run(ffmpeg.output(streams, result, **options, format=MUXERS[suffix]), info.path)
 
 
 def _subtitle_clocks(info: MediaInfo, subtitles: Sequence[str]) -> list[tuple[str, Fraction]]:
@@ -332,27 +334,29 @@ def _subtitle_clocks(info: MediaInfo, subtitles: Sequence[str]) -> list[tuple[st
 
 
 def _on_clock(move: Move, scale: Fraction) -> Move:
-    return Move(round(move.first * scale), round(move.past * scale), round(move.shift * scale))
+    return Move(round(move.first * scale), round(move.stop * scale), round(move.shift * scale))
 
 
-def _count(video: Packets, part: Part) -> int:
-    return int(((video.pts >= part.first) & (video.pts < part.past)).sum())
+def _count_frames(video: Packets, part: Part) -> int:
+    return int(((video.pts >= part.first) & (video.pts < part.stop)).sum())
 
 
-def _check(points: CutPoints, parts: Sequence[Part], moves: Sequence[Move], sounds: Sequence[Move], result: Path, target: Path) -> None:
+def _check(
+    points: CutPoints, parts: Sequence[Part], moves: Sequence[Move], audio_moves: Sequence[Move], result: Path, target: Path
+) -> None:
     """Refuse what is not the planned packets at their times."""
     info = points.info
     try:
-        got = packets.read(result, ["v:0", *(["a:0"] if sounds else [])])
+        got = packets.read(result, ["v:0", *(["a:0"] if audio_moves else [])])
     except MediaError as error:
         raise RenderError(target, f"the file failed its check ({error.problem}): is the disk full?") from error
     # Elsewhere (MPEG-TS, AVI) a packet is wrapped in another way.
     same = info.container in SAME_PACKETS
     problem = _difference(got[0], points.video, moves, parts, same, TIME_TOLERANCE_S)
-    if problem is None and sounds and points.audio is not None:
+    if problem is None and audio_moves and points.audio is not None:
         # Where a tick is as long as a packet (AVI), ffmpeg takes its middle.
         tolerance_s = TIME_TOLERANCE_S + float(points.audio.tick_s) / 2
-        problem = _difference(got[1], points.audio, sounds, None, same, tolerance_s)
+        problem = _difference(got[1], points.audio, audio_moves, None, same, tolerance_s)
         problem = problem and f"its sound: {problem}"
     if problem:
         raise RenderError(target, f"the file failed its check ({problem}): nothing was kept; please report this with the source's details")
@@ -366,11 +370,11 @@ def _difference(
     wanted: list[tuple[int, int] | None] = []
     contents = source.contents
     for move in moves:
-        places = np.flatnonzero((source.pts >= move.first) & (source.pts < move.past))
-        wanted_s.append((source.pts[places] - move.shift) * float(source.tick_s))
-        for place in places:
-            copied = parts is None or any(part.copied and part.first <= source.pts[place] < part.past for part in parts)
-            wanted.append(contents[place] if copied and same else None)
+        indices = np.flatnonzero((source.pts >= move.first) & (source.pts < move.stop))
+        wanted_s.append((source.pts[indices] - move.shift) * float(source.tick_s))
+        for index in indices:
+            copied = parts is None or any(part.copied and part.first <= source.pts[index] < part.stop for part in parts)
+            wanted.append(contents[index] if copied and same else None)
     times_s = np.concatenate(wanted_s)
     got_s = got.pts * float(got.tick_s)
     if len(got_s) != len(times_s):

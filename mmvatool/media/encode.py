@@ -19,7 +19,7 @@ from mmvatool.media.probe import Color
 # Visually lossless, and 2-3 times faster than x264's default preset for a somewhat larger file.
 CRF = 18
 PRESET = "veryfast"
-EXACT = "bicubic+accurate_rnd+full_chroma_int"  # swscale's flags where a picture is converted once and for good
+SWS_FLAGS = "bicubic+accurate_rnd+full_chroma_int"  # swscale's flags where a picture is converted once and for good
 AAC_RATES_HZ = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
 # swscale's names for H.273 matrices; None: not tagged, read and written alike as swscale's default.
 MATRICES = {"bt709": "bt709", "smpte170m": "bt601", "bt470bg": "bt601", "fcc": "fcc", "smpte240m": "smpte240m", "bt2020nc": "bt2020"}
@@ -59,7 +59,7 @@ def write_frames(
     pixel_format: str = "rgb24",
     sound: Path | None = None,
     sound_codec: str = "copy",
-    blamed: Path,
+    error_path: Path,
     on_frame: Callable[[int], None],
 ) -> None:
     """Write frames as a video with moviepy's writer.
@@ -71,7 +71,7 @@ def write_frames(
         rate: frames a second.
         container: how to write.
         picture: the file to write, in a workspace.
-        params: the encoder's parameters: `picture_params` and what the container and the sound need.
+        params: the encoder's parameters: `video_params` and what the container and the sound need.
         pixel_format: of the frames.
         sound: a file to write with them, up to the end of both.
         sound_codec: what encodes the sound; "copy" takes it as it is.
@@ -90,17 +90,17 @@ def write_frames(
                 writer.write_frame(frame)
                 on_frame(number)
     except OSError as error:
-        raise encoder_failed(blamed, error) from error
+        raise encoder_error(error_path, error) from error
     finally:
         frames.close()
 
 
-def picture_params(rate: Fraction, color: Color, pixel_format: str, pixel_aspect: Fraction = Fraction(1), *, rgb: bool = True) -> list[str]:
+def video_params(rate: Fraction, color: Color, pixel_format: str, pixel_aspect: Fraction = Fraction(1), *, rgb: bool = True) -> list[str]:
     """The encoder's parameters that write the colour tags, the exact rate and the pixel aspect; RGB is converted as the tags say."""
     aspect = pixel_aspect.limit_denominator(65535)
     options = ":".join(f"{key}={value}" for key, value in conversion("out", color).items())
     filters = [
-        *([f"scale={options}:flags={EXACT}", f"format={pixel_format}"] if rgb else []),
+        *([f"scale={options}:flags={SWS_FLAGS}", f"format={pixel_format}"] if rgb else []),
         f"setparams=colorspace={color.matrix or 'unknown'}:color_primaries={color.primaries or 'unknown'}"
         f":color_trc={color.transfer or 'unknown'}:range={_range_tag(color)}",
         f"setsar={aspect.numerator}/{aspect.denominator}",
@@ -128,10 +128,10 @@ def _range_tag(color: Color) -> str:
     return ("full" if color.full_range else "limited") if color.range_tagged else "unknown"
 
 
-def encoder_failed(blamed: Path, error: OSError) -> RenderError:
+def encoder_error(error_path: Path, error: OSError) -> RenderError:
     """What moviepy raises, in one line: its message holds all that ffmpeg said, in parts of it as the repr of bytes."""
     message = str(error).split("\n\n", 2)[-1].replace("\\n", "\n").removesuffix("'")
-    return RenderError(blamed, f"the encoder failed ({ffmpeg.last_words(message)}): is the disk full?")
+    return RenderError(error_path, f"the encoder failed ({ffmpeg.last_error(message)}): is the disk full?")
 
 
 def check(picture: Path, target: Path, frames: int, size: tuple[int, int], *, with_sound: bool) -> None:
@@ -153,11 +153,11 @@ def check(picture: Path, target: Path, frames: int, size: tuple[int, int], *, wi
     video, audio = streams.get(0), streams.get(1)
     got = len(video.pts) if video else 0
     dimensions = video.dimensions if video else ""
-    sounding = audio is not None and audio.media_type == "audio"
-    if got != frames or dimensions != f"{size[0]}x{size[1]}" or sounding != with_sound or decoded.stderr:
+    has_audio = audio is not None and audio.media_type == "audio"
+    if got != frames or dimensions != f"{size[0]}x{size[1]}" or has_audio != with_sound or decoded.stderr:
         raise RenderError(
             target,
-            f"the rendered file failed its check ({got} of {frames} frames, sound: {sounding}, {ffmpeg.last_words(decoded.stderr)}): "
+            f"the rendered file failed its check ({got} of {frames} frames, sound: {has_audio}, {ffmpeg.last_error(decoded.stderr)}): "
             "nothing was kept; please report this with the source's details",
         )
 

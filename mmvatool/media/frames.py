@@ -12,7 +12,7 @@ import numpy as np
 
 from mmvatool.errors import MediaError
 from mmvatool.media import ffmpeg
-from mmvatool.media.encode import EXACT, conversion, ratio
+from mmvatool.media.encode import SWS_FLAGS, conversion, ratio
 from mmvatool.media.expressions import select_first_after
 from mmvatool.media.probe import Color, MediaInfo
 
@@ -177,7 +177,7 @@ def steady_frames(
     size: tuple[int, int],
     *,
     color: Color | None = None,
-    kept: tuple[float, float] = (1.0, 1.0),
+    crop_share: tuple[float, float] = (1.0, 1.0),
     tone_map: bool = False,
     planes: tuple[str, Color] | None = None,
 ) -> Any:
@@ -210,8 +210,8 @@ def steady_frames(
     same = rate == info.rate
     node = node.filter("setpts", f"round(PTS-{at_s if same else at_s + quarter_s:.6f}/TB)")
     node = node.filter("fps", fps=ratio(rate), start_time=0, round="near" if same else "up")
-    if kept != (1.0, 1.0):
-        node = node.filter("crop", f"iw*{kept[0]:.6f}", f"ih*{kept[1]:.6f}")
+    if crop_share != (1.0, 1.0):
+        node = node.filter("crop", f"iw*{crop_share[0]:.6f}", f"ih*{crop_share[1]:.6f}")
     if tone_map:
         node = node.filter("scale", *size, flags="bicubic").filter("format", "yuv420p10le")
         # zscale refuses what is not tagged whole.
@@ -223,7 +223,7 @@ def steady_frames(
     if planes:
         pixel_format, written = planes
         options = conversion("in", color or info.video.color) | conversion("out", written)
-        node = node.filter("scale", *size, **options, flags=EXACT).filter("format", pixel_format)
+        node = node.filter("scale", *size, **options, flags=SWS_FLAGS).filter("format", pixel_format)
         return node.output("pipe:", format="rawvideo", **{"frames:v": count})
     # Without accurate_rnd, which takes six times as long on this side and moves the mean by less than 1/255.
     options = conversion("in", color or info.video.color)
@@ -237,6 +237,6 @@ def seek_point(info: MediaInfo, time_s: float) -> float:
         return max(0.0, time_s - float(1 / info.rate) / 2)
     if info.container in ROUGHLY_SEEKABLE_CONTAINERS:
         # The keyframe before the last: in an open group of pictures the last alone is not enough.
-        place = int(np.searchsorted(info.keys_s, time_s, side="right")) - 2
-        return max(0.0, float(info.keys_s[place]) - SEEK_MARGIN_S) if place >= 0 else 0.0
+        index = int(np.searchsorted(info.keys_s, time_s, side="right")) - 2
+        return max(0.0, float(info.keys_s[index]) - SEEK_MARGIN_S) if index >= 0 else 0.0
     return 0.0

@@ -45,7 +45,7 @@ def choose(encoder: str, container: Container, size: tuple[int, int], rate: Frac
 def works(name: str, params: tuple[str, ...], size: tuple[int, int], rate: Fraction, pixel_format: str) -> bool:
     """Whether an encoder takes two frames and gives back video."""
     options = {flag[1:]: value for flag, value in zip(params[::2], params[1::2], strict=True)}
-    node = ffmpeg.color(size, rate).output("pipe:", format="h264", pix_fmt=pixel_format, **{"frames:v": 2, "c:v": name}, **options)
+    node = ffmpeg.black(size, rate).output("pipe:", format="h264", pix_fmt=pixel_format, **{"frames:v": 2, "c:v": name}, **options)
     try:
         return bool(ffmpeg.run(node, Path(name), limit_s=LIMIT_S).stdout)
     except MediaError:

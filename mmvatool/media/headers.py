@@ -10,7 +10,7 @@ from mmvatool.media import ffmpeg
 
 _STREAM = re.compile(r"^  Stream #0:(\d+)(?:\[0x[0-9a-f]+\])?(?:\(([^()]+)\))?: (Video|Audio|Subtitle): (.*)$")
 
-Entry = tuple[int, str | None, str, str]  # index, language, kind, ffmpeg's description with what follows it
+StreamHeader = tuple[int, str | None, str, str]  # index, language, kind, ffmpeg's description with what follows it
 
 
 @dataclass(frozen=True)
@@ -23,22 +23,22 @@ class Headers:
     container: str
     origin_s: float
     stated_s: float | None
-    entries: list[Entry]
+    entries: list[StreamHeader]
     tags: dict[str, str]
     chapters: list[tuple[float, float, dict[str, str]]]
 
     @property
-    def videos(self) -> list[Entry]:
+    def videos(self) -> list[StreamHeader]:
         """Streams of moving pictures; cover art is none."""
         return [entry for entry in self.entries if entry[2] == "Video" and "(attached pic)" not in entry[3]]
 
     @property
-    def subtitles(self) -> list[Entry]:
+    def subtitles(self) -> list[StreamHeader]:
         """Streams of subtitles."""
         return [entry for entry in self.entries if entry[2] == "Subtitle"]
 
     @property
-    def heard(self) -> Entry | None:
+    def default_audio(self) -> StreamHeader | None:
         """The stream of sound that players choose."""
         audios = [entry for entry in self.entries if entry[2] == "Audio"]
         return next((entry for entry in audios if "(default)" in entry[3]), audios[0] if audios else None)
@@ -69,9 +69,9 @@ def read(path: Path, wanted: str) -> Headers:
             raise MediaError(
                 path, "is truncated or was never finished (its index, the moov atom, is missing): copy or export it again"
             ) from error
-        raise MediaError(path, f"is not a media file ({ffmpeg.last_words(error.stderr)}): give {wanted}") from error
+        raise MediaError(path, f"is not a media file ({ffmpeg.last_error(error.stderr)}): give {wanted}") from error
     container = re.search(r"^Input #0, (\S+), from '", output.stderr, re.MULTILINE)
-    entries: list[Entry] = []
+    entries: list[StreamHeader] = []
     grouped, known = False, False
     for line in output.stderr.split("Output #0")[0].splitlines():
         if line.startswith(("  Stream ", "  Program ")):
@@ -96,7 +96,7 @@ def read(path: Path, wanted: str) -> Headers:
     )
 
 
-def stream_tags(entry: Entry) -> dict[str, str]:
+def stream_tags(entry: StreamHeader) -> dict[str, str]:
     """The tags of one stream: Ogg keeps what others say of the file there."""
     tags: dict[str, str] = {}
     last, inside = None, False

@@ -30,9 +30,9 @@ def mark_joins(path: Path, times_s: list[float], target: Path) -> None:
         return
     found = packets.read(path, ["v:0"])[0]
     shown_s = found.pts * float(found.tick_s)
-    places = [int(np.abs(shown_s - time_s).argmin()) for time_s in times_s]
-    sizes = [int(found.sizes[place]) for place in places]
-    wanted = "+".join(f"eq(pts,{found.pts[place]})" for place in places)
+    indices = [int(np.abs(shown_s - time_s).argmin()) for time_s in times_s]
+    sizes = [int(found.sizes[index]) for index in indices]
+    wanted = "+".join(f"eq(pts,{found.pts[index]})" for index in indices)
     node = ffmpeg.source(path, fflags="+genpts")["v:0"].output("pipe:", c="copy", format="data", **{"bsf:v": f"noise=drop='not({wanted})'"})
     data = ffmpeg.run(node, path).stdout
     if len(data) != sum(sizes):

@@ -67,13 +67,13 @@ def encode(
             gain_db -= over_db + 0.1
         else:
             gain_db += missing
-        on_progress = _quiet
+        on_progress = _no_progress
     if best is None:
         raise RenderError(target, f"its true peak stays at {got_peak:.1f} dBTP: ask for less loudness with --lufs")
     return best[1:]
 
 
-def _quiet(_: float) -> None:
+def _no_progress(_: float) -> None:
     pass
 
 
@@ -85,7 +85,7 @@ def _write(sound: Iterator, samples: int, codec: str, encoded: Path, target: Pat
             done += len(piece)
             on_progress(done / samples)
 
-    node = ffmpeg.join([ffmpeg.samples(RATE_HZ, CHANNELS)], encoded, **ENCODERS[codec])
+    node = ffmpeg.output([ffmpeg.raw_audio(RATE_HZ, CHANNELS)], encoded, **ENCODERS[codec])
     try:
         ffmpeg.feed(node, pieces(), target)
     except MediaError as error:
@@ -97,11 +97,11 @@ def measure(path: Path, target: Path) -> tuple[float | None, float | None]:
     # The meter says what it heard at the log level info.
     node = ffmpeg.source(path)["a:0"].filter("ebur128", peak="true", framelog="quiet").output("pipe:", format="null")
     try:
-        said = ffmpeg.run(node, target, log="info").stderr
+        stderr = ffmpeg.run(node, target, log="info").stderr
     except MediaError as error:
         raise RenderError(target, f"what was encoded does not decode ({error.problem}): is the disk full?") from error
-    level = re.findall(r"^\s+I:\s+(\S+) LUFS", said, re.MULTILINE)
-    peak = re.findall(r"True peak:\s+Peak:\s+(\S+) dBFS", said)
+    level = re.findall(r"^\s+I:\s+(\S+) LUFS", stderr, re.MULTILINE)
+    peak = re.findall(r"True peak:\s+Peak:\s+(\S+) dBFS", stderr)
     if not level or not peak:
         raise RenderError(target, "what was encoded holds no sound: is the disk full?")
     lufs, dbtp = float(level[-1]), float(peak[-1])

@@ -63,7 +63,7 @@ def demux(path: Path, streams: Sequence[int | str], units: str | None = None, *,
     source = ffmpeg.source(path, **({"fflags": "+genpts"} if generate_pts else {}))
     mapped = [*streams, *([streams[0]] if units else [])]
     filters = {f"bsf:{len(streams)}": f"filter_units=pass_types={units}"} if units else {}
-    return ffmpeg.lines(ffmpeg.pipe([source[str(stream)] for stream in mapped], c="copy", format="framecrc", **filters), path)
+    return ffmpeg.lines(ffmpeg.output_to_pipe([source[str(stream)] for stream in mapped], c="copy", format="framecrc", **filters), path)
 
 
 def parse(lines: Iterable[bytes]) -> dict[int, Packets]:

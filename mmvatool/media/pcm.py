@@ -26,10 +26,10 @@ class Pcm:
             file.truncate(samples * _SAMPLE_BYTES)
         return cls(path, samples)
 
-    def read(self, first: int, past: int) -> np.ndarray:
-        """Samples [first, past) as float32 (past - first, 2); what lies outside the file is silence."""
-        inside, end = min(max(0, first), self.samples), max(0, min(past, self.samples))
-        sound = np.zeros((past - first, CHANNELS), np.float32)
+    def read(self, first: int, stop: int) -> np.ndarray:
+        """Samples [first, stop) as float32 (past - first, 2); what lies outside the file is silence."""
+        inside, end = min(max(0, first), self.samples), max(0, min(stop, self.samples))
+        sound = np.zeros((stop - first, CHANNELS), np.float32)
         if inside < end:
             with self.path.open("rb") as file:
                 file.seek(inside * _SAMPLE_BYTES)

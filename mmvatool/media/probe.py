@@ -15,7 +15,7 @@ import numpy as np
 
 from mmvatool.errors import MediaError
 from mmvatool.media import headers, packets
-from mmvatool.media.headers import Entry, Headers
+from mmvatool.media.headers import Headers, StreamHeader
 from mmvatool.media.packets import NO_TIME
 
 # Between two packets; a longer step of the clock makes ffmpeg's search for a time in MPEG streams miss.
@@ -64,14 +64,14 @@ class VideoStream:
 
 @dataclass(frozen=True)
 class AudioStream:
-    """An audio stream; `placed` unless nothing says which of its channels is where."""
+    """An audio stream; `layout_known` unless nothing says which of its channels is where."""
 
     index: int
     codec: str
     rate_hz: int
     channels: int
     language: str | None
-    placed: bool = True
+    layout_known: bool = True
 
 
 @dataclass(frozen=True)
@@ -158,10 +158,10 @@ def probe_media(path: Path, wanted: str = "a sound or video file") -> MediaInfo 
     Raises:
         MediaError: not there, empty, unreadable, a picture, or without sound and moving picture.
     """
-    said = headers.read(path, wanted)
-    if said.heard and not said.videos:
-        return _sound_info(path, said, said.heard)
-    return _probe_video(path, said)
+    header = headers.read(path, wanted)
+    if header.default_audio and not header.videos:
+        return _sound_info(path, header, header.default_audio)
+    return _probe_video(path, header)
 
 
 def probe_audio(path: Path) -> SoundInfo:
@@ -170,27 +170,27 @@ def probe_audio(path: Path) -> SoundInfo:
     Raises:
         MediaError: not there, empty, unreadable, or without sound.
     """
-    said = headers.read(path, "a sound file")
-    if not said.heard:
+    header = headers.read(path, "a sound file")
+    if not header.default_audio:
         raise MediaError(path, "holds no sound: give a sound file")
-    return _sound_info(path, said, said.heard)
+    return _sound_info(path, header, header.default_audio)
 
 
-def _sound_info(path: Path, said: Headers, heard: Entry) -> SoundInfo:
-    return SoundInfo(path, said.container, audio_stream(heard), said.stated_s, headers.stream_tags(heard) | said.tags)
+def _sound_info(path: Path, header: Headers, default_audio: StreamHeader) -> SoundInfo:
+    return SoundInfo(path, header.container, audio_stream(default_audio), header.stated_s, headers.stream_tags(default_audio) | header.tags)
 
 
-def _probe_video(path: Path, said: Headers) -> MediaInfo:
-    container, origin_s, videos, heard = said.container, said.origin_s, said.videos, said.heard
+def _probe_video(path: Path, header: Headers) -> MediaInfo:
+    container, origin_s, videos, default_audio = header.container, header.origin_s, header.videos, header.default_audio
     if not videos:
-        raise MediaError(path, f"{'has sound but no video stream' if heard else 'holds no video stream'}: give a video file")
+        raise MediaError(path, f"{'has sound but no video stream' if default_audio else 'holds no video stream'}: give a video file")
     if container in PICTURE_CONTAINERS or container.endswith("_pipe"):
         raise MediaError(path, "is a picture, not a video: give a video file")
     if container in RAW_STREAMS:
         raise MediaError(path, f"is a raw {container} stream, whose frames carry no times: put it into a container first, as .mp4")
     chosen = next((entry for entry in videos if "(default)" in entry[3]), videos[0])
     stated = _stated_rate(chosen[3])
-    packets = _packets(path, chosen[0])
+    packets = _read_packets(path, chosen[0])
     rate, constant = _rate(packets, stated)
     shown = np.flatnonzero(packets.shown)
     times_s = packets.times_s[shown] - origin_s
@@ -201,19 +201,19 @@ def _probe_video(path: Path, said: Headers) -> MediaInfo:
         container=container,
         origin_s=origin_s,
         video=_video_stream(path, chosen, packets.pixel_aspect),
-        audio=audio_stream(heard) if heard else None,
+        audio=audio_stream(default_audio) if default_audio else None,
         rate=rate,
         constant_rate=constant,
         times_s=times_s,
         end_s=end_s,
         packet_count=len(packets.times_s),
         open_gop=packets.open_gop,
-        tags=said.tags,
+        tags=header.tags,
         keys_s=packets.keys_s - origin_s,
         restarts=packets.restarts,
         sizes=packets.sizes[shown],
         digest=packets.digest,
-        timecode=headers.stream_tags(chosen).get("timecode") or said.tags.get("timecode"),
+        timecode=headers.stream_tags(chosen).get("timecode") or header.tags.get("timecode"),
     )
 
 
@@ -230,7 +230,7 @@ def sound_digest(info: MediaInfo) -> str:
     return digest.hexdigest()
 
 
-def _video_stream(path: Path, entry: Entry, pixel_aspect: Fraction) -> VideoStream:
+def _video_stream(path: Path, entry: StreamHeader, pixel_aspect: Fraction) -> VideoStream:
     index, language, _, text = entry
     picture = _PICTURE.search(text)
     if not picture:
@@ -269,7 +269,7 @@ def _color(pixel_format: str, tags: str) -> Color:
     return Color(names[0], names[1], names[2], full, tagged)
 
 
-def audio_stream(entry: Entry) -> AudioStream:
+def audio_stream(entry: StreamHeader) -> AudioStream:
     """What a line of the headers says of a stream of sound."""
     index, language, _, text = entry
     rate = re.search(r"(\d+) Hz, ([^,\n]+)", text)
@@ -281,7 +281,7 @@ def audio_stream(entry: Entry) -> AudioStream:
 
 
 @dataclass(frozen=True)
-class _Packets:
+class _VideoPackets:
     """All packets of a video stream in order of presentation."""
 
     ticks: np.ndarray
@@ -300,7 +300,7 @@ class _Packets:
         return self.ticks * float(self.tick_s)
 
 
-def _packets(path: Path, index: int) -> _Packets:
+def _read_packets(path: Path, index: int) -> _VideoPackets:
     """Read the times and flags of every packet without decoding: ffmpeg's framecrc muxer prints them."""
     digest = hashlib.blake2b(digest_size=DIGEST_BYTES)
     parsed = packets.parse(_hashed(packets.demux(path, [index]), digest))
@@ -320,7 +320,7 @@ def _packets(path: Path, index: int) -> _Packets:
     shown = ~read.hidden[order]
     if not shown.any():
         raise MediaError(path, NO_FRAMES)
-    return _Packets(
+    return _VideoPackets(
         ticks=times[order],
         tick_s=read.tick_s,
         durations_s=read.durations[order] * float(read.tick_s),
@@ -341,7 +341,7 @@ def _hashed(lines: Iterable[bytes], digest: hashlib.blake2b) -> Iterator[bytes]:
         yield line
 
 
-def _rate(packets: _Packets, stated: Fraction | None) -> tuple[Fraction, bool]:
+def _rate(packets: _VideoPackets, stated: Fraction | None) -> tuple[Fraction, bool]:
     """Nominal frame rate, and whether every frame keeps to it.
 
     A fine clock (mp4's) gives the rate exactly. A coarse one (Matroska's milliseconds) has its steps averaged and

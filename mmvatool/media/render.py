@@ -16,7 +16,7 @@ import numpy as np
 from mmvatool.errors import MediaError
 from mmvatool.files import workspace
 from mmvatool.media import audio, captions, ffmpeg, hardware
-from mmvatool.media.encode import CONTAINERS, Container, check, encoder_failed, move_into_place, picture_params, write_frames
+from mmvatool.media.encode import CONTAINERS, Container, check, encoder_error, move_into_place, video_params, write_frames
 from mmvatool.media.frames import steady_frames
 from mmvatool.media.probe import Color, MediaInfo
 from mmvatool.timeline import Timeline
@@ -54,11 +54,11 @@ def render(
         RenderError: the encoder failed or what it wrote is not what was planned.
     """
     size = info.video.width, info.video.height
-    container, chosen = hardware.choose(encoder, CONTAINERS[target.suffix.lower()], size, info.rate, _planes(info))
+    container, chosen = hardware.choose(encoder, CONTAINERS[target.suffix.lower()], size, info.rate, _pixel_format(info))
     counts = [max(1, round(segment.length_s * info.rate)) for segment in timeline.segments]
     with workspace(target) as folder:
         picture = folder / f"summary{target.suffix.lower()}"
-        warnings = _departures(info) + chosen
+        warnings = _conversion_warnings(info) + chosen
         sound = None
         if info.audio:
             try:
@@ -68,12 +68,14 @@ def render(
         _write_video(timeline, info, counts, container, picture, sound, on_frame)
         check(picture, target, sum(counts), size, with_sound=sound is not None)
         shown_s = [float(int(frames) / info.rate) for frames in np.concatenate([[0], np.cumsum(counts)])]
-        come = captions.read_captions(info, list(zip(timeline.segments, shown_s, strict=False)), own_chapters=chapters, warnings=warnings)
-        move_into_place(captions.mux_captions(come, picture, folder / f"laid{picture.suffix}", warnings), target)
+        moved_captions = captions.read_captions(
+            info, list(zip(timeline.segments, shown_s, strict=False)), own_chapters=chapters, warnings=warnings
+        )
+        move_into_place(captions.mux_captions(moved_captions, picture, folder / f"laid{picture.suffix}", warnings), target)
     return warnings
 
 
-def _departures(info: MediaInfo) -> list[str]:
+def _conversion_warnings(info: MediaInfo) -> list[str]:
     warnings = []
     if _odd(info):
         warnings.append("odd picture size: encoded as 4:4:4, which some phones and TVs do not play")
@@ -106,25 +108,25 @@ def _write_video(
     on_frame: Callable[[int], None],
 ) -> None:
     write_frames(
-        _decode(timeline, info, counts),
+        _decode_segments(timeline, info, counts),
         sum(counts),
         (info.video.width, info.video.height),
         info.rate,
         container,
         picture,
         _encoder_params(info),
-        pixel_format=_planes(info),
+        pixel_format=_pixel_format(info),
         sound=sound,
         sound_codec=container.audio_codec,
-        blamed=info.path,
+        error_path=info.path,
         on_frame=on_frame,
     )
 
 
-def _decode(timeline: Timeline, info: MediaInfo, counts: list[int]) -> Generator[np.ndarray]:
+def _decode_segments(timeline: Timeline, info: MediaInfo, counts: list[int]) -> Generator[np.ndarray]:
     """Every frame to show, upright planes of 8 bits (flat uint8), at the nominal rate; one run of ffmpeg for each segment."""
     height, width = info.video.height, info.video.width
-    planes = _planes(info), _written_color(info)
+    planes = _pixel_format(info), _written_color(info)
     size = height * width * 3 // (1 if _odd(info) else 2)
     frame: np.ndarray | None = None
     for segment, count in zip(timeline.segments, counts, strict=True):
@@ -135,11 +137,11 @@ def _decode(timeline: Timeline, info: MediaInfo, counts: list[int]) -> Generator
                 if len(data) == size:
                     frame = np.frombuffer(data, np.uint8)
                 elif frame is None or got == 0:
-                    raise MediaError(info.path, f"cannot be decoded at {segment.start_s:.2f} s ({ffmpeg.last_words(reader.errors())})")
+                    raise MediaError(info.path, f"cannot be decoded at {segment.start_s:.2f} s ({ffmpeg.last_error(reader.errors())})")
                 yield frame  # past a damaged end the last frame stays
 
 
-def _planes(info: MediaInfo) -> str:
+def _pixel_format(info: MediaInfo) -> str:
     return "yuv444p" if _odd(info) else "yuv420p"
 
 
@@ -151,7 +153,7 @@ def _written_color(info: MediaInfo) -> Color:
 
 
 def _encoder_params(info: MediaInfo) -> list[str]:
-    params = picture_params(info.rate, _written_color(info), _planes(info), info.video.pixel_aspect, rgb=False)
+    params = video_params(info.rate, _written_color(info), _pixel_format(info), info.video.pixel_aspect, rgb=False)
     for key, value in short_tags(info.tags).items():
         params += ["-metadata", f"{key}={value}"]
     if info.video.language:
@@ -172,9 +174,9 @@ def _write_sound(timeline: Timeline, info: MediaInfo, counts: list[int], target:
     shown = np.concatenate([[0], np.cumsum(counts)])
     edges = [round(int(frames) / info.rate * rate_hz) for frames in shown]
     bounds = []
-    for segment, first, past in zip(timeline.segments, edges, edges[1:], strict=False):
+    for segment, first, stop in zip(timeline.segments, edges, edges[1:], strict=False):
         start = round(segment.start_s * rate_hz)
-        bounds.append((start, start + past - first))
+        bounds.append((start, start + stop - first))
     try:
         pcm = FFMPEG_AudioWriter(
             str(target.absolute()), rate_hz, nbytes=2, nchannels=channels, codec="pcm_s16le", ffmpeg_params=["-rf64", "auto"]
@@ -183,7 +185,7 @@ def _write_sound(timeline: Timeline, info: MediaInfo, counts: list[int], target:
             for number, samples in enumerate(audio.cut_samples(info, bounds, rate_hz, channels)):
                 writer.write_frames(_fade(samples, rate_hz, fade_in=number > 0, fade_out=number < len(bounds) - 1))
     except OSError as error:
-        raise encoder_failed(info.path, error) from error
+        raise encoder_error(info.path, error) from error
     return target
 
 

@@ -29,19 +29,19 @@ class Chapter:
     title: str
 
 
-def moved(start_s: float, end_s: float, pieces: Sequence[Piece]) -> list[tuple[float, float]]:
+def move_interval(start_s: float, end_s: float, pieces: Sequence[Piece]) -> list[tuple[float, float]]:
     """When [start_s, end_s) of the source is shown in the result: once for each piece that holds some of it."""
     found = []
     for source, begins_s in pieces:
-        first_s, past_s = max(start_s, source.start_s), min(end_s, source.end_s)
-        if past_s - first_s >= LEAST_S:
-            found.append((begins_s + first_s - source.start_s, begins_s + past_s - source.start_s))
+        first_s, stop_s = max(start_s, source.start_s), min(end_s, source.end_s)
+        if stop_s - first_s >= LEAST_S:
+            found.append((begins_s + first_s - source.start_s, begins_s + stop_s - source.start_s))
     return found
 
 
 def move_chapters(chapters: Sequence[Chapter], pieces: Sequence[Piece]) -> list[Chapter]:
     """Each chapter of which something is kept, from its first part to its last."""
-    kept = [(chapter, moved(chapter.start_s, chapter.end_s, pieces)) for chapter in chapters]
+    kept = [(chapter, move_interval(chapter.start_s, chapter.end_s, pieces)) for chapter in chapters]
     return [Chapter(parts[0][0], parts[-1][1], chapter.title) for chapter, parts in kept if parts]
 
 
@@ -67,9 +67,9 @@ def move_subtitles(text: str, form: str, pieces: Sequence[Piece]) -> str | None:
     marks = list((_SRT if form == "srt" else _VTT).finditer(text))
     bounds = [*(mark.start() for mark in marks[1:]), len(text)][: len(marks)]
     lines = []
-    for mark, past in zip(marks, bounds, strict=True):
-        body = text[mark.end() : past].rstrip("\n")
-        lines += [(at, mark[3], body) for at in moved(_seconds(mark[1]), _seconds(mark[2]), pieces)]
+    for mark, stop in zip(marks, bounds, strict=True):
+        body = text[mark.end() : stop].rstrip("\n")
+        lines += [(at, mark[3], body) for at in move_interval(_seconds(mark[1]), _seconds(mark[2]), pieces)]
     lines.sort(key=lambda line: line[0])
     if not lines:
         return None
@@ -83,18 +83,18 @@ def move_subtitles(text: str, form: str, pieces: Sequence[Piece]) -> str | None:
 def _move_ass(text: str, pieces: Sequence[Piece]) -> str | None:
     lines: list[str] = []
     spoken: list[tuple[tuple[float, float], str, str]] = []
-    place = None
+    index = None
     for line in text.split("\n"):
         found = _DIALOGUE.match(line)
         if not found:
             lines.append(line)
             continue
-        place = len(lines) if place is None else place
-        spoken += [(at, found[1], found[4]) for at in moved(_seconds(found[2]), _seconds(found[3]), pieces)]
+        index = len(lines) if index is None else index
+        spoken += [(at, found[1], found[4]) for at in move_interval(_seconds(found[2]), _seconds(found[3]), pieces)]
     spoken.sort(key=lambda said: said[0])
     if not spoken:
         return None
-    lines[place:place] = [f"{layer},{_ass_time(a)},{_ass_time(b)},{rest}" for (a, b), layer, rest in spoken]
+    lines[index:index] = [f"{layer},{_ass_time(a)},{_ass_time(b)},{rest}" for (a, b), layer, rest in spoken]
     return "\n".join(lines)
 
 

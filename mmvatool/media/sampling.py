@@ -71,8 +71,8 @@ def keyframes(info: MediaInfo) -> np.ndarray:
     """Which frames are keyframes, rising; none where the clock jumps or starts anew."""
     if info.restarts or not len(info.keys_s):
         return np.empty(0, np.int64)
-    places = np.minimum(np.searchsorted(info.times_s, info.keys_s), len(info.times_s) - 1)
-    return np.unique(places[info.times_s[places] == info.keys_s])  # an edit list may hide some
+    indices = np.minimum(np.searchsorted(info.times_s, info.keys_s), len(info.times_s) - 1)
+    return np.unique(indices[info.times_s[indices] == info.keys_s])  # an edit list may hide some
 
 
 def _separable(info: MediaInfo) -> bool:
@@ -94,7 +94,7 @@ class Sampler:
     def __init__(self, info: MediaInfo, *, rough: bool = False) -> None:
         self._info = info
         self._rough = rough
-        self.came: list[int] = []
+        self.decoded: list[int] = []
 
     def read(self, indices: Sequence[int] | np.ndarray) -> Iterator[np.ndarray]:
         """Frames by index into `MediaInfo.times_s`, as ffmpeg decodes them.
@@ -106,20 +106,20 @@ class Sampler:
             (height, width, 3) uint8 RGB for each that can be decoded.
         """
         wanted = np.asarray(indices, dtype=np.int64)
-        self.came = []
+        self.decoded = []
         times_s = self._info.times_s[wanted]
-        for start, past in itertools.pairwise(_runs(self._info, times_s)):
-            yield from self._run(times_s[start:past], start)
+        for start, stop in itertools.pairwise(_runs(self._info, times_s)):
+            yield from self._run(times_s[start:stop], start)
 
-    def stand_ins(self, count: int) -> np.ndarray:
+    def substitutes(self, count: int) -> np.ndarray:
         """For each of `count` frames asked for, which of those that came is the last at or before it, else the first: (count,).
 
         Raises:
             MediaError: none came.
         """
-        if not self.came:
+        if not self.decoded:
             raise MediaError(self._info.path, "not one frame of it can be decoded: the file is damaged, copy or export it again")
-        return np.clip(np.searchsorted(self.came, np.arange(count), side="right") - 1, 0, None)
+        return np.clip(np.searchsorted(self.decoded, np.arange(count), side="right") - 1, 0, None)
 
     def _run(self, times_s: np.ndarray, first: int) -> Iterator[np.ndarray]:
         info = self._info
@@ -147,11 +147,11 @@ class Sampler:
                 yield np.frombuffer(data, np.uint8).reshape(height, width, 3)
             if count < len(times_s):
                 reader.finish()
-            said = reader.said()
-        tick = re.search(r"config in time_base: (\d+)/(\d+)", said)
-        ticks = np.array([int(text) for text in re.findall(r"\] n: *\d+ pts: *(-?\d+) ", said)[:count]])
+            stderr = reader.stderr()
+        tick = re.search(r"config in time_base: (\d+)/(\d+)", stderr)
+        ticks = np.array([int(text) for text in re.findall(r"\] n: *\d+ pts: *(-?\d+) ", stderr)[:count]])
         shown_s = ticks * int(tick[1]) / int(tick[2]) if tick else np.empty(0)
-        self.came += (first + np.searchsorted(thresholds, shown_s, side="right") - 1).tolist()
+        self.decoded += (first + np.searchsorted(thresholds, shown_s, side="right") - 1).tolist()
 
 
 def _runs(info: MediaInfo, times_s: np.ndarray) -> list[int]:
@@ -160,7 +160,7 @@ def _runs(info: MediaInfo, times_s: np.ndarray) -> list[int]:
     if not _separable(info) and info.container in (*SEEKABLE_CONTAINERS, *ROUGHLY_SEEKABLE_CONTAINERS):
         far = np.flatnonzero(np.diff(times_s) > FAR_S) + 1  # nothing between is dropped: all of it would be decoded
     bounds = [0, *far.tolist(), len(times_s)]
-    return [start for first, past in itertools.pairwise(bounds) for start in range(first, past, CHUNK)] + [len(times_s)]
+    return [start for first, stop in itertools.pairwise(bounds) for start in range(first, stop, CHUNK)] + [len(times_s)]
 
 
 def _unneeded(info: MediaInfo, times_s: np.ndarray) -> str:

@@ -113,7 +113,7 @@ def _mux(info: MediaInfo, sound: Path, result: Path, subtitles: list[str], optio
     streams = [source[str(info.video.index)], ffmpeg.source(sound)["a:0"], *(source[index] for index in subtitles)]
     # An unlimited queue: subtitles come seldom.
     options = {"c:a": "copy", "c:s": "copy", "map_metadata": 0, "map_chapters": 0, "max_interleave_delta": 0} | options
-    ffmpeg.run(ffmpeg.join(streams, result, **options), info.path, limit_s=max(ffmpeg.RUN_LIMIT_S, SLOWEST * info.duration_s))
+    ffmpeg.run(ffmpeg.output(streams, result, **options), info.path, limit_s=max(ffmpeg.RUN_LIMIT_S, SLOWEST * info.duration_s))
 
 
 def _check(info: MediaInfo, sound: Path, result: Path, target: Path, *, copied: bool) -> None:

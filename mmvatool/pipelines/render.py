@@ -38,7 +38,7 @@ class Rendered:
     input: Path
     output: Path
     plan: Plan
-    mixed: "mix.Mixed | None" = None
+    mixed: "mix.MixResult | None" = None
     warnings: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
@@ -174,7 +174,7 @@ def render_visuals(
     target: Path,
     rendering: Rendering,
     progress: Progress = no_progress,
-) -> tuple["mix.Mixed", list[str]]:
+) -> tuple["mix.MixResult", list[str]]:
     """Mix the music of a timeline, and render its slides or copy its video beside it.
 
     Args:
