@@ -1,8 +1,8 @@
-"""A frame for each step of time, read in one pass of ffmpeg that decodes only what it must.
+"""A frame for each step of time, read in one pass of ffmpeg that decodes only what is needed.
 
-Where a keyframe lies in a step it stands for the step, and nothing else of its group of pictures is decoded. Elsewhere the
-group is decoded up to the frame at the step's centre. What is not needed is dropped as packets, before the decoder: to decode
-one keyframe in two of a 1080p recording takes a twelfth of the time of decoding it all.
+A keyframe that lies in a step represents it, and nothing else of its group of pictures is decoded. Elsewhere the group is decoded up to
+the frame at the step's centre. Packets that are not needed are dropped before the decoder: to decode one keyframe in two of a 1080p
+recording takes a twelfth of the time of decoding it all.
 """
 
 import itertools
@@ -23,16 +23,16 @@ SAMPLINGS = ("auto", "exact", "keyframes")
 CHUNK = 1024
 ROUGH_PX = (64, 36)
 FAR_S = 10.0
-# A keyframe that is shrunk at least to this is taken with the edges of its blocks, of 4 to 16 px: smoothing them is a tenth of decoding it.
-# VA moves by .0004 on average at 720p, and by .002 at the worst quality that x264 is used with. Other frames build on smoothed ones.
+# A keyframe that is scaled down at least to this is decoded without the deblocking filter, a tenth of the decoding time: its blocks are 4 to
+# 16 px. VA moves by .0004 on average at 720p, and by .002 at the worst quality that x264 is used with. Other frames refer to filtered ones.
 BLOCKS_SCALE = 0.4
-# Times until which a group of pictures is wanted, where it is not wanted at all, or its keyframe only.
+# "Decode until" times for groups of pictures of which nothing, or the keyframe only, is needed.
 NOTHING_S, KEY_ALONE_S = -2e9, -1e9
 
 
 @dataclass(frozen=True)
 class Samples:
-    """`frames` (N,): which frame stands for each step; `times_s` (N,), rising: the time in the step that it stands for."""
+    """`frames` (N,): the frame that represents each step; `times_s` (N,), rising: the time in the step that it represents."""
 
     frames: np.ndarray
     times_s: np.ndarray
@@ -48,8 +48,8 @@ def pick(info: MediaInfo, edges_s: np.ndarray, sampling: str) -> Samples:
             "exact": the frame at the centre; "keyframes": where a step holds none, the keyframe nearest to its centre.
 
     Returns:
-        The samples. All are as "exact" where keyframes are of no use by themselves: in open groups of pictures, and where the
-        file's clock jumps.
+        The samples. All are as "exact" where keyframes cannot be decoded by themselves or sought: in open groups of pictures, and where
+        the file's clock jumps.
     """
     centres_s = (edges_s[:-1] + edges_s[1:]) / 2
     exact = info.frame_at(centres_s)
@@ -61,14 +61,14 @@ def pick(info: MediaInfo, edges_s: np.ndarray, sampling: str) -> Samples:
     before = np.minimum(after - 1, len(keys) - 1)
     after = np.minimum(after, len(keys) - 1)
     nearest = np.where(centres_s - keys_s[before] <= keys_s[after] - centres_s, before, after)
-    # Half a frame before the next step: bounds of shots are moved to the nearest frame.
+    # Up to half a frame before the next step, since bounds of shots are moved to the nearest frame.
     inside = (keys_s[nearest] >= edges_s[:-1]) & (keys_s[nearest] < edges_s[1:] - float(1 / info.rate) / 2)
     frames = keys[nearest] if sampling == "keyframes" else np.where(inside, keys[nearest], exact)
     return Samples(frames, np.where(inside & (frames != exact), keys_s[nearest], centres_s))
 
 
 def keyframes(info: MediaInfo) -> np.ndarray:
-    """Which frames are keyframes, rising; none where the clock jumps or starts anew."""
+    """Indices of the keyframes, rising; none where the clock jumps or starts anew."""
     if info.restarts or not len(info.keys_s):
         return np.empty(0, np.int64)
     indices = np.minimum(np.searchsorted(info.times_s, info.keys_s), len(info.times_s) - 1)
@@ -76,7 +76,7 @@ def keyframes(info: MediaInfo) -> np.ndarray:
 
 
 def _separable(info: MediaInfo) -> bool:
-    """Whether a group of pictures can be decoded without the one before: H.264's open ones cannot."""
+    """Whether a group of pictures can be decoded without the one before: open ones of H.264 cannot."""
     return len(keyframes(info)) > 0 and not info.open_gop
 
 
@@ -85,10 +85,10 @@ class Sampler:
 
     Args:
         info: the probed video.
-        rough: the frames are only to be told apart: ROUGH_PX, and without the filter that smooths the edges of blocks.
+        rough: the frames are only compared with each other: scaled to ROUGH_PX, and without the deblocking filter.
 
     Attributes:
-        came: which of the frames asked for could be decoded, by their places; whole when all are read.
+        decoded: positions in `indices` of the frames that could be decoded; complete once `read` is exhausted.
     """
 
     def __init__(self, info: MediaInfo, *, rough: bool = False) -> None:
@@ -112,10 +112,10 @@ class Sampler:
             yield from self._run(times_s[start:stop], start)
 
     def substitutes(self, count: int) -> np.ndarray:
-        """For each of `count` frames asked for, which of those that came is the last at or before it, else the first: (count,).
+        """For each of `count` requested frames, the position among the decoded ones of the last at or before it, else of the first: (count,).
 
         Raises:
-            MediaError: none came.
+            MediaError: none could be decoded.
         """
         if not self.decoded:
             raise MediaError(self._info.path, "not one frame of it can be decoded: the file is damaged, copy or export it again")
@@ -137,7 +137,7 @@ class Sampler:
         # genpts: as in probing. reinit_filter: where the picture size changes, a new graph would begin to count again.
         node = ffmpeg.source(info.path, fflags="+genpts", reinit_filter=0, **options)[str(info.video.index)]
         node = node.filter("select", select_first_after(thresholds))
-        # showinfo says which frames these are, should one not come.
+        # showinfo prints which frames these are, in case one cannot be decoded.
         node = node.filter("showinfo", checksum=0).filter("scale", width, height, flags=flags).filter("format", "rgb24")
         node = node.output("pipe:", format="rawvideo", fps_mode="passthrough", max_error_rate=1, **{"frames:v": len(times_s)})
         size, count = width * height * 3, 0
@@ -148,17 +148,21 @@ class Sampler:
             if count < len(times_s):
                 reader.finish()
             stderr = reader.stderr()
-        tick = re.search(r"config in time_base: (\d+)/(\d+)", stderr)
-        ticks = np.array([int(text) for text in re.findall(r"\] n: *\d+ pts: *(-?\d+) ", stderr)[:count]])
-        shown_s = ticks * int(tick[1]) / int(tick[2]) if tick else np.empty(0)
-        self.decoded += (first + np.searchsorted(thresholds, shown_s, side="right") - 1).tolist()
+        self.decoded += (first + np.searchsorted(thresholds, _showinfo_times(stderr)[:count], side="right") - 1).tolist()
+
+
+def _showinfo_times(stderr: str) -> np.ndarray:
+    """The times of the frames that the filter showinfo printed, in seconds, float64 (N,)."""
+    tick = re.search(r"config in time_base: (\d+)/(\d+)", stderr)
+    ticks = np.array([int(text) for text in re.findall(r"\] n: *\d+ pts: *(-?\d+) ", stderr)])
+    return ticks * int(tick[1]) / int(tick[2]) if tick else np.empty(0)
 
 
 def _runs(info: MediaInfo, times_s: np.ndarray) -> list[int]:
-    """Where runs of ffmpeg over rising times begin, and the end of the last: each seeks to its first frame, and reads on from there."""
+    """Bounds of the runs of ffmpeg over rising times: each seeks to its first frame and reads on from there."""
     far = np.empty(0, np.int64)
     if not _separable(info) and info.container in (*SEEKABLE_CONTAINERS, *ROUGHLY_SEEKABLE_CONTAINERS):
-        far = np.flatnonzero(np.diff(times_s) > FAR_S) + 1  # nothing between is dropped: all of it would be decoded
+        far = np.flatnonzero(np.diff(times_s) > FAR_S) + 1  # no packets are dropped between them: all would be decoded
     bounds = [0, *far.tolist(), len(times_s)]
     return [start for first, stop in itertools.pairwise(bounds) for start in range(first, stop, CHUNK)] + [len(times_s)]
 
@@ -166,13 +170,13 @@ def _runs(info: MediaInfo, times_s: np.ndarray) -> list[int]:
 def _unneeded(info: MediaInfo, times_s: np.ndarray) -> str:
     """An ffmpeg expression: 1 for the packets without which the frames at rising times can be decoded.
 
-    At each keyframe the time is looked up until which its group of pictures is wanted; a packet is decoded no later than it is shown.
+    At each keyframe the time is looked up until which its group of pictures is needed; a packet's DTS is never after its PTS.
     """
     keys_s = np.unique(info.keys_s)
     until_s = np.full(len(keys_s), NOTHING_S)
     group = np.clip(np.searchsorted(keys_s, times_s, side="right") - 1, 0, None)
     np.maximum.at(until_s, group, np.where(times_s == keys_s[group], KEY_ALONE_S, times_s + float(1 / info.rate) / 4))
-    # Runs of groups that are not wanted are one entry.
+    # Consecutive groups that are not needed are one entry.
     kept = np.flatnonzero((until_s != NOTHING_S) | np.append(True, until_s[:-1] != NOTHING_S))
     starts = keys_s[kept] + info.origin_s - float(1 / info.rate) / 4
     ends = [f"{until + info.origin_s if until > KEY_ALONE_S else until:.6f}" for until in until_s[kept]]

@@ -41,7 +41,8 @@ class Recipe:
 
 def recipe(info: MediaInfo) -> tuple[Recipe | None, str]:
     """How parts of a video can be encoded, or None and why they cannot."""
-    text = next(entry[3] for entry in headers.read(info.path, "a video file").entries if entry[0] == info.video.index).splitlines()[0]
+    streams = headers.read(info.path, "a video file").streams
+    text = next(stream.description for stream in streams if stream.index == info.video.index).splitlines()[0]
     if info.video.codec != "h264":
         return None, f"{info.video.codec} is not encoded in part"
     profile = re.match(r"h264 \(([^)]+)\)", text)

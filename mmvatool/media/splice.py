@@ -82,11 +82,11 @@ def _copy(info: MediaInfo, sound: Path, result: Path, target: Path, subtitles: l
 
 def fitting_subtitles(info: MediaInfo, suffix: str, warnings: list[str]) -> list[str]:
     """Which streams of subtitles come along: those of a container of the same kind, which need no conversion."""
-    found = headers.read(info.path, "a video file").subtitles
+    streams = headers.read(info.path, "a video file").subtitles
     alike = (info.container == MP4_CONTAINER and suffix in MP4_SUFFIXES) or (info.container == MATROSKA_CONTAINER and suffix == ".mkv")
-    if found and not alike:
+    if streams and not alike:
         warnings.append(f"its subtitles cannot lie in {_a(suffix)}: left out")
-    return [str(entry[0]) for entry in found] if alike else []
+    return [str(stream.index) for stream in streams] if alike else []
 
 
 def _copied(info: MediaInfo, suffix: str) -> dict[str, Any]:

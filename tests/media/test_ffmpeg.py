@@ -102,7 +102,7 @@ def named(tmp_path, monkeypatch):
     ffmpeg.executable.cache_clear()
 
 
-@pytest.mark.parametrize("said", ["ffmpeg version 7.0.2-static", "ffmpeg version n9.0.2-17-g2a57", "ffmpeg version N-119000-gabc"])
+@pytest.mark.parametrize("stderr", ["ffmpeg version 7.0.2-static", "ffmpeg version n9.0.2-17-g2a57", "ffmpeg version N-119000-gabc"])
 def test_an_ffmpeg_of_the_users_own(named, stderr):
     assert named(stderr) == ffmpeg.executable()
 

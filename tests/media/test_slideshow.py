@@ -164,7 +164,7 @@ def test_odd_shapes(tmp_path, size, fill):
         assert frames[1, 44:46, 79:81].mean() > 20  # a thin line
 
 
-@pytest.mark.parametrize("place", range(4))
+@pytest.mark.parametrize("index", range(4))
 def test_pan_and_zoom_are_smooth_and_go_on_through_the_crossfades(tmp_path, index):
     """A dot far from the point that stays in its place, in a picture of each of the four movements; the others are black."""
     anchor = slideshow.ANCHORS[index]
@@ -235,7 +235,7 @@ def decoded(path: Path) -> np.ndarray:
 
 
 @pytest.mark.parametrize("error", [MediaError(Path("x.jpg"), "damaged picture"), KeyboardInterrupt()])
-@pytest.mark.parametrize("place", [0, 2])
+@pytest.mark.parametrize("index", [0, 2])
 def test_a_picture_that_cannot_be_read_leaves_nothing(tmp_path, error, index):
     def read(path: Path) -> np.ndarray:
         if path.name == str(index):
@@ -305,7 +305,7 @@ def test_what_was_not_planned_gets_no_name(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("place", range(4))
+@pytest.mark.parametrize("index", range(4))
 def test_a_picture_is_drawn_at_bounds_that_miss_their_frames_by_rounding(index):
     picture = Image.new("RGB", (37, 23), "orange")
     appearance = slideshow._Appearance(Clip(Path("a.png"), 0, 1), index, 1e-9, 1 - 1e-9, 0, 5)
