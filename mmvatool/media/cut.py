@@ -1,10 +1,10 @@
 """Cut parts out of a video without encoding it: packets are copied from keyframe to keyframe, the result is checked packet by packet.
 
-A copy may begin at a keyframe at which decoding may begin, too: an IDR picture of H.264, any random access point of HEVC, any keyframe of the
-other codecs. Pictures that follow it in the file and come before it on the screen are left out, as they may refer to what was cut away;
-so a copy that stops before such a keyframe ends where the first of them would be shown.
+A copy may begin at a keyframe at which decoding can begin: an IDR picture of H.264, any random access point of HEVC, any keyframe of the
+other codecs. Its leading pictures (later in decoding order, earlier in presentation order) are dropped, as they may refer to pictures that
+were cut away; so a copy that stops before such a keyframe ends at the first of its leading pictures.
 
-ffmpeg drops and moves packets by expressions of their times (its bitstream filters noise and setts), in one pass over the source.
+ffmpeg drops packets and changes their timestamps with the bitstream filters noise and setts, in one pass over the source.
 """
 
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ from mmvatool.media.render import short_tags
 from mmvatool.media.splice import MP4_SUFFIXES, SAME_PACKETS, TIME_TOLERANCE_S, fitting_subtitles
 from mmvatool.timeline import Segment, Timeline
 
-# In these every keyframe stands alone once the pictures before it on the screen are left out.
+# In these decoding can begin at every keyframe, once its leading pictures are dropped.
 KEYED_CODECS = ("mpeg4", "mpeg2video", "mpeg1video", "h263", "msmpeg4v3", "vp8", "vp9", "av1", "theora", "wmv2", "wmv3", "vc1")
 INTRA_CODECS = (
     "mjpeg",
@@ -49,10 +49,10 @@ MUXERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".web
 
 @dataclass(frozen=True)
 class CutPoints:
-    """Where a video's packets can be parted.
+    """Where a video can be cut without encoding it.
 
-    `starts` are ticks of `video.tick_s` at which a copy may begin, rising, the first one first; `ends[k]` is where a copy ends that stops
-    before starts[k]. `recipe` says how what lies between them can be encoded; it is None where that cannot be done, and `reason` says why.
+    `starts` are ticks of `video.tick_s` at which a copy may begin, rising, the first one included; `ends[k]` is the end of a copy that stops
+    before starts[k]. Between them frames are encoded by `recipe`; it is None where that is not possible, for the `reason`.
     """
 
     info: MediaInfo
@@ -78,7 +78,7 @@ class CutPoints:
         return ticks * float(self.video.tick_s) - self.info.origin_s
 
     def end_of(self, time_s: float) -> float:
-        """Where a copy really ends that stops before the keyframe at `time_s`; that time itself where there is none."""
+        """The actual end of a copy that stops before the keyframe at `time_s`; that time itself where there is no keyframe."""
         index = int(np.argmin(np.abs(self.times_s - time_s)))
         half_s = float(self.video.tick_s) / 2
         return float(self._seconds(self.ends[index : index + 1])[0]) if abs(self.times_s[index] - time_s) < half_s else time_s
@@ -86,7 +86,7 @@ class CutPoints:
 
 @dataclass(frozen=True)
 class Part:
-    """A stretch [first, stop) of the source in ticks, and whether it is copied (else it is encoded)."""
+    """A part [first, stop) of a segment in ticks, and whether it is copied (else it is encoded)."""
 
     first: int
     stop: int
@@ -98,48 +98,58 @@ def cut_points(info: MediaInfo, target: Path) -> CutPoints:
 
     Args:
         info: the probed source.
-        target: what will be written; only its suffix is looked at.
+        target: the file to be written; only its suffix counts.
 
     Raises:
-        MediaError: its packets cannot be read, cannot be cut, or cannot lie in such a file.
+        MediaError: its packets cannot be read, cannot be cut, or do not fit the container of the target.
     """
     if info.restarts or not len(info.keys_s):
         raise MediaError(info.path, "its clock jumps (joined recordings?), so that its packets cannot be cut by it: leave out --lossless")
     codec = info.video.codec
     if codec not in (*IDR_UNITS, *KEYED_CODECS, *INTRA_CODECS):
         raise MediaError(info.path, f"{codec} video cannot be cut without encoding it: leave out --lossless")
-    _refuse_unfit(info, target)
+    _check_container(info, target)
     streams = [info.video.index, *([info.audio.index] if info.audio else [])]
-    found = packets.read(info.path, streams, IDR_UNITS.get(codec))
-    video = found[0]
+    read = packets.read(info.path, streams, IDR_UNITS.get(codec))
+    video, audio = read[0], read[1] if info.audio else None
+    keys = _clean_keyframes(info, video, read[-1].pts) if codec in IDR_UNITS else np.flatnonzero(video.keys)
+    starts, ends = _copy_bounds(info, video, keys)
+    recipe, reason = smart.find_recipe(info)
+    return CutPoints(info, video, audio, starts, ends, recipe, reason)
+
+
+def _clean_keyframes(info: MediaInfo, video: Packets, idr_pts: np.ndarray) -> np.ndarray:
+    """Indices of the keyframes at which decoding can begin; the first one in any case, since every player begins there."""
     keys = np.flatnonzero(video.keys)
-    if codec in IDR_UNITS:
-        # The first keyframe is where every player begins.
-        clean = np.isin(video.pts[keys], found[-1].pts)
-        whole, keys = len(keys), keys[clean | (keys == 0)]
-        if len(keys) < 2 <= whole:
-            raise MediaError(info.path, f"its {codec} has open groups of pictures only, which cannot be cut apart: leave out --lossless")
-    sooner = np.concatenate([[np.iinfo(np.int64).min], np.maximum.accumulate(video.pts)[:-1]])
-    later = np.minimum.accumulate(video.pts[::-1])[::-1]
+    clean = keys[np.isin(video.pts[keys], idr_pts) | (keys == 0)]
+    if len(clean) < 2 <= len(keys):
+        raise MediaError(
+            info.path, f"its {info.video.codec} has open groups of pictures only, which cannot be cut apart: leave out --lossless"
+        )
+    return clean
+
+
+def _copy_bounds(info: MediaInfo, video: Packets, keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The PTS at which a copy may begin, and those at which a copy ends that stops before each, int64 (N,)."""
+    latest_before = np.concatenate([[np.iinfo(np.int64).min], np.maximum.accumulate(video.pts)[:-1]])
+    earliest_from = np.minimum.accumulate(video.pts[::-1])[::-1]
     first_shown = video.pts[~video.hidden].min()
-    parted = (sooner[keys] < later[keys]) & ~video.hidden[keys] & (video.pts[keys] >= first_shown)
-    keys = keys[parted]
+    keys = keys[(latest_before[keys] < earliest_from[keys]) & ~video.hidden[keys] & (video.pts[keys] >= first_shown)]
     if not len(keys):
         raise MediaError(info.path, "has no keyframe at which it can be cut: leave out --lossless")
-    recipe, reason = smart.recipe(info)
-    return CutPoints(info, video, found[1] if info.audio else None, video.pts[keys], later[keys], recipe, reason)
+    return video.pts[keys], earliest_from[keys]
 
 
-def _refuse_unfit(info: MediaInfo, target: Path) -> None:
-    """Streams that such a file cannot hold are refused before any work is done."""
+def _check_container(info: MediaInfo, target: Path) -> None:
+    """Reject streams that the target's container cannot hold, before any work is done."""
     suffix = target.suffix.lower()
     node = ffmpeg.source(info.path)
     streams = [node[str(info.video.index)], *([node[str(info.audio.index)]] if info.audio else [])]
-    # Into a pipe: nothing of it is kept.
-    pieces = {"movflags": "+empty_moov+frag_keyframe"} if suffix in MP4_SUFFIXES else {}
+    # To a pipe: the result is discarded.
+    muxer = {"movflags": "+empty_moov+frag_keyframe"} if suffix in MP4_SUFFIXES else {}
     try:
         ffmpeg.run(
-            ffmpeg.output_to_pipe(streams, c="copy", format=MUXERS[suffix], strict="experimental", **{"frames:v": 1}, **pieces), info.path
+            ffmpeg.output_to_pipe(streams, c="copy", format=MUXERS[suffix], strict="experimental", **{"frames:v": 1}, **muxer), info.path
         )
     except ffmpeg.FFmpegError as error:
         inside = " and ".join([info.video.codec, *([info.audio.codec] if info.audio else [])])
@@ -153,10 +163,10 @@ def cut(timeline: Timeline, points: CutPoints, target: Path) -> list[str]:
     Args:
         timeline: segments of the video, their bounds on cut points or, where there is a recipe, on any frames.
         points: of the source.
-        target: where to; its suffix (a key of encode.CONTAINERS) chooses the container. An existing file is replaced.
+        target: file to write; its suffix (a key of encode.CONTAINERS) chooses the container. An existing file is replaced.
 
     Returns:
-        What had to be done otherwise than as the source does it, a sentence each.
+        Warnings on what differs from the source, a sentence each.
 
     Raises:
         OutputError: the target cannot be written.
@@ -170,21 +180,10 @@ def cut(timeline: Timeline, points: CutPoints, target: Path) -> list[str]:
     subtitles = fitting_subtitles(info, suffix, warnings)
     with workspace(target) as folder:
         result = folder / f"cut{suffix}"
-        encoded = [part for part in parts if not part.copied]
         picture = None
-        if encoded:
-            assert points.recipe is not None
-            picture = folder / "joined.mp4"
-            segments = [smart.JoinPart(part.first, part.stop, _copy_filters(part) if part.copied else None) for part in parts]
-            smart.join(info, points.video, segments, points.recipe, picture)
-            lost = sum(_count_frames(points.video, part) for part in encoded)
-            whole = sum(_count_frames(points.video, part) for part in parts)
-            some = (
-                f"{lost} of {whole} frames, at cuts far from a keyframe,"
-                if lost < whole
-                else f"all {whole} frames, which hold no cut at a keyframe,"
-            )
-            warnings.append(f"{some} were encoded anew (H.264)")
+        if not all(part.copied for part in parts):
+            picture = _join(points, parts, folder / "joined.mp4")
+            warnings.append(_encoding_warning(points.video, parts))
         moves = _moves(kept)
         audio_moves = _audio_moves(kept, points)
         try:
@@ -198,14 +197,30 @@ def cut(timeline: Timeline, points: CutPoints, target: Path) -> list[str]:
     return warnings
 
 
+def _join(points: CutPoints, parts: Sequence[Part], target: Path) -> Path:
+    """Write the video stream with encoded parts to a file."""
+    assert points.recipe is not None
+    joined = [smart.JoinPart(part.first, part.stop, _copy_filters(part) if part.copied else None) for part in parts]
+    smart.join(points.info, points.video, joined, points.recipe, target)
+    return target
+
+
+def _encoding_warning(video: Packets, parts: Sequence[Part]) -> str:
+    encoded = sum(_count_frames(video, part) for part in parts if not part.copied)
+    total = sum(_count_frames(video, part) for part in parts)
+    if encoded < total:
+        return f"{encoded} of {total} frames, at cuts far from a keyframe, were encoded anew (H.264)"
+    return f"all {total} frames, which hold no cut at a keyframe, were encoded anew (H.264)"
+
+
 def _to_ticks(segment: Segment, points: CutPoints) -> tuple[int, int]:
-    """The bounds of a segment on the clock of the picture."""
+    """The bounds of a segment in ticks of the video stream."""
     tick_s, origin_s = float(points.video.tick_s), points.info.origin_s
     return round((segment.start_s + origin_s) / tick_s), round((segment.end_s + origin_s) / tick_s)
 
 
 def _parts(first: int, stop: int, points: CutPoints) -> list[Part]:
-    """Divide a segment into what is copied and what is encoded at its ends, where they lie on no keyframe."""
+    """Divide a segment into a copied part and encoded ones at its ends, where those are no keyframes."""
     starts = points.starts[(points.starts >= first) & (points.starts < stop)]
     ends = points.ends[(points.ends > first) & (points.ends <= stop)]
     last_shown = points.video.pts[~points.video.hidden].max()
@@ -219,7 +234,7 @@ def _parts(first: int, stop: int, points: CutPoints) -> list[Part]:
 
 @dataclass(frozen=True)
 class Move:
-    """Packets of a stream from `first` to before `stop` are kept and shown `shift` earlier; all in ticks of the stream."""
+    """Packets of a stream with a PTS in [first, stop) are kept and moved `shift` earlier; all in ticks of the stream."""
 
     first: int
     stop: int
@@ -227,7 +242,7 @@ class Move:
 
 
 def _moves(kept: Sequence[tuple[int, int]]) -> list[Move]:
-    """One segment after the other, from 0 on."""
+    """The moves that put the segments one after the other, from 0 on."""
     moves, shown = [], 0
     for first, stop in kept:
         moves.append(Move(first, stop, first - shown))
@@ -236,62 +251,62 @@ def _moves(kept: Sequence[tuple[int, int]]) -> list[Move]:
 
 
 def _audio_moves(kept: Sequence[tuple[int, int]], points: CutPoints) -> list[Move]:
-    """Which packets of the sound go along, so that they follow each other without a gap and nothing adds up.
+    """The moves of the audio packets, without gaps at the joins and without an accumulating offset from the video.
 
-    Each segment takes up where the sound before it ends, at the packet nearest to what should be heard then: within half a packet.
+    The audio of each segment starts where that of the segment before ends, with the packet nearest to the exact time: within half a packet.
     """
     audio = points.audio
     if audio is None:
         return []
-    shown, lengths = audio.pts, audio.durations
+    pts, durations = audio.pts, audio.durations
     scale = points.video.tick_s / audio.tick_s
     moves: list[Move] = []
-    at, end, stop = Fraction(0), None, 0  # where the segment begins, where the sound ends, the first packet after it
+    start, end, stop = Fraction(0), None, 0  # start of the segment in the result, end of the audio so far, index of the next packet
     for segment_first, segment_stop in kept:
         begins, ends = segment_first * scale, segment_stop * scale
-        wanted = begins if end is None else begins + end - at
-        first = int(np.searchsorted(shown + (lengths // 2 if end is not None else 0), float(wanted)))
+        wanted = begins if end is None else begins + end - start
+        first = int(np.searchsorted(pts + (durations // 2 if end is not None else 0), float(wanted)))
         first = max(first, stop)
-        middles = shown + lengths / 2
-        gap = first < len(shown) and end is not None and abs(shown[first] - wanted) > lengths[first]
-        shift = int(shown[first]) - end if first < len(shown) and end is not None and not gap else round(begins - at)
-        stop_here = int(np.searchsorted(middles, float(ends if gap or end is None else at + ends - begins + shift)))
-        at += ends - begins
+        middles = pts + durations / 2
+        gap = first < len(pts) and end is not None and abs(pts[first] - wanted) > durations[first]
+        shift = int(pts[first]) - end if first < len(pts) and end is not None and not gap else round(begins - start)
+        stop_here = int(np.searchsorted(middles, float(ends if gap or end is None else start + ends - begins + shift)))
+        start += ends - begins
         if first < stop_here:
             stop = stop_here
-            moves.append(Move(int(shown[first]), int(shown[stop]) if stop < len(shown) else int(shown[-1]) + 1, shift))
-            end = int(shown[stop - 1] + lengths[stop - 1]) - shift
+            moves.append(Move(int(pts[first]), int(pts[stop]) if stop < len(pts) else int(pts[-1]) + 1, shift))
+            end = int(pts[stop - 1] + durations[stop - 1]) - shift
     return moves
 
 
-def _filters(moves: Sequence[Move], sooner: int = 0) -> str:
-    """The bitstream filters that make these moves; all is decoded `sooner` ticks sooner, and in that order over the joins, too."""
+def _filters(moves: Sequence[Move], overlap: int = 0) -> str:
+    """The bitstream filters for these moves. DTS are moved `overlap` ticks earlier, so that they rise at the joins, too."""
     bounds = [move.stop for move in moves[:-1]]
     firsts = step_function("pts", bounds, [move.first for move in moves])
     shifts = step_function("PTS", bounds, [move.shift for move in moves])
     return (
-        f"noise=drop='lt(pts,{firsts})+gte(pts,{moves[-1].stop})',setts=pts='PTS-({shifts})':dts='{rising_dts(f'DTS-({shifts})', sooner)}'"
+        f"noise=drop='lt(pts,{firsts})+gte(pts,{moves[-1].stop})',setts=pts='PTS-({shifts})':dts='{rising_dts(f'DTS-({shifts})', overlap)}'"
     )
 
 
 def _subtitle_filters(moves: Sequence[Move]) -> str:
-    """Subtitles that are on the screen in a kept segment are shown there as long as it lasts: in the first one, where there are several."""
+    """The bitstream filters for subtitles: each is trimmed to the first of the kept segments in which it is shown."""
     bounds = [move.stop for move in moves[:-1]]
-    firsts, pasts, shifts = ([getattr(move, name) for move in moves] for name in ("first", "past", "shift"))
+    firsts, stops, shifts = ([getattr(move, name) for move in moves] for name in ("first", "stop", "shift"))
     drop = f"lte(pts+max(1,duration),{step_function('pts', bounds, firsts)})+gte(pts,{moves[-1].stop})"
     begins = f"max(PTS,{step_function('PTS', bounds, firsts)})"
-    at = f"{begins}-({step_function('PTS', bounds, shifts)})"
-    length = f"min(PTS+DURATION,{step_function('PTS', bounds, pasts)})-{begins}"
-    return f"noise=drop='{drop}',setts=pts='{at}':dts='{at}':duration='{length}'"
+    pts = f"{begins}-({step_function('PTS', bounds, shifts)})"
+    length = f"min(PTS+DURATION,{step_function('PTS', bounds, stops)})-{begins}"
+    return f"noise=drop='{drop}',setts=pts='{pts}':dts='{pts}':duration='{length}'"
 
 
 def _copy_filters(part: Part) -> str:
-    """The bitstream filters that leave one part, from 0 on."""
+    """The bitstream filters that trim to one part, moved to 0."""
     return _filters([Move(part.first, part.stop, part.first)])
 
 
 def _dts_overlap(video: Packets, moves: Sequence[Move]) -> int:
-    """By how much decoding times, moved like this, would go back at a join: under a variable rate frames come later than usual at times."""
+    """How far DTS would step back at a join after these moves, in ticks: with a variable rate the reordering delay varies."""
     times = [video.dts[(video.pts >= move.first) & (video.pts < move.stop)] - move.shift for move in moves]
     return packets.dts_overlap([(int(part[0]), int(part[-1])) for part in times])
 
@@ -318,19 +333,19 @@ def _mux(
     if suffix in MP4_SUFFIXES:
         options["movflags"] = "+faststart"
         if info.video.codec == "hevc":
-            options["tag:v"] = "hvc1"  # Apple's players pass over hev1
+            options["tag:v"] = "hvc1"  # Apple's players do not play hev1
     ffmpeg.run(ffmpeg.output(streams, result, **options, format=MUXERS[suffix]), info.path)
 
 
 def _subtitle_clocks(info: MediaInfo, subtitles: Sequence[str]) -> list[tuple[str, Fraction]]:
-    """The streams of subtitles that hold any, with the length of their ticks."""
-    found = []
+    """The subtitle streams that have packets, with their time base."""
+    clocks = []
     for index in subtitles:
         try:
-            found.append((index, packets.read(info.path, [index])[0].tick_s))
+            clocks.append((index, packets.read(info.path, [index])[0].tick_s))
         except MediaError:
             continue
-    return found
+    return clocks
 
 
 def _on_clock(move: Move, scale: Fraction) -> Move:
@@ -344,17 +359,17 @@ def _count_frames(video: Packets, part: Part) -> int:
 def _check(
     points: CutPoints, parts: Sequence[Part], moves: Sequence[Move], audio_moves: Sequence[Move], result: Path, target: Path
 ) -> None:
-    """Refuse what is not the planned packets at their times."""
+    """Raise RenderError unless the result holds the planned packets at their times."""
     info = points.info
     try:
         got = packets.read(result, ["v:0", *(["a:0"] if audio_moves else [])])
     except MediaError as error:
         raise RenderError(target, f"the file failed its check ({error.problem}): is the disk full?") from error
-    # Elsewhere (MPEG-TS, AVI) a packet is wrapped in another way.
+    # In other containers (MPEG-TS, AVI) the same packet has another framing.
     same = info.container in SAME_PACKETS
     problem = _difference(got[0], points.video, moves, parts, same, TIME_TOLERANCE_S)
     if problem is None and audio_moves and points.audio is not None:
-        # Where a tick is as long as a packet (AVI), ffmpeg takes its middle.
+        # Where a tick is as long as a packet (AVI), ffmpeg rounds to its middle.
         tolerance_s = TIME_TOLERANCE_S + float(points.audio.tick_s) / 2
         problem = _difference(got[1], points.audio, audio_moves, None, same, tolerance_s)
         problem = problem and f"its sound: {problem}"
@@ -365,7 +380,7 @@ def _check(
 def _difference(
     got: Packets, source: Packets, moves: Sequence[Move], parts: Sequence[Part] | None, same: bool, tolerance_s: float
 ) -> str | None:
-    """What is not as planned in a stream; packets of parts that were encoded are only counted."""
+    """What is not as planned in a stream, None if nothing; packets of encoded parts are only counted."""
     wanted_s: list[np.ndarray] = []
     wanted: list[tuple[int, int] | None] = []
     contents = source.contents
