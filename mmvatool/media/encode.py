@@ -1,4 +1,4 @@
-"""What moviepy needs to write exactly the planned frames: containers, the encoder's parameters, and the check of the result.
+"""Containers and encoder parameters with which moviepy writes exactly the planned frames, and the check of the result.
 
 moviepy tags no colours. The parameters given to its encoder restore the colour matrix and range, the pixel aspect and the tags.
 The result is decoded once and checked before it gets its name.
@@ -19,7 +19,7 @@ from mmvatool.media.probe import Color
 # Visually lossless, and 2-3 times faster than x264's default preset for a somewhat larger file.
 CRF = 18
 PRESET = "veryfast"
-SWS_FLAGS = "bicubic+accurate_rnd+full_chroma_int"  # swscale's flags where a picture is converted once and for good
+SWS_FLAGS = "bicubic+accurate_rnd+full_chroma_int"  # of conversions in the output
 AAC_RATES_HZ = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
 # swscale's names for H.273 matrices; None: not tagged, read and written alike as swscale's default.
 MATRICES = {"bt709": "bt709", "smpte170m": "bt601", "bt470bg": "bt601", "fcc": "fcc", "smpte240m": "smpte240m", "bt2020nc": "bt2020"}
@@ -27,7 +27,7 @@ MATRICES = {"bt709": "bt709", "smpte170m": "bt601", "bt470bg": "bt601", "fcc": "
 
 @dataclass(frozen=True)
 class Container:
-    """How a kind of file is written."""
+    """The codecs and muxer options of a container."""
 
     video_codec: str
     audio_codec: str
@@ -69,13 +69,13 @@ def write_frames(
         count: how many frames to write, at least 1.
         size: their width and height.
         rate: frames a second.
-        container: how to write.
-        picture: the file to write, in a workspace.
+        container: gives the codec and the muxer options.
+        picture: file to write, in a workspace.
         params: the encoder's parameters: `video_params` and what the container and the sound need.
         pixel_format: of the frames.
-        sound: a file to write with them, up to the end of both.
-        sound_codec: what encodes the sound; "copy" takes it as it is.
-        blamed: the file that an error should name.
+        sound: an audio file to mux with them.
+        sound_codec: its encoder; "copy" does not encode it.
+        error_path: the file that an error should name.
         on_frame: called with the number of frames written so far.
 
     Raises:
@@ -129,21 +129,21 @@ def _range_tag(color: Color) -> str:
 
 
 def encoder_error(error_path: Path, error: OSError) -> RenderError:
-    """What moviepy raises, in one line: its message holds all that ffmpeg said, in parts of it as the repr of bytes."""
+    """The error of moviepy's writer as one line: its message contains all of ffmpeg's stderr, in part as the repr of bytes."""
     message = str(error).split("\n\n", 2)[-1].replace("\\n", "\n").removesuffix("'")
     return RenderError(error_path, f"the encoder failed ({ffmpeg.last_error(message)}): is the disk full?")
 
 
 def check(picture: Path, target: Path, frames: int, size: tuple[int, int], *, with_sound: bool) -> None:
-    """Decode what was written; refuse it unless it has the planned frames, size (width, height) and streams.
+    """Decode a written file and check that it has the planned frames, size (width, height) and streams.
 
     Raises:
         RenderError: it names the target.
     """
     if not picture.is_file():
         raise RenderError(target, "the encoder wrote nothing: is the disk full?")
-    # Frames are decoded for whether they can be, not for what they look like: edges of blocks stay, and what is listed (with its size) is not
-    # hashed but for the 400 bytes that describe it.
+    # Only whether frames decode counts, not their content: so without the deblocking filter, and as wrapped_avframe, of which framecrc hashes
+    # a struct of 400 bytes instead of the pixels.
     node = ffmpeg.source(picture, skip_loop_filter="all").output("pipe:", format="framecrc", map="0", **{"c:v": "wrapped_avframe"})
     try:
         decoded = ffmpeg.run(node, target)
@@ -163,7 +163,7 @@ def check(picture: Path, target: Path, frames: int, size: tuple[int, int], *, wi
 
 
 def move_into_place(picture: Path, target: Path) -> None:
-    """Give a checked file its name.
+    """Rename a checked file to the target.
 
     Raises:
         OutputError: the target cannot be written.

@@ -1,4 +1,4 @@
-"""A track that is too short goes on at a clean point: where it sounds as it did before, so that the beat is kept."""
+"""Loops a track that is too short: it jumps back to a point that sounds alike, so that the beat continues."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,23 +8,23 @@ from scipy.signal import correlate
 
 from mmvatool.media.pcm import PIECE, RATE_HZ, Pcm
 
-# What is over this much quieter than the louder quarter of a track, at its ends, is a fade or silence.
+# The ends of a track that are more than this quieter than its louder quarter are fades or silence.
 QUIET_DB = 9.0
 LEVEL_S, LEVEL_HOP_S = 1.0, 0.1
 REGION_S = 30.0  # jumps go from the last so many seconds to the first so many, or a third of the track
-CONTEXT_S = 4.0  # of sound that must be alike around both ends of a jump: some beats
+CONTEXT_S = 4.0  # around both ends of a jump that are compared: some beats
 HOP, WINDOW = 960, 2048  # 20 ms, 43 ms
 BANDS, LOWEST_HZ, HIGHEST_HZ = 24, 60.0, 16_000.0
-LOUDNESS_POWER = 0.25  # of a band's power: what is heard as twice as loud is about twice as much
-LENGTH_COST = 0.05  # a jump that leaves out all of a track would have to be better by so much, where 1 is any place against any other
-SLIP = 720  # 15 ms: how far the waveforms may be moved to fit
+LOUDNESS_POWER = 0.25  # of a band's power: about proportional to perceived loudness
+LENGTH_COST = 0.05  # of a jump that would leave out the whole track, where 1 is the mean distance between two positions
+SLIP = 720  # 15 ms: the most that waveforms are shifted to match
 BLEND_S = 0.030
 SHORTEST_S = 3.0  # shorter tracks are looped whole
 
 
 @dataclass(frozen=True)
 class Loop:
-    """Samples [start, end) are played over and over; for `blend` samples what follows `end` fades into what follows `start`.
+    """Samples [start, end) are repeated; after each jump the `blend` samples from `end` are crossfaded into those from `start`.
 
     `correlation` is the correlation of the two, in [0, 1].
     """
@@ -36,7 +36,7 @@ class Loop:
 
 
 def find(track: Pcm) -> Loop | None:
-    """The best jump of a track back towards its beginning; None for one that is silent or all but nothing."""
+    """Find the best jump from near the end of a track back towards its beginning; None if it is silent or too short."""
     first, stop = _active_range(track)
     length = stop - first
     if length < BLEND_S * RATE_HZ:
@@ -60,21 +60,24 @@ def find(track: Pcm) -> Loop | None:
     tail, head = np.unravel_index(np.argmin(cost / context + LENGTH_COST * left_out), cost.shape)
     start = first + (int(head) + context // 2) * HOP
     end = stop - region + (int(tail) + context // 2) * HOP
-    # To the sample: where the waveforms around the two are most alike.
-    around = min(RATE_HZ // 2, context * HOP // 2 - SLIP)
-    here = track.read(start - around, start + around).mean(axis=1)
-    there = track.read(end - around - SLIP, end + around + SLIP).mean(axis=1)
-    end += int(np.argmax(correlate(there, here, mode="valid", method="fft"))) - SLIP
+    end = _align(track, start, end, min(RATE_HZ // 2, context * HOP // 2 - SLIP))
     return _loop_between(track, start, end, round(BLEND_S * RATE_HZ))
 
 
+def _align(track: Pcm, start: int, end: int, around: int) -> int:
+    """The end within SLIP samples of `end` at which the waveform `around` it correlates most with that around `start`."""
+    head = track.read(start - around, start + around).mean(axis=1)
+    tail = track.read(end - around - SLIP, end + around + SLIP).mean(axis=1)
+    return end + int(np.argmax(correlate(tail, head, mode="valid", method="fft"))) - SLIP
+
+
 def play(track: Pcm, loop: Loop | None, first: int, count: int) -> Iterator[np.ndarray]:
-    """Sound from sample `first` of a track, as long as is wanted.
+    """Play a looped track from sample `first` on, for any length.
 
     Args:
         track: the track.
-        loop: where to jump; None: what follows the track's end is silence.
-        first: where in the track to begin; past the jump, where the jump would have led.
+        loop: the jump; None: silence follows the track's end.
+        first: the sample to begin with; behind the jump it is wrapped into the loop.
         count: number of samples.
 
     Yields:
@@ -86,7 +89,7 @@ def play(track: Pcm, loop: Loop | None, first: int, count: int) -> Iterator[np.n
         return
     if first >= loop.end:
         first = loop.start + (first - loop.start) % (loop.end - loop.start)
-    jumped = False  # what is next comes after a jump: it begins blended
+    jumped = False  # the next piece follows a jump: it begins with a crossfade
     while count > 0:
         here = track.read(first, first + min(PIECE, loop.end - first, count))
         if jumped:
@@ -99,11 +102,11 @@ def play(track: Pcm, loop: Loop | None, first: int, count: int) -> Iterator[np.n
 
 
 def _blend(track: Pcm, loop: Loop, here: np.ndarray) -> np.ndarray:
-    """The first samples after a jump, with what would have come without it fading out."""
+    """The first samples after a jump, crossfaded with those that would have followed without it."""
     size = min(loop.blend, len(here))
     turn = (np.arange(size, dtype=np.float32) + 0.5)[:, None] / loop.blend * (np.pi / 2)
     rise, fall = np.sin(turn), np.cos(turn)
-    # Equal power for what is unlike; what is alike adds up in amplitude and would swell.
+    # Equal power for uncorrelated signals; correlated ones add up in amplitude and would get louder.
     even = np.sqrt(1 + 2 * loop.correlation * rise * fall)
     blended = (here[:size] * rise + track.read(loop.end, loop.end + size) * fall) / even
     return np.concatenate([blended, here[size:]])
@@ -116,7 +119,7 @@ def _loop_between(track: Pcm, start: int, end: int, blend: int) -> Loop:
 
 
 def _active_range(track: Pcm) -> tuple[int, int]:
-    """The stretch without silence and fades at the ends, in samples."""
+    """The range of samples (first, stop) without silence and fades at the ends."""
     hop = round(LEVEL_HOP_S * RATE_HZ)
     powers: list[np.ndarray] = []
     for position in range(0, track.samples, 50 * hop):
@@ -128,7 +131,7 @@ def _active_range(track: Pcm) -> tuple[int, int]:
     wide = round(LEVEL_S / LEVEL_HOP_S)
     sums = np.concatenate([[0.0], np.cumsum(fine)])
     ends = np.arange(1, len(fine) + 1)
-    # Means over the second before each point and the second after it: the end is where the one falls, the beginning where the other rises.
+    # Means over the second before each point and over the second after it: the first falls at the end, the second rises at the beginning.
     before = (sums[ends] - sums[np.maximum(0, ends - wide)]) / wide
     after = (sums[np.minimum(len(fine), ends - 1 + wide)] - sums[ends - 1]) / wide
     least = np.quantile(before, 0.75) * 10 ** (-QUIET_DB / 10)

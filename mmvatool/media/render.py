@@ -1,4 +1,4 @@
-"""Render a Timeline with moviepy: exact frames, exact rate, the source's colours, sound in step.
+"""Render a Timeline with moviepy: exact frames, exact rate, the source's colours, audio in sync.
 
 moviepy 2 takes a variable rate's mean for the rate, and ignores pixel aspect. So ffmpeg decodes each segment upright at a
 constant rate, and moviepy writes what it is handed (see encode): the planes of the video itself, where they are 8 bits of 4:2:0 not
@@ -40,13 +40,13 @@ def render(
     Args:
         timeline: segments of the video that `info` describes, their bounds on frames.
         info: the probed source.
-        target: where to; its suffix (a key of CONTAINERS) chooses the container. An existing file is replaced.
+        target: file to write; its suffix (a key of CONTAINERS) chooses the container. An existing file is replaced.
         on_frame: called with the number of frames written so far.
         chapters: make one for each segment instead of taking those of the source.
         encoder: one of hardware.ENCODERS: "auto" uses the machine's hardware where that works.
 
     Returns:
-        What had to be done otherwise than as the source does it, a sentence each.
+        Warnings on what differs from the source, a sentence each.
 
     Raises:
         OutputError: the target cannot be written.
@@ -71,7 +71,7 @@ def render(
         moved_captions = captions.read_captions(
             info, list(zip(timeline.segments, shown_s, strict=False)), own_chapters=chapters, warnings=warnings
         )
-        move_into_place(captions.mux_captions(moved_captions, picture, folder / f"laid{picture.suffix}", warnings), target)
+        move_into_place(captions.mux_captions(moved_captions, picture, folder / f"muxed{picture.suffix}", warnings), target)
     return warnings
 
 
@@ -124,7 +124,7 @@ def _write_video(
 
 
 def _decode_segments(timeline: Timeline, info: MediaInfo, counts: list[int]) -> Generator[np.ndarray]:
-    """Every frame to show, upright planes of 8 bits (flat uint8), at the nominal rate; one run of ffmpeg for each segment."""
+    """All frames of the result as upright planes of 8 bits (flat uint8), at the nominal rate; one run of ffmpeg for each segment."""
     height, width = info.video.height, info.video.width
     planes = _pixel_format(info), _written_color(info)
     size = height * width * 3 // (1 if _odd(info) else 2)
@@ -138,7 +138,7 @@ def _decode_segments(timeline: Timeline, info: MediaInfo, counts: list[int]) -> 
                     frame = np.frombuffer(data, np.uint8)
                 elif frame is None or got == 0:
                     raise MediaError(info.path, f"cannot be decoded at {segment.start_s:.2f} s ({ffmpeg.last_error(reader.errors())})")
-                yield frame  # past a damaged end the last frame stays
+                yield frame  # the last frame is repeated beyond a damaged end
 
 
 def _pixel_format(info: MediaInfo) -> str:
@@ -147,7 +147,7 @@ def _pixel_format(info: MediaInfo) -> str:
 
 def _written_color(info: MediaInfo) -> Color:
     color = info.video.color
-    if color.matrix == "gbr":  # a source of RGB: what is written is not, and a tag that says so shows green and magenta
+    if color.matrix == "gbr":  # RGB is written as YUV, which with this tag would be shown in green and magenta
         return replace(color, matrix="bt709", full_range=False, range_tagged=True)
     return color
 
@@ -165,7 +165,7 @@ def _encoder_params(info: MediaInfo) -> list[str]:
 
 
 def _write_sound(timeline: Timeline, info: MediaInfo, counts: list[int], target: Path, container: Container) -> Path:
-    """The kept sound as PCM, cut on the samples where the picture is cut, with short fades at the joins."""
+    """Write the audio of the segments as PCM, cut at the samples where the video is cut, with short fades at the joins."""
     from moviepy.audio.io.ffmpeg_audiowriter import FFMPEG_AudioWriter
 
     assert info.audio is not None
