@@ -9,6 +9,7 @@ from typing import Any
 
 from mmvatool.errors import MediaError
 from mmvatool.media import ffmpeg, headers
+from mmvatool.media.encode import copy_options
 from mmvatool.media.headers import StreamHeader
 from mmvatool.media.probe import MediaInfo
 from mmvatool.media.retime import Chapter, Piece, chapter_each, move_chapters, move_subtitles, to_metadata
@@ -109,8 +110,7 @@ def mux_captions(captions: Captions, picture: Path, result: Path, warnings: list
     suffix = picture.suffix.lower()
     source, has_audio = ffmpeg.source(picture), headers.read(picture, "a video file").default_audio is not None
     options: dict[str, Any] = {"c": "copy", "map_metadata": 0, "map_chapters": 1 + len(captions.subtitles), "max_interleave_delta": 0}
-    if suffix in (".mp4", ".m4v", ".mov"):
-        options |= {"movflags": "+faststart"} | ({"format": "mp4"} if suffix == ".m4v" else {})
+    options |= copy_options(suffix, "h264")
     with tempfile.TemporaryDirectory(prefix=".mmvatool-", dir=result.parent) as folder:
         chapters = Path(folder) / "chapters.txt"
         chapters.write_text(to_metadata(captions.chapters), encoding="utf-8")

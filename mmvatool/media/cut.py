@@ -18,12 +18,12 @@ import numpy as np
 from mmvatool.errors import MediaError, RenderError
 from mmvatool.files import workspace
 from mmvatool.media import ffmpeg, hevc, packets, smart
-from mmvatool.media.encode import move_into_place
+from mmvatool.media.encode import MP4_SUFFIXES, copy_options, move_into_place
 from mmvatool.media.expressions import rising_dts, step_function
 from mmvatool.media.packets import Packets
 from mmvatool.media.probe import MediaInfo
 from mmvatool.media.render import short_tags
-from mmvatool.media.splice import MP4_SUFFIXES, SAME_PACKETS, TIME_TOLERANCE_S, fitting_subtitles
+from mmvatool.media.splice import SAME_PACKETS, TIME_TOLERANCE_S, fitting_subtitles
 from mmvatool.timeline import Segment, Timeline
 
 # In these decoding can begin at every keyframe, once its leading pictures are dropped.
@@ -330,11 +330,8 @@ def _mux(
     for number, (index, tick_s) in enumerate(_subtitle_clocks(info, subtitles)):
         streams.append(source[index])
         options[f"bsf:s:{number}"] = _subtitle_filters([_on_clock(move, points.video.tick_s / tick_s) for move in moves])
-    if suffix in MP4_SUFFIXES:
-        options["movflags"] = "+faststart"
-        if info.video.codec == "hevc":
-            options["tag:v"] = "hvc1"  # Apple's players do not play hev1
-    ffmpeg.run(ffmpeg.output(streams, result, **options, format=MUXERS[suffix]), info.path)
+    options |= copy_options(suffix, info.video.codec) | {"format": MUXERS[suffix]}
+    ffmpeg.run(ffmpeg.output(streams, result, **options), info.path)
 
 
 def _subtitle_clocks(info: MediaInfo, subtitles: Sequence[str]) -> list[tuple[str, Fraction]]:

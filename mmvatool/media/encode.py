@@ -35,6 +35,7 @@ class Container:
     params: tuple[str, ...]
 
 
+MP4_SUFFIXES = (".mp4", ".m4v", ".mov")
 QUALITY = ("-preset", PRESET, "-crf", str(CRF))  # x264's
 CONTAINERS = {
     ".mp4": Container("libx264", "aac", AAC_RATES_HZ, (*QUALITY, "-movflags", "+faststart")),
@@ -160,6 +161,16 @@ def check(picture: Path, target: Path, frames: int, size: tuple[int, int], *, wi
             f"the rendered file failed its check ({got} of {frames} frames, sound: {has_audio}, {ffmpeg.last_error(decoded.stderr)}): "
             "nothing was kept; please report this with the source's details",
         )
+
+
+def copy_options(suffix: str, video_codec: str) -> dict[str, str]:
+    """Options of the muxer for copied video in a container, by its suffix."""
+    if suffix not in MP4_SUFFIXES:
+        return {}
+    options = {"movflags": "+faststart"}
+    if video_codec == "hevc":
+        options["tag:v"] = "hvc1"  # Apple's players do not play hev1
+    return options | ({"format": "mp4"} if suffix == ".m4v" else {})
 
 
 def move_into_place(picture: Path, target: Path) -> None:

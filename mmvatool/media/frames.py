@@ -133,10 +133,8 @@ class FFmpegFrames:
         half_s = float(1 / self._info.rate) / 2
         from_s = seek_point(self._info, float(times_s[0]))
         thresholds = times_s + self._info.origin_s - half_s / 2
-        # reinit_filter: where the picture size changes, a new graph would begin to count again.
-        node = ffmpeg.source(self._info.path, reinit_filter=0, **({"ss": f"{from_s:.6f}"} if from_s > 0 else {}))
         # Select first: only the selected frames are scaled.
-        node = node[str(self._info.video.index)].filter("select", select_first_after(thresholds))
+        node = _video(self._info, from_s).filter("select", select_first_after(thresholds))
         node = node.filter("scale", self._width, self._height, flags="bicubic").filter("format", "rgb24")
         node = node.output("pipe:", format="rawvideo", fps_mode="passthrough", max_error_rate=1, **{"frames:v": len(times_s)})
         data = ffmpeg.run(node, self._info.path).stdout
@@ -200,8 +198,7 @@ def steady_frames(
     quarter_s = float(1 / info.rate) / 4
     from_s = seek_point(info, start_s)
     clock_s = info.origin_s + start_s
-    # reinit_filter: where the picture size changes, scale follows; a new graph would begin to count again.
-    node = ffmpeg.source(info.path, reinit_filter=0, **({"ss": f"{from_s:.6f}"} if from_s > 0 else {}))[str(info.video.index)]
+    node = _video(info, from_s)
     # A quarter of a frame: trim rounds to the stream's clock, and AVI's has one tick a frame. Timestamps count from the segment's start, not
     # from the first frame that decodes, so that what follows a damaged start keeps its time.
     node = node.filter("trim", start=f"{clock_s - quarter_s:.6f}")
@@ -224,6 +221,12 @@ def steady_frames(
     options = conversion("in", color or info.video.color)
     node = node.filter("scale", *size, **options, flags="bicubic+full_chroma_int").filter("format", "rgb24")
     return node.output("pipe:", format="rawvideo", **{"frames:v": count})
+
+
+def _video(info: MediaInfo, from_s: float) -> Any:
+    """The video stream, sought to a time."""
+    # reinit_filter: where the frame size changes, scale adapts; a new filter graph would begin to count again.
+    return ffmpeg.source(info.path, reinit_filter=0, **({"ss": f"{from_s:.6f}"} if from_s > 0 else {}))[str(info.video.index)]
 
 
 def _tone_mapped(node: Any, transfer: str | None) -> Any:

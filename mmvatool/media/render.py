@@ -35,7 +35,7 @@ def render(
     chapters: bool = False,
     encoder: str = "software",
 ) -> list[str]:
-    """Render a timeline to a file. Chapters and subtitles of the source come along, moved.
+    """Render a timeline to a file. Chapters and subtitles of the source are moved along.
 
     Args:
         timeline: segments of the video that `info` describes, their bounds on frames.

@@ -5,14 +5,13 @@ from typing import Any
 
 import numpy as np
 
-from mmvatool.errors import MediaError, OutputError, RenderError
+from mmvatool.errors import MediaError, RenderError
 from mmvatool.files import workspace
 from mmvatool.media import ffmpeg, headers, packets
-from mmvatool.media.encode import CONTAINERS
+from mmvatool.media.encode import CONTAINERS, MP4_SUFFIXES, copy_options, move_into_place
 from mmvatool.media.packets import Packets
 from mmvatool.media.probe import MediaInfo
 
-MP4_SUFFIXES = (".mp4", ".m4v", ".mov")
 MP4_CONTAINER = "mov,mp4,m4a,3gp,3g2,mj2"
 MATROSKA_CONTAINER = "matroska,webm"
 # These two store a packet with the same bytes; others (MPEG-TS, AVI) use another framing.
@@ -54,10 +53,7 @@ def copy_picture(info: MediaInfo, sound: Path, target: Path) -> list[str]:
             except MediaError as error:
                 raise RenderError(target, f"the encoder failed ({error.problem}): is the disk full?") from error
             _check(info, sound, result, target, copied=False)
-        try:
-            result.replace(target)
-        except OSError as error:
-            raise OutputError(target, f"cannot be written ({error.strerror}): choose another place with -o") from error
+        move_into_place(result, target)
     return warnings
 
 
@@ -68,7 +64,7 @@ def _a(suffix: str) -> str:
 def _copy(info: MediaInfo, sound: Path, result: Path, target: Path, subtitles: list[str]) -> str | None:
     """Try to copy; None on success, else the reason, as the end of a sentence."""
     try:
-        _mux(info, sound, result, subtitles, _copied(info, result.suffix))
+        _mux(info, sound, result, subtitles, {"c:v": "copy"} | copy_options(result.suffix, info.video.codec))
     except MediaError:
         # The muxer does not support the codec, or needs timestamps that the packets lack.
         return ""
@@ -87,15 +83,6 @@ def fitting_subtitles(info: MediaInfo, suffix: str, warnings: list[str]) -> list
     if streams and not alike:
         warnings.append(f"its subtitles cannot lie in {_a(suffix)}: left out")
     return [str(stream.index) for stream in streams] if alike else []
-
-
-def _copied(info: MediaInfo, suffix: str) -> dict[str, Any]:
-    options = {"c:v": "copy"}
-    if suffix in MP4_SUFFIXES:
-        options["movflags"] = "+faststart"
-        if info.video.codec == "hevc":
-            options["tag:v"] = "hvc1"  # Apple's players do not play hev1
-    return options | ({"format": "mp4"} if suffix == ".m4v" else {})
 
 
 def _encoded(info: MediaInfo, suffix: str) -> dict[str, Any]:
