@@ -156,7 +156,7 @@ def predict_frames(
             for rows, part in zip((va, embeddings), predictor.image(batch, embeddings=True), strict=True):
                 rows.append(part)
             scored(done)
-    shown = sampler.stand_ins(len(indices))[sharing]
+    shown = sampler.substitutes(len(indices))[sharing]
     return np.concatenate(va)[shown], np.concatenate(embeddings)[shown], len(indices) - done
 
 

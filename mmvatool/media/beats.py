@@ -12,11 +12,11 @@ from mmvatool.media.probe import MediaInfo, SoundInfo, probe_media
 from mmvatool.timeline import Segment
 
 RATE_HZ = 22_050  # what librosa's settings are made for
-PIECE_S = 120.0  # heard at once; needs some 300 MB
-LEAD_S = 8.0  # of sound on both sides of what is asked for: the first and the last beats are found by their neighbours
-LEAST_S = 2.0  # of sound: in less there is no beat to be told
+PIECE_S = 120.0  # analyzed at once; needs some 300 MB
+LEAD_S = 8.0  # of audio on both sides of a piece: the tracker needs the neighbours of the first and the last beat
+LEAST_S = 2.0  # of audio: less has no detectable beat
 LEAST_GAP_S = 0.15  # between two beats: 400 BPM
-# Librosa finds clicks so much after they sound, from 75 to 170 BPM alike.
+# Librosa reports clicks this much late, from 75 to 170 BPM alike.
 LATE_S = 0.02
 
 
@@ -27,44 +27,44 @@ def check_installed() -> None:
 
 
 def beats(path: Path, from_s: float, to_s: float) -> np.ndarray:
-    """When the beats of a stretch of music fall (Ellis 2007, by librosa).
+    """The times of the beats in a segment of music (Ellis 2007, by librosa).
 
-    Long stretches are heard in pieces of PIECE_S, each of which may have a tempo of its own.
+    Long segments are analyzed in pieces of PIECE_S, each with a tempo of its own.
 
     Args:
-        path: an audio file, or a video with sound.
-        from_s: start of the stretch, in the time of the file.
-        to_s: its end; what lies behind the end of the file has no beats.
+        path: an audio file, or a video with audio.
+        from_s: start of the segment, in the time of the file.
+        to_s: its end; behind the end of the file there are no beats.
 
     Returns:
         float64 (N,), rising, within [from_s, to_s), in the time of the file. None of silence.
 
     Raises:
         SettingsError: librosa is not installed.
-        MediaError: the file cannot be heard, or has less than LEAST_S of sound.
-        ValueError: a stretch that ends where it starts or before.
+        MediaError: the file cannot be decoded, or has less than LEAST_S of audio.
+        ValueError: the segment does not end after its start.
     """
     if not from_s < to_s:
-        raise ValueError(f"stretch [{from_s}, {to_s}): the end must come after the start")
+        raise ValueError(f"segment [{from_s}, {to_s}): the end must come after the start")
     check_installed()
     from librosa.beat import beat_track  # here: librosa is optional
 
-    found: list[float] = []
+    beats_s: list[float] = []
     for start_s, part, sound in _pieces(probe_media(path), from_s, to_s):
         if len(sound) < LEAST_S * RATE_HZ or not sound.any():
             continue
         _, times_s = beat_track(y=sound, sr=RATE_HZ, units="time")
         for time_s in (start_s + times_s - LATE_S).tolist():
-            # One on the edge of two pieces is found a little sooner or later by each: by both, so that it is not lost.
+            # A beat on the edge of two pieces is detected slightly earlier or later in each. Both accept it, so that it is not lost.
             own = abs(time_s - (part.start_s + part.end_s) / 2) <= (part.length_s + LEAST_GAP_S) / 2
-            if own and not (found and time_s < found[-1] + LEAST_GAP_S):
-                found.append(time_s)
-    times = np.array(found, np.float64)
+            if own and not (beats_s and time_s < beats_s[-1] + LEAST_GAP_S):
+                beats_s.append(time_s)
+    times = np.array(beats_s, np.float64)
     return times[(times >= from_s) & (times < to_s)]
 
 
 def _pieces(info: SoundInfo | MediaInfo, from_s: float, to_s: float) -> Iterator[tuple[float, Segment, np.ndarray]]:
-    """A stretch in pieces: each as where its samples begin, what they are asked for, and float32 (n,) with LEAD_S more on both sides."""
+    """A segment in pieces: the start of the samples in seconds, the piece, and float32 (n,) with LEAD_S more on both sides."""
     if isinstance(info, MediaInfo):
         starts_s = np.arange(from_s, min(to_s, info.end_s), PIECE_S).tolist()
         parts = [Segment(start_s, min(start_s + PIECE_S, to_s, info.end_s)) for start_s in starts_s]
@@ -76,9 +76,9 @@ def _pieces(info: SoundInfo | MediaInfo, from_s: float, to_s: float) -> Iterator
     for step, (centre_s, sound) in enumerate(audio.read_steps(info, PIECE_S, window_s, RATE_HZ, least_s=LEAST_S)):
         start_s, end_s = max(from_s, step * PIECE_S), min(to_s, 2 * centre_s - step * PIECE_S)
         if start_s < end_s:
-            heard_from = max(0, round(centre_s * RATE_HZ) - int(window_s * RATE_HZ / 2))
-            first = max(0, int((start_s - LEAD_S) * RATE_HZ) - heard_from)
-            past = max(0, int((end_s + LEAD_S) * RATE_HZ) - heard_from)
-            yield (heard_from + first) / RATE_HZ, Segment(start_s, end_s), sound[first:past]
+            window_start = max(0, round(centre_s * RATE_HZ) - int(window_s * RATE_HZ / 2))
+            first = max(0, int((start_s - LEAD_S) * RATE_HZ) - window_start)
+            stop = max(0, int((end_s + LEAD_S) * RATE_HZ) - window_start)
+            yield (window_start + first) / RATE_HZ, Segment(start_s, end_s), sound[first:stop]
         if end_s >= to_s:
             return

@@ -1,4 +1,4 @@
-"""Chapters and subtitles of a source, read, moved to the times of what is kept, and laid beside the rendered picture by copying that."""
+"""Chapters and subtitles of a source: read, moved to the times of the result, and muxed with the rendered video, which is copied."""
 
 import re
 import tempfile
@@ -9,13 +9,14 @@ from typing import Any
 
 from mmvatool.errors import MediaError
 from mmvatool.media import ffmpeg, headers
-from mmvatool.media.headers import Entry
+from mmvatool.media.encode import copy_options
+from mmvatool.media.headers import StreamHeader
 from mmvatool.media.probe import MediaInfo
 from mmvatool.media.retime import Chapter, Piece, chapter_each, move_chapters, move_subtitles, to_metadata
 
-# What ffmpeg turns into no text.
-PICTURES = ("hdmv_pgs_subtitle", "dvd_subtitle", "dvb_subtitle", "xsub", "dvb_teletext", "arib_caption")
-FORMS = {"ass": "ass", "ssa": "ass", "webvtt": "webvtt"}  # what a codec is read as, SubRip else
+# Subtitles that ffmpeg cannot convert to text.
+IMAGE_CODECS = ("hdmv_pgs_subtitle", "dvd_subtitle", "dvb_subtitle", "xsub", "dvb_teletext", "arib_caption")
+FORMS = {"ass": "ass", "ssa": "ass", "webvtt": "webvtt"}  # the format that a codec is read as; SubRip otherwise
 DISPOSITIONS = (
     "default",
     "forced",
@@ -32,7 +33,7 @@ DISPOSITIONS = (
 
 @dataclass(frozen=True)
 class Subtitles:
-    """A track, moved: its text in one of captions.FORMS, and what players are told of it."""
+    """A subtitle track with its new times: the text in one of retime.FORMS, and what players show of the track."""
 
     text: str
     form: str
@@ -43,7 +44,7 @@ class Subtitles:
 
 @dataclass(frozen=True)
 class Captions:
-    """What comes along."""
+    """The chapters and subtitles of a result."""
 
     chapters: tuple[Chapter, ...]
     subtitles: tuple[Subtitles, ...]
@@ -54,77 +55,77 @@ def read_captions(info: MediaInfo, pieces: Sequence[Piece], *, own_chapters: boo
 
     Args:
         info: the probed source.
-        pieces: what is kept of it, and when it is shown in the result.
-        own_chapters: make a chapter for each piece instead of taking those of the source.
-        notes: gets a sentence for what cannot come along.
+        pieces: the segments of it in the result, with their start there.
+        own_chapters: make a chapter for each piece instead of moving those of the source.
+        warnings: gets a sentence for each track that is left out.
     """
-    said = headers.read(info.path, "a video file")
-    given = [Chapter(start_s - info.origin_s, end_s - info.origin_s, tags.get("title", "")) for start_s, end_s, tags in said.chapters]
-    chapters = chapter_each(pieces) if own_chapters else move_chapters(given, pieces)
+    header = headers.read(info.path, "a video file")
+    source_chapters = [
+        Chapter(start_s - info.origin_s, end_s - info.origin_s, tags.get("title", "")) for start_s, end_s, tags in header.chapters
+    ]
+    chapters = chapter_each(pieces) if own_chapters else move_chapters(source_chapters, pieces)
     subtitles = []
-    for number, entry in enumerate(said.subtitles, start=1):
-        language = f" ({entry[1]})" if entry[1] else ""
-        codec = re.split(r"[ ,]", entry[3], maxsplit=1)[0]
-        if codec in PICTURES:
+    for number, stream in enumerate(header.subtitles, start=1):
+        language = f" ({stream.language})" if stream.language else ""
+        codec = re.split(r"[ ,]", stream.description, maxsplit=1)[0]
+        if codec in IMAGE_CODECS:
             warnings.append(f"subtitle track {number}{language} is of pictures ({codec}), which cannot be moved: left out")
             continue
         form = FORMS.get(codec, "srt")
         try:
-            text = _read(info, entry, form)
+            text = _read(info, stream, form)
         except MediaError as error:
             warnings.append(f"subtitle track {number}{language} cannot be read ({error.problem}): left out")
             continue
         moved = move_subtitles(text, form, pieces)
         if moved is not None:
-            marks = tuple(name.replace(" ", "_") for name in DISPOSITIONS if f"({name})" in entry[3].split("\n")[0])
-            subtitles.append(Subtitles(moved, form, entry[1], headers.stream_tags(entry).get("title"), marks))
+            first_line = stream.description.split("\n")[0]
+            dispositions = tuple(name.replace(" ", "_") for name in DISPOSITIONS if f"({name})" in first_line)
+            subtitles.append(Subtitles(moved, form, stream.language, headers.stream_tags(stream).get("title"), dispositions))
     return Captions(tuple(chapters), tuple(subtitles))
 
 
-def _read(info: MediaInfo, entry: Entry, form: str) -> str:
-    # On the clock of the picture: the container's, which is moved so that it begins at 0.
-    node = ffmpeg.source(info.path, itsoffset=f"{-info.origin_s:.6f}")[str(entry[0])]
+def _read(info: MediaInfo, stream: StreamHeader, form: str) -> str:
+    """The text of a subtitle stream, on the container's clock shifted to begin at 0, as that of the video."""
+    node = ffmpeg.source(info.path, itsoffset=f"{-info.origin_s:.6f}")[str(stream.index)]
     # Copied, an ASS track keeps its styles.
     codec = {"c:s": "copy"} if form == "ass" else {"c:s": form}
     return ffmpeg.run(node.output("pipe:", format=form, **codec), info.path).stdout.decode("utf-8", "replace")
 
 
 def mux_captions(captions: Captions, picture: Path, result: Path, warnings: list[str]) -> Path:
-    """Lay chapters and subtitles beside a rendered picture and its sound, whose packets are copied.
+    """Mux chapters and subtitles with a rendered video and its audio, whose packets are copied.
 
     Args:
-        captions: what to lay.
+        captions: what to add.
         picture: a rendered and checked file.
-        result: a file beside it with the same suffix, to write.
-        notes: gets a sentence if it cannot be done.
+        result: the file to write, in the same folder and with the same suffix.
+        warnings: gets a sentence if it cannot be done.
 
     Returns:
-        The file to go on with: `result`, or `picture` if there is nothing to lay or it cannot be done.
+        The file to use: `result`, or `picture` if there is nothing to add or it cannot be done.
     """
     if not captions.chapters and not captions.subtitles:
         return picture
     suffix = picture.suffix.lower()
-    source, sounding = ffmpeg.source(picture), headers.read(picture, "a video file").heard is not None
+    source, has_audio = ffmpeg.source(picture), headers.read(picture, "a video file").default_audio is not None
     options: dict[str, Any] = {"c": "copy", "map_metadata": 0, "map_chapters": 1 + len(captions.subtitles), "max_interleave_delta": 0}
-    if suffix in (".mp4", ".m4v", ".mov"):
-        options |= {"movflags": "+faststart"} | ({"format": "mp4"} if suffix == ".m4v" else {})
+    options |= copy_options(suffix, "h264")
     with tempfile.TemporaryDirectory(prefix=".mmvatool-", dir=result.parent) as folder:
         chapters = Path(folder) / "chapters.txt"
         chapters.write_text(to_metadata(captions.chapters), encoding="utf-8")
-        streams = [source["v"], *([source["a"]] if sounding else [])]
+        streams = [source["v"], *([source["a"]] if has_audio else [])]
         for number, track in enumerate(captions.subtitles):
+            options |= _track_options(track, number, len(streams), suffix)
             text = Path(folder) / f"{number}.{'vtt' if track.form == 'webvtt' else track.form}"
             text.write_text(track.text, encoding="utf-8")
-            options |= {f"c:s:{number}": _codec(suffix, track.form), f"disposition:s:{number}": "+".join(track.dispositions) or "0"}
-            if track.language:
-                options[f"metadata:s:s:{number}"] = f"language={track.language}"
-            if track.title:  # the same stream by another name: ffmpeg-python takes an option once
-                options[f"metadata:s:{len(streams)}"] = f"title={track.title}"
             streams.append(ffmpeg.source(text)["s"])
         try:
-            ffmpeg.run(ffmpeg.join(streams, result, **options), picture, beside=chapters)
-            whole = _packets(result) == _packets(picture) and len(headers.read(result, "a video file").subtitles) == len(captions.subtitles)
-            problem = None if whole else "the picture would suffer"
+            ffmpeg.run(ffmpeg.output(streams, result, **options), picture, extra_input=chapters)
+            complete = _stream_hash(result) == _stream_hash(picture) and len(headers.read(result, "a video file").subtitles) == len(
+                captions.subtitles
+            )
+            problem = None if complete else "the picture would suffer"
         except MediaError as error:
             problem = error.problem
     if problem is None:
@@ -133,14 +134,24 @@ def mux_captions(captions: Captions, picture: Path, result: Path, warnings: list
     return picture
 
 
+def _track_options(track: Subtitles, number: int, stream: int, suffix: str) -> dict[str, str]:
+    """Codec, disposition and tags of a subtitle track, by its number among the subtitles and among all streams of the output."""
+    options = {f"c:s:{number}": _codec(suffix, track.form), f"disposition:s:{number}": "+".join(track.dispositions) or "0"}
+    if track.language:
+        options[f"metadata:s:s:{number}"] = f"language={track.language}"
+    if track.title:  # the same stream by another specifier: ffmpeg-python takes each option once
+        options[f"metadata:s:{stream}"] = f"title={track.title}"
+    return options
+
+
 def _codec(suffix: str, form: str) -> str:
     if suffix == ".mkv":
         return "ass" if form == "ass" else "srt"
     return "webvtt" if suffix == ".webm" else "mov_text"
 
 
-def _packets(path: Path) -> bytes:
-    """A hash of the packets of picture and sound."""
-    # Without a choice ffmpeg takes one stream of each kind.
+def _stream_hash(path: Path) -> bytes:
+    """A hash of the packets of video and audio."""
+    # Without -map ffmpeg takes one stream of each kind.
     node = ffmpeg.source(path).output("pipe:", c="copy", sn=None, format="streamhash", hash="murmur3")
     return ffmpeg.run(node, path).stdout

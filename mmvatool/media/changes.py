@@ -1,4 +1,4 @@
-"""Where between two frames of a video the picture changes: likely, by what the encoder spent, or exactly, by looking at it."""
+"""The change (shot boundary) between two frames of a video: a likely one from the packet sizes, or the exact one by decoding."""
 
 from collections.abc import Iterator, Sequence
 
@@ -7,44 +7,44 @@ import numpy as np
 from mmvatool.media.probe import MediaInfo
 from mmvatool.media.sampling import Sampler, keyframes
 
-# A frame that takes so many times the bytes of the large ones around it begins a new picture.
+# A frame with so many times the bytes of the large ones around it is a change.
 STANDS_OUT = 2.0
 AROUND_S = 4.0
-# Encoders put a keyframe at a cut: one that comes so much sooner than they usually do was put there.
+# Encoders put a keyframe at a change: one that comes this much earlier than usual was put there.
 EARLY = 0.9
-SHORT_S = 1.1  # a group of pictures in which a change need not be placed
-# Looked at first is so much around the likely change. A step so many times as large as all others there is a cut.
+SHORT_S = 1.1  # a group of pictures so short that its keyframe is close enough
+# Decoded first is so much around the likely change. A difference so many times as large as all others there is an abrupt change.
 REACH_S = 0.2
 CUT = 3.0
-LEAST_REACH = 3  # frames: among fewer nothing can stand out
+LEAST_REACH = 3  # frames: among fewer no difference can stand out
 
 
 def exact_changes(info: MediaInfo, spans: Sequence[tuple[int, int]]) -> list[int]:
-    """The frame in each span at which the picture changes.
+    """The frame in each span at which the shot changes.
 
-    Where it likely changes is looked at first: a cut there is the change. Only where there is none all of the span is decoded, and the
-    change is the frame that differs most from the one before it; midway where none differs, or none can be decoded.
+    The frames around the likely change are decoded first: an abrupt change there is taken. Only where there is none the whole span is
+    decoded, and the change is the frame that differs most from the one before it; the middle where none differs, or none can be decoded.
 
     Args:
         info: the probed video.
         spans: frames (first, last), first < last; the change is in first + 1..last.
     """
     reach = max(LEAST_REACH, round(REACH_S * info.rate))
-    likely = {place: likely_change(info, *span) for place, span in enumerate(spans)}
+    likely = {index: likely_change(info, *span) for index, span in enumerate(spans)}
     near = {
-        place: (max(spans[place][0], frame - reach), min(spans[place][1], frame + reach))
-        for place, frame in likely.items()
+        index: (max(spans[index][0], frame - reach), min(spans[index][1], frame + reach))
+        for index, frame in likely.items()
         if frame is not None
     }
-    found: dict[int, int] = {}
-    for place, steps in zip(near, _steps(info, [*near.values()]), strict=True):
+    changes: dict[int, int] = {}
+    for index, steps in zip(near, _steps(info, [*near.values()]), strict=True):
         largest = int(steps.argmax())
         if steps[largest] > CUT * max(1.0, np.delete(steps, largest).max(initial=0.0)):
-            found[place] = near[place][0] + 1 + largest
-    rest = [place for place in range(len(spans)) if place not in found]
-    for place, steps in zip(rest, _steps(info, [spans[place] for place in rest]), strict=True):
-        found[place] = spans[place][0] + 1 + (int(steps.argmax()) if steps.max() > 0 else len(steps) // 2)
-    return [found[place] for place in range(len(spans))]
+            changes[index] = near[index][0] + 1 + largest
+    remaining = [index for index in range(len(spans)) if index not in changes]
+    for index, steps in zip(remaining, _steps(info, [spans[index] for index in remaining]), strict=True):
+        changes[index] = spans[index][0] + 1 + (int(steps.argmax()) if steps.max() > 0 else len(steps) // 2)
+    return [changes[index] for index in range(len(spans))]
 
 
 def _steps(info: MediaInfo, spans: Sequence[tuple[int, int]]) -> Iterator[np.ndarray]:
@@ -58,27 +58,29 @@ def _steps(info: MediaInfo, spans: Sequence[tuple[int, int]]) -> Iterator[np.nda
         now = frame.astype(np.int16)
         differences.append(0.0 if before is None else float(np.abs(now - before).mean()))
         before = now
-    came = np.array(sampler.came, np.int64)
+    decoded = np.array(sampler.decoded, np.int64)
     steps = np.zeros(len(wanted))
-    steps[came] = differences
+    steps[decoded] = differences
     for first, last in spans:
-        place = int(np.searchsorted(wanted, first))
-        inside = steps[place + 1 : place + 1 + last - first].copy()
-        next_came = int(np.searchsorted(came, place))
-        if next_came < len(came) and place < came[next_came] <= place + last - first:
-            inside[came[next_came] - place - 1] = 0.0  # its first frame is damaged: this one was compared with another span's
+        index = int(np.searchsorted(wanted, first))
+        inside = steps[index + 1 : index + 1 + last - first].copy()
+        next_decoded = int(np.searchsorted(decoded, index))
+        if next_decoded < len(decoded) and index < decoded[next_decoded] <= index + last - first:
+            inside[decoded[next_decoded] - index - 1] = (
+                0.0  # its first frame is damaged: this one was compared with a frame of another span
+            )
         yield inside
 
 
 def likely_change(info: MediaInfo, first: int, last: int) -> int | None:
-    """The frame in first + 1..last at which the picture changes, by what the encoder spent on each, without decoding.
+    """The frame in first + 1..last at which the shot changes, estimated from the packet sizes, without decoding.
 
-    New to the encoder is a frame inside a group of pictures that takes many more bytes than those around it, a keyframe that comes
-    sooner than they usually do, and one that takes many more or fewer bytes than the last. Where nothing is, the change is a slow one,
-    for which the keyframe nearest to the middle is as good a place as any, if keyframes are a second apart.
+    Candidates are a frame inside a group of pictures with many more bytes than those around it, a keyframe that comes earlier than usual,
+    and a keyframe with many more or fewer bytes than the one before. Without a candidate the change is a gradual one, for which the
+    keyframe nearest to the middle will do if keyframes are a second apart.
 
     Returns:
-        None: there is no telling, since nothing is new and groups are long, or (nearly) all frames are keyframes.
+        None: the sizes do not show it: there is no candidate and groups are long, or (nearly) all frames are keyframes.
     """
     within = np.arange(first + 1, last + 1)
     keys = keyframes(info)
@@ -97,7 +99,7 @@ def likely_change(info: MediaInfo, first: int, last: int) -> int | None:
             length_s = info.times_s[key] - info.times_s[before]
             early = length_s < EARLY * usual_s
             group = novelty[max(0, before - first) : key - first - 1]
-            # What is new in the group before makes the keyframe after it look new, too.
+            # A change in the group before makes the keyframe after it differ from the last one, too.
             if length_s > 0 and (early or (length_s <= SHORT_S and group.max(initial=0.0) < np.log(STANDS_OUT))):
                 novelty[key - first - 1] = abs(np.log(sizes[key] / sizes[before])) + early * np.log(STANDS_OUT)
     if novelty.max() >= np.log(STANDS_OUT):

@@ -1,10 +1,10 @@
 """Cut parts out of a video without encoding it: packets are copied from keyframe to keyframe, the result is checked packet by packet.
 
-A copy may begin at a keyframe at which decoding may begin, too: an IDR picture of H.264, any random access point of HEVC, any keyframe of the
-other codecs. Pictures that follow it in the file and come before it on the screen are left out, as they may refer to what was cut away;
-so a copy that stops before such a keyframe ends where the first of them would be shown.
+A copy may begin at a keyframe at which decoding can begin: an IDR picture of H.264, any random access point of HEVC, any keyframe of the
+other codecs. Its leading pictures (later in decoding order, earlier in presentation order) are dropped, as they may refer to pictures that
+were cut away; so a copy that stops before such a keyframe ends at the first of its leading pictures.
 
-ffmpeg drops and moves packets by expressions of their times (its bitstream filters noise and setts), in one pass over the source.
+ffmpeg drops packets and changes their timestamps with the bitstream filters noise and setts, in one pass over the source.
 """
 
 from collections.abc import Sequence
@@ -18,14 +18,15 @@ import numpy as np
 from mmvatool.errors import MediaError, RenderError
 from mmvatool.files import workspace
 from mmvatool.media import ffmpeg, hevc, packets, smart
-from mmvatool.media.encode import move_into_place
+from mmvatool.media.encode import MP4_SUFFIXES, copy_options, move_into_place
+from mmvatool.media.expressions import rising_dts, step_function
 from mmvatool.media.packets import Packets
 from mmvatool.media.probe import MediaInfo
 from mmvatool.media.render import short_tags
-from mmvatool.media.splice import MP4_SUFFIXES, SAME_PACKETS, TIME_TOLERANCE_S, fitting_subtitles
+from mmvatool.media.splice import SAME_PACKETS, TIME_TOLERANCE_S, fitting_subtitles
 from mmvatool.timeline import Segment, Timeline
 
-# In these every keyframe stands alone once the pictures before it on the screen are left out.
+# In these decoding can begin at every keyframe, once its leading pictures are dropped.
 KEYED_CODECS = ("mpeg4", "mpeg2video", "mpeg1video", "h263", "msmpeg4v3", "vp8", "vp9", "av1", "theora", "wmv2", "wmv3", "vc1")
 INTRA_CODECS = (
     "mjpeg",
@@ -48,10 +49,10 @@ MUXERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".web
 
 @dataclass(frozen=True)
 class CutPoints:
-    """Where a video's packets can be parted.
+    """Where a video can be cut without encoding it.
 
-    `starts` are ticks of `video.tick_s` at which a copy may begin, rising, the first one first; `ends[k]` is where a copy ends that stops
-    before starts[k]. `recipe` says how what lies between them can be encoded; it is None where that cannot be done, and `reason` says why.
+    `starts` are ticks of `video.tick_s` at which a copy may begin, rising, the first one included; `ends[k]` is the end of a copy that stops
+    before starts[k]. Between them frames are encoded by `recipe`; it is None where that is not possible, for the `reason`.
     """
 
     info: MediaInfo
@@ -77,18 +78,18 @@ class CutPoints:
         return ticks * float(self.video.tick_s) - self.info.origin_s
 
     def end_of(self, time_s: float) -> float:
-        """Where a copy really ends that stops before the keyframe at `time_s`; that time itself where there is none."""
-        place = int(np.argmin(np.abs(self.times_s - time_s)))
+        """The actual end of a copy that stops before the keyframe at `time_s`; that time itself where there is no keyframe."""
+        index = int(np.argmin(np.abs(self.times_s - time_s)))
         half_s = float(self.video.tick_s) / 2
-        return float(self._seconds(self.ends[place : place + 1])[0]) if abs(self.times_s[place] - time_s) < half_s else time_s
+        return float(self._seconds(self.ends[index : index + 1])[0]) if abs(self.times_s[index] - time_s) < half_s else time_s
 
 
 @dataclass(frozen=True)
 class Part:
-    """A stretch [first, past) of the source in ticks, and whether it is copied (else it is encoded)."""
+    """A part [first, stop) of a segment in ticks, and whether it is copied (else it is encoded)."""
 
     first: int
-    past: int
+    stop: int
     copied: bool
 
 
@@ -97,51 +98,63 @@ def cut_points(info: MediaInfo, target: Path) -> CutPoints:
 
     Args:
         info: the probed source.
-        target: what will be written; only its suffix is looked at.
+        target: the file to be written; only its suffix counts.
 
     Raises:
-        MediaError: its packets cannot be read, cannot be cut, or cannot lie in such a file.
+        MediaError: its packets cannot be read, cannot be cut, or do not fit the container of the target.
     """
     if info.restarts or not len(info.keys_s):
         raise MediaError(info.path, "its clock jumps (joined recordings?), so that its packets cannot be cut by it: leave out --lossless")
     codec = info.video.codec
     if codec not in (*IDR_UNITS, *KEYED_CODECS, *INTRA_CODECS):
         raise MediaError(info.path, f"{codec} video cannot be cut without encoding it: leave out --lossless")
-    _refuse_unfit(info, target)
+    _check_container(info, target)
     streams = [info.video.index, *([info.audio.index] if info.audio else [])]
-    found = packets.read(info.path, streams, IDR_UNITS.get(codec))
-    video = found[0]
+    read = packets.read(info.path, streams, IDR_UNITS.get(codec))
+    video, audio = read[0], read[1] if info.audio else None
+    keys = _clean_keyframes(info, video, read[-1].pts) if codec in IDR_UNITS else np.flatnonzero(video.keys)
+    starts, ends = _copy_bounds(info, video, keys)
+    recipe, reason = smart.find_recipe(info)
+    return CutPoints(info, video, audio, starts, ends, recipe, reason)
+
+
+def _clean_keyframes(info: MediaInfo, video: Packets, idr_pts: np.ndarray) -> np.ndarray:
+    """Indices of the keyframes at which decoding can begin; the first one in any case, since every player begins there."""
     keys = np.flatnonzero(video.keys)
-    if codec in IDR_UNITS:
-        # The first keyframe is where every player begins.
-        clean = np.isin(video.shown[keys], found[-1].shown)
-        whole, keys = len(keys), keys[clean | (keys == 0)]
-        if len(keys) < 2 <= whole:
-            raise MediaError(info.path, f"its {codec} has open groups of pictures only, which cannot be cut apart: leave out --lossless")
-    sooner = np.concatenate([[np.iinfo(np.int64).min], np.maximum.accumulate(video.shown)[:-1]])
-    later = np.minimum.accumulate(video.shown[::-1])[::-1]
-    first_shown = video.shown[~video.hidden].min()
-    parted = (sooner[keys] < later[keys]) & ~video.hidden[keys] & (video.shown[keys] >= first_shown)
-    keys = keys[parted]
+    clean = keys[np.isin(video.pts[keys], idr_pts) | (keys == 0)]
+    if len(clean) < 2 <= len(keys):
+        raise MediaError(
+            info.path, f"its {info.video.codec} has open groups of pictures only, which cannot be cut apart: leave out --lossless"
+        )
+    return clean
+
+
+def _copy_bounds(info: MediaInfo, video: Packets, keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The PTS at which a copy may begin, and those at which a copy ends that stops before each, int64 (N,)."""
+    latest_before = np.concatenate([[np.iinfo(np.int64).min], np.maximum.accumulate(video.pts)[:-1]])
+    earliest_from = np.minimum.accumulate(video.pts[::-1])[::-1]
+    first_shown = video.pts[~video.hidden].min()
+    keys = keys[(latest_before[keys] < earliest_from[keys]) & ~video.hidden[keys] & (video.pts[keys] >= first_shown)]
     if not len(keys):
         raise MediaError(info.path, "has no keyframe at which it can be cut: leave out --lossless")
-    recipe, reason = smart.recipe(info)
-    return CutPoints(info, video, found[1] if info.audio else None, video.shown[keys], later[keys], recipe, reason)
+    return video.pts[keys], earliest_from[keys]
 
 
-def _refuse_unfit(info: MediaInfo, target: Path) -> None:
-    """Streams that such a file cannot hold are refused before any work is done."""
+def _check_container(info: MediaInfo, target: Path) -> None:
+    """Reject streams that the target's container cannot hold, before any work is done."""
     suffix = target.suffix.lower()
     node = ffmpeg.source(info.path)
     streams = [node[str(info.video.index)], *([node[str(info.audio.index)]] if info.audio else [])]
-    # Into a pipe: nothing of it is kept.
-    pieces = {"movflags": "+empty_moov+frag_keyframe"} if suffix in MP4_SUFFIXES else {}
+    # To a pipe: the result is discarded.
+    muxer = {"movflags": "+empty_moov+frag_keyframe"} if suffix in MP4_SUFFIXES else {}
     try:
-        ffmpeg.run(ffmpeg.pipe(streams, c="copy", format=MUXERS[suffix], strict="experimental", **{"frames:v": 1}, **pieces), info.path)
+        ffmpeg.run(
+            ffmpeg.output_to_pipe(streams, c="copy", format=MUXERS[suffix], strict="experimental", **{"frames:v": 1}, **muxer), info.path
+        )
     except ffmpeg.FFmpegError as error:
         inside = " and ".join([info.video.codec, *([info.audio.codec] if info.audio else [])])
         cure = "leave out --lossless" if suffix == ".mkv" else f"give -o {target.with_suffix('.mkv').name}, or leave out --lossless"
-        raise MediaError(info.path, f"its {inside} cannot be copied into {suffix} ({ffmpeg.last_words(error.stderr)}): {cure}") from error
+        raise MediaError(info.path, f"its {inside} cannot be copied into {suffix} ({ffmpeg.last_error(error.stderr)}): {cure}") from error
 
 
 def cut(timeline: Timeline, points: CutPoints, target: Path) -> list[str]:
@@ -150,10 +163,10 @@ def cut(timeline: Timeline, points: CutPoints, target: Path) -> list[str]:
     Args:
         timeline: segments of the video, their bounds on cut points or, where there is a recipe, on any frames.
         points: of the source.
-        target: where to; its suffix (a key of encode.CONTAINERS) chooses the container. An existing file is replaced.
+        target: file to write; its suffix (a key of encode.CONTAINERS) chooses the container. An existing file is replaced.
 
     Returns:
-        What had to be done otherwise than as the source does it, a sentence each.
+        Warnings on what differs from the source, a sentence each.
 
     Raises:
         OutputError: the target cannot be written.
@@ -161,147 +174,145 @@ def cut(timeline: Timeline, points: CutPoints, target: Path) -> list[str]:
         RenderError: what was written is not what was planned.
     """
     info, suffix = points.info, target.suffix.lower()
-    kept = [_ticks(segment, points) for segment in timeline.segments]
-    parts = [part for first, past in kept for part in _parts(first, past, points)]
+    kept = [_to_ticks(segment, points) for segment in timeline.segments]
+    parts = [part for first, stop in kept for part in _parts(first, stop, points)]
     warnings: list[str] = []
     subtitles = fitting_subtitles(info, suffix, warnings)
     with workspace(target) as folder:
         result = folder / f"cut{suffix}"
-        encoded = [part for part in parts if not part.copied]
         picture = None
-        if encoded:
-            assert points.recipe is not None
-            picture = folder / "joined.mp4"
-            stretches = [smart.TrackMatch(part.first, part.past, _copied(part) if part.copied else None) for part in parts]
-            smart.join(info, points.video, stretches, points.recipe, picture)
-            lost = sum(_count(points.video, part) for part in encoded)
-            whole = sum(_count(points.video, part) for part in parts)
-            some = (
-                f"{lost} of {whole} frames, at cuts far from a keyframe,"
-                if lost < whole
-                else f"all {whole} frames, which hold no cut at a keyframe,"
-            )
-            warnings.append(f"{some} were encoded anew (H.264)")
+        if not all(part.copied for part in parts):
+            picture = _join(points, parts, folder / "joined.mp4")
+            warnings.append(_encoding_warning(points.video, parts))
         moves = _moves(kept)
-        sounds = _sound_moves(kept, points)
+        audio_moves = _audio_moves(kept, points)
         try:
-            _mux(points, result, picture, moves, sounds, subtitles)
+            _mux(points, result, picture, moves, audio_moves, subtitles)
         except MediaError as error:
             raise RenderError(target, f"cannot be written ({error.problem}): is the disk full?") from error
-        _check(points, parts, moves, sounds, result, target)
+        _check(points, parts, moves, audio_moves, result, target)
         if info.video.codec == "hevc":
             hevc.mark_joins(result, [float((move.first - move.shift) * points.video.tick_s) for move in moves[1:]], target)
         move_into_place(result, target)
     return warnings
 
 
-def _ticks(segment: Segment, points: CutPoints) -> tuple[int, int]:
-    """The bounds of a segment on the clock of the picture."""
+def _join(points: CutPoints, parts: Sequence[Part], target: Path) -> Path:
+    """Write the video stream with encoded parts to a file."""
+    assert points.recipe is not None
+    joined = [smart.JoinPart(part.first, part.stop, _copy_filters(part) if part.copied else None) for part in parts]
+    smart.join(points.info, points.video, joined, points.recipe, target)
+    return target
+
+
+def _encoding_warning(video: Packets, parts: Sequence[Part]) -> str:
+    encoded = sum(_count_frames(video, part) for part in parts if not part.copied)
+    total = sum(_count_frames(video, part) for part in parts)
+    if encoded < total:
+        return f"{encoded} of {total} frames, at cuts far from a keyframe, were encoded anew (H.264)"
+    return f"all {total} frames, which hold no cut at a keyframe, were encoded anew (H.264)"
+
+
+def _to_ticks(segment: Segment, points: CutPoints) -> tuple[int, int]:
+    """The bounds of a segment in ticks of the video stream."""
     tick_s, origin_s = float(points.video.tick_s), points.info.origin_s
     return round((segment.start_s + origin_s) / tick_s), round((segment.end_s + origin_s) / tick_s)
 
 
-def _parts(first: int, past: int, points: CutPoints) -> list[Part]:
-    """Divide a segment into what is copied and what is encoded at its ends, where they lie on no keyframe."""
-    starts = points.starts[(points.starts >= first) & (points.starts < past)]
-    ends = points.ends[(points.ends > first) & (points.ends <= past)]
-    last_shown = points.video.shown[~points.video.hidden].max()
-    if past > last_shown:  # the end of the video
-        ends = np.append(ends, past)
+def _parts(first: int, stop: int, points: CutPoints) -> list[Part]:
+    """Divide a segment into a copied part and encoded ones at its ends, where those are no keyframes."""
+    starts = points.starts[(points.starts >= first) & (points.starts < stop)]
+    ends = points.ends[(points.ends > first) & (points.ends <= stop)]
+    last_shown = points.video.pts[~points.video.hidden].max()
+    if stop > last_shown:  # the end of the video
+        ends = np.append(ends, stop)
     if not len(starts) or not len(ends) or ends[-1] <= starts[0]:
-        return [Part(first, past, copied=False)]
-    edges = [(first, int(starts[0]), False), (int(starts[0]), int(ends[-1]), True), (int(ends[-1]), past, False)]
+        return [Part(first, stop, copied=False)]
+    edges = [(first, int(starts[0]), False), (int(starts[0]), int(ends[-1]), True), (int(ends[-1]), stop, False)]
     return [Part(*edge) for edge in edges if edge[0] < edge[1]]
 
 
 @dataclass(frozen=True)
 class Move:
-    """Packets of a stream from `first` to before `past` are kept and shown `shift` earlier; all in ticks of the stream."""
+    """Packets of a stream with a PTS in [first, stop) are kept and moved `shift` earlier; all in ticks of the stream."""
 
     first: int
-    past: int
+    stop: int
     shift: int
 
 
 def _moves(kept: Sequence[tuple[int, int]]) -> list[Move]:
-    """One segment after the other, from 0 on."""
+    """The moves that put the segments one after the other, from 0 on."""
     moves, shown = [], 0
-    for first, past in kept:
-        moves.append(Move(first, past, first - shown))
-        shown += past - first
+    for first, stop in kept:
+        moves.append(Move(first, stop, first - shown))
+        shown += stop - first
     return moves
 
 
-def _sound_moves(kept: Sequence[tuple[int, int]], points: CutPoints) -> list[Move]:
-    """Which packets of the sound go along, so that they follow each other without a gap and nothing adds up.
+def _audio_moves(kept: Sequence[tuple[int, int]], points: CutPoints) -> list[Move]:
+    """The moves of the audio packets, without gaps at the joins and without an accumulating offset from the video.
 
-    Each segment takes up where the sound before it ends, at the packet nearest to what should be heard then: within half a packet.
+    The audio of each segment starts where that of the segment before ends, with the packet nearest to the exact time: within half a packet.
     """
     audio = points.audio
     if audio is None:
         return []
-    shown, lengths = audio.shown, audio.lengths
+    pts, durations = audio.pts, audio.durations
     scale = points.video.tick_s / audio.tick_s
     moves: list[Move] = []
-    at, end, past = Fraction(0), None, 0  # where the segment begins, where the sound ends, the first packet after it
-    for start, stop in kept:
-        begins, ends = start * scale, stop * scale
-        wanted = begins if end is None else begins + end - at
-        first = int(np.searchsorted(shown + (lengths // 2 if end is not None else 0), float(wanted)))
-        first = max(first, past)
-        middles = shown + lengths / 2
-        gap = first < len(shown) and end is not None and abs(shown[first] - wanted) > lengths[first]
-        shift = int(shown[first]) - end if first < len(shown) and end is not None and not gap else round(begins - at)
-        past_here = int(np.searchsorted(middles, float(ends if gap or end is None else at + ends - begins + shift)))
-        at += ends - begins
-        if first < past_here:
-            past = past_here
-            moves.append(Move(int(shown[first]), int(shown[past]) if past < len(shown) else int(shown[-1]) + 1, shift))
-            end = int(shown[past - 1] + lengths[past - 1]) - shift
+    start, end, stop = Fraction(0), None, 0  # start of the segment in the result, end of the audio so far, index of the next packet
+    for segment_first, segment_stop in kept:
+        begins, ends = segment_first * scale, segment_stop * scale
+        wanted = begins if end is None else begins + end - start
+        first = int(np.searchsorted(pts + (durations // 2 if end is not None else 0), float(wanted)))
+        first = max(first, stop)
+        middles = pts + durations / 2
+        gap = first < len(pts) and end is not None and abs(pts[first] - wanted) > durations[first]
+        shift = int(pts[first]) - end if first < len(pts) and end is not None and not gap else round(begins - start)
+        stop_here = int(np.searchsorted(middles, float(ends if gap or end is None else start + ends - begins + shift)))
+        start += ends - begins
+        if first < stop_here:
+            stop = stop_here
+            moves.append(Move(int(pts[first]), int(pts[stop]) if stop < len(pts) else int(pts[-1]) + 1, shift))
+            end = int(pts[stop - 1] + durations[stop - 1]) - shift
     return moves
 
 
-def _choose(values: Sequence[int], bounds: Sequence[int], variable: str) -> str:
-    """An ffmpeg expression: values[k], k counting the bounds at or below the variable, as a balanced tree of comparisons."""
-    if len(values) == 1:
-        return str(values[0])
-    middle = len(values) // 2
-    left = _choose(values[:middle], bounds[: middle - 1], variable)
-    return f"if(lt({variable},{bounds[middle - 1]}),{left},{_choose(values[middle:], bounds[middle:], variable)})"
-
-
-def _filters(moves: Sequence[Move], sooner: int = 0) -> str:
-    """The bitstream filters that make these moves; all is decoded `sooner` ticks sooner, and in that order over the joins, too."""
-    bounds = [move.past for move in moves[:-1]]
-    firsts = _choose([move.first for move in moves], bounds, "pts")
-    shifts = _choose([move.shift for move in moves], bounds, "PTS")
-    return f"noise=drop='lt(pts,{firsts})+gte(pts,{moves[-1].past})',setts=pts='PTS-({shifts})':dts='{packets.rising(f'DTS-({shifts})', sooner)}'"
+def _filters(moves: Sequence[Move], overlap: int = 0) -> str:
+    """The bitstream filters for these moves. DTS are moved `overlap` ticks earlier, so that they rise at the joins, too."""
+    bounds = [move.stop for move in moves[:-1]]
+    firsts = step_function("pts", bounds, [move.first for move in moves])
+    shifts = step_function("PTS", bounds, [move.shift for move in moves])
+    return (
+        f"noise=drop='lt(pts,{firsts})+gte(pts,{moves[-1].stop})',setts=pts='PTS-({shifts})':dts='{rising_dts(f'DTS-({shifts})', overlap)}'"
+    )
 
 
 def _subtitle_filters(moves: Sequence[Move]) -> str:
-    """Subtitles that are on the screen in a kept segment are shown there as long as it lasts: in the first one, where there are several."""
-    bounds = [move.past for move in moves[:-1]]
-    firsts, pasts, shifts = ([getattr(move, name) for move in moves] for name in ("first", "past", "shift"))
-    drop = f"lte(pts+max(1,duration),{_choose(firsts, bounds, 'pts')})+gte(pts,{moves[-1].past})"
-    begins = f"max(PTS,{_choose(firsts, bounds, 'PTS')})"
-    at = f"{begins}-({_choose(shifts, bounds, 'PTS')})"
-    length = f"min(PTS+DURATION,{_choose(pasts, bounds, 'PTS')})-{begins}"
-    return f"noise=drop='{drop}',setts=pts='{at}':dts='{at}':duration='{length}'"
+    """The bitstream filters for subtitles: each is trimmed to the first of the kept segments in which it is shown."""
+    bounds = [move.stop for move in moves[:-1]]
+    firsts, stops, shifts = ([getattr(move, name) for move in moves] for name in ("first", "stop", "shift"))
+    drop = f"lte(pts+max(1,duration),{step_function('pts', bounds, firsts)})+gte(pts,{moves[-1].stop})"
+    begins = f"max(PTS,{step_function('PTS', bounds, firsts)})"
+    pts = f"{begins}-({step_function('PTS', bounds, shifts)})"
+    length = f"min(PTS+DURATION,{step_function('PTS', bounds, stops)})-{begins}"
+    return f"noise=drop='{drop}',setts=pts='{pts}':dts='{pts}':duration='{length}'"
 
 
-def _copied(part: Part) -> str:
-    """The bitstream filters that leave one part, from 0 on."""
-    return _filters([Move(part.first, part.past, part.first)])
+def _copy_filters(part: Part) -> str:
+    """The bitstream filters that trim to one part, moved to 0."""
+    return _filters([Move(part.first, part.stop, part.first)])
 
 
-def _sooner(video: Packets, moves: Sequence[Move]) -> int:
-    """By how much decoding times, moved like this, would go back at a join: under a variable rate frames come later than usual at times."""
-    times = [video.decoded[(video.shown >= move.first) & (video.shown < move.past)] - move.shift for move in moves]
-    return packets.step_back([(int(part[0]), int(part[-1])) for part in times])
+def _dts_overlap(video: Packets, moves: Sequence[Move]) -> int:
+    """How far DTS would step back at a join after these moves, in ticks: with a variable rate the reordering delay varies."""
+    times = [video.dts[(video.pts >= move.first) & (video.pts < move.stop)] - move.shift for move in moves]
+    return packets.dts_overlap([(int(part[0]), int(part[-1])) for part in times])
 
 
 def _mux(
-    points: CutPoints, result: Path, picture: Path | None, moves: Sequence[Move], sounds: Sequence[Move], subtitles: Sequence[str]
+    points: CutPoints, result: Path, picture: Path | None, moves: Sequence[Move], audio_moves: Sequence[Move], subtitles: Sequence[str]
 ) -> None:
     info, suffix = points.info, result.suffix.lower()
     source = ffmpeg.source(info.path, fflags="+genpts")
@@ -311,54 +322,53 @@ def _mux(
         options["metadata"] = [f"{key}={value}" for key, value in short_tags(info.tags).items()]
     elif picture is None:
         options["map_metadata"] = 0
-        options["bsf:v"] = _filters(moves, _sooner(points.video, moves))
-    if sounds:
+        options["bsf:v"] = _filters(moves, _dts_overlap(points.video, moves))
+    if audio_moves:
         assert info.audio is not None
         streams.append(source[str(info.audio.index)])
-        options["bsf:a"] = _filters(sounds)
+        options["bsf:a"] = _filters(audio_moves)
     for number, (index, tick_s) in enumerate(_subtitle_clocks(info, subtitles)):
         streams.append(source[index])
         options[f"bsf:s:{number}"] = _subtitle_filters([_on_clock(move, points.video.tick_s / tick_s) for move in moves])
-    if suffix in MP4_SUFFIXES:
-        options["movflags"] = "+faststart"
-        if info.video.codec == "hevc":
-            options["tag:v"] = "hvc1"  # Apple's players pass over hev1
-    ffmpeg.run(ffmpeg.join(streams, result, **options, format=MUXERS[suffix]), info.path)
+    options |= copy_options(suffix, info.video.codec) | {"format": MUXERS[suffix]}
+    ffmpeg.run(ffmpeg.output(streams, result, **options), info.path)
 
 
 def _subtitle_clocks(info: MediaInfo, subtitles: Sequence[str]) -> list[tuple[str, Fraction]]:
-    """The streams of subtitles that hold any, with the length of their ticks."""
-    found = []
+    """The subtitle streams that have packets, with their time base."""
+    clocks = []
     for index in subtitles:
         try:
-            found.append((index, packets.read(info.path, [index])[0].tick_s))
+            clocks.append((index, packets.read(info.path, [index])[0].tick_s))
         except MediaError:
             continue
-    return found
+    return clocks
 
 
 def _on_clock(move: Move, scale: Fraction) -> Move:
-    return Move(round(move.first * scale), round(move.past * scale), round(move.shift * scale))
+    return Move(round(move.first * scale), round(move.stop * scale), round(move.shift * scale))
 
 
-def _count(video: Packets, part: Part) -> int:
-    return int(((video.shown >= part.first) & (video.shown < part.past)).sum())
+def _count_frames(video: Packets, part: Part) -> int:
+    return int(((video.pts >= part.first) & (video.pts < part.stop)).sum())
 
 
-def _check(points: CutPoints, parts: Sequence[Part], moves: Sequence[Move], sounds: Sequence[Move], result: Path, target: Path) -> None:
-    """Refuse what is not the planned packets at their times."""
+def _check(
+    points: CutPoints, parts: Sequence[Part], moves: Sequence[Move], audio_moves: Sequence[Move], result: Path, target: Path
+) -> None:
+    """Raise RenderError unless the result holds the planned packets at their times."""
     info = points.info
     try:
-        got = packets.read(result, ["v:0", *(["a:0"] if sounds else [])])
+        got = packets.read(result, ["v:0", *(["a:0"] if audio_moves else [])])
     except MediaError as error:
         raise RenderError(target, f"the file failed its check ({error.problem}): is the disk full?") from error
-    # Elsewhere (MPEG-TS, AVI) a packet is wrapped in another way.
+    # In other containers (MPEG-TS, AVI) the same packet has another framing.
     same = info.container in SAME_PACKETS
     problem = _difference(got[0], points.video, moves, parts, same, TIME_TOLERANCE_S)
-    if problem is None and sounds and points.audio is not None:
-        # Where a tick is as long as a packet (AVI), ffmpeg takes its middle.
+    if problem is None and audio_moves and points.audio is not None:
+        # Where a tick is as long as a packet (AVI), ffmpeg rounds to its middle.
         tolerance_s = TIME_TOLERANCE_S + float(points.audio.tick_s) / 2
-        problem = _difference(got[1], points.audio, sounds, None, same, tolerance_s)
+        problem = _difference(got[1], points.audio, audio_moves, None, same, tolerance_s)
         problem = problem and f"its sound: {problem}"
     if problem:
         raise RenderError(target, f"the file failed its check ({problem}): nothing was kept; please report this with the source's details")
@@ -367,23 +377,24 @@ def _check(points: CutPoints, parts: Sequence[Part], moves: Sequence[Move], soun
 def _difference(
     got: Packets, source: Packets, moves: Sequence[Move], parts: Sequence[Part] | None, same: bool, tolerance_s: float
 ) -> str | None:
-    """What is not as planned in a stream; packets of parts that were encoded are only counted."""
+    """What is not as planned in a stream, None if nothing; packets of encoded parts are only counted."""
     wanted_s: list[np.ndarray] = []
-    wanted: list[str | None] = []
+    wanted: list[tuple[int, int] | None] = []
+    contents = source.contents
     for move in moves:
-        places = np.flatnonzero((source.shown >= move.first) & (source.shown < move.past))
-        wanted_s.append((source.shown[places] - move.shift) * float(source.tick_s))
-        for place in places:
-            copied = parts is None or any(part.copied and part.first <= source.shown[place] < part.past for part in parts)
-            wanted.append(source.sums[place] if copied and same else None)
+        indices = np.flatnonzero((source.pts >= move.first) & (source.pts < move.stop))
+        wanted_s.append((source.pts[indices] - move.shift) * float(source.tick_s))
+        for index in indices:
+            copied = parts is None or any(part.copied and part.first <= source.pts[index] < part.stop for part in parts)
+            wanted.append(contents[index] if copied and same else None)
     times_s = np.concatenate(wanted_s)
-    got_s = got.shown * float(got.tick_s)
+    got_s = got.pts * float(got.tick_s)
     if len(got_s) != len(times_s):
         return f"{len(got_s)} of {len(times_s)} packets"
     if np.abs(np.sort(got_s) - np.sort(times_s)).max() > tolerance_s:
         return "packets are not at their times"
     if parts is None or all(part.copied for part in parts):
-        equal = all(want is None or want == have for want, have in zip(wanted, got.sums, strict=True))
+        equal = all(want is None or want == have for want, have in zip(wanted, got.contents, strict=True))
     else:
-        equal = {want for want in wanted if want} <= set(got.sums)
+        equal = {want for want in wanted if want} <= set(got.contents)
     return None if equal else "packets are not those of the source"

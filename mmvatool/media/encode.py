@@ -1,4 +1,4 @@
-"""What moviepy needs to write exactly the planned frames: containers, the encoder's parameters, and the check of the result.
+"""Containers and encoder parameters with which moviepy writes exactly the planned frames, and the check of the result.
 
 moviepy tags no colours. The parameters given to its encoder restore the colour matrix and range, the pixel aspect and the tags.
 The result is decoded once and checked before it gets its name.
@@ -13,13 +13,13 @@ from pathlib import Path
 import numpy as np
 
 from mmvatool.errors import MediaError, OutputError, RenderError
-from mmvatool.media import ffmpeg
+from mmvatool.media import ffmpeg, packets
 from mmvatool.media.probe import Color
 
 # Visually lossless, and 2-3 times faster than x264's default preset for a somewhat larger file.
 CRF = 18
 PRESET = "veryfast"
-EXACT = "bicubic+accurate_rnd+full_chroma_int"  # swscale's flags where a picture is converted once and for good
+SWS_FLAGS = "bicubic+accurate_rnd+full_chroma_int"  # of conversions in the output
 AAC_RATES_HZ = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
 # swscale's names for H.273 matrices; None: not tagged, read and written alike as swscale's default.
 MATRICES = {"bt709": "bt709", "smpte170m": "bt601", "bt470bg": "bt601", "fcc": "fcc", "smpte240m": "smpte240m", "bt2020nc": "bt2020"}
@@ -27,7 +27,7 @@ MATRICES = {"bt709": "bt709", "smpte170m": "bt601", "bt470bg": "bt601", "fcc": "
 
 @dataclass(frozen=True)
 class Container:
-    """How a kind of file is written."""
+    """The codecs and muxer options of a container."""
 
     video_codec: str
     audio_codec: str
@@ -35,6 +35,7 @@ class Container:
     params: tuple[str, ...]
 
 
+MP4_SUFFIXES = (".mp4", ".m4v", ".mov")
 QUALITY = ("-preset", PRESET, "-crf", str(CRF))  # x264's
 CONTAINERS = {
     ".mp4": Container("libx264", "aac", AAC_RATES_HZ, (*QUALITY, "-movflags", "+faststart")),
@@ -59,7 +60,7 @@ def write_frames(
     pixel_format: str = "rgb24",
     sound: Path | None = None,
     sound_codec: str = "copy",
-    blamed: Path,
+    error_path: Path,
     on_frame: Callable[[int], None],
 ) -> None:
     """Write frames as a video with moviepy's writer.
@@ -69,13 +70,13 @@ def write_frames(
         count: how many frames to write, at least 1.
         size: their width and height.
         rate: frames a second.
-        container: how to write.
-        picture: the file to write, in a workspace.
-        params: the encoder's parameters: `picture_params` and what the container and the sound need.
+        container: gives the codec and the muxer options.
+        picture: file to write, in a workspace.
+        params: the encoder's parameters: `video_params` and what the container and the sound need.
         pixel_format: of the frames.
-        sound: a file to write with them, up to the end of both.
-        sound_codec: what encodes the sound; "copy" takes it as it is.
-        blamed: the file that an error should name.
+        sound: an audio file to mux with them.
+        sound_codec: its encoder; "copy" does not encode it.
+        error_path: the file that an error should name.
         on_frame: called with the number of frames written so far.
 
     Raises:
@@ -90,17 +91,17 @@ def write_frames(
                 writer.write_frame(frame)
                 on_frame(number)
     except OSError as error:
-        raise encoder_failed(blamed, error) from error
+        raise encoder_error(error_path, error) from error
     finally:
         frames.close()
 
 
-def picture_params(rate: Fraction, color: Color, pixel_format: str, pixel_aspect: Fraction = Fraction(1), *, rgb: bool = True) -> list[str]:
+def video_params(rate: Fraction, color: Color, pixel_format: str, pixel_aspect: Fraction = Fraction(1), *, rgb: bool = True) -> list[str]:
     """The encoder's parameters that write the colour tags, the exact rate and the pixel aspect; RGB is converted as the tags say."""
     aspect = pixel_aspect.limit_denominator(65535)
     options = ":".join(f"{key}={value}" for key, value in conversion("out", color).items())
     filters = [
-        *([f"scale={options}:flags={EXACT}", f"format={pixel_format}"] if rgb else []),
+        *([f"scale={options}:flags={SWS_FLAGS}", f"format={pixel_format}"] if rgb else []),
         f"setparams=colorspace={color.matrix or 'unknown'}:color_primaries={color.primaries or 'unknown'}"
         f":color_trc={color.transfer or 'unknown'}:range={_range_tag(color)}",
         f"setsar={aspect.numerator}/{aspect.denominator}",
@@ -128,41 +129,52 @@ def _range_tag(color: Color) -> str:
     return ("full" if color.full_range else "limited") if color.range_tagged else "unknown"
 
 
-def encoder_failed(blamed: Path, error: OSError) -> RenderError:
-    """What moviepy raises, in one line: its message holds all that ffmpeg said, in parts of it as the repr of bytes."""
+def encoder_error(error_path: Path, error: OSError) -> RenderError:
+    """The error of moviepy's writer as one line: its message contains all of ffmpeg's stderr, in part as the repr of bytes."""
     message = str(error).split("\n\n", 2)[-1].replace("\\n", "\n").removesuffix("'")
-    return RenderError(blamed, f"the encoder failed ({ffmpeg.last_words(message)}): is the disk full?")
+    return RenderError(error_path, f"the encoder failed ({ffmpeg.last_error(message)}): is the disk full?")
 
 
 def check(picture: Path, target: Path, frames: int, size: tuple[int, int], *, with_sound: bool) -> None:
-    """Decode what was written; refuse it unless it has the planned frames, size (width, height) and streams.
+    """Decode a written file and check that it has the planned frames, size (width, height) and streams.
 
     Raises:
         RenderError: it names the target.
     """
     if not picture.is_file():
         raise RenderError(target, "the encoder wrote nothing: is the disk full?")
-    # Frames are decoded for whether they can be, not for what they look like: edges of blocks stay, and what is listed (with its size) is not
-    # hashed but for the 400 bytes that describe it.
+    # Only whether frames decode counts, not their content: so without the deblocking filter, and as wrapped_avframe, of which framecrc hashes
+    # a struct of 400 bytes instead of the pixels.
     node = ffmpeg.source(picture, skip_loop_filter="all").output("pipe:", format="framecrc", map="0", **{"c:v": "wrapped_avframe"})
     try:
         decoded = ffmpeg.run(node, target)
     except MediaError as error:
         raise RenderError(target, f"the rendered file does not decode ({error.problem}): is the disk full?") from error
-    lines = decoded.stdout.decode().splitlines()
-    got = sum(line.startswith("0,") for line in lines)
-    dimensions = f"#dimensions 0: {size[0]}x{size[1]}"
-    sounding = any(line.startswith("#media_type 1: audio") for line in lines)
-    if got != frames or dimensions not in lines or sounding != with_sound or decoded.stderr:
+    streams = packets.parse(decoded.stdout.splitlines())
+    video, audio = streams.get(0), streams.get(1)
+    got = len(video.pts) if video else 0
+    dimensions = video.dimensions if video else ""
+    has_audio = audio is not None and audio.media_type == "audio"
+    if got != frames or dimensions != f"{size[0]}x{size[1]}" or has_audio != with_sound or decoded.stderr:
         raise RenderError(
             target,
-            f"the rendered file failed its check ({got} of {frames} frames, sound: {sounding}, {ffmpeg.last_words(decoded.stderr)}): "
+            f"the rendered file failed its check ({got} of {frames} frames, sound: {has_audio}, {ffmpeg.last_error(decoded.stderr)}): "
             "nothing was kept; please report this with the source's details",
         )
 
 
+def copy_options(suffix: str, video_codec: str) -> dict[str, str]:
+    """Options of the muxer for copied video in a container, by its suffix."""
+    if suffix not in MP4_SUFFIXES:
+        return {}
+    options = {"movflags": "+faststart"}
+    if video_codec == "hevc":
+        options["tag:v"] = "hvc1"  # Apple's players do not play hev1
+    return options | ({"format": "mp4"} if suffix == ".m4v" else {})
+
+
 def move_into_place(picture: Path, target: Path) -> None:
-    """Give a checked file its name.
+    """Rename a checked file to the target.
 
     Raises:
         OutputError: the target cannot be written.

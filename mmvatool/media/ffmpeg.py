@@ -1,4 +1,4 @@
-"""The one place that runs ffmpeg: commands composed with ffmpeg-python, run as argument lists with a time limit.
+"""Runs ffmpeg: commands composed with ffmpeg-python, run as argument lists with a time limit. Nothing else runs it.
 
 The binary is imageio-ffmpeg's (or the one IMAGEIO_FFMPEG_EXE names), the same that moviepy uses. It brings no ffprobe.
 """
@@ -25,22 +25,22 @@ LEAST_VERSION = 7  # the first that takes bitstream filters for its inputs
 RUN_LIMIT_S = 3600.0
 STALL_LIMIT_S = 120.0
 _LEVEL = re.compile(r"^((?:\[[^]]* @ [^]]*\] )*)\[(?:error|fatal|panic)\] ")
-# Lines that are no complaints. What follows such a line without a level of its own, the rest of a table, is indented or empty.
-_NEWS = re.compile(r"(?:\[[^]]* @ [^]]*\] )*\[(?:info|verbose|debug|trace|warning)\] |  |$")
-PIPE_BYTES = 1 << 20  # a frame of 1080p is 6 MB: fewer turns than with the usual 64 KiB
+# Lines that report no error. Further lines of such a message, the rest of a table, have no level of their own: they are indented or empty.
+_NOT_ERRORS = re.compile(r"(?:\[[^]]* @ [^]]*\] )*\[(?:info|verbose|debug|trace|warning)\] |  |$")
+PIPE_BYTES = 1 << 20  # a frame of 1080p is 6 MB: fewer system calls than with the usual 64 KiB
 
 
 class FFmpegError(MediaError):
-    """ffmpeg failed; `stderr` is all that it said."""
+    """ffmpeg failed; `stderr` is all of its output there."""
 
     def __init__(self, path: Path, stderr: str) -> None:
-        super().__init__(path, f"ffmpeg failed: {last_words(stderr)}")
+        super().__init__(path, f"ffmpeg failed: {last_error(stderr)}")
         self.stderr = stderr
 
 
 @dataclass(frozen=True)
 class Output:
-    """What a finished ffmpeg said."""
+    """The output of a finished ffmpeg."""
 
     stdout: bytes
     stderr: str
@@ -60,12 +60,14 @@ def executable() -> str:
             ", or unset it" if "IMAGEIO_FFMPEG_EXE" in os.environ else ""
         )
         try:
-            said = subprocess.run([path, "-version"], stdin=subprocess.DEVNULL, capture_output=True, timeout=STALL_LIMIT_S).stdout.decode()
+            printed = subprocess.run(
+                [path, "-version"], stdin=subprocess.DEVNULL, capture_output=True, timeout=STALL_LIMIT_S
+            ).stdout.decode()
         except (OSError, subprocess.TimeoutExpired, UnicodeDecodeError) as error:
             raise EngineError(f"{path}: cannot be run as ffmpeg ({error}): {cure}") from error
-        if "ffmpeg version" not in said:
+        if "ffmpeg version" not in printed:
             raise EngineError(f"{path}: is not ffmpeg: {cure}")
-        version = re.search(r"ffmpeg version n?(\d+)\.", said)  # one that was built from the newest source has none
+        version = re.search(r"ffmpeg version n?(\d+)\.", printed)  # builds of the development branch have none
         if version and int(version[1]) < LEAST_VERSION:
             raise EngineError(f"{path}: is ffmpeg {version[1]}, which cannot drop packets before it decodes: {cure}")
     return path
@@ -73,36 +75,36 @@ def executable() -> str:
 
 def source(path: Path, **options: Any) -> Any:
     """An ffmpeg-python input node."""
-    return ffmpeg.input(name(path), **options)
+    return ffmpeg.input(url(path), **options)
 
 
-def name(path: Path) -> str | bytes:
-    """What ffmpeg-python takes for a file. The `file:` protocol keeps names like `-x.mp4` or `a:b.mp4` from meaning something else."""
+def url(path: Path) -> str | bytes:
+    """The URL of a file for ffmpeg-python. Without the `file:` protocol `-x.mp4` would be an option and `a:b.mp4` a protocol."""
     text = f"file:{path.absolute()}"
     try:
         text.encode()
     except UnicodeEncodeError:
-        # ffmpeg-python hashes names as UTF-8, which a name with undecodable bytes is not: it gets the bytes themselves.
+        # ffmpeg-python hashes names as UTF-8, which fails for a name with undecodable bytes: it gets the bytes themselves.
         return os.fsencode(text)
     return text
 
 
-def samples(rate_hz: int, channels: int) -> Any:
-    """An ffmpeg-python input node of raw float32 sound that `feed` writes."""
+def raw_audio(rate_hz: int, channels: int) -> Any:
+    """An ffmpeg-python input node of raw float32 audio on stdin, see `feed`."""
     return ffmpeg.input("pipe:", format="f32le", ar=rate_hz, ac=channels)
 
 
-def join(streams: Sequence[Any], target: Path, **options: Any) -> Any:
-    """An ffmpeg-python output node that takes streams of several inputs."""
-    return ffmpeg.output(*streams, filename=name(target), **options)
+def output(streams: Sequence[Any], target: Path, **options: Any) -> Any:
+    """An ffmpeg-python output node that writes streams of several inputs to a file."""
+    return ffmpeg.output(*streams, filename=url(target), **options)
 
 
-def pipe(streams: Sequence[Any], **options: Any) -> Any:
-    """An ffmpeg-python output node that takes several streams to stdout."""
+def output_to_pipe(streams: Sequence[Any], **options: Any) -> Any:
+    """An ffmpeg-python output node that writes several streams to stdout."""
     return ffmpeg.output(*streams, "pipe:", **options)
 
 
-def run(node: Any, path: Path, *, log: str = "error", limit_s: float = RUN_LIMIT_S, beside: Path | None = None) -> Output:
+def run(node: Any, path: Path, *, log: str = "error", limit_s: float = RUN_LIMIT_S, extra_input: Path | None = None) -> Output:
     """Run a composed command to its end.
 
     Args:
@@ -110,33 +112,33 @@ def run(node: Any, path: Path, *, log: str = "error", limit_s: float = RUN_LIMIT
         path: the file an error should name.
         log: ffmpeg's log level.
         limit_s: seconds after which it is killed.
-        beside: one more input, after all others, of which no stream is taken: ffmpeg-python knows none such.
+        beside: one more input, after all others, of which no stream is mapped: ffmpeg-python leaves such an input out.
 
     Raises:
-        FFmpegError: ffmpeg failed; the message ends with its own last words.
+        FFmpegError: ffmpeg failed; the message ends with its own last error.
         MediaError: it ran past the limit.
     """
     try:
-        done = subprocess.run(_command(node, log, beside), stdin=subprocess.DEVNULL, capture_output=True, timeout=limit_s)
+        completed = subprocess.run(_command(node, log, extra_input), stdin=subprocess.DEVNULL, capture_output=True, timeout=limit_s)
     except subprocess.TimeoutExpired as error:
         raise MediaError(path, f"ffmpeg did not finish within {limit_s:.0f} s: the file may be damaged") from error
-    stderr = done.stderr.decode(errors="replace")
-    if done.returncode:
+    stderr = completed.stderr.decode(errors="replace")
+    if completed.returncode:
         raise FFmpegError(path, stderr)
-    return Output(done.stdout, stderr)
+    return Output(completed.stdout, stderr)
 
 
-def color(size: tuple[int, int], rate: Fraction) -> Any:
-    """An ffmpeg-python input node of black frames without end."""
+def black(size: tuple[int, int], rate: Fraction) -> Any:
+    """An ffmpeg-python input node of endless black frames."""
     return ffmpeg.input(f"color=black:s={size[0]}x{size[1]}:r={rate.numerator}/{rate.denominator}", format="lavfi")
 
 
 def feed(node: Any, pieces: Iterable[bytes], path: Path) -> None:
-    """Run a composed command that reads its stdin, and write to that what `pieces` yields.
+    """Run a composed command and write `pieces` to its stdin.
 
     Args:
         node: an ffmpeg-python output node; its input is `pipe:`.
-        pieces: the data, made while ffmpeg works.
+        pieces: the data, produced while ffmpeg runs.
         path: the file an error should name.
 
     Raises:
@@ -149,7 +151,7 @@ def feed(node: Any, pieces: Iterable[bytes], path: Path) -> None:
         )
         assert process.stdin is not None
         try:
-            # An ffmpeg that ends before the data do has said why.
+            # An ffmpeg that ends before the data do has reported why on stderr.
             with suppress(BrokenPipeError):
                 for piece in pieces:
                     process.stdin.write(piece)
@@ -168,7 +170,7 @@ def feed(node: Any, pieces: Iterable[bytes], path: Path) -> None:
 
 @contextmanager
 def stream(node: Any, path: Path, *, log: str = "error") -> Iterator["Reader"]:
-    """Run a composed command and read its stdout while it works; leaving the block ends it. `log` is ffmpeg's log level.
+    """Run a composed command and read its stdout while it runs; leaving the block ends it. `log` is ffmpeg's log level.
 
     Raises:
         MediaError: no data for STALL_LIMIT_S seconds (raised by the read).
@@ -187,7 +189,7 @@ def stream(node: Any, path: Path, *, log: str = "error") -> Iterator["Reader"]:
 
 
 def lines(node: Any, path: Path) -> Iterator[bytes]:
-    """Run a composed command and give its stdout line by line while it works.
+    """Run a composed command and yield its stdout line by line while it runs.
 
     Raises:
         FFmpegError: ffmpeg failed.
@@ -196,8 +198,8 @@ def lines(node: Any, path: Path) -> Iterator[bytes]:
     with stream(node, path) as reader:
         rest = b""
         while data := reader.read(PIPE_BYTES):
-            *whole, rest = (rest + data).split(b"\n")
-            yield from whole
+            *complete, rest = (rest + data).split(b"\n")
+            yield from complete
         if rest:
             yield rest
         reader.finish()
@@ -206,7 +208,7 @@ def lines(node: Any, path: Path) -> Iterator[bytes]:
 
 
 class Reader:
-    """Reads whole pieces from a running ffmpeg."""
+    """Reads blocks of a given size from a running ffmpeg."""
 
     def __init__(self, process: subprocess.Popen[bytes], stdout: IO[bytes], errors: IO[bytes], path: Path) -> None:
         self._process, self._stdout, self._errors, self._path = process, stdout, errors, path
@@ -243,32 +245,32 @@ class Reader:
 
     @property
     def failed(self) -> bool:
-        """Whether ffmpeg ended with an error; to be asked after `finish`."""
+        """Whether ffmpeg ended with an error; valid after `finish`."""
         return bool(self._process.returncode)
 
     def errors(self) -> str:
-        """What ffmpeg has complained of so far; waits for it to end, so read to the end of the data first."""
-        return "\n".join(_LEVEL.sub(r"\1", line) for line in self.said().splitlines() if not _NEWS.match(line))
+        """The errors on stderr, without their levels; waits for ffmpeg to end, so read to the end of the data first."""
+        return "\n".join(_LEVEL.sub(r"\1", line) for line in self.stderr().splitlines() if not _NOT_ERRORS.match(line))
 
-    def said(self) -> str:
-        """All that ffmpeg has said on stderr so far, each line with its level; waits for it to end, as `errors` does."""
+    def stderr(self) -> str:
+        """All of stderr, each line with its level; waits for ffmpeg to end, as `errors` does."""
         self._process.wait()
         self._errors.seek(0)
         return self._errors.read().decode(errors="replace")
 
 
-def last_words(stderr: str) -> str:
-    """The line of ffmpeg's stderr that says most: the last that is not a consequence of an earlier one."""
+def last_error(stderr: str) -> str:
+    """The most specific line of ffmpeg's stderr: the last that is not a consequence of an earlier one."""
     lines = [line.strip() for line in stderr.splitlines() if line.strip()]
     noise = ("Error opening input file", "Conversion failed", "Error opening output file")
-    telling = [line for line in lines if not line.startswith(noise)] or lines or ["no message"]
-    return re.sub(r"^(\[[^]]*\] )+(Error opening input: )?", "", telling[-1])
+    specific = [line for line in lines if not line.startswith(noise)] or lines or ["no message"]
+    return re.sub(r"^(\[[^]]*\] )+(Error opening input: )?", "", specific[-1])
 
 
-def _command(node: Any, log: str, beside: Path | None = None) -> list[str]:
-    # -copyts: without it ffmpeg counts MPEG-TS from the first packet of the stream that is read, sound and picture apart.
+def _command(node: Any, log: str, extra_input: Path | None = None) -> list[str]:
+    # -copyts: without it ffmpeg counts MPEG-TS from the first packet of the stream that is read, audio and video apart.
     command = list(ffmpeg.compile(node, cmd=[executable(), "-nostdin", "-hide_banner", "-copyts", "-loglevel", log], overwrite_output=True))
-    if beside is not None:
-        past = len(command) - command[::-1].index("-i") + 1
-        command[past:past] = ["-i", f"file:{beside.absolute()}"]
+    if extra_input is not None:
+        position = len(command) - command[::-1].index("-i") + 1  # behind the last input
+        command[position:position] = ["-i", f"file:{extra_input.absolute()}"]
     return command

@@ -1,7 +1,7 @@
-"""Frames of a video by index: decord where it can, ffmpeg where decord cannot, the same pictures from both.
+"""Frames of a video by index: by decord where it can, by ffmpeg where decord cannot, with the same result.
 
-Both give RGB, upright, square pixels, scaled so that the shorter side has at most SHORT_SIDE_PX: what the towers look
-at, and small enough that a batch stays small whatever the video is.
+Both give RGB, upright, with square pixels, scaled so that the shorter side has at most SHORT_SIDE_PX: the resolution that the towers need,
+and small enough for a batch of any video.
 """
 
 from collections.abc import Sequence
@@ -12,18 +12,19 @@ import numpy as np
 
 from mmvatool.errors import MediaError
 from mmvatool.media import ffmpeg
-from mmvatool.media.encode import EXACT, conversion, ratio
+from mmvatool.media.encode import SWS_FLAGS, conversion, ratio
+from mmvatool.media.expressions import select_first_after
 from mmvatool.media.probe import Color, MediaInfo
 
 SHORT_SIDE_PX = 256
 # One filter expression holds this many times: 5,400 in one would pass the length limit of a command-line argument.
 CHUNK = 256
-# Containers in which decord was seen to find the right frame; in MPEG-TS it is off by a group of pictures.
+# Containers in which decord seeks to the right frame; in MPEG-TS it is off by a group of pictures.
 DECORD_CONTAINERS = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "avi")
-# In these ffmpeg seeks to a keyframe at or before the time asked for.
+# In these ffmpeg seeks to a keyframe at or before the requested time.
 SEEKABLE_CONTAINERS = DECORD_CONTAINERS
-# In these it lands on any packet whose decoding time is at or before it: aim well before a keyframe. Elsewhere it may land
-# anywhere: decode from the start.
+# In these it seeks to any packet with a DTS at or before it: seek well before a keyframe. In all others it may end up anywhere: decode from
+# the start.
 ROUGHLY_SEEKABLE_CONTAINERS = ("mpegts", "mpeg", "flv")
 SEEK_MARGIN_S = 1.0
 
@@ -57,7 +58,7 @@ class DecordFrames:
     """Frames through decord.
 
     Raises:
-        MediaError: decord cannot open the file, or would give other frames than those asked for.
+        MediaError: decord cannot open the file, or would give wrong frames.
     """
 
     def __init__(self, info: MediaInfo) -> None:
@@ -92,7 +93,7 @@ class DecordFrames:
 
 
 class FFmpegFrames:
-    """Frames through ffmpeg: slower for scattered frames, reads what ffmpeg reads, and gets past damaged places.
+    """Frames through ffmpeg: slower for scattered frames, but reads all that ffmpeg reads, damaged files included.
 
     A frame that cannot be decoded is replaced by the nearest one that can; `damaged` counts them.
     """
@@ -132,12 +133,8 @@ class FFmpegFrames:
         half_s = float(1 / self._info.rate) / 2
         from_s = seek_point(self._info, float(times_s[0]))
         thresholds = times_s + self._info.origin_s - half_s / 2
-        # Counts the thresholds passed; a frame is selected when the count has risen since the last selected one.
-        rising = f"st(1,{count_passed(thresholds, 0, len(thresholds))});if(gt(ld(1),ld(0)),st(0,ld(1)),0)"
-        # reinit_filter: where the picture size changes, a new graph would begin to count again.
-        node = ffmpeg.source(self._info.path, reinit_filter=0, **({"ss": f"{from_s:.6f}"} if from_s > 0 else {}))
-        # Selecting before scaling: only what is wanted is scaled.
-        node = node[str(self._info.video.index)].filter("select", rising)
+        # Select first: only the selected frames are scaled.
+        node = _video(self._info, from_s).filter("select", select_first_after(thresholds))
         node = node.filter("scale", self._width, self._height, flags="bicubic").filter("format", "rgb24")
         node = node.output("pipe:", format="rawvideo", fps_mode="passthrough", max_error_rate=1, **{"frames:v": len(times_s)})
         data = ffmpeg.run(node, self._info.path).stdout
@@ -146,11 +143,11 @@ class FFmpegFrames:
 
 
 class Frames:
-    """Frames through decord until it fails, then through ffmpeg. `fallback` says why, once it happened."""
+    """Frames through decord until it fails, then through ffmpeg. `fallback` is then a warning with the reason."""
 
     def __init__(self, info: MediaInfo) -> None:
         self._info = info
-        self._source: FrameSource | None = None  # opened when first asked: decord reads the whole file to do it
+        self._source: FrameSource | None = None  # opened on the first read: decord reads the whole file to open it
         self.fallback: str | None = None
 
     def read(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
@@ -178,75 +175,75 @@ def steady_frames(
     size: tuple[int, int],
     *,
     color: Color | None = None,
-    kept: tuple[float, float] = (1.0, 1.0),
+    crop_share: tuple[float, float] = (1.0, 1.0),
     tone_map: bool = False,
     planes: tuple[str, Color] | None = None,
 ) -> Any:
-    """What makes ffmpeg decode `count` frames from `start_s` on at a constant rate, to its stdout.
+    """An ffmpeg command that decodes `count` frames from `start_s` on at a constant rate to stdout.
 
     Args:
         info: the probed video.
-        start_s: where the first frame lies; before the video's own first frame, that is repeated.
+        start_s: time of the first frame; before the start of the video its first frame is repeated.
         count: frames at most; there are fewer where the video ends.
         rate: frames a second.
-        size: width and height to scale to; pixel aspect is not looked at.
-        color: what the video's colours are taken for; as it is tagged if None.
-        kept: the share of the width and of the height, around the middle, that is scaled to the size.
-        tone_map: whether its dynamic range is high (PQ or HLG in bt2020), to be brought down to what ordinary screens show.
-        planes: a pixel format and its colours, to be given instead of RGB; what has them already is passed as it is.
+        size: width and height to scale to; the pixel aspect is ignored.
+        color: the video's colours, in place of its tags; None: as it is tagged.
+        crop_share: the centred share of the width and of the height that is scaled to the size.
+        tone_map: convert from HDR (PQ or HLG in bt2020) to SDR.
+        planes: a pixel format and its colours, for the output instead of RGB; a video that has them already is not converted.
 
     Returns:
-        an ffmpeg-python output node of rgb24, or of the planes.
+        An ffmpeg-python output node of rgb24, or of the planes.
     """
     quarter_s = float(1 / info.rate) / 4
     from_s = seek_point(info, start_s)
-    at_s = info.origin_s + start_s
-    # reinit_filter: where the picture size changes, scale follows; a new graph would begin to count again.
-    node = ffmpeg.source(info.path, reinit_filter=0, **({"ss": f"{from_s:.6f}"} if from_s > 0 else {}))[str(info.video.index)]
-    # A quarter of a frame: trim rounds to the stream's clock, and AVI's ticks once a frame. Counted from the segment's
-    # start, not from the first frame that decodes: what follows a damaged start stays in its place.
-    node = node.filter("trim", start=f"{at_s - quarter_s:.6f}")
-    # Fills the place of a damaged frame, and makes a variable rate constant. At another rate a frame is shown from its own time
-    # on: the nearest would be up to half of the new rate's frame early.
+    clock_s = info.origin_s + start_s
+    node = _video(info, from_s)
+    # A quarter of a frame: trim rounds to the stream's clock, and AVI's has one tick a frame. Timestamps count from the segment's start, not
+    # from the first frame that decodes, so that what follows a damaged start keeps its time.
+    node = node.filter("trim", start=f"{clock_s - quarter_s:.6f}")
+    # Repeats the frame before a damaged one, and makes a variable rate constant. At another rate a frame is shown from its own time on: the
+    # nearest would be up to half a frame of the new rate early.
     same = rate == info.rate
-    node = node.filter("setpts", f"round(PTS-{at_s if same else at_s + quarter_s:.6f}/TB)")
+    node = node.filter("setpts", f"round(PTS-{clock_s if same else clock_s + quarter_s:.6f}/TB)")
     node = node.filter("fps", fps=ratio(rate), start_time=0, round="near" if same else "up")
-    if kept != (1.0, 1.0):
-        node = node.filter("crop", f"iw*{kept[0]:.6f}", f"ih*{kept[1]:.6f}")
+    if crop_share != (1.0, 1.0):
+        node = node.filter("crop", f"iw*{crop_share[0]:.6f}", f"ih*{crop_share[1]:.6f}")
     if tone_map:
-        node = node.filter("scale", *size, flags="bicubic").filter("format", "yuv420p10le")
-        # zscale refuses what is not tagged whole.
-        node = node.filter("setparams", colorspace="bt2020nc", color_primaries="bt2020", color_trc=info.video.color.transfer)
-        node = node.filter("zscale", transfer="linear", npl=203).filter("format", "gbrpf32le").filter("zscale", primaries="bt709")
-        node = node.filter("tonemap", "mobius", desat=0)
-        node = node.filter("zscale", transfer="bt709", matrix="bt709", range="limited").filter("format", "yuv444p")
+        node = _tone_mapped(node.filter("scale", *size, flags="bicubic"), info.video.color.transfer)
         color = Color("bt709", "bt709", "bt709")
     if planes:
         pixel_format, written = planes
         options = conversion("in", color or info.video.color) | conversion("out", written)
-        node = node.filter("scale", *size, **options, flags=EXACT).filter("format", pixel_format)
+        node = node.filter("scale", *size, **options, flags=SWS_FLAGS).filter("format", pixel_format)
         return node.output("pipe:", format="rawvideo", **{"frames:v": count})
-    # Without accurate_rnd, which takes six times as long on this side and moves the mean by less than 1/255.
+    # Without accurate_rnd, which takes six times as long here and moves the mean by less than 1/255.
     options = conversion("in", color or info.video.color)
     node = node.filter("scale", *size, **options, flags="bicubic+full_chroma_int").filter("format", "rgb24")
     return node.output("pipe:", format="rawvideo", **{"frames:v": count})
 
 
+def _video(info: MediaInfo, from_s: float) -> Any:
+    """The video stream, sought to a time."""
+    # reinit_filter: where the frame size changes, scale adapts; a new filter graph would begin to count again.
+    return ffmpeg.source(info.path, reinit_filter=0, **({"ss": f"{from_s:.6f}"} if from_s > 0 else {}))[str(info.video.index)]
+
+
+def _tone_mapped(node: Any, transfer: str | None) -> Any:
+    """HDR frames (PQ or HLG in bt2020) as SDR in bt709."""
+    # zscale rejects incomplete tags.
+    node = node.filter("format", "yuv420p10le").filter("setparams", colorspace="bt2020nc", color_primaries="bt2020", color_trc=transfer)
+    node = node.filter("zscale", transfer="linear", npl=203).filter("format", "gbrpf32le").filter("zscale", primaries="bt709")
+    node = node.filter("tonemap", "mobius", desat=0)
+    return node.filter("zscale", transfer="bt709", matrix="bt709", range="limited").filter("format", "yuv444p")
+
+
 def seek_point(info: MediaInfo, time_s: float) -> float:
-    """Where to seek, in seconds, so that the frame at `time_s` and no earlier keyframe than needed is decoded."""
+    """The time to seek to, in seconds, so that decoding includes the frame at `time_s` and starts no earlier than needed."""
     if info.container in SEEKABLE_CONTAINERS:
         return max(0.0, time_s - float(1 / info.rate) / 2)
     if info.container in ROUGHLY_SEEKABLE_CONTAINERS:
         # The keyframe before the last: in an open group of pictures the last alone is not enough.
-        place = int(np.searchsorted(info.keys_s, time_s, side="right")) - 2
-        return max(0.0, float(info.keys_s[place]) - SEEK_MARGIN_S) if place >= 0 else 0.0
+        index = int(np.searchsorted(info.keys_s, time_s, side="right")) - 2
+        return max(0.0, float(info.keys_s[index]) - SEEK_MARGIN_S) if index >= 0 else 0.0
     return 0.0
-
-
-def count_passed(thresholds: np.ndarray, low: int, high: int, clock: str = "t") -> str:
-    """An ffmpeg expression: how many thresholds lie at or before its variable `clock`, as a balanced tree of comparisons."""
-    if low == high:
-        return str(low)
-    middle = (low + high) // 2
-    parts = count_passed(thresholds, low, middle, clock), count_passed(thresholds, middle + 1, high, clock)
-    return f"if(lt({clock},{thresholds[middle]:.6f}),{parts[0]},{parts[1]})"

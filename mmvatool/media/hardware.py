@@ -1,4 +1,4 @@
-"""Encoders in hardware: used only where a real encode of two frames shows that they work, here and at this size."""
+"""Hardware encoders: used only where a test encode of two frames at the requested size succeeds."""
 
 from dataclasses import replace
 from fractions import Fraction
@@ -10,7 +10,7 @@ from mmvatool.media import ffmpeg
 from mmvatool.media.encode import QUALITY, Container
 
 ENCODERS = ("software", "auto")
-# About as good as x264 at its CRF; vaapi is left out: it wants its frames uploaded by a filter of its own.
+# About as good as x264 at its CRF; vaapi is left out: its frames must be uploaded with a filter.
 H264 = {
     "h264_nvenc": ("-preset", "p4", "-rc", "vbr", "-cq", "20", "-b:v", "0"),
     "h264_videotoolbox": ("-q:v", "65"),
@@ -24,13 +24,13 @@ def choose(encoder: str, container: Container, size: tuple[int, int], rate: Frac
 
     Args:
         encoder: "software", or "auto": the first encoder in hardware that works, if the container takes H.264.
-        container: with its encoder in software.
+        container: the container with its software encoder.
         size: width and height of the frames.
         rate: frames a second.
         pixel_format: of the frames.
 
     Returns:
-        The container, and what was done about it, a sentence at most.
+        The container, and warnings, at most one sentence.
     """
     if encoder == "software" or container.video_codec != "libx264":
         return container, []
@@ -43,9 +43,9 @@ def choose(encoder: str, container: Container, size: tuple[int, int], rate: Frac
 
 @cache
 def works(name: str, params: tuple[str, ...], size: tuple[int, int], rate: Fraction, pixel_format: str) -> bool:
-    """Whether an encoder takes two frames and gives back video."""
+    """Whether an encoder encodes two frames."""
     options = {flag[1:]: value for flag, value in zip(params[::2], params[1::2], strict=True)}
-    node = ffmpeg.color(size, rate).output("pipe:", format="h264", pix_fmt=pixel_format, **{"frames:v": 2, "c:v": name}, **options)
+    node = ffmpeg.black(size, rate).output("pipe:", format="h264", pix_fmt=pixel_format, **{"frames:v": 2, "c:v": name}, **options)
     try:
         return bool(ffmpeg.run(node, Path(name), limit_s=LIMIT_S).stdout)
     except MediaError:

@@ -1,4 +1,4 @@
-"""A track that is too short goes on at a clean point: where it sounds as it did before, so that the beat is kept."""
+"""Loops a track that is too short: it jumps back to a point that sounds alike, so that the beat continues."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,45 +8,45 @@ from scipy.signal import correlate
 
 from mmvatool.media.pcm import PIECE, RATE_HZ, Pcm
 
-# What is over this much quieter than the louder quarter of a track, at its ends, is a fade or silence.
+# The ends of a track that are more than this quieter than its louder quarter are fades or silence.
 QUIET_DB = 9.0
 LEVEL_S, LEVEL_HOP_S = 1.0, 0.1
 REGION_S = 30.0  # jumps go from the last so many seconds to the first so many, or a third of the track
-CONTEXT_S = 4.0  # of sound that must be alike around both ends of a jump: some beats
+CONTEXT_S = 4.0  # around both ends of a jump that are compared: some beats
 HOP, WINDOW = 960, 2048  # 20 ms, 43 ms
 BANDS, LOWEST_HZ, HIGHEST_HZ = 24, 60.0, 16_000.0
-LOUDNESS_POWER = 0.25  # of a band's power: what is heard as twice as loud is about twice as much
-LOST = 0.05  # a jump that leaves out all of a track would have to be better by so much, where 1 is any place against any other
-SLIP = 720  # 15 ms: how far the waveforms may be moved to fit
+LOUDNESS_POWER = 0.25  # of a band's power: about proportional to perceived loudness
+LENGTH_COST = 0.05  # of a jump that would leave out the whole track, where 1 is the mean distance between two positions
+SLIP = 720  # 15 ms: the most that waveforms are shifted to match
 BLEND_S = 0.030
 SHORTEST_S = 3.0  # shorter tracks are looped whole
 
 
 @dataclass(frozen=True)
 class Loop:
-    """Samples [start, end) are played over and over; for `blend` samples what follows `end` fades into what follows `start`.
+    """Samples [start, end) are repeated; after each jump the `blend` samples from `end` are crossfaded into those from `start`.
 
-    `alike` is the correlation of the two, in [0, 1].
+    `correlation` is the correlation of the two, in [0, 1].
     """
 
     start: int
     end: int
     blend: int
-    alike: float
+    correlation: float
 
 
 def find(track: Pcm) -> Loop | None:
-    """The best jump of a track back towards its beginning; None for one that is silent or all but nothing."""
-    first, past = _sounding(track)
-    length = past - first
+    """Find the best jump from near the end of a track back towards its beginning; None if it is silent or too short."""
+    first, stop = _active_range(track)
+    length = stop - first
     if length < BLEND_S * RATE_HZ:
         return None
     if length < SHORTEST_S * RATE_HZ:
         blend = min(round(BLEND_S * RATE_HZ), length // 8)
-        return _blended(track, first, past - blend, blend)
+        return _loop_between(track, first, stop - blend, blend)
     region = min(round(REGION_S * RATE_HZ), length // 3)
     context = min(round(CONTEXT_S * RATE_HZ), region // 2) // (2 * HOP) * 2  # in hops
-    heads, tails = _spectra(track, first, first + region), _spectra(track, past - region, past)
+    heads, tails = _spectra(track, first, first + region), _spectra(track, stop - region, stop)
     usual = np.concatenate([heads, tails]).mean(axis=0)
     heads, tails = heads - usual, tails - usual
     # Squared distance of every frame near the end from every frame near the beginning, and its mean over the context.
@@ -54,27 +54,30 @@ def find(track: Pcm) -> Loop | None:
     apart /= apart.mean() + 1e-20
     rows, columns = (size - context + 1 for size in apart.shape)
     cost = np.zeros((rows, columns), np.float32)
-    for place in range(context):
-        cost += apart[place : place + rows, place : place + columns]
-    lost = (np.arange(rows)[::-1, None] + np.arange(columns)[None]) * HOP / length
-    tail, head = np.unravel_index(np.argmin(cost / context + LOST * lost), cost.shape)
+    for index in range(context):
+        cost += apart[index : index + rows, index : index + columns]
+    left_out = (np.arange(rows)[::-1, None] + np.arange(columns)[None]) * HOP / length
+    tail, head = np.unravel_index(np.argmin(cost / context + LENGTH_COST * left_out), cost.shape)
     start = first + (int(head) + context // 2) * HOP
-    end = past - region + (int(tail) + context // 2) * HOP
-    # To the sample: where the waveforms around the two are most alike.
-    around = min(RATE_HZ // 2, context * HOP // 2 - SLIP)
-    here = track.read(start - around, start + around).mean(axis=1)
-    there = track.read(end - around - SLIP, end + around + SLIP).mean(axis=1)
-    end += int(np.argmax(correlate(there, here, mode="valid", method="fft"))) - SLIP
-    return _blended(track, start, end, round(BLEND_S * RATE_HZ))
+    end = stop - region + (int(tail) + context // 2) * HOP
+    end = _align(track, start, end, min(RATE_HZ // 2, context * HOP // 2 - SLIP))
+    return _loop_between(track, start, end, round(BLEND_S * RATE_HZ))
+
+
+def _align(track: Pcm, start: int, end: int, around: int) -> int:
+    """The end within SLIP samples of `end` at which the waveform `around` it correlates most with that around `start`."""
+    head = track.read(start - around, start + around).mean(axis=1)
+    tail = track.read(end - around - SLIP, end + around + SLIP).mean(axis=1)
+    return end + int(np.argmax(correlate(tail, head, mode="valid", method="fft"))) - SLIP
 
 
 def play(track: Pcm, loop: Loop | None, first: int, count: int) -> Iterator[np.ndarray]:
-    """Sound from sample `first` of a track, as long as is wanted.
+    """Play a looped track from sample `first` on, for any length.
 
     Args:
         track: the track.
-        loop: where to jump; None: what follows the track's end is silence.
-        first: where in the track to begin; past the jump, where the jump would have led.
+        loop: the jump; None: silence follows the track's end.
+        first: the sample to begin with; behind the jump it is wrapped into the loop.
         count: number of samples.
 
     Yields:
@@ -86,7 +89,7 @@ def play(track: Pcm, loop: Loop | None, first: int, count: int) -> Iterator[np.n
         return
     if first >= loop.end:
         first = loop.start + (first - loop.start) % (loop.end - loop.start)
-    jumped = False  # what is next comes after a jump: it begins blended
+    jumped = False  # the next piece follows a jump: it begins with a crossfade
     while count > 0:
         here = track.read(first, first + min(PIECE, loop.end - first, count))
         if jumped:
@@ -99,28 +102,28 @@ def play(track: Pcm, loop: Loop | None, first: int, count: int) -> Iterator[np.n
 
 
 def _blend(track: Pcm, loop: Loop, here: np.ndarray) -> np.ndarray:
-    """The first samples after a jump, with what would have come without it fading out."""
+    """The first samples after a jump, crossfaded with those that would have followed without it."""
     size = min(loop.blend, len(here))
     turn = (np.arange(size, dtype=np.float32) + 0.5)[:, None] / loop.blend * (np.pi / 2)
     rise, fall = np.sin(turn), np.cos(turn)
-    # Equal power for what is unlike; what is alike adds up in amplitude and would swell.
-    even = np.sqrt(1 + 2 * loop.alike * rise * fall)
+    # Equal power for uncorrelated signals; correlated ones add up in amplitude and would get louder.
+    even = np.sqrt(1 + 2 * loop.correlation * rise * fall)
     blended = (here[:size] * rise + track.read(loop.end, loop.end + size) * fall) / even
     return np.concatenate([blended, here[size:]])
 
 
-def _blended(track: Pcm, start: int, end: int, blend: int) -> Loop:
+def _loop_between(track: Pcm, start: int, end: int, blend: int) -> Loop:
     one, other = track.read(start, start + blend).ravel(), track.read(end, end + blend).ravel()
     power = float(np.sqrt((one @ one) * (other @ other)))
     return Loop(start, end, blend, max(0.0, float(one @ other) / power) if power else 0.0)
 
 
-def _sounding(track: Pcm) -> tuple[int, int]:
-    """The stretch without silence and fades at the ends, in samples."""
+def _active_range(track: Pcm) -> tuple[int, int]:
+    """The range of samples (first, stop) without silence and fades at the ends."""
     hop = round(LEVEL_HOP_S * RATE_HZ)
     powers: list[np.ndarray] = []
-    for at in range(0, track.samples, 50 * hop):
-        sound = track.read(at, at + 50 * hop)
+    for position in range(0, track.samples, 50 * hop):
+        sound = track.read(position, position + 50 * hop)
         powers.append((sound.astype(np.float64) ** 2).mean(axis=1).reshape(-1, hop).mean(axis=1))
     fine = np.concatenate([*powers, np.empty(0)])[: -(-track.samples // hop)]
     if not fine.any():
@@ -128,24 +131,24 @@ def _sounding(track: Pcm) -> tuple[int, int]:
     wide = round(LEVEL_S / LEVEL_HOP_S)
     sums = np.concatenate([[0.0], np.cumsum(fine)])
     ends = np.arange(1, len(fine) + 1)
-    # Means over the second before each point and the second after it: the end is where the one falls, the beginning where the other rises.
+    # Means over the second before each point and over the second after it: the first falls at the end, the second rises at the beginning.
     before = (sums[ends] - sums[np.maximum(0, ends - wide)]) / wide
     after = (sums[np.minimum(len(fine), ends - 1 + wide)] - sums[ends - 1]) / wide
     least = np.quantile(before, 0.75) * 10 ** (-QUIET_DB / 10)
     loud = fine > least / wide
     first = int(np.flatnonzero((after > least) & loud)[0])
-    past = int(np.flatnonzero((before > least) & loud)[-1]) + 1
-    return first * hop, min(past * hop, track.samples)
+    stop = int(np.flatnonzero((before > least) & loud)[-1]) + 1
+    return first * hop, min(stop * hop, track.samples)
 
 
-def _spectra(track: Pcm, first: int, past: int) -> np.ndarray:
+def _spectra(track: Pcm, first: int, stop: int) -> np.ndarray:
     """Loudness of bands, float32 (frames, BANDS), a frame each HOP samples, centred there."""
     edges_hz = np.geomspace(LOWEST_HZ, HIGHEST_HZ, BANDS + 1)
     bins = np.maximum(np.arange(1, BANDS + 1), np.round(edges_hz[:-1] * WINDOW / RATE_HZ).astype(int))
     window = np.hanning(WINDOW).astype(np.float32)
     levels = []
-    for at in range(first, past - 49 * HOP, 50 * HOP):
-        sound = track.read(at - WINDOW // 2, at + 49 * HOP + WINDOW // 2).mean(axis=1)
+    for position in range(first, stop - 49 * HOP, 50 * HOP):
+        sound = track.read(position - WINDOW // 2, position + 49 * HOP + WINDOW // 2).mean(axis=1)
         frames = np.lib.stride_tricks.sliding_window_view(sound, WINDOW)[::HOP] * window
         power = np.abs(np.fft.rfft(frames)) ** 2
         levels.append(np.add.reduceat(power, bins, axis=1) ** LOUDNESS_POWER)

@@ -1,4 +1,4 @@
-"""How loud sound is (ITU-R BS.1770-4), its true peak, and a limiter that holds it down. All in pieces, in any lengths.
+"""Loudness (ITU-R BS.1770-4), true peak, and a true-peak limiter, for audio in pieces of any lengths.
 
 A piece is float32 (n, channels); pieces follow each other without a gap.
 """
@@ -22,7 +22,7 @@ _INTERPOLATOR = (OVERSAMPLING * firwin(OVERSAMPLING * TAPS + 1, 1 / OVERSAMPLING
 
 
 def integrated(pieces: Iterable[np.ndarray], rate_hz: int) -> float | None:
-    """Integrated loudness in LUFS of all the pieces, None for silence: where no 0.4 s of it reach -70 LUFS.
+    """Integrated loudness of all pieces in LUFS, None for silence: where no block of 0.4 s reaches -70 LUFS.
 
     pyloudnorm weighs and squares chunk by chunk, each with a second of what came before so that its filters have settled;
     the two gates are set over the blocks of all chunks.
@@ -36,7 +36,7 @@ def integrated(pieces: Iterable[np.ndarray], rate_hz: int) -> float | None:
         meter.integrated_loudness(chunk.astype(np.float64))
         blocks.append(np.array(meter.blockwise_loudness[round(LEAD_S / HOP_S) :])[: size // hop])
         total += count
-    # As pyloudnorm counts them: a last block may lack up to half a hop. Less than a block of sound is one block all the same.
+    # As pyloudnorm counts them: a last block may lack up to half a hop. Audio shorter than a block counts as one.
     levels = np.concatenate([*blocks, np.empty(0)])[: max(1, round((total - block) / hop) + 1)]
     loud = levels[levels >= ABSOLUTE_GATE_LUFS]
     if not len(loud):
@@ -46,12 +46,12 @@ def integrated(pieces: Iterable[np.ndarray], rate_hz: int) -> float | None:
 
 
 def _mean(levels: np.ndarray) -> float:
-    """Of levels in dB: the level of their mean power."""
+    """The level of the mean power of levels in dB."""
     return float(10 * np.log10(np.mean(10 ** (levels / 10))))
 
 
 def true_peak(pieces: Iterable[np.ndarray]) -> float | None:
-    """True peak in dBTP, that is of the sound oversampled four times; None where all is zero."""
+    """True peak in dBTP, of the audio oversampled four times; None if all samples are zero."""
     peak = 0.0
     for chunk, count in _chunks(pieces, 1 << 17, TAPS, TAPS):
         peak = max(peak, float(_peaks(chunk)[TAPS : TAPS + count].max()))
@@ -59,7 +59,7 @@ def true_peak(pieces: Iterable[np.ndarray]) -> float | None:
 
 
 def limit(pieces: Iterable[np.ndarray], rate_hz: int, gain_db: float, ceiling_db: float) -> Iterator[np.ndarray]:
-    """Sound made louder by `gain_db`, of which no true peak is above `ceiling_db`; as long as it was.
+    """Apply a gain and limit true peaks to `ceiling_db`; the length stays the same.
 
     The gain falls within LOOK_AHEAD_S before a peak and comes back by e every RELEASE_S. All channels share it.
     """
@@ -67,19 +67,19 @@ def limit(pieces: Iterable[np.ndarray], rate_hz: int, gain_db: float, ceiling_db
     ahead = 2 * round(LOOK_AHEAD_S / 2 * rate_hz)
     margin = ahead + TAPS
     release = RELEASE_S * rate_hz
-    held = 0.0  # how much the gain is lowered where the last chunk ended
-    tail: np.ndarray | None = None  # of the gain before it is smoothed
+    held = 0.0  # gain reduction at the end of the last chunk
+    tail: np.ndarray | None = None  # of the gain of the last chunk before smoothing
     for chunk, count in _chunks(pieces, 1 << 16, margin, margin):
         loud = chunk * gain
         needed = np.minimum(1, ceiling / np.maximum(_peaks(loud), 1e-9))
-        # Lowest over what comes next, up to the look-ahead: the filter centres its window.
+        # Minimum over the look-ahead: minimum_filter1d centres its window.
         lowest = minimum_filter1d(needed, ahead + 1)[margin - ahead + ahead // 2 :]
         tail, lowest = lowest[:ahead] if tail is None else tail, lowest[ahead:][:count]
-        # The deepest of all reductions so far, each fading exponentially since: a running maximum, if the fading is divided out.
+        # The largest of all reductions so far, each of which decays exponentially: a running maximum once the decay is divided out.
         fading = np.exp(np.arange(1, count + 1) / release)
         lowered = np.maximum(np.maximum.accumulate((1 - lowest) * fading), held) / fading
         held = float(lowered[-1])
-        # A mean over the look-ahead: a slope in the place of a step, and as low as it must be where the peak is.
+        # A mean over the look-ahead turns steps into slopes that still reach the needed gain at the peak.
         steps = np.concatenate([tail, 1 - lowered])
         tail = steps[-ahead:]
         sums = np.concatenate([[0.0], np.cumsum(steps)])
@@ -99,7 +99,7 @@ def _peaks(sound: np.ndarray) -> np.ndarray:
 
 
 def _chunks(pieces: Iterable[np.ndarray], size: int, before: int, after: int) -> Iterator[tuple[np.ndarray, int]]:
-    """Sound in chunks of `size` samples, the last shorter, each with its neighbourhood (zeros outside the sound).
+    """Rearrange pieces in chunks of `size` samples, the last shorter, each with its neighbourhood (zeros outside the audio).
 
     Yields:
         float32 (before + count + after, channels), and count.

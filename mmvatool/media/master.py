@@ -1,4 +1,4 @@
-"""A mix is brought to its loudness and encoded; what a player will hear is decoded and measured before it counts."""
+"""Brings a mix to a loudness and encodes it; the encoded file is decoded and measured, and encoded again until it fits."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -11,10 +11,10 @@ from mmvatool.media.pcm import CHANNELS, RATE_HZ, Pcm
 HIGHEST_PEAK_DBTP = -1.0
 # Encoding moves peaks by up to half a decibel.
 FIRST_CEILING_DBTP = -1.5
-# Beyond that a limiter crushes.
+# More limiting than that distorts.
 MOST_LIMITING_DB = 10.0
 LOUDNESS_TOLERANCE_LU = 0.35  # measured in tenths
-# Of encoding and measuring: until the ceiling alone is not trusted any more, for the loudness, for the peak.
+# Rounds of encoding and measuring: after which also the gain is lowered for the peak, at most for the loudness, at most for the peak.
 PATIENCE, ROUNDS, MOST_ROUNDS = 2, 4, 8
 ENCODERS = {
     "aac": {"acodec": "aac", "audio_bitrate": "192k", "format": "ipod"},
@@ -25,13 +25,13 @@ ENCODERS = {
 def encode(
     mix: Pcm, lufs: float, codec: str, encoded: Path, target: Path, on_progress: Callable[[float], None]
 ) -> tuple[float | None, float | None]:
-    """Encode a mix at a loudness, its true peaks held at HIGHEST_PEAK_DBTP; silence stays silence.
+    """Encode a mix at a loudness, its true peaks limited to HIGHEST_PEAK_DBTP; silence stays silence.
 
     Args:
-        mix: the sound.
+        mix: the audio.
         lufs: integrated loudness wanted.
         codec: a key of ENCODERS.
-        encoded: where to.
+        encoded: file to write.
         target: the file an error should name.
         on_progress: called with the part done of the first round, in [0, 1].
 
@@ -45,7 +45,7 @@ def encode(
     level, peak = loudness.integrated(mix.pieces(), RATE_HZ), loudness.true_peak(mix.pieces())
     ceiling_db = FIRST_CEILING_DBTP
     gain_db = 0.0 if level is None else lufs - level
-    best: tuple[float, float | None, float | None] | None = None  # how far off, and what was measured
+    best: tuple[float, float | None, float | None] | None = None  # distance from `lufs` in LU, measured loudness, measured true peak
     trial = encoded.with_name("trial")
     for round_number in range(1, MOST_ROUNDS + 1):
         most_db = gain_db if peak is None else MOST_LIMITING_DB + ceiling_db - peak
@@ -63,17 +63,17 @@ def encode(
         if over_db > 0:
             ceiling_db -= over_db + 0.1
         if over_db > 0 and round_number > PATIENCE:
-            # What an encoder makes of clicks does not follow the ceiling; all of the sound made softer makes it softer.
+            # The peaks of encoded clicks do not follow the ceiling, but they do follow the gain.
             gain_db -= over_db + 0.1
         else:
             gain_db += missing
-        on_progress = _quiet
+        on_progress = _no_progress
     if best is None:
         raise RenderError(target, f"its true peak stays at {got_peak:.1f} dBTP: ask for less loudness with --lufs")
     return best[1:]
 
 
-def _quiet(_: float) -> None:
+def _no_progress(_: float) -> None:
     pass
 
 
@@ -85,7 +85,7 @@ def _write(sound: Iterator, samples: int, codec: str, encoded: Path, target: Pat
             done += len(piece)
             on_progress(done / samples)
 
-    node = ffmpeg.join([ffmpeg.samples(RATE_HZ, CHANNELS)], encoded, **ENCODERS[codec])
+    node = ffmpeg.output([ffmpeg.raw_audio(RATE_HZ, CHANNELS)], encoded, **ENCODERS[codec])
     try:
         ffmpeg.feed(node, pieces(), target)
     except MediaError as error:
@@ -93,15 +93,15 @@ def _write(sound: Iterator, samples: int, codec: str, encoded: Path, target: Pat
 
 
 def measure(path: Path, target: Path) -> tuple[float | None, float | None]:
-    """Integrated loudness and true peak of what a file decodes to, by ffmpeg's own meter; None for silence."""
-    # The meter says what it heard at the log level info.
+    """Integrated loudness and true peak of a decoded file, by ffmpeg's ebur128; None for silence."""
+    # ebur128 prints its results at the log level info.
     node = ffmpeg.source(path)["a:0"].filter("ebur128", peak="true", framelog="quiet").output("pipe:", format="null")
     try:
-        said = ffmpeg.run(node, target, log="info").stderr
+        stderr = ffmpeg.run(node, target, log="info").stderr
     except MediaError as error:
         raise RenderError(target, f"what was encoded does not decode ({error.problem}): is the disk full?") from error
-    level = re.findall(r"^\s+I:\s+(\S+) LUFS", said, re.MULTILINE)
-    peak = re.findall(r"True peak:\s+Peak:\s+(\S+) dBFS", said)
+    level = re.findall(r"^\s+I:\s+(\S+) LUFS", stderr, re.MULTILINE)
+    peak = re.findall(r"True peak:\s+Peak:\s+(\S+) dBFS", stderr)
     if not level or not peak:
         raise RenderError(target, "what was encoded holds no sound: is the disk full?")
     lufs, dbtp = float(level[-1]), float(peak[-1])

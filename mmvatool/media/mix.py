@@ -1,4 +1,4 @@
-"""The music of the cues, faded, crossfaded and looped, with the original sound over it where that is kept."""
+"""Mixes the music of the cues (faded, crossfaded, looped) with the original audio of videos, under which the music is ducked."""
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -16,23 +16,23 @@ from mmvatool.timeline import Cue, Segment
 
 FADE_IN_S = 0.5
 FADE_OUT_S = 2.0
-# A cue may ask for so much more than there is of its track, and still ends with the track: it is not looped for a breath.
-BREATH_S = 1.0
-# Of a track that ffmpeg complains of, so much may be missing of the length it states.
-LOST_S = 0.5
+# A cue that is longer than its track by no more than this ends with the track instead of looping it.
+END_SLACK_S = 1.0
+# A track with decoding errors is accepted if no more than this of its stated length is missing.
+MISSING_TOLERANCE_S = 0.5
 ORIGINAL_FADE_S = 0.010
 MOST_ORIGINAL_GAIN_DB = 12.0  # more would raise the hiss of a quiet room to the loudness of speech
-NOTED_LU = 0.5  # what is missing of the loudness asked for, to be told
+WARN_LU = 0.5  # a shortfall of loudness from which on there is a warning
 DUCK_DB = -12.0
-STEP_S = 0.050  # in which the level of the original is looked at
-SOUNDING_DBFS = -45.0
-SOUNDING_LU = -18.0  # or so far below its own loudness
+STEP_S = 0.050  # in which the level of the original audio is measured
+ACTIVE_DBFS = -45.0
+ACTIVE_LU = -18.0  # or this far below its own loudness
 DUCK_BEFORE_S, DUCK_HOLD_S, DUCK_AFTER_S = 0.2, 0.5, 0.8
 
 
 @dataclass(frozen=True)
-class Mixed:
-    """What was written: loudness and true peak as decoded, None for silence, and what was done otherwise than asked."""
+class MixResult:
+    """What was written: loudness and true peak as decoded, None for silence, and warnings."""
 
     lufs: float | None
     true_peak_dbtp: float | None
@@ -48,14 +48,14 @@ def write_sound(
     lufs: float = -14.0,
     codec: str = "aac",
     on_progress: Callable[[float], None] = lambda _: None,
-) -> Mixed:
-    """Write the music of a timeline as an encoded sound file: stereo, 48 kHz, to be muxed by copying.
+) -> MixResult:
+    """Write the music of a timeline as an encoded audio file: stereo, 48 kHz, to be muxed by copying.
 
     Args:
-        cues: the music. What lies outside of all cues is silence (or the original alone).
-        length_s: length of the sound.
-        target: where to; an existing file is replaced.
-        under: original sound that the music is mixed under and ducked by: where in the result, the video, which stretch of it.
+        cues: the music. Outside of all cues there is silence (or the original audio alone).
+        length_s: length of the result.
+        target: file to write; an existing file is replaced.
+        under: original audio under which the music is ducked: its start in the result in seconds, the video, and the segment of it.
         lufs: integrated loudness of the result.
         codec: "aac" (an .m4a, for MP4, QuickTime and Matroska) or "opus" (a .webm).
         on_progress: called with the part done, in [0, 1].
@@ -70,12 +70,14 @@ def write_sound(
     with workspace(target) as folder:
         try:
             mix = Pcm.silence(folder / "mix.f32", total)
-            for number, (cue, fade_in_s, fade_out_s) in enumerate(_faded(cues, length_s), 1):
-                _lay(cue, fade_in_s, fade_out_s, mix, folder, lufs)
+            for number, (cue, fade_in_s, fade_out_s) in enumerate(_with_fades(cues, length_s), 1):
+                _mix_cue(cue, fade_in_s, fade_out_s, mix, folder, lufs)
                 on_progress(0.3 * number / len(cues))
-            originals = [original for start_s, info, stretch in under if (original := _hear(start_s, info, stretch, lufs, warnings))]
+            originals = [
+                original for start_s, info, segment in under if (original := _analyze_original(start_s, info, segment, lufs, warnings))
+            ]
             if originals:
-                _scale(mix, _ducked(originals, total))
+                _apply_gains(mix, _ducking_gains(originals, total))
             for original in originals:
                 mix.add(original.first, original.pieces())
             on_progress(0.4)
@@ -84,81 +86,81 @@ def write_sound(
             encoded.replace(target)
         except OSError as error:
             raise OutputError(target, f"cannot be written ({error.strerror}): choose another place with -o") from error
-    if got_lufs is not None and got_lufs < lufs - NOTED_LU:
+    if got_lufs is not None and got_lufs < lufs - WARN_LU:
         warnings.append(f"its loudness is {got_lufs:.1f} LUFS, not {lufs:.1f}: more would crush its peaks")
     on_progress(1.0)
-    return Mixed(got_lufs, peak, tuple(warnings))
+    return MixResult(got_lufs, peak, tuple(warnings))
 
 
-def _faded(cues: Iterable[Cue], length_s: float) -> Iterator[tuple[Cue, float, float]]:
-    """Cues in order of time with the lengths of their fades: the overlap with a neighbour, else the usual ones."""
+def _with_fades(cues: Iterable[Cue], length_s: float) -> Iterator[tuple[Cue, float, float]]:
+    """Cues in order of time with the lengths of their fades in and out: the overlap with a neighbour, else the default ones."""
     order = sorted((cue for cue in cues if cue.start_s < min(cue.end_s, length_s)), key=lambda cue: cue.start_s)
-    for place, cue in enumerate(order):
+    for index, cue in enumerate(order):
         end_s = min(cue.end_s, length_s)
-        sooner = min(order[place - 1].end_s, end_s) - cue.start_s if place else 0.0
-        later = end_s - order[place + 1].start_s if place + 1 < len(order) else 0.0
-        fade_in_s = sooner if sooner > 0 else min(FADE_IN_S, (end_s - cue.start_s) / 4)
-        fade_out_s = later if later > 0 else min(FADE_OUT_S, (end_s - cue.start_s) / 2)
+        overlap_before = min(order[index - 1].end_s, end_s) - cue.start_s if index else 0.0
+        overlap_after = end_s - order[index + 1].start_s if index + 1 < len(order) else 0.0
+        fade_in_s = overlap_before if overlap_before > 0 else min(FADE_IN_S, (end_s - cue.start_s) / 4)
+        fade_out_s = overlap_after if overlap_after > 0 else min(FADE_OUT_S, (end_s - cue.start_s) / 2)
         yield cue, fade_in_s, fade_out_s
 
 
-def _lay(cue: Cue, fade_in_s: float, fade_out_s: float, mix: Pcm, folder: Path, lufs: float) -> None:
-    """Mix one cue in, at the loudness of the result, so that no track drowns another."""
-    first, past = round(cue.start_s * RATE_HZ), min(round(cue.end_s * RATE_HZ), mix.samples)
-    count = past - first
+def _mix_cue(cue: Cue, fade_in_s: float, fade_out_s: float, mix: Pcm, folder: Path, lufs: float) -> None:
+    """Add one cue to the mix, at the loudness of the result, so that all tracks are equally loud."""
+    first, stop = round(cue.start_s * RATE_HZ), min(round(cue.end_s * RATE_HZ), mix.samples)
+    count = stop - first
     skipped = round(cue.offset_s * RATE_HZ)
     track = _decode(cue.path, folder / "track.f32", skipped, skipped + count)
     jump = None
-    if track.samples >= count - min(BREATH_S * RATE_HZ, count / 10):
+    if track.samples >= count - min(END_SLACK_S * RATE_HZ, count / 10):
         skipped = 0
     else:
         track = _decode(cue.path, folder / "track.f32", 0, skipped + count)
         jump = loop.find(track)
     level = loudness.integrated(loop.play(track, jump, skipped, count), RATE_HZ)
-    # Silence has no loudness to bring anywhere.
+    # Silence has no loudness and stays as it is.
     gain = 1.0 if level is None else 10 ** ((lufs - level) / 20)
     rise, fall = max(1.0, fade_in_s * RATE_HZ), max(1.0, fade_out_s * RATE_HZ)
 
     def faded() -> Iterator[np.ndarray]:
-        place = 0
+        position = 0
         for piece in loop.play(track, jump, skipped, count):
-            at = np.arange(place, place + len(piece)) + 0.5
-            # Equal power: two of them that cross sum to an even loudness.
-            shape = np.sin(np.pi / 2 * np.clip(at / rise, 0, 1)) * np.sin(np.pi / 2 * np.clip((count - at) / fall, 0, 1))
+            samples = np.arange(position, position + len(piece)) + 0.5
+            # Equal power: a crossfade of two such curves keeps the loudness.
+            shape = np.sin(np.pi / 2 * np.clip(samples / rise, 0, 1)) * np.sin(np.pi / 2 * np.clip((count - samples) / fall, 0, 1))
             yield piece * (gain * shape)[:, None].astype(np.float32)
-            place += len(piece)
+            position += len(piece)
 
     mix.add(first, faded())
     track.path.unlink()
 
 
-def _decode(path: Path, into: Path, first: int, past: int) -> Pcm:
-    """Samples [first, past) of a track, or those that there are of them.
+def _decode(path: Path, into: Path, first: int, stop: int) -> Pcm:
+    """Decode samples [first, stop) of a track to a raw file; fewer if it ends before.
 
     Raises:
         MediaError: it cannot be decoded, or parts of it cannot.
     """
-    said = headers.read(path, "a sound file")
-    if not said.heard:
+    header = headers.read(path, "a sound file")
+    if not header.default_audio:
         raise MediaError(path, "has no sound: choose another track")
-    heard = audio_stream(said.heard)
-    # Counted by samples, as everything else that hears tracks does: timestamps of recordings joined byte by byte start anew.
-    node = audio.mixed(ffmpeg.source(path)[str(heard.index)], heard, CHANNELS).filter("aresample", RATE_HZ)
-    got, complaints = _pour(node.filter("atrim", start_sample=first, end_sample=past), path, into)
-    # Where something is broken, how much is missing shows at the end only.
-    if complaints.strip():
-        whole, complaints = _pour(node, path, None)
-        stated_s = said.stated_s or 0.0
-        if not whole or whole / RATE_HZ < stated_s - LOST_S:
-            problem = f"is damaged: {whole / RATE_HZ:.1f} s of its {stated_s:.1f} s can be decoded ({ffmpeg.last_words(complaints)})"
+    stream = audio_stream(header.default_audio)
+    # Counted in samples, as wherever tracks are decoded: in recordings joined byte by byte the timestamps start anew.
+    node = audio.remix(ffmpeg.source(path)[str(stream.index)], stream, CHANNELS).filter("aresample", RATE_HZ)
+    got, errors = _decode_to_file(node.filter("atrim", start_sample=first, end_sample=stop), path, into)
+    # After an error the whole track is decoded to see how much of it is missing.
+    if errors.strip():
+        decoded, errors = _decode_to_file(node, path, None)
+        stated_s = header.stated_s or 0.0
+        if not decoded or decoded / RATE_HZ < stated_s - MISSING_TOLERANCE_S:
+            problem = f"is damaged: {decoded / RATE_HZ:.1f} s of its {stated_s:.1f} s can be decoded ({ffmpeg.last_error(errors)})"
             raise MediaError(path, f"{problem}: get it again or choose another track")
     elif not got and not first:
         raise MediaError(path, "holds not a sample of sound: choose another track")
     return Pcm(into, got)
 
 
-def _pour(node: object, path: Path, into: Path | None) -> tuple[int, str]:
-    """Decode into a raw file, or to count only: the number of samples, and what ffmpeg complained of."""
+def _decode_to_file(node: object, path: Path, into: Path | None) -> tuple[int, str]:
+    """Decode to a raw file, or only count if there is none: the number of samples and ffmpeg's errors."""
     node = node.output("pipe:", format="f32le", acodec="pcm_f32le", ac=CHANNELS, ar=RATE_HZ)  # type: ignore[attr-defined]
     size = 0
     with ffmpeg.stream(node, path) as reader, (into or Path(os.devnull)).open("wb") as file:
@@ -171,86 +173,86 @@ def _pour(node: object, path: Path, into: Path | None) -> tuple[int, str]:
 
 @dataclass(frozen=True)
 class _Original:
-    """Original sound: samples [first, past) of the result, the video and where in it, the gain, and the steps in which it sounds."""
+    """Original audio: samples [first, stop) of the result, the video and the time in it, the gain, and in which steps it is audible."""
 
     first: int
-    past: int
+    stop: int
     info: MediaInfo
     start_s: float
     gain: float
-    sounding: np.ndarray
+    audible: np.ndarray
 
     def pieces(self) -> Iterator[np.ndarray]:
-        """Its sound as it goes into the mix."""
-        yield from _original(self.info, self.start_s, self.past - self.first, self.gain)
+        """Its samples with the gain applied."""
+        yield from _read_original(self.info, self.start_s, self.stop - self.first, self.gain)
 
 
-def _hear(start_s: float, info: MediaInfo, stretch: Segment, lufs: float, warnings: list[str]) -> _Original | None:
-    """Listen to original sound: how loud it is, and where it is to be heard over the music."""
+def _analyze_original(start_s: float, info: MediaInfo, segment: Segment, lufs: float, warnings: list[str]) -> _Original | None:
+    """Measure original audio: how loud it is, and in which steps it is audible. None, with a warning, where there is none."""
     if info.audio is None:
         warnings.append(f"{info.path.name} has no sound: the music is not ducked there")
         return None
-    first, count = round(start_s * RATE_HZ), round(stretch.length_s * RATE_HZ)
+    first, count = round(start_s * RATE_HZ), round(segment.length_s * RATE_HZ)
     step = round(STEP_S * RATE_HZ)
     powers: list[np.ndarray] = []
 
-    def heard() -> Iterator[np.ndarray]:
-        for piece in _original(info, stretch.start_s, count, 1.0):
+    def measured() -> Iterator[np.ndarray]:
+        for piece in _read_original(info, segment.start_s, count, 1.0):
             squares = (piece.astype(np.float64) ** 2).mean(axis=1)
             powers.append(np.add.reduceat(squares, np.arange(0, len(squares), step)) / step)
             yield piece
 
     try:
-        level = loudness.integrated(heard(), RATE_HZ)
+        level = loudness.integrated(measured(), RATE_HZ)
     except audio.SilentError:
         warnings.append(f"the sound of {info.path.name} cannot be decoded: the music is not ducked there")
         return None
     gain_db = 0.0 if level is None else min(lufs - level, MOST_ORIGINAL_GAIN_DB)
     levels = 10 * np.log10(np.concatenate(powers) + 1e-12) + gain_db
-    least = max(SOUNDING_DBFS, -np.inf if level is None else level + gain_db + SOUNDING_LU)
-    return _Original(first, first + count, info, stretch.start_s, 10 ** (gain_db / 20), levels > least)
+    least = max(ACTIVE_DBFS, -np.inf if level is None else level + gain_db + ACTIVE_LU)
+    return _Original(first, first + count, info, segment.start_s, 10 ** (gain_db / 20), levels > least)
 
 
-def _original(info: MediaInfo, start_s: float, count: int, gain: float) -> Iterator[np.ndarray]:
-    """Sound of a video from a time on as float32 (n, 2), in pieces of whole steps, with short fades at its ends."""
+def _read_original(info: MediaInfo, start_s: float, count: int, gain: float) -> Iterator[np.ndarray]:
+    """Audio of a video from a time on as float32 (n, 2), in pieces of whole steps, with short fades at its ends."""
     start, size = round(start_s * RATE_HZ), round(5 * RATE_HZ)
     bounds = [(start + done, start + min(done + size, count)) for done in range(0, count, size)]
     fade = min(ORIGINAL_FADE_S * RATE_HZ, count / 2)
     done = 0
     for samples in audio.cut_samples(info, bounds, RATE_HZ, CHANNELS):
-        at = np.arange(done, done + len(samples)) + 0.5
-        shape = gain / 32768 * np.clip(np.minimum(at, count - at) / fade, 0, 1)
+        positions = np.arange(done, done + len(samples)) + 0.5
+        shape = gain / 32768 * np.clip(np.minimum(positions, count - positions) / fade, 0, 1)
         yield samples * shape[:, None].astype(np.float32)
         done += len(samples)
 
 
-def _ducked(originals: list[_Original], total: int) -> np.ndarray:
-    """Gain of the music in steps of STEP_S over the whole result, float64 (steps + 1,), to be drawn as straight lines.
+def _ducking_gains(originals: list[_Original], total: int) -> np.ndarray:
+    """Gain of the music at each STEP_S of the whole result, float64 (steps + 1,), to be interpolated linearly.
 
-    It is down from DUCK_BEFORE_S before the original sounds (so that a word's beginning is not covered) until DUCK_HOLD_S
-    after it; pauses shorter than both together and the way back up are not heard as pumping.
+    It is down from DUCK_BEFORE_S before the original is audible (so that the beginning of a word is not masked) until DUCK_HOLD_S
+    after it. The hold and the slow release over DUCK_AFTER_S avoid pumping in short pauses.
     """
     step = round(STEP_S * RATE_HZ)
     active = np.zeros(total // step + 2, bool)
     for original in originals:
-        place = round(original.first / step)
-        there = original.sounding[max(0, -place) : max(0, len(active) - place)]
-        active[max(0, place) : max(0, place) + len(there)] |= there
+        index = round(original.first / step)
+        overlap = original.audible[max(0, -index) : max(0, len(active) - index)]
+        active[max(0, index) : max(0, index) + len(overlap)] |= overlap
     if not active.any():
         return np.ones(len(active))
-    places, sounding = np.arange(len(active)), np.flatnonzero(active)
-    following = np.searchsorted(sounding, places)
-    until_s = np.where(following < len(sounding), sounding[np.minimum(following, len(sounding) - 1)] - places, len(active)) * STEP_S
-    since_s = np.where(following > 0, places - sounding[np.maximum(following - 1, 0)], len(active)) * STEP_S
+    indices, audible = np.arange(len(active)), np.flatnonzero(active)
+    following = np.searchsorted(audible, indices)
+    until_s = np.where(following < len(audible), audible[np.minimum(following, len(audible) - 1)] - indices, len(active)) * STEP_S
+    since_s = np.where(following > 0, indices - audible[np.maximum(following - 1, 0)], len(active)) * STEP_S
     since_s[active] = 0
     down = np.maximum(1 - until_s / DUCK_BEFORE_S, 1 - (since_s - DUCK_HOLD_S) / DUCK_AFTER_S)
     return 10 ** (DUCK_DB / 20 * np.clip(down, 0, 1))
 
 
-def _scale(mix: Pcm, gains: np.ndarray) -> None:
-    """Multiply a mix by gains given at each STEP_S."""
+def _apply_gains(mix: Pcm, gains: np.ndarray) -> None:
+    """Multiply a mix by gains given at each STEP_S, interpolated."""
     step = round(STEP_S * RATE_HZ)
     for first in range(0, mix.samples, PIECE):
-        past = min(first + PIECE, mix.samples)
-        gain = np.interp(np.arange(first, past) / step, np.arange(len(gains)), gains)
-        mix.write(first, mix.read(first, past) * gain[:, None].astype(np.float32))
+        stop = min(first + PIECE, mix.samples)
+        gain = np.interp(np.arange(first, stop) / step, np.arange(len(gains)), gains)
+        mix.write(first, mix.read(first, stop) * gain[:, None].astype(np.float32))

@@ -1,7 +1,8 @@
-"""The packets of a media file, as ffmpeg's framecrc muxer tells of them: times, flags, sizes and checksums; nothing is decoded."""
+"""The packets of a media file, read from the output of ffmpeg's framecrc muxer: timestamps, flags, sizes and checksums, without decoding."""
 
 import itertools
-from collections.abc import Sequence
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -10,24 +11,95 @@ import numpy as np
 
 from mmvatool.errors import MediaError
 from mmvatool.media import ffmpeg
-from mmvatool.media.probe import DISCARD_FLAG, KEY_FLAG, NO_TIME
+
+KEY_FLAG, DISCARD_FLAG = 0x1, 0x4  # AV_PKT_FLAG_KEY and AV_PKT_FLAG_DISCARD
+NO_TIME = -(2**63)  # AV_NOPTS_VALUE
 
 
 @dataclass(frozen=True)
 class Packets:
-    """The packets of one stream in the order of the file, which is that of decoding.
+    """The packets of one stream in the order of the file, which is decoding order.
 
-    `decoded`, `shown` and `lengths` are int64 (N,), in ticks of `tick_s` seconds on the container's own clock; `keys` and `hidden` (by an
-    edit list) bool (N,); `sums` holds size and checksum of each.
+    `dts`, `pts` and `durations` are int64 (N,), in ticks of `tick_s` seconds on the container's own clock. A packet without a PTS gets its
+    DTS. `flags` holds AV_PKT_FLAG_*; `sizes` (bytes) and `checksums` (Adler-32) describe the data; all are int64 (N,). `pixel_aspect`,
+    `dimensions` ("1920x1080") and `media_type` are those of the stream.
     """
 
     tick_s: Fraction
-    decoded: np.ndarray
-    shown: np.ndarray
-    lengths: np.ndarray
-    keys: np.ndarray
-    hidden: np.ndarray
-    sums: list[str]
+    dts: np.ndarray
+    pts: np.ndarray
+    durations: np.ndarray
+    sizes: np.ndarray
+    checksums: np.ndarray
+    flags: np.ndarray
+    pixel_aspect: Fraction = Fraction(1)
+    dimensions: str = ""
+    media_type: str = ""
+
+    @property
+    def times_s(self) -> np.ndarray:
+        """PTS in seconds on the container's own clock, float64 (N,)."""
+        return self.pts * float(self.tick_s)
+
+    @property
+    def keys(self) -> np.ndarray:
+        """Which are keyframes, bool (N,)."""
+        return (self.flags & KEY_FLAG) != 0
+
+    @property
+    def hidden(self) -> np.ndarray:
+        """Which are decoded but not shown (before the start of an edit list), bool (N,)."""
+        return (self.flags & DISCARD_FLAG) != 0
+
+    @property
+    def contents(self) -> list[tuple[int, int]]:
+        """Size and checksum of each."""
+        return list(zip(self.sizes.tolist(), self.checksums.tolist(), strict=True))
+
+
+def demux(path: Path, streams: Sequence[int | str], units: str | None = None, *, generate_pts: bool = True) -> Iterator[bytes]:
+    """Run ffmpeg's framecrc muxer over copied packets and give its lines; see `read`."""
+    # +genpts: MPEG program streams carry a PTS for some frames only.
+    source = ffmpeg.source(path, **({"fflags": "+genpts"} if generate_pts else {}))
+    mapped = [*streams, *([streams[0]] if units else [])]
+    filters = {f"bsf:{len(streams)}": f"filter_units=pass_types={units}"} if units else {}
+    return ffmpeg.lines(ffmpeg.output_to_pipe([source[str(stream)] for stream in mapped], c="copy", format="framecrc", **filters), path)
+
+
+def parse(lines: Iterable[bytes]) -> dict[int, Packets]:
+    """Parse the lines of framecrc; the streams by their numbers in the output, those without packets as well."""
+    headers: dict[int, dict[bytes, str]] = {}
+    # Six numbers a packet in one array: hours of packets as text or tuples would take many times the memory.
+    numbers: dict[int, array[int]] = {}
+    for line in lines:
+        if line.startswith(b"#"):
+            key, _, value = line[1:].partition(b": ")
+            name, _, number = key.rpartition(b" ")
+            if number.isdigit():
+                headers.setdefault(int(number), {})[name] = value.decode()
+            continue
+        fields = line.split(b",")
+        # The flags are printed only where they are not those of a keyframe.
+        flags = next((int(field[field.index(b"=") + 1 :], 16) for field in fields[6:] if b"F=" in field), KEY_FLAG)
+        numbers.setdefault(int(fields[0]), array("q")).extend((*map(int, fields[1:5]), int(fields[5], 16), flags))
+    return {number: _stream(header, numbers.get(number, array("q"))) for number, header in headers.items()}
+
+
+def _stream(header: dict[bytes, str], numbers: "array[int]") -> Packets:
+    dts, pts, durations, sizes, checksums, flags = np.frombuffer(numbers, np.int64).reshape(-1, 6).T
+    numerator, denominator = map(int, header.get(b"sar", "1/1").split("/"))
+    return Packets(
+        tick_s=Fraction(header.get(b"tb", "1")),
+        dts=dts,
+        pts=np.where(pts == NO_TIME, dts, pts),
+        durations=durations,
+        sizes=sizes,
+        checksums=checksums,
+        flags=flags,
+        pixel_aspect=Fraction(numerator, denominator) if numerator and denominator else Fraction(1),
+        dimensions=header.get(b"dimensions", ""),
+        media_type=header.get(b"media_type", ""),
+    )
 
 
 def read(path: Path, streams: Sequence[int | str], units: str | None = None) -> list[Packets]:
@@ -35,47 +107,19 @@ def read(path: Path, streams: Sequence[int | str], units: str | None = None) -> 
 
     Args:
         path: the file.
-        streams: which, as ffmpeg names them: 0, "a:0".
-        units: nal_unit_type numbers as ffmpeg's filter_units takes them, "19-20". If given, the first of the streams, of H.264 or HEVC, comes
-            once more at the end, with those packets that hold such units: there may be none.
+        streams: ffmpeg's stream specifiers: 0, "a:0".
+        units: nal_unit_type numbers in the syntax of ffmpeg's filter_units, "19-20". If given, the first of the streams (H.264 or HEVC) is
+            appended once more with only those packets that contain such units: there may be none.
 
     Raises:
-        MediaError: it cannot be read, or one of the streams holds no packet.
+        MediaError: the file cannot be read, or one of the streams has no packets.
     """
-    # +genpts: MPEG program streams give times to some frames only.
-    source = ffmpeg.source(path, fflags="+genpts")
-    wanted = [*streams, *([streams[0]] if units else [])]
-    filters = {f"bsf:{len(streams)}": f"filter_units=pass_types={units}"} if units else {}
-    node = ffmpeg.pipe([source[str(stream)] for stream in wanted], c="copy", format="framecrc", **filters)
-    lines = ffmpeg.run(node, path).stdout.decode().splitlines()
-    ticks = {int(line[4:].split(":")[0]): Fraction(line.split(": ")[1]) for line in lines if line.startswith("#tb ")}
-    rows: list[list[tuple[int, int, int, int, str]]] = [[] for _ in wanted]
-    for line in lines:
-        if line.startswith("#"):
-            continue
-        fields = line.split(",")
-        flags = next((int(field.split("=")[1], 16) for field in fields[6:] if "F=" in field), KEY_FLAG)
-        decoded, shown = int(fields[1]), int(fields[2])
-        rows[int(fields[0])].append((decoded, decoded if shown == NO_TIME else shown, int(fields[3]), flags, f"{fields[4]},{fields[5]}"))
-    if not all(rows[: len(streams)]):
+    parsed = parse(demux(path, streams, units))
+    if any(number not in parsed or not len(parsed[number].pts) for number in range(len(streams))):
         raise MediaError(path, "a stream without packets")
-    return [_packets(found, ticks[number]) for number, found in enumerate(rows)]
+    return [parsed[number] for number in sorted(parsed)]
 
 
-def _packets(rows: list[tuple[int, int, int, int, str]], tick_s: Fraction) -> Packets:
-    table = np.array([row[:4] for row in rows], np.int64).reshape(-1, 4)
-    keys, hidden = (table[:, 3] & KEY_FLAG) != 0, (table[:, 3] & DISCARD_FLAG) != 0
-    return Packets(tick_s, table[:, 0], table[:, 1], table[:, 2], keys, hidden, [row[4] for row in rows])
-
-
-def step_back(parts: Sequence[tuple[int, int]]) -> int:
-    """By how much times of decoding do not rise from the last of one part to the first of the next: (first, last) of each, at least 0."""
-    return max((last + 1 - first for (_, last), (first, _) in itertools.pairwise(parts)), default=0) if len(parts) > 1 else 0
-
-
-def rising(times: str, back: int) -> str:
-    """An expression for ffmpeg's setts of times of decoding that rise, from one of such that step back by up to `back` ticks at joins.
-
-    All are moved by as much, so that none that is held up comes after its frame is shown.
-    """
-    return f"max({times}-{back},PREV_OUTDTS+1)" if back > 0 else times
+def dts_overlap(parts: Sequence[tuple[int, int]]) -> int:
+    """The most ticks by which DTS do not rise from one part to the next, at least 0; `parts` are the (first, last) DTS of each."""
+    return max([0, *(last + 1 - first for (_, last), (first, _) in itertools.pairwise(parts))])

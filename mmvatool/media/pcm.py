@@ -1,4 +1,4 @@
-"""Raw sound in a file, read and written in pieces: stereo, float32, 48 kHz. Hours of it need no memory."""
+"""Raw audio in a file, read and written in pieces to save memory: stereo, float32, 48 kHz."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -21,24 +21,24 @@ class Pcm:
 
     @classmethod
     def silence(cls, path: Path, samples: int) -> "Pcm":
-        """A new file of zeros; the disk holds nothing of it yet."""
+        """Create a file of zeros (a sparse one)."""
         with path.open("wb") as file:
             file.truncate(samples * _SAMPLE_BYTES)
         return cls(path, samples)
 
-    def read(self, first: int, past: int) -> np.ndarray:
-        """Samples [first, past) as float32 (past - first, 2); what lies outside the file is silence."""
-        inside, end = min(max(0, first), self.samples), max(0, min(past, self.samples))
-        sound = np.zeros((past - first, CHANNELS), np.float32)
+    def read(self, first: int, stop: int) -> np.ndarray:
+        """Samples [first, stop) as float32 (stop - first, 2); outside the file there is silence."""
+        inside, end = min(max(0, first), self.samples), max(0, min(stop, self.samples))
+        sound = np.zeros((stop - first, CHANNELS), np.float32)
         if inside < end:
             with self.path.open("rb") as file:
                 file.seek(inside * _SAMPLE_BYTES)
-                there = np.frombuffer(file.read((end - inside) * _SAMPLE_BYTES), "<f4").reshape(-1, CHANNELS)
-            sound[inside - first : inside - first + len(there)] = there
+                stored = np.frombuffer(file.read((end - inside) * _SAMPLE_BYTES), "<f4").reshape(-1, CHANNELS)
+            sound[inside - first : inside - first + len(stored)] = stored
         return sound
 
     def write(self, first: int, sound: np.ndarray) -> None:
-        """Put float32 (n, 2) at sample `first`; what would lie outside the file is dropped."""
+        """Write float32 (n, 2) at sample `first`; samples outside the file are dropped."""
         sound = sound[max(0, -first) : max(0, self.samples - first)]
         if len(sound):
             with self.path.open("r+b") as file:
@@ -46,12 +46,12 @@ class Pcm:
                 file.write(np.ascontiguousarray(sound, "<f4").tobytes())
 
     def add(self, first: int, pieces: Iterable[np.ndarray]) -> None:
-        """Mix pieces that follow each other to what is there, from sample `first` on."""
+        """Mix consecutive pieces into the file, from sample `first` on."""
         for piece in pieces:
             self.write(first, self.read(first, first + len(piece)) + piece)
             first += len(piece)
 
     def pieces(self) -> Iterator[np.ndarray]:
-        """All of it in order."""
+        """All samples in order, in pieces."""
         for first in range(0, self.samples, PIECE):
             yield self.read(first, min(first + PIECE, self.samples))

@@ -1,12 +1,12 @@
-"""What a video or audio file holds: streams, rational rate, rotation, colour, and the time of every frame, all by content.
+"""Probes a video or audio file by its content: streams, rational frame rate, rotation, colour, and the time of every frame.
 
-Times are in seconds from the start of the container, as ffmpeg and every player count them. Frame times come from the
-packets, never from frame / rate: phones record with a variable rate, and headers of truncated files lie.
+Times are in seconds from the start of the container, as ffmpeg and all players count them. Frame times come from the packets, never from
+index / rate: phones record with a variable rate, and the headers of truncated files are wrong.
 """
 
 import hashlib
 import re
-from array import array
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -14,21 +14,21 @@ from pathlib import Path
 import numpy as np
 
 from mmvatool.errors import MediaError
-from mmvatool.media import ffmpeg, headers
-from mmvatool.media.headers import Entry, Headers
+from mmvatool.media import headers, packets
+from mmvatool.media.headers import Headers, StreamHeader
+from mmvatool.media.packets import NO_TIME
 
-# Between two packets; a longer step of the clock makes ffmpeg's search for a time in MPEG streams miss.
+# Between two packets; a longer step of the clock makes ffmpeg's seeking in MPEG streams miss.
 LONGEST_STEP_S = 10.0
-# ffmpeg holds a decoding time that would go back at the last one: so many of them are a clock that restarted.
+# ffmpeg replaces a DTS that would go back by the last one: so many equal ones mean that the clock restarted.
 STUCK_PACKETS = 10
-KEY_FLAG, DISCARD_FLAG = 0x1, 0x4
-NO_TIME = -(2**63)
 DIGEST_BYTES = 16
-DEFAULT_RATE = Fraction(25)  # where nothing says: ffmpeg's own choice
+DEFAULT_RATE = Fraction(25)  # where the file states none: ffmpeg's default
 # Rates that cameras and editors use; a rate measured through a container's coarse clock is snapped to one of them.
 STANDARD_RATES = tuple(Fraction(rate) for rate in (*range(1, 61), 72, 90, 100, 120, 144, 240)) + tuple(
     Fraction(rate * 1000, 1001) for rate in (24, 30, 48, 60, 120, 240)
 )
+NO_FRAMES = "holds no video frame: it may be truncated, copy or export it again"
 RAW_STREAMS = ("h264", "hevc", "vvc", "m4v", "mpegvideo", "obu", "av1")
 PICTURE_CONTAINERS = ("image2", "gif_pipe")
 _PICTURE = re.compile(r", (\w+)(?:\(([^)]*)\))?, (\d+)x(\d+)")
@@ -38,7 +38,7 @@ _CHANNELS = {"mono": 1, "stereo": 2, "downmix": 2, "quad": 4, "hexagonal": 6, "o
 
 @dataclass(frozen=True)
 class Color:
-    """Colour tags, each None where the stream does not say: H.273 names as ffmpeg prints them."""
+    """Colour tags, each None where the stream has none: H.273 names as ffmpeg prints them."""
 
     matrix: str | None = None
     primaries: str | None = None
@@ -49,7 +49,7 @@ class Color:
 
 @dataclass(frozen=True)
 class VideoStream:
-    """A video stream: `width` x `height` as shown, that is after rotation; `pixel_aspect` likewise."""
+    """A video stream: `width` x `height` as displayed, that is after rotation; `pixel_aspect` likewise."""
 
     index: int
     codec: str
@@ -64,27 +64,26 @@ class VideoStream:
 
 @dataclass(frozen=True)
 class AudioStream:
-    """An audio stream; `placed` unless nothing says which of its channels is where."""
+    """An audio stream; `layout_known` is False where only the number of channels is given."""
 
     index: int
     codec: str
     rate_hz: int
     channels: int
     language: str | None
-    placed: bool = True
+    layout_known: bool = True
 
 
 @dataclass(frozen=True)
 class MediaInfo:
     """A probed video.
 
-    `times_s` holds the time of every shown frame, float64 (N,), rising; `packet_count` also counts those that an edit
-    list hides. `rate` is the nominal frame rate. `origin_s` is what the container's own clock shows at time 0.
-    `keys_s` holds the times of the key frames; it is empty where the clock jumps, so that nothing can be sought by it. If
+    `times_s` holds the time of every displayed frame, float64 (N,), rising; `packet_count` also counts those that an edit
+    list hides. `rate` is the nominal frame rate. `origin_s` is the container's own clock at time 0.
+    `keys_s` holds the times of the keyframes; it is empty where the clock jumps, so that seeking would fail. If
     the clock `restarts` in the middle (recordings joined byte by byte), times stand for frames of several parts. `sizes` (N,)
-    holds the coded bytes of every shown frame. `digest` changes with the packets of the video stream: it is made of their times, sizes
-    and checksums, which are read for the times anyway. `timecode` is what the camera counted at the
-    first frame.
+    holds the coded bytes of every displayed frame. `digest` is a hash of the times, sizes and checksums of the video packets.
+    `timecode` is that of the first frame.
     """
 
     path: Path
@@ -130,10 +129,10 @@ class MediaInfo:
 
 @dataclass(frozen=True)
 class SoundInfo:
-    """A probed audio file: no moving picture, so that its time is counted from its first sample.
+    """A probed audio file: without video, so that its time is counted from its first sample.
 
-    `stated_s` is the length that its header claims, None where it claims none: good for a progress bar. `tags` are the file's and
-    those of the stream of sound.
+    `stated_s` is the length that its header states, None where it states none: good for a progress bar. `tags` are those of the file and of
+    the audio stream.
     """
 
     path: Path
@@ -147,91 +146,91 @@ def probe(path: Path) -> MediaInfo:
     """Probe a video by its content.
 
     Raises:
-        MediaError: not there, empty, unreadable, not media, without a moving picture, or without a single frame.
+        MediaError: not there, empty, unreadable, not media, without video, or without a single frame.
     """
     return _probe_video(path, headers.read(path, "a video file"))
 
 
 def probe_media(path: Path, wanted: str = "a sound or video file") -> MediaInfo | SoundInfo:
-    """Probe a video or an audio file by its content; an error asks for what is `wanted`. Cover art does not make a video.
+    """Probe a video or an audio file by its content; an error asks for `wanted`. Cover art is no video.
 
     Raises:
-        MediaError: not there, empty, unreadable, a picture, or without sound and moving picture.
+        MediaError: not there, empty, unreadable, an image, or without audio and video.
     """
-    said = headers.read(path, wanted)
-    if said.heard and not said.videos:
-        return _sound_info(path, said, said.heard)
-    return _probe_video(path, said)
+    header = headers.read(path, wanted)
+    if header.default_audio and not header.videos:
+        return _sound_info(path, header, header.default_audio)
+    return _probe_video(path, header)
 
 
 def probe_audio(path: Path) -> SoundInfo:
-    """Probe the sound of a file by its content, whatever can be seen beside it.
+    """Probe the audio of a file by its content, with or without video.
 
     Raises:
-        MediaError: not there, empty, unreadable, or without sound.
+        MediaError: not there, empty, unreadable, or without audio.
     """
-    said = headers.read(path, "a sound file")
-    if not said.heard:
+    header = headers.read(path, "a sound file")
+    if not header.default_audio:
         raise MediaError(path, "holds no sound: give a sound file")
-    return _sound_info(path, said, said.heard)
+    return _sound_info(path, header, header.default_audio)
 
 
-def _sound_info(path: Path, said: Headers, heard: Entry) -> SoundInfo:
-    return SoundInfo(path, said.container, audio_stream(heard), said.stated_s, headers.stream_tags(heard) | said.tags)
+def _sound_info(path: Path, header: Headers, audio: StreamHeader) -> SoundInfo:
+    return SoundInfo(path, header.container, audio_stream(audio), header.stated_s, headers.stream_tags(audio) | header.tags)
 
 
-def _probe_video(path: Path, said: Headers) -> MediaInfo:
-    container, origin_s, videos, heard = said.container, said.origin_s, said.videos, said.heard
+def _probe_video(path: Path, header: Headers) -> MediaInfo:
+    container, origin_s, videos, audio = header.container, header.origin_s, header.videos, header.default_audio
     if not videos:
-        raise MediaError(path, f"{'has sound but no video stream' if heard else 'holds no video stream'}: give a video file")
+        raise MediaError(path, f"{'has sound but no video stream' if audio else 'holds no video stream'}: give a video file")
     if container in PICTURE_CONTAINERS or container.endswith("_pipe"):
         raise MediaError(path, "is a picture, not a video: give a video file")
     if container in RAW_STREAMS:
         raise MediaError(path, f"is a raw {container} stream, whose frames carry no times: put it into a container first, as .mp4")
-    chosen = next((entry for entry in videos if "(default)" in entry[3]), videos[0])
-    stated = _stated_rate(chosen[3])
-    packets = _packets(path, chosen[0])
-    rate, constant = _rate(packets, stated)
-    shown = np.flatnonzero(packets.shown)
-    times_s = packets.times_s[shown] - origin_s
-    last_s = packets.durations_s[shown[-1]]
+    stream = next((video for video in videos if "(default)" in video.description), videos[0])
+    stated = _stated_rate(stream.description)
+    read = _read_packets(path, stream.index)
+    rate, constant = _rate(read, stated)
+    shown = np.flatnonzero(read.shown)
+    times_s = read.times_s[shown] - origin_s
+    last_s = read.durations_s[shown[-1]]
     end_s = float(times_s[-1] + (last_s if last_s > 0 else float(1 / rate)))
     return MediaInfo(
         path=path,
         container=container,
         origin_s=origin_s,
-        video=_video_stream(path, chosen, packets.pixel_aspect),
-        audio=audio_stream(heard) if heard else None,
+        video=_video_stream(path, stream, read.pixel_aspect),
+        audio=audio_stream(audio) if audio else None,
         rate=rate,
         constant_rate=constant,
         times_s=times_s,
         end_s=end_s,
-        packet_count=len(packets.times_s),
-        open_gop=packets.open_gop,
-        tags=said.tags,
-        keys_s=packets.keys_s - origin_s,
-        restarts=packets.restarts,
-        sizes=packets.sizes[shown],
-        digest=packets.digest,
-        timecode=headers.stream_tags(chosen).get("timecode") or said.tags.get("timecode"),
+        packet_count=len(read.times_s),
+        open_gop=read.open_gop,
+        tags=header.tags,
+        keys_s=read.keys_s - origin_s,
+        restarts=read.restarts,
+        sizes=read.sizes[shown],
+        digest=read.digest,
+        timecode=headers.stream_tags(stream).get("timecode") or header.tags.get("timecode"),
     )
 
 
 def sound_digest(info: MediaInfo) -> str:
-    """What changes with the packets of a video's sound, as `MediaInfo.digest` does with those of its picture. The file is read, nothing decoded.
+    """A hash of the audio packets of a video, as `MediaInfo.digest` is of those of its video stream; nothing is decoded.
 
     Raises:
         MediaError: its packets cannot be read.
     """
     assert info.audio is not None
     digest = hashlib.blake2b(digest_size=DIGEST_BYTES)
-    for line in ffmpeg.lines(ffmpeg.source(info.path).output("pipe:", map=f"0:{info.audio.index}", c="copy", format="framecrc"), info.path):
-        digest.update(line)
+    for _ in _hashed(packets.demux(info.path, [info.audio.index], generate_pts=False), digest):
+        pass
     return digest.hexdigest()
 
 
-def _video_stream(path: Path, entry: Entry, pixel_aspect: Fraction) -> VideoStream:
-    index, language, _, text = entry
+def _video_stream(path: Path, stream: StreamHeader, pixel_aspect: Fraction) -> VideoStream:
+    text = stream.description
     picture = _PICTURE.search(text)
     if not picture:
         raise MediaError(path, "its video stream has no picture size (no frame of it can be read): it may be truncated, copy it again")
@@ -242,7 +241,7 @@ def _video_stream(path: Path, entry: Entry, pixel_aspect: Fraction) -> VideoStre
         width, height, pixel_aspect = height, width, 1 / pixel_aspect
     pixel_format = picture[1]
     return VideoStream(
-        index=index,
+        index=stream.index,
         codec=text.split(" ", 1)[0].rstrip(","),
         width=width,
         height=height,
@@ -250,7 +249,7 @@ def _video_stream(path: Path, entry: Entry, pixel_aspect: Fraction) -> VideoStre
         rotation_deg=rotation_deg,
         pixel_format=pixel_format,
         color=_color(pixel_format, picture[2] or ""),
-        language=language,
+        language=stream.language,
     )
 
 
@@ -269,20 +268,21 @@ def _color(pixel_format: str, tags: str) -> Color:
     return Color(names[0], names[1], names[2], full, tagged)
 
 
-def audio_stream(entry: Entry) -> AudioStream:
-    """What a line of the headers says of a stream of sound."""
-    index, language, _, text = entry
+def audio_stream(stream: StreamHeader) -> AudioStream:
+    """Parse the header of an audio stream."""
+    text = stream.description
     rate = re.search(r"(\d+) Hz, ([^,\n]+)", text)
     layout = rate[2].strip() if rate else "stereo"
     counted = re.match(r"(\d+) channels", layout)
-    surround = re.match(r"(\d+)\.(\d+)(?:\.(\d+))?", layout)  # 5.1, 7.1.4: all of them count
+    surround = re.match(r"(\d+)\.(\d+)(?:\.(\d+))?", layout)  # 5.1, 7.1.4: the sum
     channels = int(counted[1]) if counted else sum(int(part or 0) for part in surround.groups()) if surround else _CHANNELS.get(layout, 2)
-    return AudioStream(index, text.split(" ", 1)[0].rstrip(","), int(rate[1]) if rate else 48000, channels, language, not counted)
+    codec = text.split(" ", 1)[0].rstrip(",")
+    return AudioStream(stream.index, codec, int(rate[1]) if rate else 48000, channels, stream.language, layout_known=not counted)
 
 
 @dataclass(frozen=True)
-class _Packets:
-    """All packets of a video stream in order of presentation."""
+class _VideoPackets:
+    """The packets of a video stream in presentation order, without repeated ones."""
 
     ticks: np.ndarray
     tick_s: Fraction
@@ -300,55 +300,54 @@ class _Packets:
         return self.ticks * float(self.tick_s)
 
 
-def _packets(path: Path, index: int) -> _Packets:
-    """Read the times and flags of every packet without decoding: ffmpeg's framecrc muxer prints them."""
-    # +genpts: MPEG program streams give times to some frames only.
-    node = ffmpeg.source(path, fflags="+genpts").output("pipe:", map=f"0:{index}", c="copy", format="framecrc")
-    tick, aspect = Fraction(1), Fraction(1)
-    # Five numbers a packet, as they come: hours of them as text, or as Python's tuples, would take more than all the rest.
-    numbers = array("q")
+def _read_packets(path: Path, index: int) -> _VideoPackets:
+    """Read the times and flags of all packets, without decoding."""
     digest = hashlib.blake2b(digest_size=DIGEST_BYTES)
-    for line in ffmpeg.lines(node, path):
-        digest.update(line)
-        if not line.startswith(b"#"):
-            fields = line.split(b",")
-            flag = next((int(field[field.index(b"=") + 1 :], 16) for field in fields[6:] if b"F=" in field), KEY_FLAG)
-            numbers.extend((*map(int, fields[1:5]), flag))
-        elif line.startswith(b"#tb 0: "):
-            tick = Fraction(line[7:].decode())
-        elif line.startswith(b"#sar 0: "):
-            numerator, denominator = map(int, line[8:].split(b"/"))
-            aspect = Fraction(numerator, denominator) if numerator and denominator else Fraction(1)
-    decoded, presented, durations, sizes, flags = np.frombuffer(numbers, np.int64).reshape(-1, 5).T
-    times = np.where(presented == NO_TIME, decoded, presented)
-    key = (flags & KEY_FLAG) != 0
-    steps = np.diff(decoded)
-    jumps = bool(((steps < 0) | (steps * float(tick) > LONGEST_STEP_S)).any())
-    # The time of the keyframe before each packet, in order of decoding.
-    before = np.maximum.accumulate(np.where(key, np.arange(len(key)), -1))[:-1]
-    open_gop = bool((times[1:] < np.where(before < 0, NO_TIME, times[before])).any())
-    # Damaged files repeat packets.
-    order = np.lexsort((flags, durations, times))
-    same = (np.diff(np.stack([times, durations, flags])[:, order]) == 0).all(0)
-    order = order[np.append(True, ~same)[: len(order)]]
-    shown = (flags[order] & DISCARD_FLAG) == 0
+    parsed = packets.parse(_hashed(packets.demux(path, [index]), digest))
+    if not len(parsed):
+        raise MediaError(path, NO_FRAMES)
+    read = parsed[0]
+    steps = np.diff(read.dts)
+    jumps = bool(((steps < 0) | (steps * float(read.tick_s) > LONGEST_STEP_S)).any())
+    order = _presentation_order(read)
+    shown, ticks = ~read.hidden[order], read.pts[order]
     if not shown.any():
-        raise MediaError(path, "holds no video frame: it may be truncated, copy or export it again")
-    return _Packets(
-        ticks=times[order],
-        tick_s=tick,
-        durations_s=durations[order] * float(tick),
+        raise MediaError(path, NO_FRAMES)
+    return _VideoPackets(
+        ticks=ticks,
+        tick_s=read.tick_s,
+        durations_s=read.durations[order] * float(read.tick_s),
         shown=shown,
-        open_gop=open_gop,
-        pixel_aspect=aspect,
-        keys_s=(times[:0] if jumps else times[order][key[order]]) * float(tick),
+        open_gop=_open_gop(read),
+        pixel_aspect=read.pixel_aspect,
+        keys_s=(ticks[:0] if jumps else ticks[read.keys[order]]) * float(read.tick_s),
         restarts=int((steps == 0).sum()) > STUCK_PACKETS,
-        sizes=sizes[order].astype(np.int32),
+        sizes=read.sizes[order].astype(np.int32),
         digest=digest.hexdigest(),
     )
 
 
-def _rate(packets: _Packets, stated: Fraction | None) -> tuple[Fraction, bool]:
+def _presentation_order(read: packets.Packets) -> np.ndarray:
+    """Indices of the packets in presentation order, without those that damaged files repeat."""
+    order = np.lexsort((read.flags, read.durations, read.pts))
+    repeated = (np.diff(np.stack([read.pts, read.durations, read.flags])[:, order]) == 0).all(0)
+    return order[np.append(True, ~repeated)[: len(order)]]
+
+
+def _open_gop(read: packets.Packets) -> bool:
+    """Whether a packet is shown before the keyframe that precedes it in decoding order."""
+    before = np.maximum.accumulate(np.where(read.keys, np.arange(len(read.keys)), -1))[:-1]
+    return bool((read.pts[1:] < np.where(before < 0, NO_TIME, read.pts[before])).any())
+
+
+def _hashed(lines: Iterable[bytes], digest: hashlib.blake2b) -> Iterator[bytes]:
+    """Pass lines through and update a digest with them."""
+    for line in lines:
+        digest.update(line)
+        yield line
+
+
+def _rate(packets: _VideoPackets, stated: Fraction | None) -> tuple[Fraction, bool]:
     """Nominal frame rate, and whether every frame keeps to it.
 
     A fine clock (mp4's) gives the rate exactly. A coarse one (Matroska's milliseconds) has its steps averaged and
@@ -374,8 +373,8 @@ def _rate(packets: _Packets, stated: Fraction | None) -> tuple[Fraction, bool]:
 
 
 def _stated_rate(description: str) -> Fraction | None:
-    found = re.search(r"([\d.]+) fps", description)
-    return _snap(Fraction(found[1]), 0.006) if found and float(found[1]) > 0 else None
+    match = re.search(r"([\d.]+) fps", description)
+    return _snap(Fraction(match[1]), 0.006) if match and float(match[1]) > 0 else None
 
 
 def _snap(rate: Fraction, tolerance: float) -> Fraction:

@@ -1,4 +1,4 @@
-"""Render a Timeline with moviepy: exact frames, exact rate, the source's colours, sound in step.
+"""Render a Timeline with moviepy: exact frames, exact rate, the source's colours, audio in sync.
 
 moviepy 2 takes a variable rate's mean for the rate, and ignores pixel aspect. So ffmpeg decodes each segment upright at a
 constant rate, and moviepy writes what it is handed (see encode): the planes of the video itself, where they are 8 bits of 4:2:0 not
@@ -16,7 +16,7 @@ import numpy as np
 from mmvatool.errors import MediaError
 from mmvatool.files import workspace
 from mmvatool.media import audio, captions, ffmpeg, hardware
-from mmvatool.media.encode import CONTAINERS, Container, check, encoder_failed, move_into_place, picture_params, write_frames
+from mmvatool.media.encode import CONTAINERS, Container, check, encoder_error, move_into_place, video_params, write_frames
 from mmvatool.media.frames import steady_frames
 from mmvatool.media.probe import Color, MediaInfo
 from mmvatool.timeline import Timeline
@@ -35,18 +35,18 @@ def render(
     chapters: bool = False,
     encoder: str = "software",
 ) -> list[str]:
-    """Render a timeline to a file. Chapters and subtitles of the source come along, moved.
+    """Render a timeline to a file. Chapters and subtitles of the source are moved along.
 
     Args:
         timeline: segments of the video that `info` describes, their bounds on frames.
         info: the probed source.
-        target: where to; its suffix (a key of CONTAINERS) chooses the container. An existing file is replaced.
+        target: file to write; its suffix (a key of CONTAINERS) chooses the container. An existing file is replaced.
         on_frame: called with the number of frames written so far.
         chapters: make one for each segment instead of taking those of the source.
         encoder: one of hardware.ENCODERS: "auto" uses the machine's hardware where that works.
 
     Returns:
-        What had to be done otherwise than as the source does it, a sentence each.
+        Warnings on what differs from the source, a sentence each.
 
     Raises:
         OutputError: the target cannot be written.
@@ -54,11 +54,11 @@ def render(
         RenderError: the encoder failed or what it wrote is not what was planned.
     """
     size = info.video.width, info.video.height
-    container, chosen = hardware.choose(encoder, CONTAINERS[target.suffix.lower()], size, info.rate, _planes(info))
+    container, chosen = hardware.choose(encoder, CONTAINERS[target.suffix.lower()], size, info.rate, _pixel_format(info))
     counts = [max(1, round(segment.length_s * info.rate)) for segment in timeline.segments]
     with workspace(target) as folder:
         picture = folder / f"summary{target.suffix.lower()}"
-        warnings = _departures(info) + chosen
+        warnings = _conversion_warnings(info) + chosen
         sound = None
         if info.audio:
             try:
@@ -68,12 +68,14 @@ def render(
         _write_video(timeline, info, counts, container, picture, sound, on_frame)
         check(picture, target, sum(counts), size, with_sound=sound is not None)
         shown_s = [float(int(frames) / info.rate) for frames in np.concatenate([[0], np.cumsum(counts)])]
-        come = captions.read_captions(info, list(zip(timeline.segments, shown_s, strict=False)), own_chapters=chapters, warnings=warnings)
-        move_into_place(captions.mux_captions(come, picture, folder / f"laid{picture.suffix}", warnings), target)
+        moved_captions = captions.read_captions(
+            info, list(zip(timeline.segments, shown_s, strict=False)), own_chapters=chapters, warnings=warnings
+        )
+        move_into_place(captions.mux_captions(moved_captions, picture, folder / f"muxed{picture.suffix}", warnings), target)
     return warnings
 
 
-def _departures(info: MediaInfo) -> list[str]:
+def _conversion_warnings(info: MediaInfo) -> list[str]:
     warnings = []
     if _odd(info):
         warnings.append("odd picture size: encoded as 4:4:4, which some phones and TVs do not play")
@@ -106,25 +108,25 @@ def _write_video(
     on_frame: Callable[[int], None],
 ) -> None:
     write_frames(
-        _decode(timeline, info, counts),
+        _decode_segments(timeline, info, counts),
         sum(counts),
         (info.video.width, info.video.height),
         info.rate,
         container,
         picture,
         _encoder_params(info),
-        pixel_format=_planes(info),
+        pixel_format=_pixel_format(info),
         sound=sound,
         sound_codec=container.audio_codec,
-        blamed=info.path,
+        error_path=info.path,
         on_frame=on_frame,
     )
 
 
-def _decode(timeline: Timeline, info: MediaInfo, counts: list[int]) -> Generator[np.ndarray]:
-    """Every frame to show, upright planes of 8 bits (flat uint8), at the nominal rate; one run of ffmpeg for each segment."""
+def _decode_segments(timeline: Timeline, info: MediaInfo, counts: list[int]) -> Generator[np.ndarray]:
+    """All frames of the result as upright planes of 8 bits (flat uint8), at the nominal rate; one run of ffmpeg for each segment."""
     height, width = info.video.height, info.video.width
-    planes = _planes(info), _written_color(info)
+    planes = _pixel_format(info), _written_color(info)
     size = height * width * 3 // (1 if _odd(info) else 2)
     frame: np.ndarray | None = None
     for segment, count in zip(timeline.segments, counts, strict=True):
@@ -135,23 +137,23 @@ def _decode(timeline: Timeline, info: MediaInfo, counts: list[int]) -> Generator
                 if len(data) == size:
                     frame = np.frombuffer(data, np.uint8)
                 elif frame is None or got == 0:
-                    raise MediaError(info.path, f"cannot be decoded at {segment.start_s:.2f} s ({ffmpeg.last_words(reader.errors())})")
-                yield frame  # past a damaged end the last frame stays
+                    raise MediaError(info.path, f"cannot be decoded at {segment.start_s:.2f} s ({ffmpeg.last_error(reader.errors())})")
+                yield frame  # the last frame is repeated beyond a damaged end
 
 
-def _planes(info: MediaInfo) -> str:
+def _pixel_format(info: MediaInfo) -> str:
     return "yuv444p" if _odd(info) else "yuv420p"
 
 
 def _written_color(info: MediaInfo) -> Color:
     color = info.video.color
-    if color.matrix == "gbr":  # a source of RGB: what is written is not, and a tag that says so shows green and magenta
+    if color.matrix == "gbr":  # RGB is written as YUV, which with this tag would be shown in green and magenta
         return replace(color, matrix="bt709", full_range=False, range_tagged=True)
     return color
 
 
 def _encoder_params(info: MediaInfo) -> list[str]:
-    params = picture_params(info.rate, _written_color(info), _planes(info), info.video.pixel_aspect, rgb=False)
+    params = video_params(info.rate, _written_color(info), _pixel_format(info), info.video.pixel_aspect, rgb=False)
     for key, value in short_tags(info.tags).items():
         params += ["-metadata", f"{key}={value}"]
     if info.video.language:
@@ -163,7 +165,7 @@ def _encoder_params(info: MediaInfo) -> list[str]:
 
 
 def _write_sound(timeline: Timeline, info: MediaInfo, counts: list[int], target: Path, container: Container) -> Path:
-    """The kept sound as PCM, cut on the samples where the picture is cut, with short fades at the joins."""
+    """Write the audio of the segments as PCM, cut at the samples where the video is cut, with short fades at the joins."""
     from moviepy.audio.io.ffmpeg_audiowriter import FFMPEG_AudioWriter
 
     assert info.audio is not None
@@ -172,9 +174,9 @@ def _write_sound(timeline: Timeline, info: MediaInfo, counts: list[int], target:
     shown = np.concatenate([[0], np.cumsum(counts)])
     edges = [round(int(frames) / info.rate * rate_hz) for frames in shown]
     bounds = []
-    for segment, first, past in zip(timeline.segments, edges, edges[1:], strict=False):
+    for segment, first, stop in zip(timeline.segments, edges, edges[1:], strict=False):
         start = round(segment.start_s * rate_hz)
-        bounds.append((start, start + past - first))
+        bounds.append((start, start + stop - first))
     try:
         pcm = FFMPEG_AudioWriter(
             str(target.absolute()), rate_hz, nbytes=2, nchannels=channels, codec="pcm_s16le", ffmpeg_params=["-rf64", "auto"]
@@ -183,7 +185,7 @@ def _write_sound(timeline: Timeline, info: MediaInfo, counts: list[int], target:
             for number, samples in enumerate(audio.cut_samples(info, bounds, rate_hz, channels)):
                 writer.write_frames(_fade(samples, rate_hz, fade_in=number > 0, fade_out=number < len(bounds) - 1))
     except OSError as error:
-        raise encoder_failed(info.path, error) from error
+        raise encoder_error(info.path, error) from error
     return target
 
 

@@ -1,6 +1,6 @@
-"""Chapters and subtitles, moved from the times of a source to those of what is kept of it. Pure.
+"""Moves chapters and subtitles from the times of a source to those of a result made of segments of it. Pure.
 
-Subtitles are texts in SubRip's, WebVTT's or ASS's form, as ffmpeg writes them; of an ASS text all but the times stays as it is.
+Subtitles are texts in SubRip, WebVTT or ASS, as ffmpeg writes them; in ASS only the times change.
 """
 
 import re
@@ -17,31 +17,31 @@ _VTT = re.compile(r"^(?:[^\n]+\n)?((?:\d+:)?\d\d:\d\d\.\d{3}) --> ((?:\d+:)?\d\d
 _DIALOGUE = re.compile(r"^(Dialogue: [^,]*),([^,]*),([^,]*),(.*)$")
 
 Piece = tuple[Segment, float]
-"""A stretch of the source, and when it begins in the result, in seconds."""
+"""A segment of the source, and its start in the result, in seconds."""
 
 
 @dataclass(frozen=True)
 class Chapter:
-    """A titled stretch."""
+    """A titled interval."""
 
     start_s: float
     end_s: float
     title: str
 
 
-def moved(start_s: float, end_s: float, pieces: Sequence[Piece]) -> list[tuple[float, float]]:
-    """When [start_s, end_s) of the source is shown in the result: once for each piece that holds some of it."""
-    found = []
+def move_interval(start_s: float, end_s: float, pieces: Sequence[Piece]) -> list[tuple[float, float]]:
+    """The intervals of the result that show [start_s, end_s) of the source: one for each piece that contains some of it."""
+    intervals = []
     for source, begins_s in pieces:
-        first_s, past_s = max(start_s, source.start_s), min(end_s, source.end_s)
-        if past_s - first_s >= LEAST_S:
-            found.append((begins_s + first_s - source.start_s, begins_s + past_s - source.start_s))
-    return found
+        first_s, stop_s = max(start_s, source.start_s), min(end_s, source.end_s)
+        if stop_s - first_s >= LEAST_S:
+            intervals.append((begins_s + first_s - source.start_s, begins_s + stop_s - source.start_s))
+    return intervals
 
 
 def move_chapters(chapters: Sequence[Chapter], pieces: Sequence[Piece]) -> list[Chapter]:
-    """Each chapter of which something is kept, from its first part to its last."""
-    kept = [(chapter, moved(chapter.start_s, chapter.end_s, pieces)) for chapter in chapters]
+    """The chapters of which some part is kept, each from its first part to its last."""
+    kept = [(chapter, move_interval(chapter.start_s, chapter.end_s, pieces)) for chapter in chapters]
     return [Chapter(parts[0][0], parts[-1][1], chapter.title) for chapter, parts in kept if parts]
 
 
@@ -51,15 +51,15 @@ def chapter_each(pieces: Sequence[Piece]) -> list[Chapter]:
 
 
 def move_subtitles(text: str, form: str, pieces: Sequence[Piece]) -> str | None:
-    """The subtitles of which something is kept, at their new times: one that a cut splits comes twice.
+    """Subtitles at their new times, without those that are cut away: one that a cut splits appears twice.
 
     Args:
         text: all subtitles, as ffmpeg writes them.
         form: one of FORMS.
-        pieces: what is kept, in order.
+        pieces: the segments of the result, in order.
 
     Returns:
-        The text in the same form; None if nothing is kept.
+        The text in the same format; None if no subtitle is left.
     """
     text = text.replace("\r\n", "\n")
     if form == "ass":
@@ -67,9 +67,9 @@ def move_subtitles(text: str, form: str, pieces: Sequence[Piece]) -> str | None:
     marks = list((_SRT if form == "srt" else _VTT).finditer(text))
     bounds = [*(mark.start() for mark in marks[1:]), len(text)][: len(marks)]
     lines = []
-    for mark, past in zip(marks, bounds, strict=True):
-        body = text[mark.end() : past].rstrip("\n")
-        lines += [(at, mark[3], body) for at in moved(_seconds(mark[1]), _seconds(mark[2]), pieces)]
+    for mark, stop in zip(marks, bounds, strict=True):
+        body = text[mark.end() : stop].rstrip("\n")
+        lines += [(interval, mark[3], body) for interval in move_interval(_seconds(mark[1]), _seconds(mark[2]), pieces)]
     lines.sort(key=lambda line: line[0])
     if not lines:
         return None
@@ -82,24 +82,24 @@ def move_subtitles(text: str, form: str, pieces: Sequence[Piece]) -> str | None:
 
 def _move_ass(text: str, pieces: Sequence[Piece]) -> str | None:
     lines: list[str] = []
-    spoken: list[tuple[tuple[float, float], str, str]] = []
-    place = None
+    dialogue: list[tuple[tuple[float, float], str, str]] = []
+    index = None
     for line in text.split("\n"):
-        found = _DIALOGUE.match(line)
-        if not found:
+        match = _DIALOGUE.match(line)
+        if not match:
             lines.append(line)
             continue
-        place = len(lines) if place is None else place
-        spoken += [(at, found[1], found[4]) for at in moved(_seconds(found[2]), _seconds(found[3]), pieces)]
-    spoken.sort(key=lambda said: said[0])
-    if not spoken:
+        index = len(lines) if index is None else index
+        dialogue += [(interval, match[1], match[4]) for interval in move_interval(_seconds(match[2]), _seconds(match[3]), pieces)]
+    dialogue.sort(key=lambda event: event[0])
+    if not dialogue:
         return None
-    lines[place:place] = [f"{layer},{_ass_time(a)},{_ass_time(b)},{rest}" for (a, b), layer, rest in spoken]
+    lines[index:index] = [f"{layer},{_ass_time(a)},{_ass_time(b)},{rest}" for (a, b), layer, rest in dialogue]
     return "\n".join(lines)
 
 
 def to_metadata(chapters: Sequence[Chapter]) -> str:
-    """Chapters in ffmpeg's own form, ffmetadata."""
+    """Chapters in ffmpeg's metadata format, ffmetadata."""
     parts = [";FFMETADATA1"]
     for chapter in chapters:
         title = re.sub(r"([=;#\\\n])", r"\\\1", chapter.title)

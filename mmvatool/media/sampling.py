@@ -1,8 +1,8 @@
-"""A frame for each step of time, read in one pass of ffmpeg that decodes only what it must.
+"""A frame for each step of time, read in one pass of ffmpeg that decodes only what is needed.
 
-Where a keyframe lies in a step it stands for the step, and nothing else of its group of pictures is decoded. Elsewhere the
-group is decoded up to the frame at the step's centre. What is not needed is dropped as packets, before the decoder: to decode
-one keyframe in two of a 1080p recording takes a twelfth of the time of decoding it all.
+A keyframe that lies in a step represents it, and nothing else of its group of pictures is decoded. Elsewhere the group is decoded up to
+the frame at the step's centre. Packets that are not needed are dropped before the decoder: to decode one keyframe in two of a 1080p
+recording takes a twelfth of the time of decoding it all.
 """
 
 import itertools
@@ -14,7 +14,8 @@ import numpy as np
 
 from mmvatool.errors import MediaError
 from mmvatool.media import ffmpeg
-from mmvatool.media.frames import ROUGHLY_SEEKABLE_CONTAINERS, SEEKABLE_CONTAINERS, count_passed, frame_size, seek_point
+from mmvatool.media.expressions import select_first_after, step_function
+from mmvatool.media.frames import ROUGHLY_SEEKABLE_CONTAINERS, SEEKABLE_CONTAINERS, frame_size, seek_point
 from mmvatool.media.probe import MediaInfo
 
 SAMPLINGS = ("auto", "exact", "keyframes")
@@ -22,16 +23,16 @@ SAMPLINGS = ("auto", "exact", "keyframes")
 CHUNK = 1024
 ROUGH_PX = (64, 36)
 FAR_S = 10.0
-# A keyframe that is shrunk at least to this is taken with the edges of its blocks, of 4 to 16 px: smoothing them is a tenth of decoding it.
-# VA moves by .0004 on average at 720p, and by .002 at the worst quality that x264 is used with. Other frames build on smoothed ones.
+# A keyframe that is scaled down at least to this is decoded without the deblocking filter, a tenth of the decoding time: its blocks are 4 to
+# 16 px. VA moves by .0004 on average at 720p, and by .002 at the worst quality that x264 is used with. Other frames refer to filtered ones.
 BLOCKS_SCALE = 0.4
-# Times until which a group of pictures is wanted, where it is not wanted at all, or its keyframe only.
+# "Decode until" times for groups of pictures of which nothing, or the keyframe only, is needed.
 NOTHING_S, KEY_ALONE_S = -2e9, -1e9
 
 
 @dataclass(frozen=True)
 class Samples:
-    """`frames` (N,): which frame stands for each step; `times_s` (N,), rising: the time in the step that it stands for."""
+    """`frames` (N,): the frame that represents each step; `times_s` (N,), rising: the time in the step that it represents."""
 
     frames: np.ndarray
     times_s: np.ndarray
@@ -47,8 +48,8 @@ def pick(info: MediaInfo, edges_s: np.ndarray, sampling: str) -> Samples:
             "exact": the frame at the centre; "keyframes": where a step holds none, the keyframe nearest to its centre.
 
     Returns:
-        The samples. All are as "exact" where keyframes are of no use by themselves: in open groups of pictures, and where the
-        file's clock jumps.
+        The samples. All are as "exact" where keyframes cannot be decoded by themselves or sought: in open groups of pictures, and where
+        the file's clock jumps.
     """
     centres_s = (edges_s[:-1] + edges_s[1:]) / 2
     exact = info.frame_at(centres_s)
@@ -60,22 +61,22 @@ def pick(info: MediaInfo, edges_s: np.ndarray, sampling: str) -> Samples:
     before = np.minimum(after - 1, len(keys) - 1)
     after = np.minimum(after, len(keys) - 1)
     nearest = np.where(centres_s - keys_s[before] <= keys_s[after] - centres_s, before, after)
-    # Half a frame before the next step: bounds of shots are moved to the nearest frame.
+    # Up to half a frame before the next step, since bounds of shots are moved to the nearest frame.
     inside = (keys_s[nearest] >= edges_s[:-1]) & (keys_s[nearest] < edges_s[1:] - float(1 / info.rate) / 2)
     frames = keys[nearest] if sampling == "keyframes" else np.where(inside, keys[nearest], exact)
     return Samples(frames, np.where(inside & (frames != exact), keys_s[nearest], centres_s))
 
 
 def keyframes(info: MediaInfo) -> np.ndarray:
-    """Which frames are keyframes, rising; none where the clock jumps or starts anew."""
+    """Indices of the keyframes, rising; none where the clock jumps or starts anew."""
     if info.restarts or not len(info.keys_s):
         return np.empty(0, np.int64)
-    places = np.minimum(np.searchsorted(info.times_s, info.keys_s), len(info.times_s) - 1)
-    return np.unique(places[info.times_s[places] == info.keys_s])  # an edit list may hide some
+    indices = np.minimum(np.searchsorted(info.times_s, info.keys_s), len(info.times_s) - 1)
+    return np.unique(indices[info.times_s[indices] == info.keys_s])  # an edit list may hide some
 
 
 def _separable(info: MediaInfo) -> bool:
-    """Whether a group of pictures can be decoded without the one before: H.264's open ones cannot."""
+    """Whether a group of pictures can be decoded without the one before: open ones of H.264 cannot."""
     return len(keyframes(info)) > 0 and not info.open_gop
 
 
@@ -84,16 +85,16 @@ class Sampler:
 
     Args:
         info: the probed video.
-        rough: the frames are only to be told apart: ROUGH_PX, and without the filter that smooths the edges of blocks.
+        rough: the frames are only compared with each other: scaled to ROUGH_PX, and without the deblocking filter.
 
     Attributes:
-        came: which of the frames asked for could be decoded, by their places; whole when all are read.
+        decoded: positions in `indices` of the frames that could be decoded; complete once `read` is exhausted.
     """
 
     def __init__(self, info: MediaInfo, *, rough: bool = False) -> None:
         self._info = info
         self._rough = rough
-        self.came: list[int] = []
+        self.decoded: list[int] = []
 
     def read(self, indices: Sequence[int] | np.ndarray) -> Iterator[np.ndarray]:
         """Frames by index into `MediaInfo.times_s`, as ffmpeg decodes them.
@@ -105,20 +106,20 @@ class Sampler:
             (height, width, 3) uint8 RGB for each that can be decoded.
         """
         wanted = np.asarray(indices, dtype=np.int64)
-        self.came = []
+        self.decoded = []
         times_s = self._info.times_s[wanted]
-        for start, past in itertools.pairwise(_runs(self._info, times_s)):
-            yield from self._run(times_s[start:past], start)
+        for start, stop in itertools.pairwise(_runs(self._info, times_s)):
+            yield from self._run(times_s[start:stop], start)
 
-    def stand_ins(self, count: int) -> np.ndarray:
-        """For each of `count` frames asked for, which of those that came is the last at or before it, else the first: (count,).
+    def substitutes(self, count: int) -> np.ndarray:
+        """For each of `count` requested frames, the position among the decoded ones of the last at or before it, else of the first: (count,).
 
         Raises:
-            MediaError: none came.
+            MediaError: none could be decoded.
         """
-        if not self.came:
+        if not self.decoded:
             raise MediaError(self._info.path, "not one frame of it can be decoded: the file is damaged, copy or export it again")
-        return np.clip(np.searchsorted(self.came, np.arange(count), side="right") - 1, 0, None)
+        return np.clip(np.searchsorted(self.decoded, np.arange(count), side="right") - 1, 0, None)
 
     def _run(self, times_s: np.ndarray, first: int) -> Iterator[np.ndarray]:
         info = self._info
@@ -135,9 +136,8 @@ class Sampler:
             options["skip_loop_filter"] = "all"
         # genpts: as in probing. reinit_filter: where the picture size changes, a new graph would begin to count again.
         node = ffmpeg.source(info.path, fflags="+genpts", reinit_filter=0, **options)[str(info.video.index)]
-        # A frame is selected when the count of thresholds passed has risen since the last selected one.
-        node = node.filter("select", f"st(1,{count_passed(thresholds, 0, len(thresholds))});if(gt(ld(1),ld(0)),st(0,ld(1)),0)")
-        # showinfo says which frames these are, should one not come.
+        node = node.filter("select", select_first_after(thresholds))
+        # showinfo prints which frames these are, in case one cannot be decoded.
         node = node.filter("showinfo", checksum=0).filter("scale", width, height, flags=flags).filter("format", "rgb24")
         node = node.output("pipe:", format="rawvideo", fps_mode="passthrough", max_error_rate=1, **{"frames:v": len(times_s)})
         size, count = width * height * 3, 0
@@ -147,41 +147,39 @@ class Sampler:
                 yield np.frombuffer(data, np.uint8).reshape(height, width, 3)
             if count < len(times_s):
                 reader.finish()
-            said = reader.said()
-        tick = re.search(r"config in time_base: (\d+)/(\d+)", said)
-        ticks = np.array([int(text) for text in re.findall(r"\] n: *\d+ pts: *(-?\d+) ", said)[:count]])
-        shown_s = ticks * int(tick[1]) / int(tick[2]) if tick else np.empty(0)
-        self.came += (first + np.searchsorted(thresholds, shown_s, side="right") - 1).tolist()
+            stderr = reader.stderr()
+        self.decoded += (first + np.searchsorted(thresholds, _showinfo_times(stderr)[:count], side="right") - 1).tolist()
+
+
+def _showinfo_times(stderr: str) -> np.ndarray:
+    """The times of the frames that the filter showinfo printed, in seconds, float64 (N,)."""
+    tick = re.search(r"config in time_base: (\d+)/(\d+)", stderr)
+    ticks = np.array([int(text) for text in re.findall(r"\] n: *\d+ pts: *(-?\d+) ", stderr)])
+    return ticks * int(tick[1]) / int(tick[2]) if tick else np.empty(0)
 
 
 def _runs(info: MediaInfo, times_s: np.ndarray) -> list[int]:
-    """Where runs of ffmpeg over rising times begin, and the end of the last: each seeks to its first frame, and reads on from there."""
+    """Bounds of the runs of ffmpeg over rising times: each seeks to its first frame and reads on from there."""
     far = np.empty(0, np.int64)
     if not _separable(info) and info.container in (*SEEKABLE_CONTAINERS, *ROUGHLY_SEEKABLE_CONTAINERS):
-        far = np.flatnonzero(np.diff(times_s) > FAR_S) + 1  # nothing between is dropped: all of it would be decoded
+        far = np.flatnonzero(np.diff(times_s) > FAR_S) + 1  # no packets are dropped between them: all would be decoded
     bounds = [0, *far.tolist(), len(times_s)]
-    return [start for first, past in itertools.pairwise(bounds) for start in range(first, past, CHUNK)] + [len(times_s)]
+    return [start for first, stop in itertools.pairwise(bounds) for start in range(first, stop, CHUNK)] + [len(times_s)]
 
 
 def _unneeded(info: MediaInfo, times_s: np.ndarray) -> str:
     """An ffmpeg expression: 1 for the packets without which the frames at rising times can be decoded.
 
-    At each keyframe the time is looked up until which its group of pictures is wanted; a packet is decoded no later than it is shown.
+    At each keyframe the time is looked up until which its group of pictures is needed; a packet's DTS is never after its PTS.
     """
     keys_s = np.unique(info.keys_s)
     until_s = np.full(len(keys_s), NOTHING_S)
     group = np.clip(np.searchsorted(keys_s, times_s, side="right") - 1, 0, None)
     np.maximum.at(until_s, group, np.where(times_s == keys_s[group], KEY_ALONE_S, times_s + float(1 / info.rate) / 4))
-    # Runs of groups that are not wanted are one entry.
+    # Consecutive groups that are not needed are one entry.
     kept = np.flatnonzero((until_s != NOTHING_S) | np.append(True, until_s[:-1] != NOTHING_S))
     starts = keys_s[kept] + info.origin_s - float(1 / info.rate) / 4
     ends = [f"{until + info.origin_s if until > KEY_ALONE_S else until:.6f}" for until in until_s[kept]]
-
-    def look_up(low: int, high: int) -> str:
-        if high - low == 1:
-            return ends[low]
-        middle = (low + high) // 2
-        return f"if(lt(ld(1),{starts[middle]:.6f}),{look_up(low, middle)},{look_up(middle, high)})"
-
-    wanted = f"st(1,if(eq(pts,nopts),dts,pts)*tb);st(0,if(key,{look_up(0, len(kept))},ld(0)))"
+    end = step_function("ld(1)", [f"{start:.6f}" for start in starts[1:]], ends)
+    wanted = f"st(1,if(eq(pts,nopts),dts,pts)*tb);st(0,if(key,{end},ld(0)))"
     return f"{wanted};if(key,lt(ld(0),{KEY_ALONE_S}),gt(dts*tb,ld(0)))"

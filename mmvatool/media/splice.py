@@ -1,44 +1,43 @@
-"""A video with another sound: its picture's packets are copied, the encoded sound is laid beside them, the result is checked."""
+"""Replaces the audio of a video: the video packets are copied and muxed with encoded audio, and the result is checked."""
 
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from mmvatool.errors import MediaError, OutputError, RenderError
+from mmvatool.errors import MediaError, RenderError
 from mmvatool.files import workspace
-from mmvatool.media import ffmpeg, headers
-from mmvatool.media.encode import CONTAINERS
+from mmvatool.media import ffmpeg, headers, packets
+from mmvatool.media.encode import CONTAINERS, MP4_SUFFIXES, copy_options, move_into_place
+from mmvatool.media.packets import Packets
 from mmvatool.media.probe import MediaInfo
 
-MP4_SUFFIXES = (".mp4", ".m4v", ".mov")
 MP4_CONTAINER = "mov,mp4,m4a,3gp,3g2,mj2"
 MATROSKA_CONTAINER = "matroska,webm"
-# In these a packet lies as it does in the other one; elsewhere (MPEG-TS, AVI) it is wrapped in another way.
+# These two store a packet with the same bytes; others (MPEG-TS, AVI) use another framing.
 SAME_PACKETS = (MP4_CONTAINER, MATROSKA_CONTAINER)
 NAMES = {"libx264": "H.264", "libvpx-vp9": "VP9"}
-# Matroska keeps milliseconds.
+# Matroska stores milliseconds.
 TIME_TOLERANCE_S = 0.002
 LEAST_DECODED = 0.9
-SLOWEST = 60  # seconds that encoding a second may take
+SLOWEST = 60  # time limit of encoding, as a multiple of the duration
 
 
 def copy_picture(info: MediaInfo, sound: Path, target: Path) -> list[str]:
-    """Write a video with its picture as it is and another sound.
+    """Write a video with its video stream copied and other audio.
 
     Args:
         info: the probed source.
-        sound: an encoded sound file; its time 0 is that of the source's container. Its length is not touched.
-        target: where to; its suffix (a key of encode.CONTAINERS) chooses the container. An existing file is replaced.
+        sound: an encoded audio file; its time 0 is that of the source's container. It is copied in full.
+        target: file to write; its suffix (a key of encode.CONTAINERS) chooses the container. An existing file is replaced.
 
     Returns:
-        What had to be done otherwise than as the source does it, a sentence each.
+        Warnings on what differs from the source, a sentence each.
 
     Raises:
         OutputError: the target cannot be written.
         MediaError: the source cannot be read.
-        RenderError: what was written is not the source's picture with the sound.
+        RenderError: the result is not the source's video with the audio.
     """
     suffix = target.suffix.lower()
     warnings: list[str] = []
@@ -54,10 +53,7 @@ def copy_picture(info: MediaInfo, sound: Path, target: Path) -> list[str]:
             except MediaError as error:
                 raise RenderError(target, f"the encoder failed ({error.problem}): is the disk full?") from error
             _check(info, sound, result, target, copied=False)
-        try:
-            result.replace(target)
-        except OSError as error:
-            raise OutputError(target, f"cannot be written ({error.strerror}): choose another place with -o") from error
+        move_into_place(result, target)
     return warnings
 
 
@@ -66,89 +62,77 @@ def _a(suffix: str) -> str:
 
 
 def _copy(info: MediaInfo, sound: Path, result: Path, target: Path, subtitles: list[str]) -> str | None:
-    """Try to copy; None if that went well, else why not, to follow the name of the container."""
+    """Try to copy; None on success, else the reason, as the end of a sentence."""
     try:
-        _mux(info, sound, result, subtitles, _copied(info, result.suffix))
+        _mux(info, sound, result, subtitles, {"c:v": "copy"} | copy_options(result.suffix, info.video.codec))
     except MediaError:
-        # It does not know the codec, or wants times that the packets lack.
+        # The muxer does not support the codec, or needs timestamps that the packets lack.
         return ""
     try:
         _check(info, sound, result, target, copied=True)
     except RenderError:
-        # Frames that an edit list hides show up in containers that have none, and push the rest back.
+        # Frames that an edit list hides are shown in containers without edit lists, and delay the rest.
         return " as it is"
     return None
 
 
 def fitting_subtitles(info: MediaInfo, suffix: str, warnings: list[str]) -> list[str]:
-    """Which streams of subtitles come along: those of a container of the same kind, which need no conversion."""
-    found = headers.read(info.path, "a video file").subtitles
+    """The subtitle streams to copy: those that the target's container takes without conversion; a warning for others."""
+    streams = headers.read(info.path, "a video file").subtitles
     alike = (info.container == MP4_CONTAINER and suffix in MP4_SUFFIXES) or (info.container == MATROSKA_CONTAINER and suffix == ".mkv")
-    if found and not alike:
+    if streams and not alike:
         warnings.append(f"its subtitles cannot lie in {_a(suffix)}: left out")
-    return [str(entry[0]) for entry in found] if alike else []
-
-
-def _copied(info: MediaInfo, suffix: str) -> dict[str, Any]:
-    options = {"c:v": "copy"}
-    if suffix in MP4_SUFFIXES:
-        options["movflags"] = "+faststart"
-        if info.video.codec == "hevc":
-            options["tag:v"] = "hvc1"  # Apple's players pass over hev1
-    return options | ({"format": "mp4"} if suffix == ".m4v" else {})
+    return [str(stream.index) for stream in streams] if alike else []
 
 
 def _encoded(info: MediaInfo, suffix: str) -> dict[str, Any]:
     container = CONTAINERS[suffix]
     params = dict(zip((param.removeprefix("-") for param in container.params[::2]), container.params[1::2], strict=True))
     odd = info.video.width % 2 or info.video.height % 2
-    # enc_time_base: else frames of a variable rate are moved to the nominal one.
+    # enc_time_base: the default would move frames of a variable rate to the nominal one.
     timing = {"fps_mode": "passthrough", "enc_time_base": "demux"}
     return {"c:v": container.video_codec, "pix_fmt": "yuv444p" if odd else "yuv420p"} | timing | params
 
 
 def _mux(info: MediaInfo, sound: Path, result: Path, subtitles: list[str], options: dict[str, Any]) -> None:
-    # All is read on the container's clock, which is moved so that it begins at 0: the sound's.
+    # The container's clock is shifted to begin at 0, as that of the audio file does.
     source = ffmpeg.source(info.path, fflags="+genpts", itsoffset=f"{-info.origin_s:.6f}")
     streams = [source[str(info.video.index)], ffmpeg.source(sound)["a:0"], *(source[index] for index in subtitles)]
-    # An unlimited queue: subtitles come seldom.
+    # No limit to the interleaving queue: subtitle packets are sparse.
     options = {"c:a": "copy", "c:s": "copy", "map_metadata": 0, "map_chapters": 0, "max_interleave_delta": 0} | options
-    ffmpeg.run(ffmpeg.join(streams, result, **options), info.path, limit_s=max(ffmpeg.RUN_LIMIT_S, SLOWEST * info.duration_s))
+    ffmpeg.run(ffmpeg.output(streams, result, **options), info.path, limit_s=max(ffmpeg.RUN_LIMIT_S, SLOWEST * info.duration_s))
 
 
 def _check(info: MediaInfo, sound: Path, result: Path, target: Path, *, copied: bool) -> None:
-    """Refuse what is not the picture of the source at its times with all of the sound."""
+    """Raise RenderError unless the result has the video of the source at its times and all of the audio."""
     try:
-        picture, picture_s = _packets(result, "v:0")
-        heard, heard_s = _packets(result, "a:0")
-        sounds, sounds_s = _packets(sound, "a:0")
+        (video, audio), (wanted_audio,) = packets.read(result, ["v:0", "a:0"]), packets.read(sound, ["a:0"])
         problem = None
-        if heard != sounds or np.abs(heard_s - sounds_s).max() > TIME_TOLERANCE_S:
+        if audio.contents != wanted_audio.contents or np.abs(audio.times_s - wanted_audio.times_s).max() > TIME_TOLERANCE_S:
             problem = "its sound is not the one that was mixed"
         elif copied:
-            wanted, wanted_s = _packets(info.path, str(info.video.index))
-            if len(picture) != len(wanted) or (info.container in SAME_PACKETS and picture != wanted):
-                problem = "its frames are not those of the source"
-            elif np.abs(np.sort(picture_s) - np.sort(wanted_s - info.origin_s)).max() > TIME_TOLERANCE_S:
-                problem = "its frames are not at their times"
+            problem = _copy_difference(video, packets.read(info.path, [info.video.index])[0], info)
         else:
-            after = np.minimum(np.searchsorted(info.times_s, picture_s), len(info.times_s) - 1)
-            aside_s = np.minimum(np.abs(info.times_s[after] - picture_s), np.abs(info.times_s[np.maximum(after - 1, 0)] - picture_s))
-            # Of a damaged picture some frames do not decode.
-            if not LEAST_DECODED * len(info.times_s) <= len(picture) <= len(info.times_s) or aside_s.max() > TIME_TOLERANCE_S:
-                problem = f"{len(picture)} of {len(info.times_s)} frames, or not at their times"
+            problem = _encoding_difference(video.times_s, info.times_s)
     except MediaError as error:
         problem = error.problem
     if problem:
         raise RenderError(target, f"the file failed its check ({problem}): nothing was kept; please report this with the source's details")
 
 
-def _packets(path: Path, stream: str) -> tuple[list[str], np.ndarray]:
-    """Size and checksum of every packet of a stream, and their times in seconds, float64 (N,)."""
-    node = ffmpeg.source(path, fflags="+genpts")[stream].output("pipe:", c="copy", format="framecrc")
-    lines = ffmpeg.run(node, path).stdout.decode().splitlines()
-    tick = Fraction(next(line for line in lines if line.startswith("#tb 0: ")).split(": ")[1])
-    rows = [line.split(",") for line in lines if not line.startswith("#")]
-    if not rows:
-        raise MediaError(path, "a stream without packets")
-    return [",".join(row[4:6]) for row in rows], np.array([int(row[2]) for row in rows]) * float(tick)
+def _copy_difference(got: Packets, source: Packets, info: MediaInfo) -> str | None:
+    """How copied packets differ from those of the source; None if they do not."""
+    if len(got.pts) != len(source.pts) or (info.container in SAME_PACKETS and got.contents != source.contents):
+        return "its frames are not those of the source"
+    if np.abs(np.sort(got.times_s) - np.sort(source.times_s - info.origin_s)).max() > TIME_TOLERANCE_S:
+        return "its frames are not at their times"
+    return None
+
+
+def _encoding_difference(got_s: np.ndarray, source_s: np.ndarray) -> str | None:
+    """How the times of encoded frames differ from those of the source; None if they do not. In a damaged video some frames do not decode."""
+    after = np.minimum(np.searchsorted(source_s, got_s), len(source_s) - 1)
+    error_s = np.minimum(np.abs(source_s[after] - got_s), np.abs(source_s[np.maximum(after - 1, 0)] - got_s))
+    if LEAST_DECODED * len(source_s) <= len(got_s) <= len(source_s) and error_s.max() <= TIME_TOLERANCE_S:
+        return None
+    return f"{len(got_s)} of {len(source_s)} frames, or not at their times"

@@ -1,8 +1,8 @@
-"""moviepy's video writer, told exactly what it is handed.
+"""moviepy's video writer for any pixel format and exact rates.
 
 moviepy 2.2 takes a `pixel_format`, but always tells ffmpeg rgb24; and it writes rates with two decimals, which are 0.00 for a frame
-every 300 s. RGB is twice the bytes of a video's own planes, and is converted twice. So its command is put together here; how frames
-are written, what is said when that fails, and how it ends is moviepy's.
+every 300 s. RGB is twice the bytes of a video's own planes, and is converted twice. So its command is put together here; writing
+frames, error messages and closing are moviepy's.
 """
 
 import subprocess
@@ -17,7 +17,7 @@ from mmvatool.media import ffmpeg
 
 
 class FrameWriter(FFMPEG_VideoWriter):
-    """Encodes the frames that `write_frame` is given; a context manager.
+    """Encodes the frames passed to `write_frame`; a context manager.
 
     Args:
         target: the file to write.
@@ -25,11 +25,11 @@ class FrameWriter(FFMPEG_VideoWriter):
         rate: frames a second.
         pixel_format: of the frames, by ffmpeg's name: rgb24, yuv420p...
         params: the encoder's parameters, `-c:v` among them.
-        sound: a file to write with them, up to the end of both.
-        sound_codec: what encodes the sound; "copy" takes it as it is.
+        sound: an audio file to mux with them.
+        sound_codec: its encoder; "copy" does not encode it.
 
     Raises:
-        OSError: the encoder ended early (raised by `write_frame`); the message ends with what it said.
+        OSError: the encoder ended early (raised by `write_frame`); the message ends with its stderr.
     """
 
     def __init__(

@@ -37,7 +37,7 @@ def thumbnails(info: MediaInfo, times_s: Sequence[float], most_px: int = WIDTH_P
     wanted, place = np.unique(info.frame_at(np.array(times_s)), return_inverse=True)
     sampler = Sampler(info)
     small = [thumbnail(frame, most_px) for frame in sampler.read(wanted)]
-    return [small[number] for number in sampler.stand_ins(len(wanted))[place]]
+    return [small[number] for number in sampler.substitutes(len(wanted))[place]]
 
 
 def moment(info: MediaInfo, time_s: float, most_px: int = WIDTH_PX) -> Thumbnail | None:

@@ -113,7 +113,7 @@ class Soundtrack:
     timeline: Timeline
     ranking: tuple[Ranked, ...]
     credits: tuple[Credit, ...]
-    mixed: mix.Mixed | None = None
+    mixed: mix.MixResult | None = None
     failures: tuple[FileError, ...] = ()
     warnings: tuple[str, ...] = ()
 

@@ -64,7 +64,7 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     found = {}
     for suffix, codec in ((".mp4", "mov_text"), (".mov", "mov_text"), (".mkv", "ass"), (".srt.mkv", "srt"), (".webm", "webvtt")):
         found[suffix] = folder / f"source{suffix}"
-        said = [part for _ in range(2) for part in ("-i", folder / "s.srt")]
+        subtitle_inputs = [part for _ in range(2) for part in ("-i", folder / "s.srt")]
         told = [
             "-metadata:s:s:0",
             "language=eng",
@@ -80,7 +80,7 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         maps = ["-map", "0", "-map", "1", "-map", "2", "-map_metadata", 3, "-map_chapters", 3]
         picture = vp9 if suffix == ".webm" else plain
         media.run_ffmpeg(
-            "-i", picture, *said, "-i", folder / "c.txt", *maps, "-c", "copy", "-c:s", codec, *told, found[suffix]
+            "-i", picture, *subtitle_inputs, "-i", folder / "c.txt", *maps, "-c", "copy", "-c:s", codec, *told, found[suffix]
         )  # fmt: skip
     return found
 
@@ -125,14 +125,14 @@ def test_they_come_along_at_their_new_times(sources, tmp_path, source, suffix):
         assert texts == TEXTS
         assert np.abs(np.subtract(times, TIMES)).max() <= 0.011  # ASS has hundredths
     assert chapters(target) == [(0.0, 1.5, "a = b"), (1.5, 2.0, "end")]
-    said = headers.read(target, "")
-    assert ["(default)" in entry[3].split("\n")[0] for entry in said.subtitles] == [True, False]
+    header = headers.read(target, "")
+    assert ["(default)" in stream.description.split("\n")[0] for stream in header.subtitles] == [True, False]
     forced = suffix != ".mov"  # QuickTime's tracks have no such mark
-    assert ["(forced)" in entry[3].split("\n")[0] for entry in said.subtitles] == [False, forced]
+    assert ["(forced)" in stream.description.split("\n")[0] for stream in header.subtitles] == [False, forced]
     if source.endswith(".mkv") and suffix == ".mkv":
-        assert [headers.stream_tags(entry).get("title") for entry in said.subtitles] == ["Full", None]
-    assert [entry[1] for entry in said.subtitles] in (["eng", "fra"], ["eng", "fre"])
-    assert said.tags["title"] == "A film"
+        assert [headers.stream_tags(stream).get("title") for stream in header.subtitles] == ["Full", None]
+    assert [stream.language for stream in header.subtitles] in (["eng", "fra"], ["eng", "fre"])
+    assert header.tags["title"] == "A film"
     made = probe(target)
     assert len(made.times_s) == 50
     assert made.rate == 25

@@ -155,9 +155,9 @@ def test_a_stretch_costs_what_it_is_long_not_what_the_file_is(tmp_path, monkeypa
         return output
 
     monkeypatch.setattr(smart.ffmpeg, "run", told)
-    stretches = [smart.TrackMatch(first * 512, (first + 75) * 512, None) for first in (25, 525)]
-    stretches.insert(1, smart.TrackMatch(500 * 512, 600 * 512, cut._copied(cut.Part(500 * 512, 600 * 512, copied=True))))
-    smart.join(points.info, points.video, stretches, points.recipe, tmp_path / "joined.mp4")
+    segments = [smart.JoinPart(first * 512, (first + 75) * 512, None) for first in (25, 525)]
+    segments.insert(1, smart.JoinPart(500 * 512, 600 * 512, cut._copy_filters(cut.Part(500 * 512, 600 * 512, copied=True))))
+    smart.join(points.info, points.video, segments, points.recipe, tmp_path / "joined.mp4")
     assert len(probe(tmp_path / "joined.mp4").times_s) == 75 + 100 + 75
     assert len(packets_read) == 4  # the stretches, and what joins them
     assert max(packets_read) <= 250
@@ -176,7 +176,7 @@ def test_a_rate_that_changes_from_group_to_group_keeps_its_times(tmp_path):
     points = cut.cut_points(info, tmp_path / "out.mp4")
     timeline = _every_other(points)
     assert len(timeline.segments) == 4
-    assert cut._sooner(points.video, cut._moves([cut._ticks(part, points) for part in timeline.segments])) > 0
+    assert cut._dts_overlap(points.video, cut._moves([cut._to_ticks(part, points) for part in timeline.segments])) > 0
     cut.cut(timeline, points, tmp_path / "out.mp4")
     source, _ = _decoded(path, 0)
     frames, complaints = _decoded(tmp_path / "out.mp4", 0)
@@ -217,26 +217,26 @@ def test_flashes_and_clicks_stay_together_over_many_cuts(tmp_path, suffix, sound
     assert len(lit_s) == len(clicks_s) == 19
     assert np.abs(lit_s - clicks_s).max() < SYNC_TOLERANCE_S
     heard = packets.read(out, ["a:0"])[0]
-    assert np.abs((heard.shown + heard.lengths)[:-1] - heard.shown[1:]).max() * float(heard.tick_s) < TIME_TOLERANCE_S
+    assert np.abs((heard.pts + heard.durations)[:-1] - heard.pts[1:]).max() * float(heard.tick_s) < TIME_TOLERANCE_S
 
 
 def test_sound_is_within_half_a_packet_and_nothing_adds_up():
     tick_s = Fraction(1, 48000)
     count = 48000 * 600 // 1024
     shown = np.arange(count) * 1024 + 17
-    nothing = np.zeros(count, bool)
-    sound = packets.Packets(tick_s, shown, shown, np.full(count, 1024), ~nothing, nothing, ["0,0"] * count)
-    picture = packets.Packets(Fraction(1, 30000), *[np.zeros(1, np.int64)] * 3, nothing[:1], nothing[:1], [])
+    zeros = np.zeros(count, np.int64)
+    sound = packets.Packets(tick_s, shown, shown, np.full(count, 1024), zeros, zeros, zeros + packets.KEY_FLAG)
+    picture = packets.Packets(Fraction(1, 30000), *[zeros[:1]] * 6)
     points = cut.CutPoints(None, picture, sound, np.zeros(1), np.zeros(1), None, "")  # type: ignore[arg-type]
     kept = [(1001 * a, 1001 * b) for a, b in ((30 * k, 30 * k + 11) for k in range(1, 500))]
-    moves = cut._sound_moves(kept, points)
+    moves = cut._audio_moves(kept, points)
     assert len(moves) == len(kept)
     at = 0
-    for (first, past), move in zip(kept, moves, strict=True):
+    for (first, stop), move in zip(kept, moves, strict=True):
         late = (first - at) * Fraction(48000, 30000) - move.shift
         assert abs(late) <= 513
-        at += past - first
-    ends = [move.past - move.shift for move in moves]
+        at += stop - first
+    ends = [move.stop - move.shift for move in moves]
     assert [move.first - move.shift for move in moves[1:]] == ends[:-1]
 
 

@@ -73,7 +73,7 @@ def test_a_frame_that_does_not_decode_is_refused(tmp_path):
 
 def test_a_frame_that_is_made_up_is_refused(tmp_path):
     """What a decoder cannot read it fills in: all frames are there, and it complains of some of them. Not every byte matters as much."""
-    said = []
+    stderr = []
     for count, place in itertools.product((4, 16), (0.3, 0.5, 0.9)):
         path = _made(tmp_path / "a.mp4", sound=False)
         data, sizes = bytearray(path.read_bytes()), probe(path).sizes
@@ -84,8 +84,8 @@ def test_a_frame_that_is_made_up_is_refused(tmp_path):
         try:
             check(path, tmp_path / "out.mp4", 50, (160, 90), with_sound=False)
         except RenderError as error:
-            said.append(str(error))
-    assert any("50 of 50 frames" in text for text in said)
+            stderr.append(str(error))
+    assert any("50 of 50 frames" in text for text in stderr)
 
 
 def test_a_file_cut_off_is_refused(tmp_path):

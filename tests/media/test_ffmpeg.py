@@ -59,13 +59,13 @@ def test_an_interrupt_leaves_no_thread_that_the_program_waits_for(song, monkeypa
 
 def test_what_is_fed_is_encoded(tmp_path):
     sound = np.random.default_rng(0).uniform(-0.5, 0.5, (48_000, 2)).astype("<f4")
-    node = ffmpeg.join([ffmpeg.samples(48_000, 2)], tmp_path / "out.wav", format="wav", acodec="pcm_f32le")
+    node = ffmpeg.output([ffmpeg.raw_audio(48_000, 2)], tmp_path / "out.wav", format="wav", acodec="pcm_f32le")
     ffmpeg.feed(node, (sound[at : at + 700].tobytes() for at in range(0, len(sound), 700)), tmp_path)
     np.testing.assert_array_equal(media.analyze_track(tmp_path / "out.wav"), sound)
 
 
 def test_an_encoder_that_ends_before_the_data_do_says_why(tmp_path):
-    node = ffmpeg.join([ffmpeg.samples(48_000, 2)], tmp_path / "out.xyz", format="nonsense")
+    node = ffmpeg.output([ffmpeg.raw_audio(48_000, 2)], tmp_path / "out.xyz", format="nonsense")
     with pytest.raises(ffmpeg.FFmpegError, match=r"out\.xyz: ffmpeg failed: .*muxer"):
         ffmpeg.feed(node, (bytes(1 << 20) for _ in range(1000)), tmp_path / "out.xyz")
 
@@ -79,7 +79,7 @@ def test_a_failure_in_making_the_data_ends_the_encoder(tmp_path, monkeypatch):
         yield bytes(8000)
         raise KeyboardInterrupt
 
-    node = ffmpeg.join([ffmpeg.samples(48_000, 2)], tmp_path / "out.wav", format="wav")
+    node = ffmpeg.output([ffmpeg.raw_audio(48_000, 2)], tmp_path / "out.wav", format="wav")
     with pytest.raises(KeyboardInterrupt):
         ffmpeg.feed(node, pieces(), tmp_path)
     assert [process.poll() for process in started] == [-9]
@@ -89,9 +89,9 @@ def test_a_failure_in_making_the_data_ends_the_encoder(tmp_path, monkeypatch):
 def named(tmp_path, monkeypatch):
     """An ffmpeg that the user names, which says this of itself."""
 
-    def name(said: str, mode: int = 0o755) -> str:
+    def name(stderr: str, mode: int = 0o755) -> str:
         path = tmp_path / "ffmpeg"
-        path.write_text(f"#!/bin/sh\necho '{said}'\n")
+        path.write_text(f"#!/bin/sh\necho '{stderr}'\n")
         path.chmod(mode)
         monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", str(path))
         return str(path)
@@ -102,9 +102,9 @@ def named(tmp_path, monkeypatch):
     ffmpeg.executable.cache_clear()
 
 
-@pytest.mark.parametrize("said", ["ffmpeg version 7.0.2-static", "ffmpeg version n9.0.2-17-g2a57", "ffmpeg version N-119000-gabc"])
-def test_an_ffmpeg_of_the_users_own(named, said):
-    assert named(said) == ffmpeg.executable()
+@pytest.mark.parametrize("stderr", ["ffmpeg version 7.0.2-static", "ffmpeg version n9.0.2-17-g2a57", "ffmpeg version N-119000-gabc"])
+def test_an_ffmpeg_of_the_users_own(named, stderr):
+    assert named(stderr) == ffmpeg.executable()
 
 
 def test_an_old_ffmpeg_of_the_users_own_is_refused(named):

@@ -49,7 +49,7 @@ class TestLoudness:
 
     def test_channels_without_a_place(self, tmp_path: Path):
         path = write(tmp_path / "a.wav", noise(3, 0.1, 11))
-        assert not probe_audio(path).audio.placed
+        assert not probe_audio(path).audio.layout_known
         loudness = measure(path)
         assert loudness is not None
         assert loudness == pytest.approx(-20 + 10 * np.log10(11) + 3, abs=3)  # as far as weights by place can tell
@@ -115,11 +115,11 @@ class TestListen:
         with ffmpeg.stream(node, tmp_path, log="info") as reader:
             while reader.read(1 << 16):
                 pass
-            assert "Integrated loudness" in reader.said()
+            assert "Integrated loudness" in reader.stderr()
             assert reader.errors() == ""
         node = ffmpeg.source(tmp_path / "missing.wav").output("pipe:", format="s16le")
         for log in ("error", "info"):
             with ffmpeg.stream(node, tmp_path, log=log) as reader:
                 assert reader.read(1) == b""
-                assert ffmpeg.last_words(reader.errors()) == "No such file or directory"
-                assert audio._measured(reader.said()) is None
+                assert ffmpeg.last_error(reader.errors()) == "No such file or directory"
+                assert audio._parse_loudness(reader.stderr()) is None

@@ -17,10 +17,10 @@ def _track(folder, sound: np.ndarray) -> Pcm:
 
 def _drums(beats: float, hum: float = 0.01) -> np.ndarray:
     """A click each beat, the first of four higher, over a soft hum."""
-    at = np.arange(round(beats * BEAT))
-    tone = np.where(at // BEAT % 4 == 0, 2000, 900)
-    clicks = 0.5 * np.exp(-(at % BEAT) / 400) * np.sin(2 * np.pi * tone * (at % BEAT) / RATE_HZ)
-    return clicks + hum * np.random.default_rng(3).standard_normal(len(at))
+    position = np.arange(round(beats * BEAT))
+    tone = np.where(position // BEAT % 4 == 0, 2000, 900)
+    clicks = 0.5 * np.exp(-(position % BEAT) / 400) * np.sin(2 * np.pi * tone * (position % BEAT) / RATE_HZ)
+    return clicks + hum * np.random.default_rng(3).standard_normal(len(position))
 
 
 def _onsets(sound: np.ndarray) -> np.ndarray:
@@ -64,9 +64,9 @@ def test_silence_and_a_fade_at_the_end_are_not_played(tmp_path):
 def test_a_melody_goes_on_where_it_was(tmp_path):
     """Chords that come again every eight notes: after the jump the next one follows, not any."""
     note = RATE_HZ // 2
-    at = np.arange(90 * note)
+    position = np.arange(90 * note)
     scale = 220 * 2 ** (np.array([0, 4, 7, 11, 2, 5, 9, 12]) / 12)
-    sound = 0.3 * np.sin(2 * np.pi * scale[at // note % 8] * (at % note) / RATE_HZ) * np.exp(-(at % note) / 12_000)
+    sound = 0.3 * np.sin(2 * np.pi * scale[position // note % 8] * (position % note) / RATE_HZ) * np.exp(-(position % note) / 12_000)
     track = _track(tmp_path, sound)
     jump = loop.find(track)
     assert jump is not None

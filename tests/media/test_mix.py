@@ -49,14 +49,14 @@ def _level_db(sound: np.ndarray, hz: float) -> float:
 def test_loudness_peak_and_length_are_as_asked(band, tmp_path, codec, suffix, lufs):
     target = tmp_path / f"out{suffix}"
     told = []
-    mixed = mix.write_sound([_cue(band, 0, 15.3)], 15.3, target, lufs=lufs, codec=codec, on_progress=told.append)
+    remix = mix.write_sound([_cue(band, 0, 15.3)], 15.3, target, lufs=lufs, codec=codec, on_progress=told.append)
     sound = media.analyze_track(target)
     assert pyloudnorm.Meter(RATE_HZ).integrated_loudness(sound.astype(float)) == pytest.approx(lufs, abs=0.5)
-    assert mixed.lufs == pytest.approx(lufs, abs=0.4)
-    assert mixed.true_peak_dbtp is not None
-    assert mixed.true_peak_dbtp <= -1.0
-    assert master.measure(target, target) == (mixed.lufs, mixed.true_peak_dbtp)
-    assert mixed.warnings == ()
+    assert remix.lufs == pytest.approx(lufs, abs=0.4)
+    assert remix.true_peak_dbtp is not None
+    assert remix.true_peak_dbtp <= -1.0
+    assert master.measure(target, target) == (remix.lufs, remix.true_peak_dbtp)
+    assert remix.warnings == ()
     assert abs(len(sound) - round(15.3 * RATE_HZ)) <= AAC_FRAME
     assert told == sorted(told)
     assert told[-1] == 1.0
@@ -66,12 +66,12 @@ def test_loudness_peak_and_length_are_as_asked(band, tmp_path, codec, suffix, lu
 def test_peaks_that_the_encoder_raises_are_brought_down(tmp_path):
     """Drums of noise: what AAC makes of them overshoots by more than the limiter leaves room for."""
     path = media.write_wav(tmp_path / "drums.wav", media.scene_sound([("rays", 8)]))
-    mixed = mix.write_sound([_cue(path, 0, 8)], 8, tmp_path / "out.m4a")
+    remix = mix.write_sound([_cue(path, 0, 8)], 8, tmp_path / "out.m4a")
     peak = master.measure(tmp_path / "out.m4a", path)[1]
     assert peak is not None
     assert peak <= -1.0
-    assert mixed.true_peak_dbtp == peak
-    assert mixed.lufs == pytest.approx(-14, abs=1)
+    assert remix.true_peak_dbtp == peak
+    assert remix.lufs == pytest.approx(-14, abs=1)
 
 
 def test_what_cannot_be_louder_without_crushing_is_left_softer_with_a_note(tmp_path):
@@ -79,18 +79,18 @@ def test_what_cannot_be_louder_without_crushing_is_left_softer_with_a_note(tmp_p
     sound = _tone(10, 440, 0.003)
     sound[RATE_HZ // 2 :: RATE_HZ] = 0.9
     path = media.write_wav(tmp_path / "claps.wav", sound)
-    mixed = mix.write_sound([_cue(path, 0, 10)], 10, tmp_path / "out.m4a")
-    assert mixed.lufs is not None
-    assert mixed.lufs < -16
-    assert mixed.warnings == (f"its loudness is {mixed.lufs:.1f} LUFS, not -14.0: more would crush its peaks",)
+    remix = mix.write_sound([_cue(path, 0, 10)], 10, tmp_path / "out.m4a")
+    assert remix.lufs is not None
+    assert remix.lufs < -16
+    assert remix.warnings == (f"its loudness is {remix.lufs:.1f} LUFS, not -14.0: more would crush its peaks",)
 
 
 @pytest.mark.parametrize("codec", ["aac", "opus"])
 def test_silence_stays_silence(tmp_path, codec):
     still = media.write_wav(tmp_path / "still.wav", np.zeros(2 * RATE_HZ))
     for cues in ([], [_cue(still, 0, 3)]):
-        mixed = mix.write_sound(cues, 3.0, tmp_path / "out", codec=codec)
-        assert mixed == mix.Mixed(None, None)
+        remix = mix.write_sound(cues, 3.0, tmp_path / "out", codec=codec)
+        assert remix == mix.MixResult(None, None)
         sound = media.analyze_track(tmp_path / "out")
         assert abs(len(sound) - 3 * RATE_HZ) <= AAC_FRAME
         assert not sound.any()
@@ -163,12 +163,12 @@ def _talk(path: Path, sounds: np.ndarray, codec: str = "aac") -> Path:
 
 def test_music_gives_way_to_the_original(tmp_path):
     music = media.write_wav(tmp_path / "music.wav", _tone(40, 3000))
-    said = np.zeros(20 * RATE_HZ)
+    stderr = np.zeros(20 * RATE_HZ)
     for start_s, end_s in ((5, 7), (7.4, 9), (14, 15)):  # the first two with the pause of a comma between them
-        said[round(start_s * RATE_HZ) : round(end_s * RATE_HZ)] = _tone(end_s - start_s, 400, 0.1)
-    video = probe(_talk(tmp_path / "talk.mp4", said))
-    mixed = mix.write_sound([_cue(music, 0, 20)], 20, tmp_path / "out.m4a", under=[(0.0, video, Segment(0, 20))])
-    assert mixed.warnings == ()
+        stderr[round(start_s * RATE_HZ) : round(end_s * RATE_HZ)] = _tone(end_s - start_s, 400, 0.1)
+    video = probe(_talk(tmp_path / "talk.mp4", stderr))
+    remix = mix.write_sound([_cue(music, 0, 20)], 20, tmp_path / "out.m4a", under=[(0.0, video, Segment(0, 20))])
+    assert remix.warnings == ()
     sound = media.analyze_track(tmp_path / "out.m4a")
 
     def music_db(start_s: float, end_s: float) -> float:
@@ -190,9 +190,9 @@ def test_music_gives_way_to_the_original(tmp_path):
 def test_the_original_lies_where_it_belongs_and_its_hiss_is_not_raised(tmp_path):
     """A stretch of a video from 2 s on, at 6 s of the result: its click comes at 6.5 s; its hiss of -66 dBFS ducks nothing."""
     music = media.write_wav(tmp_path / "music.wav", _tone(40, 3000))
-    said = _noise(8, level=0.0005)
-    said[round(2.5 * RATE_HZ) : round(2.51 * RATE_HZ)] = 0.7
-    video = probe(_talk(tmp_path / "hiss.mkv", said, "pcm_s16le"))
+    stderr = _noise(8, level=0.0005)
+    stderr[round(2.5 * RATE_HZ) : round(2.51 * RATE_HZ)] = 0.7
+    video = probe(_talk(tmp_path / "hiss.mkv", stderr, "pcm_s16le"))
     mix.write_sound([_cue(music, 0, 14)], 14, tmp_path / "out.m4a", under=[(6.0, video, Segment(2, 7))])
     sound = media.analyze_track(tmp_path / "out.m4a")
     free = _level_db(sound[round(2 * RATE_HZ) : round(4 * RATE_HZ)], 3000)
@@ -214,10 +214,10 @@ def test_hiss_is_not_raised_to_speech(tmp_path):
 
 
 def test_original_alone_and_original_without_sound(vlog, silent, tmp_path):
-    mixed = mix.write_sound([], 6, tmp_path / "out.m4a", under=[(0.0, probe(vlog), Segment(7, 13))])
-    assert mixed.lufs == pytest.approx(-14, abs=0.5)
-    mixed = mix.write_sound([], 2, tmp_path / "out.m4a", under=[(0.0, probe(silent), Segment(0, 2))])
-    assert mixed == mix.Mixed(None, None, ("silent.mp4 has no sound: the music is not ducked there",))
+    remix = mix.write_sound([], 6, tmp_path / "out.m4a", under=[(0.0, probe(vlog), Segment(7, 13))])
+    assert remix.lufs == pytest.approx(-14, abs=0.5)
+    remix = mix.write_sound([], 2, tmp_path / "out.m4a", under=[(0.0, probe(silent), Segment(0, 2))])
+    assert remix == mix.MixResult(None, None, ("silent.mp4 has no sound: the music is not ducked there",))
 
 
 def _damaged(path: Path) -> Path:

@@ -274,8 +274,8 @@ def test_what_follows_a_damaged_start_of_a_kept_part_stays_in_its_place(tmp_path
     assert len(starts) == 100
     damaged = bytearray(data)
     for at in starts[50:60]:
-        past = data.index(b"\xff\xd9", at)
-        damaged[at:past] = bytes(past - at)
+        stop = data.index(b"\xff\xd9", at)
+        damaged[at:stop] = bytes(stop - at)
     path.write_bytes(damaged)
     _, _, got, _ = _render(path, tmp_path / "out.mp4", ((2.0, 3.0),))
     assert _stamps(got) == [60] * 10 + list(range(60, 75))

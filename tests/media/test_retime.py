@@ -2,7 +2,7 @@
 
 import pytest
 
-from mmvatool.media.retime import Chapter, chapter_each, move_chapters, move_subtitles, moved, to_metadata
+from mmvatool.media.retime import Chapter, chapter_each, move_chapters, move_interval, move_subtitles, to_metadata
 from mmvatool.timeline import Segment
 
 # Kept: 2 to 5 s, shown from 0; 8 to 10 s, shown from 3.
@@ -24,7 +24,7 @@ PIECES = [(Segment(2.0, 5.0), 0.0), (Segment(8.0, 10.0), 3.0)]
     ],
 )
 def test_what_is_kept_of_a_stretch(start_s, end_s, expected):
-    assert moved(start_s, end_s, PIECES) == expected
+    assert move_interval(start_s, end_s, PIECES) == expected
 
 
 def test_chapters():
@@ -94,10 +94,11 @@ Dialogue: 1,0:00:04.00,0:00:09.00,Loud,He,0,0,0,,split, {\\i1}in two{\\r}
 
 
 def test_of_ass_all_but_the_times_stays():
-    said = "Loud,He,0,0,0,,split, {\\i1}in two{\\r}"
+    stderr = "Loud,He,0,0,0,,split, {\\i1}in two{\\r}"
     head = ASS[: ASS.index("Dialogue")]
     assert (
-        move_subtitles(ASS, "ass", PIECES) == f"{head}Dialogue: 1,0:00:02.00,0:00:03.00,{said}\nDialogue: 1,0:00:03.00,0:00:04.00,{said}\n"
+        move_subtitles(ASS, "ass", PIECES)
+        == f"{head}Dialogue: 1,0:00:02.00,0:00:03.00,{stderr}\nDialogue: 1,0:00:03.00,0:00:04.00,{stderr}\n"
     )
 
 

@@ -48,7 +48,7 @@ def test_the_frames_asked_for(kinds, name):
     for question in (keys, np.union1d(keys[::2], [5, 17, count // 2]), np.array([count - 1]), np.array([0]), scattered, np.arange(count)):
         sampler = Sampler(info)
         assert _stamps(sampler, question) == expected[question].tolist()
-        assert sampler.came == list(range(len(question)))
+        assert sampler.decoded == list(range(len(question)))
 
 
 @pytest.mark.parametrize("name", ["plain.mp4", "vp9.webm", "hevc.mp4", "rotated.mp4", "anamorphic.mp4", "variable.mp4"])
@@ -73,16 +73,16 @@ def test_edges_of_blocks_stay_where_they_are_shrunk_away(tmp_path):
 
 
 def test_only_what_is_needed_is_decoded(tmp_path, monkeypatch):
-    said: list[str] = []
-    reader_said, stream = ffmpeg.Reader.said, ffmpeg.stream
-    monkeypatch.setattr(ffmpeg.Reader, "said", lambda self: said.append(reader_said(self)) or said[-1])
+    stderr: list[str] = []
+    reader_stderr, stream = ffmpeg.Reader.stderr, ffmpeg.stream
+    monkeypatch.setattr(ffmpeg.Reader, "stderr", lambda self: stderr.append(reader_stderr(self)) or stderr[-1])
     monkeypatch.setattr(ffmpeg, "stream", lambda node, path, **options: stream(node, path, log="verbose"))
 
     def decoded(path: Path, mode: str) -> int:
         info, _, samples = _picked(path, mode)
-        said.clear()
+        stderr.clear()
         assert _stamps(Sampler(info), np.unique(samples.frames)) == np.unique(samples.frames).tolist()
-        return int(re.findall(r"(\d+) frames decoded", said[0])[-1])
+        return int(re.findall(r"(\d+) frames decoded", stderr[0])[-1])
 
     phone, long = _stamped(tmp_path / "phone.mp4", 500, 25), _stamped(tmp_path / "long.mp4", 500, 250)
     assert decoded(phone, "auto") == 10  # a keyframe for each slot of 2 s, not the 20 that there are
@@ -122,7 +122,7 @@ def test_more_samples_than_one_run_takes(tmp_path, monkeypatch):
     sampler = Sampler(probe(_stamped(tmp_path / "a.mp4", 200, 10)))
     question = np.arange(0, 200, 5)
     assert _stamps(sampler, question) == question.tolist()
-    assert sampler.came == list(range(40))
+    assert sampler.decoded == list(range(40))
 
 
 def test_ffmpeg_takes_as_many_samples_as_a_run_may_have(tmp_path):
@@ -150,15 +150,15 @@ def test_what_cannot_be_decoded_is_replaced_and_the_rest_stays_in_place(tmp_path
     path.write_bytes(data)
     sampler = Sampler(info)  # as probed before: a keyframe of zeros is none, and its group would be joined to the one before
     got = _stamps(sampler, samples.frames)
-    assert sampler.came == [0, 1, 2, 5, 6, 7, 8]
-    assert got == samples.frames[sampler.came].tolist()
-    assert sampler.stand_ins(10).tolist() == [0, 1, 2, 2, 2, 3, 4, 5, 6, 6]
+    assert sampler.decoded == [0, 1, 2, 5, 6, 7, 8]
+    assert got == samples.frames[sampler.decoded].tolist()
+    assert sampler.substitutes(10).tolist() == [0, 1, 2, 2, 2, 3, 4, 5, 6, 6]
 
 
 def _shown(path: Path) -> np.ndarray:
     sampler = Sampler(probe(path))
     assert list(sampler.read([0, 5])) == []
-    return sampler.stand_ins(2)
+    return sampler.substitutes(2)
 
 
 def test_nothing_to_decode_is_an_error(kinds, tmp_path):

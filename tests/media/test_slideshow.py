@@ -48,7 +48,7 @@ def made(
     lengths = [seconds] * len(pictures) if isinstance(seconds, (int, float)) else list(seconds)
     ends = np.cumsum(lengths)
     clips = tuple(
-        Clip(Path(str(place)), float(end - length), float(end)) for place, (end, length) in enumerate(zip(ends, lengths, strict=True))
+        Clip(Path(str(index)), float(end - length), float(end)) for index, (end, length) in enumerate(zip(ends, lengths, strict=True))
     )
     return shown(target, Timeline(clips), sound, read=lambda path: pictures[int(path.name)], **options)
 
@@ -88,8 +88,8 @@ def test_the_file_is_what_phones_and_browsers_play(tmp_path):
     assert (color.matrix, color.primaries, color.transfer, color.full_range, color.range_tagged) == ("bt709", "bt709", "bt709", False, True)
     assert not info.open_gop
     assert np.diff(info.keys_s, append=info.end_s).max() <= slideshow.KEY_S + 1e-6
-    said = subprocess.run([ffmpeg.executable(), "-i", str(tmp_path / "a.mp4")], capture_output=True, text=True, timeout=60).stderr
-    assert "h264 (High)" in said
+    stderr = subprocess.run([ffmpeg.executable(), "-i", str(tmp_path / "a.mp4")], capture_output=True, text=True, timeout=60).stderr
+    assert "h264 (High)" in stderr
     data = (tmp_path / "a.mp4").read_bytes()
     assert data.index(b"moov") < data.index(b"mdat")
     assert [path.name for path in tmp_path.iterdir()] == ["a.mp4"]
@@ -164,19 +164,19 @@ def test_odd_shapes(tmp_path, size, fill):
         assert frames[1, 44:46, 79:81].mean() > 20  # a thin line
 
 
-@pytest.mark.parametrize("place", range(4))
-def test_pan_and_zoom_are_smooth_and_go_on_through_the_crossfades(tmp_path, place):
+@pytest.mark.parametrize("index", range(4))
+def test_pan_and_zoom_are_smooth_and_go_on_through_the_crossfades(tmp_path, index):
     """A dot far from the point that stays in its place, in a picture of each of the four movements; the others are black."""
-    anchor = slideshow.ANCHORS[place]
+    anchor = slideshow.ANCHORS[index]
     dot = (1 - anchor[0], 1 - anchor[1])
     pictures = [plain((0, 0, 0))] * 5
-    pictures[place] = dotted(dot)
+    pictures[index] = dotted(dot)
     frames = made(tmp_path / "a.mp4", pictures, 2, crossfade_s=1)
-    first, past = max(3, 20 * place - 2), 20 * place + 23  # bright enough to be found
-    start_s, end_s = (20 * place - 5 * (place > 0)) / 10, (20 * place + 25) / 10
-    passed = (np.arange(first, past) / 10 - start_s) / (end_s - start_s)
-    zoom = slideshow.ZOOM ** (passed if place % 2 == 0 else 1 - passed)
-    track = dots(frames[first:past])
+    first, stop = max(3, 20 * index - 2), 20 * index + 23  # bright enough to be found
+    start_s, end_s = (20 * index - 5 * (index > 0)) / 10, (20 * index + 25) / 10
+    passed = (np.arange(first, stop) / 10 - start_s) / (end_s - start_s)
+    zoom = slideshow.ZOOM ** (passed if index % 2 == 0 else 1 - passed)
+    track = dots(frames[first:stop])
     for axis, side in enumerate(SIZE):
         expected = (anchor[axis] + (dot[axis] - anchor[axis]) * zoom) * side - 0.5
         np.testing.assert_allclose(track[:, axis], expected, atol=0.3)
@@ -235,10 +235,10 @@ def decoded(path: Path) -> np.ndarray:
 
 
 @pytest.mark.parametrize("error", [MediaError(Path("x.jpg"), "damaged picture"), KeyboardInterrupt()])
-@pytest.mark.parametrize("place", [0, 2])
-def test_a_picture_that_cannot_be_read_leaves_nothing(tmp_path, error, place):
+@pytest.mark.parametrize("index", [0, 2])
+def test_a_picture_that_cannot_be_read_leaves_nothing(tmp_path, error, index):
     def read(path: Path) -> np.ndarray:
-        if path.name == str(place):
+        if path.name == str(index):
             raise error
         return plain(RED)
 
@@ -274,8 +274,8 @@ def test_pictures_are_read_one_ahead_and_frames_counted(tmp_path):
     slideshow.render(timeline, None, tmp_path / "a.mp4", size=SIZE, rate=RATE, read=read, infos={}, on_frame=done.append)
     assert done == list(range(121))
     assert sorted(reads) == list(range(6))
-    for place, frame in reads.items():
-        assert frame >= 20 * (place - 1) - 5 - slideshow.MOST_WORKERS - 1
+    for index, frame in reads.items():
+        assert frame >= 20 * (index - 1) - 5 - slideshow.MOST_WORKERS - 1
 
 
 def test_sizes_that_no_player_shows():
@@ -298,16 +298,16 @@ def test_a_target_that_cannot_be_written(tmp_path):
 
 def test_what_was_not_planned_gets_no_name(tmp_path, monkeypatch):
     monkeypatch.setattr(slideshow, "KEY_S", Fraction(1, 10))
-    good = slideshow.picture_params
-    monkeypatch.setattr(slideshow, "picture_params", lambda *args: [*good(*args), "-frames:v", "7"])
+    good = slideshow.video_params
+    monkeypatch.setattr(slideshow, "video_params", lambda *args: [*good(*args), "-frames:v", "7"])
     with pytest.raises(RenderError):
         made(tmp_path / "a.mp4", [plain(RED)], 2)
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("place", range(4))
-def test_a_picture_is_drawn_at_bounds_that_miss_their_frames_by_rounding(place):
+@pytest.mark.parametrize("index", range(4))
+def test_a_picture_is_drawn_at_bounds_that_miss_their_frames_by_rounding(index):
     picture = Image.new("RGB", (37, 23), "orange")
-    showing = slideshow._Showing(Clip(Path("a.png"), 0, 1), place, 1e-9, 1 - 1e-9, 0, 5)
-    moving = slideshow._Picture(showing, Fraction(4), (32, 18), picture, None, False)
+    appearance = slideshow._Appearance(Clip(Path("a.png"), 0, 1), index, 1e-9, 1 - 1e-9, 0, 5)
+    moving = slideshow._ImageScene(appearance, Fraction(4), (32, 18), picture, None, False)
     assert [moving.draw(number)().size for number in (0, 2, 4)] == [(32, 18)] * 3

@@ -217,7 +217,7 @@ NOISE = np.random.default_rng(0).integers(0, 256, (256, 455, 3), np.uint8)
 @pytest.fixture
 def noisy(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every frame is as hard to compress as can be, and costs nothing to decode."""
-    monkeypatch.setattr(Sampler, "read", lambda sampler, indices: (sampler.came.append(place) or NOISE for place in range(len(indices))))
+    monkeypatch.setattr(Sampler, "read", lambda sampler, indices: (sampler.decoded.append(place) or NOISE for place in range(len(indices))))
 
 
 def test_the_page_of_an_hour_is_quick_and_small(tmp_path, noisy):
