@@ -213,7 +213,7 @@ def _tell(made: "Soundtrack", reporter: Reporter, seconds: float, *, table: bool
     for note in made.warnings:
         reporter.detail(f"{made.input}: {note}")
     if made.is_far:
-        reporter.say(f"{made.input}: nothing in the library is near: the nearest track lies {made.ranking[0].stretch.distance:.2f} away")
+        reporter.say(f"{made.input}: nothing in the library is near: the nearest track lies {made.ranking[0].match.distance:.2f} away")
     music = ", ".join(_cue(cue) for cue in made.timeline.cues)
     where = "would be chosen" if made.output is None else f"-> {made.output}"
     reporter.say(f"{made.input}: {clock(made.timeline.duration_s)} with {music} {where} in {seconds:.1f} s")
@@ -238,11 +238,11 @@ def _print_ranking(made: "Soundtrack") -> None:
         table.add_row(
             str(place),
             clean(str(ranked.path)),
-            "-" if ranked.stretch.score is None else f"{ranked.stretch.score:.3f}",
-            f"{ranked.stretch.distance:.3f}",
+            "-" if ranked.match.score is None else f"{ranked.match.score:.3f}",
+            f"{ranked.match.distance:.3f}",
             f"{ranked.mean[0]:.3f}",
             f"{ranked.mean[1]:.3f}",
-            clock(ranked.stretch.offset_s),
+            clock(ranked.match.offset_s),
             clock(ranked.duration_s),
         )
     console = Console(markup=False, emoji=False, highlight=False)

@@ -25,9 +25,8 @@ from mmvatool.plan.schema import Plan
 from mmvatool.progress import Progress, no_progress
 from mmvatool.report.soundtrack import soundtrack_page
 from mmvatool.soundtracks import pacing, scenes
-from mmvatool.soundtracks.matching import steps
 from mmvatool.soundtracks.result import Credit, Soundtrack, SoundtrackSettings
-from mmvatool.soundtracks.tracks import of_files, of_library, rank, rank_endings, score_scenes
+from mmvatool.soundtracks.tracks import file_candidates, library_candidates, rank, rank_endings, scene_cues
 from mmvatool.soundtracks.visuals import Slide, Visuals, predict_visuals
 from mmvatool.timeline import Clip, Cue, Segment, Timeline
 
@@ -99,18 +98,18 @@ def soundtrack(
     parts = [slice(0, len(show.va))]
     if settings.per_scene:
         parts = scenes.split(show.va, np.diff(show.edges_s))
-    wanted = [steps(show.va[part], show.edges_s[part.start : part.stop + 1]) for part in parts]
+    targets = [show.part_target(part) for part in parts]
     if library is not None:
         with Library(index_file) as opened:
             indexed = index(library, opened, predictor, progress=progress)
             if not indexed.tracks:
                 raise QueryError(no_music(Path(library), indexed))
-            music = of_library(opened, Path(library), predictor, wanted, settings.exclude)
+            music = library_candidates(opened, Path(library), predictor, targets, settings.exclude)
         failures += indexed.broken
         if not music:
             raise QueryError(f"{library}: --exclude leaves none of its {indexed.tracks} tracks")
     else:
-        music, broken = of_files([Path(track) for track in tracks], predictor, progress)
+        music, broken = file_candidates([Path(track) for track in tracks], predictor, progress)
         failures += broken
         if not music:
             raise QueryError(f"none of the tracks can be heard ({broken[0]})")
@@ -119,10 +118,10 @@ def soundtrack(
         ranking, show = rank_endings(show, music, predictor.sigma, settings.seconds, settings.seed)
     else:
         ranking = rank(show, music, predictor.sigma, settings.seed)
-    nearest = ranking[0].stretch
+    nearest = ranking[0].match
     cues = [Cue(ranking[0].path, 0.0, float(show.edges_s[-1]), nearest.offset_s, nearest.distance, nearest.score)]
     if len(parts) > 1:
-        cues = score_scenes(show, parts, music, predictor.sigma, settings.seed)
+        cues = scene_cues(show, parts, music, predictor.sigma, settings.seed)
     if settings.beats and show.slides:
         show = _on_beats(show, cues)
     timeline = _timeline(show, cues, settings)
@@ -132,7 +131,7 @@ def soundtrack(
         output=None,
         model=predictor.name,
         settings=settings,
-        va=show.wanted.mean,
+        va=show.target.mean,
         timeline=timeline,
         ranking=tuple(ranking[: settings.top]),
         credits=tuple(
@@ -182,5 +181,5 @@ def _timeline(show: Visuals, cues: list[Cue], settings: SoundtrackSettings) -> T
 
 def _clip(slide: Slide, start_s: float, end_s: float) -> Clip:
     """A slide in its time: a clip that a beat made shorter ends sooner."""
-    shown = slide.shown and Segment(slide.shown.start_s, min(slide.shown.end_s, slide.shown.start_s + end_s - start_s))
-    return Clip(slide.path, start_s, end_s, shown)
+    segment = slide.segment and Segment(slide.segment.start_s, min(slide.segment.end_s, slide.segment.start_s + end_s - start_s))
+    return Clip(slide.path, start_s, end_s, segment)
