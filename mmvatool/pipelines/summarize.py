@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mmvatool.analysis.prefetch import ahead
+from mmvatool.analysis.prefetch import prefetch
 from mmvatool.analysis.slots import Slots, slots
-from mmvatool.analysis.video import Analysis
+from mmvatool.analysis.video import VideoAnalysis
 from mmvatool.files import default_output, write_file
 from mmvatool.media import cut
 from mmvatool.media.changes import exact_changes, likely_change
@@ -97,7 +97,7 @@ def summarize(
     points = cut.cut_points(info, target) if settings.lossless else None
     grid = slots(info.start_s, info.end_s)
     samples = pick(info, grid.edges_s, settings.sampling)
-    analysis = Analysis(info, samples, predictor, settings.sampling, keep=cache, progress=progress)
+    analysis = VideoAnalysis(info, samples, predictor, settings.sampling, keep=cache, progress=progress)
     curve, warnings = _feel(info, grid, samples, analysis, settings)
     cuts = _Cuts(info, grid, samples, analysis, settings)
     found = _find_shots(info, grid, samples, analysis, cuts, settings)
@@ -115,7 +115,7 @@ def summarize(
         if settled == found:
             break
         found = settled
-    analysis.keep()
+    analysis.save()
     warnings += [*analysis.warnings, *moved]
     summary = Summary(
         input=path,
@@ -160,7 +160,7 @@ def outputs(target: Path, *, plot: bool, report: bool) -> list[Path]:
     return [target, *(target.with_suffix(suffix) for suffix in suffixes)]
 
 
-def _feel(info: MediaInfo, grid: Slots, samples: Samples, analysis: Analysis, settings: SummarySettings) -> tuple[Curve, list[str]]:
+def _feel(info: MediaInfo, grid: Slots, samples: Samples, analysis: VideoAnalysis, settings: SummarySettings) -> tuple[Curve, list[str]]:
     """The curve over the slots, and notes."""
     warnings: list[str] = []
     by = settings.by
@@ -168,11 +168,11 @@ def _feel(info: MediaInfo, grid: Slots, samples: Samples, analysis: Analysis, se
         warnings.append("no sound: scored by its pictures alone")
         by = "image"
     if by == "music" and settings.shots == "uniform":
-        return Curve(grid.centres_s, np.concatenate([*analysis.sound(grid.centres_s)])), warnings
+        return Curve(grid.centres_s, np.concatenate([*analysis.audio(grid.centres_s)])), warnings
     # What is heard is small: it may all be heard while the pictures are looked at.
-    sound = analysis.sound(samples.times_s) if by != "image" else ()
-    with ahead(sound, 0) as parts:
-        seen, _ = analysis.pictures
+    sound = analysis.audio(samples.times_s) if by != "image" else ()
+    with prefetch(sound, 0) as parts:
+        seen, _ = analysis.image
         heard = np.concatenate([np.empty((0, 2), np.float32), *parts])
     va = {"image": seen, "music": heard}.get(by)
     if va is None:
@@ -217,11 +217,11 @@ def _choose_uncoded(
 
 
 def _find_shots(
-    info: MediaInfo, grid: Slots, samples: Samples, analysis: Analysis, cuts: "_Cuts", settings: SummarySettings
+    info: MediaInfo, grid: Slots, samples: Samples, analysis: VideoAnalysis, cuts: "_Cuts", settings: SummarySettings
 ) -> list[Segment]:
     if settings.shots == "uniform":
         return uniform_shots(grid, info.times_s)
-    _, embeddings = analysis.pictures
+    _, embeddings = analysis.image
     sampled_s = info.times_s[info.frame_at(samples.times_s)]
     # A shot over the budget could never be kept: it is over the maximum, too.
     longest_s = min(settings.max_shot_s, max(budget_s(info, settings), LEAST_MAX_SHOT_S, 2 * settings.min_shot_s))
@@ -239,7 +239,7 @@ class _Cuts:
         exact_already: all are found exactly in the first place.
     """
 
-    def __init__(self, info: MediaInfo, grid: Slots, samples: Samples, analysis: Analysis, settings: SummarySettings) -> None:
+    def __init__(self, info: MediaInfo, grid: Slots, samples: Samples, analysis: VideoAnalysis, settings: SummarySettings) -> None:
         self._info, self._grid, self._analysis, self._settings = info, grid, analysis, settings
         self._sampled = info.frame_at(samples.times_s)
         self.exact_already = settings.sampling == "exact" or settings.shots == "uniform"
@@ -290,7 +290,9 @@ class _Cuts:
     def _found(self, changes: list[int], look: Callable[[list[tuple[int, int]]], list[int]]) -> list[float]:
         """The times of changes; those that are not known yet `look` finds in their spans."""
         moving = [change for change in changes if np.ptp(self._span(change))]
-        times_s = self._analysis.cuts(moving, lambda new: self._info.times_s[look([self._span(change) for change in new])].tolist())
+        times_s = self._analysis.change_times_s(
+            moving, lambda new: self._info.times_s[look([self._span(change) for change in new])].tolist()
+        )
         known = dict(zip(moving, times_s, strict=True))
         return [known.get(change, float(self._grid.edges_s[change])) for change in changes]
 
