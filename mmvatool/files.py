@@ -118,7 +118,7 @@ def list_files(folder: Path, suffixes: Collection[str]) -> list[Path]:
 
 
 def default_output(path: Path, kind: str) -> Path:
-    """The default path of a result: `<name>.<kind>.mp4`, beside the file or the folder that it is made from."""
+    """The default path of a result: `<name>.<kind>.mp4`, beside the input file or folder."""
     if not path.is_dir():
         return path.with_name(f"{path.stem}.{kind}.mp4")
     resolved = path.resolve()
@@ -130,7 +130,7 @@ def workspace(target: Path) -> Iterator[Path]:
     """A temporary folder beside the target, so that the last step is a rename; it is removed afterwards in any case.
 
     Raises:
-        OutputError: it cannot be made.
+        OutputError: it cannot be created.
     """
     try:
         folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{_mark}", dir=target.parent))

@@ -17,11 +17,11 @@ import numpy as np
 from mmvatool.analysis import pictures
 from mmvatool.analysis.curves import check_step, check_window_s, image_curve, music_curve, music_curves
 from mmvatool.analysis.prefetch import prefetch_map
+from mmvatool.choices import SAMPLINGS
 from mmvatool.errors import MediaError, SettingsError
 from mmvatool.files import MEDIA_SUFFIXES, PICTURE_SUFFIXES
 from mmvatool.media.audio import SilentError
 from mmvatool.media.probe import MediaInfo, SoundInfo, probe_media
-from mmvatool.media.sampling import SAMPLINGS
 from mmvatool.progress import Progress, no_progress
 from mmvatool.timeline import Curve
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 EVERY_S = 2.0
 UNKNOWN = "no word of it is known"
-# A text is scored by its beginning: the towers read some hundred words, and a line may be a whole library.
+# A text is scored by its beginning: the towers read some hundred words, and a line may be of any length.
 LONGEST_TEXT = 10_000
 CHUNK = 64  # files, or 16 times as many texts, are scored at once
 READERS = min(4, os.cpu_count() or 1)  # threads that decode pictures; each holds one of full size

@@ -35,7 +35,7 @@ class VideoAnalysis:
         info: the probed video.
         samples: the N sampled frames.
         predictor: with the towers for the predictions that are used.
-        sampling: how the samples were picked, one of `SAMPLINGS`.
+        sampling: how the samples were picked, one of `mmvatool.choices.SAMPLINGS`.
         keep: whether to use the cache. Predictions of a model without a file are never kept.
         progress: is given how much of each stage is done.
 

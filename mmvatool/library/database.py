@@ -63,7 +63,7 @@ class Sound:
         duration_s: its length.
         title, artist, licence: from its tags, None where they have none.
         loudness_lufs: integrated, by BS.1770; None for silence.
-        tempo_bpm: beats a minute; None if none was found.
+        tempo_bpm: beats a minute; None without a beat.
     """
 
     duration_s: float

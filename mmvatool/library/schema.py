@@ -21,7 +21,7 @@ CREATE TABLE contents (
     artist TEXT,
     licence TEXT,
     loudness_lufs REAL, -- NULL: silence
-    tempo_bpm REAL -- NULL: none was found
+    tempo_bpm REAL -- NULL: no beat was detected
 );
 CREATE TABLE curves (
     content INTEGER NOT NULL REFERENCES contents ON DELETE CASCADE,
@@ -167,7 +167,7 @@ class IndexFile:
 
     def _check_or_create(self) -> None:
         if self._needs_tables():
-            # Readers do not wait for a writer, nor it for them; a process that is killed leaves the file whole.
+            # Readers do not wait for a writer, nor it for them; a process that is killed leaves the file intact.
             self.sql.execute("PRAGMA journal_mode = WAL")
             with self.transaction():
                 if self._needs_tables():  # else another process was quicker

@@ -49,7 +49,7 @@ class Tempo:
         bands = np.add.reduceat(spectrum[:, : self._edges[-1]], self._edges[:-1], axis=1)
         level = np.log(bands * self._scale + np.float32(FLOOR))
         onsets = np.maximum(np.diff(level, axis=0), 0).mean(axis=1).astype(np.float64)
-        # Slow changes are no beats: what is left is compared with the second around it.
+        # Slow changes are no beats: each onset counts relative to the second around it.
         onsets -= _smooth(onsets, int(self._frame_hz))
         size = 1 << (len(onsets) + self._lags).bit_length()
         power = np.abs(self._fft.rfft(onsets, size)) ** 2
@@ -112,7 +112,7 @@ def _smooth(values: np.ndarray, width: int) -> np.ndarray:
 
 
 def _around(curve: np.ndarray, lags: np.ndarray) -> np.ndarray:
-    """The largest value at lags that need not be whole, or beside them; 0 beyond the end."""
+    """The largest value at lags that need not be integers, or beside them; 0 beyond the end."""
     nearest = np.round(lags).astype(int)
     padded = np.concatenate([curve, np.zeros(max(0, int(nearest.max()) + 2 - len(curve)))])
     return np.maximum(np.maximum(padded[nearest - 1], padded[nearest]), padded[nearest + 1])

@@ -17,7 +17,6 @@ from mmvatool.media import ffmpeg
 from mmvatool.media.frames import ROUGHLY_SEEKABLE_CONTAINERS, SEEKABLE_CONTAINERS, count_passed, frame_size, seek_point
 from mmvatool.media.probe import MediaInfo
 
-SAMPLINGS = ("auto", "exact", "keyframes")
 # Samples in one run: an expression of twice as many would pass the length limit of a command-line argument.
 CHUNK = 1024
 ROUGH_PX = (64, 36)

@@ -44,9 +44,9 @@ class Query:
 
     def __post_init__(self) -> None:
         if sum(given is not None for given in (self.text, self.like, self.va)) != 1:
-            raise SettingsError("what to look for: give either words, or --like FILE, or --va VALENCE,AROUSAL")
+            raise SettingsError("what to search for: give either words, or --like FILE, or --va VALENCE,AROUSAL")
         if self.text is not None and not self.text.strip():
-            raise SettingsError("what to look for: the words are empty")
+            raise SettingsError("what to search for: the words are empty")
         if self.va is not None and not all(0 <= value <= 1 for value in self.va):
             raise SettingsError(f"VA {self.va[0]:g},{self.va[1]:g}: both must lie between 0 and 1")
 

@@ -79,22 +79,35 @@ def generate(
         DeviceError: the device is not there.
         ValueError: an impossible length.
     """
-    import torch
-
-    from trainer import first_line, pick_device, quiet_transformers
+    from trainer import pick_device
 
     target = Path(target)
     check(target, seconds=seconds, musicgen=musicgen, overwrite=overwrite)
     torch_device = pick_device(device)
+    sound, rate_hz = _compose(prompt, target, seconds, locate(musicgen), torch_device, seed, progress)
+    if not np.isfinite(sound).all():
+        raise RenderError(target, "MusicGen made numbers that are no sound: its weights may be damaged; get them again")
+    write_file(target, _wav(sound, rate_hz))
+    return Generated(target, prompt, sound.shape[1] / rate_hz, rate_hz, seed, musicgen)
+
+
+def _compose(
+    prompt: str, target: Path, seconds: float, folder: Path, device: "torch.device", seed: int, progress: Progress
+) -> tuple[np.ndarray, int]:
+    """Music as float32 (channels, n), and its sample rate; errors name the target."""
+    import torch
+
+    from trainer import first_line, quiet_transformers
+
     # Loading draws random numbers, too; the caller's generators must not change.
-    cards = [torch_device.index or 0] if torch_device.type == "cuda" else []
+    cards = [device.index or 0] if device.type == "cuda" else []
     with torch.random.fork_rng(cards), torch.inference_mode():
-        model, processor = _load(locate(musicgen), torch_device)
+        model, processor = _load(folder, device)
         codec = model.config.audio_encoder
-        # Its codebooks are delayed by a token each: so many more until the last one is whole.
+        # Its codebooks are delayed by a token each: so many more until the last one is complete.
         tokens = math.ceil(seconds * codec.frame_rate) + model.config.decoder.num_codebooks
         torch.manual_seed(seed)
-        words = processor(text=[prompt], return_tensors="pt").to(torch_device)
+        words = processor(text=[prompt], return_tensors="pt").to(device)
         try:
             with quiet_transformers(), progress("composing", tokens) as composed:
                 samples = model.generate(
@@ -103,10 +116,7 @@ def generate(
         except RuntimeError as error:
             raise RenderError(target, f"MusicGen failed ({first_line(error)}): ask for fewer --seconds, or try --device cpu") from error
     sound = samples[0, :, : round(seconds * codec.sampling_rate)].float().cpu().numpy()
-    if not np.isfinite(sound).all():
-        raise RenderError(target, "MusicGen made numbers that are no sound: its weights may be damaged; get them again")
-    write_file(target, _wav(sound, codec.sampling_rate))
-    return Generated(target, prompt, sound.shape[1] / codec.sampling_rate, codec.sampling_rate, seed, musicgen)
+    return sound, codec.sampling_rate
 
 
 def check(target: Path, *, seconds: float, musicgen: str, overwrite: bool) -> None:
@@ -195,7 +205,7 @@ def _token_counter(composed: Callable[[int], None]) -> Any:
 
 
 def _wav(sound: np.ndarray, rate_hz: int) -> bytes:
-    """Float (channels, n) as a 16-bit WAV; what is beyond [-1, 1] is clipped."""
+    """Float (channels, n) as a 16-bit WAV; samples beyond [-1, 1] are clipped."""
     buffer = io.BytesIO()
     with wave.open(buffer, "wb") as file:
         file.setnchannels(sound.shape[0])

@@ -87,8 +87,20 @@ def _parse(document: dict[str, object]) -> Prompts:
     if not isinstance(lists, dict):
         raise _WrongError("candidates: must be a table of lists: write [candidates] and below it a line NAME = [...] for each")
     candidates = {name: _texts(f"candidates.{name}", texts) for name, texts in lists.items()}
+    choices, used = _choices(templates, candidates)
+    if unused := [name for name in candidates if name not in used]:
+        raise _WrongError(f"candidates.{unused[0]}: no template has {{{unused[0]}}}: name it in one, or leave the list out")
+    prompts = Prompts(templates, choices)
+    count = math.prod(map(len, choices.values()))  # len() itself has a limit
+    if count > MOST:
+        raise _WrongError(f"gives {count:,} combinations: {MOST:,} is the most; shorten its lists")
+    return prompts
+
+
+def _choices(templates: tuple[str, ...], candidates: dict[str, tuple[str, ...]]) -> tuple[dict[str, tuple[str, ...]], set[str]]:
+    """The candidates of each placeholder, in order of first occurrence, and the names of the lists that are used."""
     choices: dict[str, tuple[str, ...]] = {}
-    used = set()
+    used: set[str] = set()
     for number, template in enumerate(templates, 1):
         if re.search(r"[{}]", _PLACEHOLDER.sub("", template)):
             raise _WrongError(f"template {number}: has a brace without its other half: write {{name}}")
@@ -101,13 +113,7 @@ def _parse(document: dict[str, object]) -> Prompts:
                 )
             choices[name] = candidates[source]
             used.add(source)
-    if unused := [name for name in candidates if name not in used]:
-        raise _WrongError(f"candidates.{unused[0]}: no template has {{{unused[0]}}}: name it in one, or leave the list out")
-    prompts = Prompts(templates, choices)
-    count = math.prod(map(len, choices.values()))  # len() itself has a limit
-    if count > MOST:
-        raise _WrongError(f"gives {count:,} combinations: {MOST:,} is the most; shorten its lists")
-    return prompts
+    return choices, used
 
 
 def _texts(key: str, value: object) -> tuple[str, ...]:

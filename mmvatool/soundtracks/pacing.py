@@ -22,12 +22,11 @@ _ROUNDING = 1e-6
 class Ending:
     """A match with which the slideshow ends where the track does.
 
-    `edges_s` float64 (N + 1,) from 0: item n is shown in [edges_s[n], edges_s[n + 1]); `picture_s`: how long each picture is shown.
+    `edges_s` float64 (N + 1,) from 0: item n is shown in [edges_s[n], edges_s[n + 1]).
     """
 
     match: TrackMatch
     edges_s: np.ndarray
-    picture_s: float
 
 
 def evenly(fixed_s: np.ndarray, seconds: float) -> np.ndarray:
@@ -106,7 +105,7 @@ def best_endings(va: np.ndarray, fixed_s: np.ndarray, seconds: float, tracks: Tr
             continue
         score = None if sigma is None else float(score_of_distance(away[window], sigma))
         match = TrackMatch(float(offsets_s[window]), float(away[window]), score, int(loops[window]))
-        endings.append(Ending(match, evenly(fixed, picture_s[window]), float(picture_s[window])))
+        endings.append(Ending(match, evenly(fixed, picture_s[window])))
     return endings
 
 

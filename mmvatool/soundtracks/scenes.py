@@ -1,6 +1,6 @@
 """Scenes of a sequence by their VA, and which track each of them gets. Pure numpy.
 
-A scene is a run of pictures (or samples of a video) around one VA. Where it ends is found exactly, by dynamic programming over all
+A scene is a run of pictures (or samples of a video) around one VA. Its end is exact, by dynamic programming over all
 divisions: the sum of squares of the distances from the scenes' means, and a penalty for each scene.
 """
 
@@ -9,12 +9,12 @@ import itertools
 import numpy as np
 
 LEAST_SCENE_S = 15.0  # a track needs so much time to have an effect
-# What one more scene costs, in squares of the noise x the logarithm of the number of pictures: one for the place of the change and two
+# What one more scene costs, in squares of the noise x the logarithm of the number of pictures: one for the position of the change and two
 # for its VA would be Schwarz's criterion. Half as much again, since the noise, too, is only estimated: of 10 to 300 pictures of pure
 # noise under 3 % are divided.
 PENALTY = 4.5
 # Standard deviation of the noise of a picture's VA. The least: smaller differences are the model's own. The usual: assumed of few
-# pictures at most, whose differences do not tell it.
+# pictures at most, whose differences do not show it.
 LEAST_NOISE, USUAL_NOISE = 0.02, 0.1
 FEW = 6
 # Neighbouring samples of a video share their noise: the share is at most MOST_SHARED, and measured from MANY samples on.
@@ -114,7 +114,7 @@ def _check_sequence(
     if not tempos.shape == loudness.shape == distances.shape[1:]:
         raise ValueError(f"tempos {tempos.shape} and loudness {loudness.shape} of {distances.shape[1]} tracks: must be one each")
     if (tempos <= 0).any() or np.isinf(tempos).any() or np.isinf(loudness).any():
-        raise ValueError("tempos must be above 0, and what is not known NaN")
+        raise ValueError("tempos must be above 0, and unknown ones NaN")
     return tempos, loudness
 
 

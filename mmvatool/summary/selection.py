@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from mmvatool.choices import SAMPLINGS
 from mmvatool.errors import PlanError, SettingsError
 from mmvatool.media.probe import MediaInfo
-from mmvatool.media.sampling import SAMPLINGS
 from mmvatool.summary import knapsack
 from mmvatool.summary.shots import LEAST_MAX_SHOT_S, MAX_SHOT_S, MIN_SHOT_S
 from mmvatool.timeline import Curve, Segment
