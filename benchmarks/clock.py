@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 
 
 class Unavailable(Exception):
-    """This cannot be measured here; the message says why."""
+    """This cannot be measured here, for the reason in the message."""
 
 
 class Measured:

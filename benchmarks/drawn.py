@@ -60,15 +60,15 @@ def music(folder: Path, tracks: int = TRACKS) -> Path:
     """A folder of tracks of TRACK_S seconds, mp3 as libraries mostly are, each of chords and a beat of its own."""
     target = folder / f"music-{tracks}"
     if not target.exists():
-        made = folder / "music.part"
-        made.mkdir(exist_ok=True)
+        partial = folder / "music.part"
+        partial.mkdir(exist_ok=True)
         t = np.arange(TRACK_S * RATE_HZ) / RATE_HZ
         for number in range(tracks):
             tone = 110 * 2 ** (number / 12)
             beat = np.exp(-(4 + number % 5) * (t * (60 + 5 * number) / 60 % 1))
             sound = 0.2 * np.sin(2 * np.pi * tone * t) + 0.15 * np.sin(2 * np.pi * 1.5 * tone * t) * beat
-            wav = write_wav(made / "track.wav", sound, channels=2)
-            run_ffmpeg("-i", wav, "-c:a", "libmp3lame", "-b:a", "192k", made / f"track {number:02d}.mp3")
+            wav = write_wav(partial / "track.wav", sound, channels=2)
+            run_ffmpeg("-i", wav, "-c:a", "libmp3lame", "-b:a", "192k", partial / f"track {number:02d}.mp3")
             wav.unlink()
-        made.rename(target)
+        partial.rename(target)
     return target

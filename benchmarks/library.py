@@ -1,8 +1,8 @@
-"""How long it takes to look tracks up in an index, and to see that nothing in it has changed, on made-up rows.
+"""How long look-ups in an index take, and a check that nothing has changed, on made-up rows.
 
     python -m benchmarks.library [--rows 1000 1000000]
 
-Medians of five lookups. The index lies in a temporary file: a million rows take about 800 MB and two minutes to lay.
+Medians of five lookups. The index is a temporary file: a million rows take about 800 MB and two minutes to create.
 """
 
 import argparse
@@ -25,8 +25,8 @@ WINDOWS = 20  # of a track's curve: 200 s
 TOP = 10
 
 
-def lay(path: Path, count: int, *, seed: int = 0) -> np.ndarray:
-    """Lay an index of made-up tracks in folders of a hundred below ROOT.
+def create_index(path: Path, count: int, *, seed: int = 0) -> np.ndarray:
+    """Create an index of made-up tracks in folders of a hundred below ROOT.
 
     Returns:
         The mean VA float64 (count, 2), each in [0, 1], of the tracks with ids from 1 on.
@@ -34,7 +34,7 @@ def lay(path: Path, count: int, *, seed: int = 0) -> np.ndarray:
     rng = np.random.default_rng(seed)
     va = rng.random((count, 2))
     samples = np.column_stack([np.arange(WINDOWS) * 10 + 5, rng.random((WINDOWS, 2))]).astype("<f4").tobytes()
-    # Folders in an order of their own: files are not found in the order of their names.
+    # Folders in random order: a walk does not give files in the order of their names.
     folders = rng.permutation((count + 99) // 100).tolist()
     paths = [b"%s/artist %d/album/%02d track %d.mp3" % (ROOT, folders[n // 100], n % 100, n) for n in range(count)]
     with Library(path) as library, library._file.transaction():
@@ -48,7 +48,7 @@ def lay(path: Path, count: int, *, seed: int = 0) -> np.ndarray:
         sql.executemany("INSERT INTO files VALUES (?, ?, 1000, 1, ?, NULL)", ((n + 1, path, n + 1) for n, path in enumerate(paths)))
         order = sorted(range(count), key=paths.__getitem__)
         means = ((MODEL, paths[n], n + 1, struct.pack("<qff", n + 1, *va[n])) for n in order)
-        sql.executemany("INSERT INTO felt VALUES (?, ?, ?, ?)", means)
+        sql.executemany("INSERT INTO predictions VALUES (?, ?, ?, ?)", means)
     return va
 
 
@@ -63,7 +63,7 @@ def seconds(work: Callable[[], object], runs: int = RUNS) -> float:
 
 
 def search(library: Library, root: bytes = ROOT) -> list[int]:
-    """What `search` looks up: the means of a library, the nearest of them, and what is known of these."""
+    """The queries of `search`: the means of a library, the nearest of them, and their tracks."""
     means = library.means(root, MODEL)
     ranking = rank(np.array([0.3, 0.8]), means.va, TOP, 0.3)
     return [track.id for track in library.tracks(means.ids[ranking.indices], MODEL)]
@@ -75,7 +75,7 @@ def main() -> None:
     for count in parser.parse_args().rows:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "index.sqlite3"
-            lay(path, count)
+            create_index(path, count)
             print(f"\n{count:,} rows, {path.stat().st_size / 1e6:.0f} MB")
             with Library(path) as library:
                 report(library)
@@ -87,9 +87,8 @@ def report(library: Library) -> None:
     print(f"  search               {seconds(lambda: search(library)) * 1e3:10.1f} ms   means, ranking and {TOP} tracks")
     print(f"  one folder's search  {seconds(lambda: search(library, few)) * 1e3:10.1f} ms   100 tracks")
     print(f"  one folder's tracks  {seconds(lambda: library.tracks_below(few, MODEL)) * 1e3:10.1f} ms")
-    print(f"  one folder's curves  {seconds(lambda: library.curves(few, MODEL)) * 1e3:10.1f} ms")
     print(f"  all tracks           {seconds(lambda: library.tracks_below(ROOT, MODEL), 1) * 1e3:10.1f} ms")
-    print(f"  all files            {seconds(lambda: library.files(ROOT, MODEL), 1) * 1e3:10.1f} ms   what tells that nothing has changed")
+    print(f"  all files            {seconds(lambda: library.files(ROOT, MODEL), 1) * 1e3:10.1f} ms   to see that nothing has changed")
 
 
 if __name__ == "__main__":

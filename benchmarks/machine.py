@@ -1,4 +1,4 @@
-"""What a figure was measured on, without names of hosts or people."""
+"""The machine that a figure was measured on, without names of hosts or people."""
 
 import os
 import platform

@@ -1,4 +1,4 @@
-"""What a user would pick instead: other ways to look at a frame every two seconds, to find cuts, and to write chosen parts."""
+"""Rivals: other ways to decode a frame every two seconds, to detect shots, and to write chosen segments."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +14,7 @@ SETTINGS = ("-c:v", "libx264", "-preset", encode.PRESET, "-crf", encode.CRF, "-c
 
 
 def centres_s(path: Path) -> list[float]:
-    """What summarize samples exactly: the middle of every slot."""
+    """The times that summarize samples with --sampling exact: the middle of every slot."""
     info = probe(path)
     return slots(info.start_s, info.end_s).centres_s.tolist()
 
@@ -107,8 +107,8 @@ def moviepy(path: Path, segments: Sequence[Segment], folder: Path) -> None:
 
     with VideoFileClip(str(path)) as clip:
         parts = [clip.subclipped(part.start_s, min(part.end_s, clip.duration)) for part in segments]
-        whole = concatenate_videoclips(parts)
-        whole.write_videofile(
+        joined = concatenate_videoclips(parts)
+        joined.write_videofile(
             str(folder / "moviepy.mp4"),
             codec="libx264",
             preset=encode.PRESET,

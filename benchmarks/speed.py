@@ -3,8 +3,8 @@
     python -m benchmarks.speed [--quick] [--minutes 10 60] [--rounds 3] [--media FOLDER] [--results benchmarks/results.md]
 
 All files are drawn (drawn.py). Every round does every work once, so that what slows the machine slows them all; figures are medians over
-the rounds. Files of LONG_MIN minutes and more are measured in one round, and rivals once. The rivals need `pip install mmvatool[bench]`; what cannot be loaded is said
-and left out. It takes about two hours on two cores.
+the rounds. Files of LONG_MIN minutes and more are measured in one round, and rivals once. The rivals need `pip install mmvatool[bench]`; those that
+cannot be loaded are reported and left out. It takes about two hours on two cores.
 """
 
 import argparse
@@ -63,26 +63,26 @@ def main() -> None:
     options = parser.parse_args()
     if options.quick:
         options.minutes, options.rounds = [1], 1
-    told = machine.describe()
+    system = machine.describe()
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         media = options.media or folder / "media"
         media.mkdir(parents=True, exist_ok=True)
         page = ""
-        for page in measure(media, folder, sorted(options.minutes), options.rounds, told, tracks=4 if options.quick else drawn.TRACKS):
+        for page in measure(media, folder, sorted(options.minutes), options.rounds, system, tracks=4 if options.quick else drawn.TRACKS):
             options.results.write_text(page, encoding="utf-8")
     print(page)
 
 
-def measure(media: Path, folder: Path, minutes: list[int], rounds: int, told: list[str], tracks: int) -> Iterator[str]:
+def measure(media: Path, folder: Path, minutes: list[int], rounds: int, system: list[str], tracks: int) -> Iterator[str]:
     """Measure everything, the longest files last.
 
     Args:
         media: where drawn files are.
-        folder: for what is written.
+        folder: for outputs.
         minutes: lengths of the videos, rising.
         rounds: how often.
-        told: what is said of the machine.
+        system: lines about the machine.
         tracks: of the library.
 
     Yields:
@@ -95,24 +95,24 @@ def measure(media: Path, folder: Path, minutes: list[int], rounds: int, told: li
 
     def videos(length: int) -> Iterator[str]:
         for gop in drawn.GOPS:
-            # Rivals on the first of all only: PySceneDetect alone looks at every frame.
+            # Rivals on the first of all only: PySceneDetect alone decodes every frame.
             once = 1 if length >= LONG_MIN else rounds
             targets.extend(_video(drawn.video(media, gop, length), gop, length, once, folder, parts, with_rivals=(length, gop) == first))
-            yield _page(told, rounds, targets, parts)
+            yield _page(system, rounds, targets, parts)
 
-    _say("start-up")
+    _report("start-up")
     targets += _start(START_ROUNDS if rounds > 1 else 1, parts)
     works.warm_up(folder)
     yield from videos(minutes[0])
     targets += _rendering(drawn.video(media, "keyframe a second", 1), rounds, folder, parts)
     targets += _library(drawn.music(media, tracks), tracks, rounds, parts)
     _half_a_day(rounds, parts)
-    yield _page(told, rounds, targets, parts)
+    yield _page(system, rounds, targets, parts)
     for length in minutes[1:]:
         yield from videos(length)
 
 
-def _page(told: list[str], rounds: int, targets: list[Target], parts: list[str]) -> str:
+def _page(system: list[str], rounds: int, targets: list[Target], parts: list[str]) -> str:
     head = [
         "# Speed",
         "",
@@ -121,7 +121,7 @@ def _page(told: list[str], rounds: int, targets: list[Target], parts: list[str])
     ]
     head += [
         "",
-        *(f"- {line}" for line in told),
+        *(f"- {line}" for line in system),
         f"- rounds: {rounds} (start-up {START_ROUNDS if rounds > 1 else 1})",
         "",
         "## Targets",
@@ -131,7 +131,7 @@ def _page(told: list[str], rounds: int, targets: list[Target], parts: list[str])
     return "\n".join([*head, *parts]).rstrip() + "\n"
 
 
-def _say(what: str) -> None:
+def _report(what: str) -> None:
     print(f"{what} ...", file=sys.stderr, flush=True)
 
 
@@ -165,7 +165,7 @@ def _start(rounds: int, parts: list[str]) -> list[Target]:
             " s",
             measured["mmvatool --help"],
             False,
-            "the interpreter and the imports of click and of the commands; the ratio to an empty program tells a slow machine",
+            "the interpreter and the imports of click and of the commands; the ratio to an empty program shows a slow machine",
         )
     ]
 
@@ -173,7 +173,7 @@ def _start(rounds: int, parts: list[str]) -> list[Target]:
 def _video(path: Path, gop: str, minutes: int, rounds: int, folder: Path, parts: list[str], *, with_rivals: bool) -> list[Target]:
     seconds = minutes * 60
     title = f"{minutes}-minute 1080p30, {gop}"
-    _say(title)
+    _report(title)
     measured = Measured()
     scoring = 0.0
 
@@ -183,13 +183,13 @@ def _video(path: Path, gop: str, minutes: int, rounds: int, folder: Path, parts:
             works.analysis(path)
         scoring = watch.seconds
 
-    auto, exact, whole = "analysis, as it is by default", "analysis, --sampling exact", "analysis and --lossless cut"
+    auto, exact, lossless = "analysis, as it is by default", "analysis, --sampling exact", "analysis and --lossless cut"
     alone = "its frames alone, decoded and scaled"
     jobs: dict[str, Callable[[], object]] = {
         DECODE: partial(rivals.full_decode, path),
         auto: analyse,
         alone: partial(works.sampled, path),
-        whole: partial(works.lossless, path, folder),
+        lossless: partial(works.lossless, path, folder),
     }
     measured.run(jobs, rounds)
     if with_rivals:
@@ -212,12 +212,12 @@ def _video(path: Path, gop: str, minutes: int, rounds: int, folder: Path, parts:
     share = f"decoding {seconds // 2} frames alone is {measured[alone] / decode_s:.3f} x full decode or {seconds / measured[alone]:.0f} x real time"
     if gop == "keyframe a second":
         fast = Target(f"analysis, {title}", 0.10, " x full decode", measured[auto] / decode_s, False, share)
-        return [fast, Target(f"analysis and lossless cut, {title}", 100, " x real time", seconds / measured[whole], True, share)]
+        return [fast, Target(f"analysis and lossless cut, {title}", 100, " x real time", seconds / measured[lossless], True, share)]
     return [Target(f"analysis, {title}", 1.1, " x full decode", measured[auto] / decode_s, False, share)]
 
 
 def _rendering(path: Path, rounds: int, folder: Path, parts: list[str]) -> list[Target]:
-    _say("rendering")
+    _report("rendering")
     measured = Measured()
     segments = works.analysis(path, "--duration", CUT_S)
     ours, alone = "mmvatool, through moviepy's writer", "ffmpeg's concat demuxer, encoded again"
@@ -241,7 +241,7 @@ def _rendering(path: Path, rounds: int, folder: Path, parts: list[str]) -> list[
 
 
 def _library(folder: Path, tracks: int, rounds: int, parts: list[str]) -> list[Target]:
-    _say("library index")
+    _report("library index")
     measured = Measured()
     scoring = 0.0
 
@@ -261,13 +261,13 @@ def _library(folder: Path, tracks: int, rounds: int, parts: list[str]) -> list[T
 
 
 def _half_a_day(rounds: int, parts: list[str]) -> None:
-    _say("12 hours")
+    _report("12 hours")
     measured = Measured()
     jobs: dict[str, Callable[[], object]] = {"knapsack, 5,400 shots": works.half_a_day_of_shots}
-    jobs |= {f"shots, {what}": partial(works.half_a_day_of, made) for what, made in works.half_a_day_of_embeddings().items()}
+    jobs |= {f"shots, {what}": partial(works.half_a_day_of, embeddings) for what, embeddings in works.half_a_day_of_embeddings().items()}
     measured.run(jobs, rounds)
     rows = [[name, f"{measured[name]:.2f}", "4"] for name in jobs]
-    parts += _table("12 hours of video, its frames already looked at", ["what", "seconds", "at most"], rows, measured)
+    parts += _table("12 hours of video, its frames already analyzed", ["what", "seconds", "at most"], rows, measured)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What mmvatool does, as its commands in this process, so that the interpreter's and torch's start-up are not in the seconds."""
+"""Works of mmvatool, as its commands in this process, so that the interpreter's and torch's start-up are not in the seconds."""
 
 import contextlib
 import io
@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.clock import Unavailable
+from mmvatool.analysis.slots import slots
 from mmvatool.cli import EXIT_USAGE, run
 from mmvatool.media import encode, render, sampling
 from mmvatool.media.probe import probe
@@ -64,28 +65,28 @@ def _environment(name: str, value: str) -> Iterator[None]:
 
 
 class Scoring:
-    """Counts the seconds in which the model predicts, to tell them from decoding."""
+    """Counts the seconds in which the model predicts, apart from decoding."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
-        self._look = Predictor._predict_batch
+        self._predict_batch = Predictor._predict_batch
 
     def __enter__(self) -> "Scoring":
-        def probe_media(predictor, *args):
+        def predict_batch(predictor, *args):
             started = time.perf_counter()
-            result = self._look(predictor, *args)
+            result = self._predict_batch(predictor, *args)
             self.seconds += time.perf_counter() - started
             return result
 
-        Predictor._predict_batch = probe_media
+        Predictor._predict_batch = predict_batch
         return self
 
     def __exit__(self, *_: object) -> None:
-        Predictor._predict_batch = self._look
+        Predictor._predict_batch = self._predict_batch
 
 
 def warm_up(folder: Path) -> None:
-    """Have everything imported and each tower loaded once, on little files."""
+    """Import everything and load each tower once, on little files."""
     clip = draw_scenes(folder / "warm.mp4", [("wall", 4), ("rays", 4)])
     analysis(clip)
     library = folder / "warm"
@@ -103,7 +104,7 @@ def analysis(path: Path, *options: str) -> list[Segment]:
 def sampled(path: Path) -> None:
     """The frames of the analysis, chosen, decoded and scaled, and nothing done with them."""
     info = probe(path)
-    samples = sampling.pick(info, shots.slots(info.start_s, info.end_s).edges_s, "auto")
+    samples = sampling.pick(info, slots(info.start_s, info.end_s).edges_s, "auto")
     for _ in sampling.Sampler(info).read(samples.frames):
         pass
 
@@ -130,7 +131,7 @@ def indexed(library: Path) -> None:
 
 
 def process(*arguments: str) -> float:
-    """Seconds of a whole process of this Python, start-up counted."""
+    """Seconds of a process of this Python, start-up counted."""
     started = time.perf_counter()
     subprocess.run([sys.executable, *arguments], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     return time.perf_counter() - started
@@ -165,12 +166,12 @@ def half_a_day_of_shots() -> None:
 def half_a_day_of(embeddings: np.ndarray) -> None:
     """The shots of 12 hours."""
     frames = np.arange(HALF_A_DAY_S * 30) / 30
-    samples = frames[(shots.slots(0, HALF_A_DAY_S).centres_s * 30).astype(int)]
+    samples = frames[(slots(0, HALF_A_DAY_S).centres_s * 30).astype(int)]
     shots.shots(embeddings, samples, frames, HALF_A_DAY_S, lambda change: 2.0 * change)
 
 
 def half_a_day_of_embeddings() -> dict[str, np.ndarray]:
-    """What shots of 12 hours are looked for in."""
+    """Embeddings of 12 hours in which shots are searched."""
     random, count = np.random.default_rng(0), HALF_A_DAY_S // 2
     still = np.ones((count, 512), np.float32)
     return {"a still picture": still, "a change at every sample": random.standard_normal(still.shape).astype(np.float32)}

@@ -1,4 +1,4 @@
-"""Files: what their suffixes say, their natural order, the user's cache folder, and writing them whole or not at all."""
+"""Files: their kinds by suffix, their natural order, the user's cache folder, and writing them completely or not at all."""
 
 import os
 import re
@@ -41,6 +41,8 @@ VIDEO_SUFFIXES = frozenset(
         "wmv",
     ]
 )
+# What an index takes for music in a folder, in the order of messages: of SOUND_SUFFIXES those that music is kept in.
+MUSIC_SUFFIXES = (".mp3", ".flac", ".ogg", ".opus", ".m4a", ".wav", ".aiff", ".aif", ".aac", ".wma")
 MEDIA_SUFFIXES = PICTURE_SUFFIXES | SOUND_SUFFIXES | VIDEO_SUFFIXES
 
 _PREFIX = ".mmvatool-"
@@ -48,12 +50,12 @@ _mark = ""  # in the names of this process's temporary files
 
 
 def is_own_output(name: str) -> bool:
-    """Whether a file's name looks like one that this tool gave: `<name>.summary.<suffix>` or `<name>.soundtrack.<suffix>`."""
+    """Whether a name is one that this tool gives its outputs: `<name>.summary.<suffix>` or `<name>.soundtrack.<suffix>`."""
     return bool(re.search(r"\.(summary|soundtrack)\.[^.]+$", name))
 
 
 def natural_key(path: Path) -> tuple[list[list[tuple[bool, int, str]]], str]:
-    """A key to sort by: clip before clip2 before clip10, folder by folder; what differs in zeros or case alone by its spelling."""
+    """A key to sort by: clip before clip2 before clip10, folder by folder; names that differ in zeros or case alone by spelling."""
     pieces = [re.split(r"(\d+)", name) for name in (*path.parent.parts, path.stem)]
     return [[(part.isdecimal(), int(part) if part.isdecimal() else 0, part.lower()) for part in parts] for parts in pieces], str(path)
 
@@ -71,7 +73,7 @@ def cache_dir() -> Path:
 
 
 def set_temp_prefix(text: str) -> None:
-    """From now on, temporary files of this process carry this in their names, so that `remove_temp_files` finds them when it has died."""
+    """Put a mark in the names of this process's temporary files, by which `remove_temp_files` finds them after a crash."""
     global _mark
     _mark = f"{text}-"
 
@@ -88,7 +90,7 @@ def write_file(target: Path, data: bytes) -> None:
     """Write a file under a temporary name and rename it.
 
     Raises:
-        OutputError: it cannot be written; nothing is left of the try.
+        OutputError: it cannot be written; no part of it is left.
     """
     temporary = target
     try:
@@ -111,24 +113,24 @@ def list_files(folder: Path, suffixes: Collection[str]) -> list[Path]:
     Raises:
         OSError: the folder cannot be read.
     """
-    found = (file for file in folder.iterdir() if file.suffix.lower() in suffixes and not file.name.startswith("."))
-    return sorted((file for file in found if file.is_file()), key=natural_key)
+    files = (file for file in folder.iterdir() if file.suffix.lower() in suffixes and not file.name.startswith("."))
+    return sorted((file for file in files if file.is_file()), key=natural_key)
 
 
 def default_output(path: Path, kind: str) -> Path:
-    """Where a result goes by default: `<name>.<kind>.mp4`, beside the file or the folder that it is made from."""
+    """The default path of a result: `<name>.<kind>.mp4`, beside the input file or folder."""
     if not path.is_dir():
         return path.with_name(f"{path.stem}.{kind}.mp4")
-    whole = path.resolve()
-    return (whole.parent if path.name in ("", "..") else path.parent) / f"{whole.name}.{kind}.mp4"
+    resolved = path.resolve()
+    return (resolved.parent if path.name in ("", "..") else path.parent) / f"{resolved.name}.{kind}.mp4"
 
 
 @contextmanager
 def workspace(target: Path) -> Iterator[Path]:
-    """A temporary folder beside the target, so that the last step is a rename; gone afterwards, whatever happens.
+    """A temporary folder beside the target, so that the last step is a rename; it is removed afterwards in any case.
 
     Raises:
-        OutputError: it cannot be made.
+        OutputError: it cannot be created.
     """
     try:
         folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{_mark}", dir=target.parent))

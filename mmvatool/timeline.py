@@ -1,4 +1,4 @@
-"""The plan: what is shown when, and what is heard. Plain frozen data."""
+"""The plan: which clips are shown when, and the music under them. Plain frozen data."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ _PLACES = 6
 
 @dataclass(frozen=True, order=True)
 class Segment:
-    """A half-open stretch [start_s, end_s) of a source, in seconds from the start of its container.
+    """A half-open segment [start_s, end_s) of a source, in seconds from the start of its container.
 
     Raises:
         ValueError: it ends where it starts or before.
@@ -38,7 +38,7 @@ class Segment:
 
 @dataclass(frozen=True)
 class Curve:
-    """What was felt when: `times_s` (N,) and `va` float32 (N, 2) in [0, 1], one sample for each slot."""
+    """VA over time: `times_s` (N,) and `va` float32 (N, 2) in [0, 1], one sample for each slot."""
 
     times_s: "np.ndarray"
     va: "np.ndarray"
@@ -46,7 +46,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class Clip:
-    """What is shown in [start_s, end_s) of the result: the stretch `source` of the video `path`, or the picture `path` if that is None."""
+    """The visuals in [start_s, end_s) of the result: the segment `source` of the video `path`, or the picture `path` if that is None."""
 
     path: Path
     start_s: float
@@ -56,10 +56,10 @@ class Clip:
 
 @dataclass(frozen=True)
 class Cue:
-    """Music in [start_s, end_s) of the result: the track `path` from `offset_s` on, again from its start where it ends too soon.
+    """Music in [start_s, end_s) of the result: the track `path` from `offset_s` on, looped where it ends too soon.
 
-    `distance` is how far it lies from what is shown, in VA; `score` is Eq. 1's, None for a model without a sigma. Cues that follow
-    each other overlap where they are crossfaded.
+    `distance` is its distance from the visuals in VA; `score` is Eq. 1's, None for a model without a sigma. Neighbouring cues
+    overlap where they are crossfaded.
     """
 
     path: Path
@@ -88,14 +88,14 @@ class Cue:
 
 @dataclass(frozen=True)
 class Timeline:
-    """What is rendered: clips, each beginning where the one before ends, the first at 0, and the music under them."""
+    """The content of a rendering: clips, each beginning where the one before ends, the first at 0, and the music under them."""
 
     clips: tuple[Clip, ...]
     cues: tuple[Cue, ...] = ()
 
     @classmethod
     def of(cls, source: Path, kept: Iterable[Segment]) -> "Timeline":
-        """The kept shots of a video in the order of time. Those that touch are joined: where nothing is cut out there is no cut to make.
+        """Make a timeline of the kept shots of a video, in the order of time. Adjacent ones are joined: no cut is needed between them.
 
         Args:
             source: the video.
@@ -115,12 +115,12 @@ class Timeline:
 
     @property
     def segments(self) -> tuple[Segment, ...]:
-        """The stretches of videos that are shown."""
+        """The segments of videos in the timeline."""
         return tuple(clip.source for clip in self.clips if clip.source is not None)
 
     @property
     def duration_s(self) -> float:
-        """Seconds shown in all."""
+        """Total length in seconds."""
         return self.clips[-1].end_s if self.clips else 0.0
 
     def to_json(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Pictures from files: what is one, its pixels, and when it was taken."""
+"""Picture files: recognizing them, reading their pixels, and when they were taken."""
 
 import re
 import warnings
@@ -12,7 +12,7 @@ from PIL import Image
 from mmvatool.errors import MediaError
 from trainer import DataError, open_picture, read_picture
 
-# EXIF's tags for the second, its fraction and the distance from UTC, the best first: taken, digitized, changed.
+# EXIF's tags for the second, its fraction and the distance from UTC, in order of preference: taken, digitized, changed.
 _EXIF_BLOCK = 0x8769
 _TIMES = ((0x9003, 0x9291, 0x9011), (0x9004, 0x9292, 0x9012), (0x0132, 0x9290, 0x9010))
 
@@ -22,16 +22,16 @@ def read(path: Path, least_px: int | None = None) -> np.ndarray:
 
     Args:
         path: the file.
-        least_px: a JPEG may come at a part of its size as long as both sides have so many pixels, which is quicker.
+        least_px: a JPEG may be decoded at a fraction of its size as long as both sides have so many pixels, which is quicker.
 
     Returns:
         uint8 (H, W, 3).
 
     Raises:
-        MediaError: not there, empty, unreadable, not a picture, truncated, or too large to be meant.
+        MediaError: missing, empty, unreadable, not a picture, truncated, or implausibly large.
     """
     _check(path)
-    _hush()
+    _ignore_warnings()
     try:
         return read_picture(path, least_px)
     except DataError as error:
@@ -42,13 +42,13 @@ def read(path: Path, least_px: int | None = None) -> np.ndarray:
 
 def is_picture(path: Path) -> bool:
     """Whether a file is a picture by its content. Nothing of it is decoded."""
-    _hush()
+    _ignore_warnings()
     try:
         with open_picture(path):
             return True
-    except Image.DecompressionBombError:  # too large to be read, which `read` says
+    except Image.DecompressionBombError:  # too large, for which `read` raises
         return True
-    except Exception:  # Pillow's plugins raise all sorts on what is none
+    except Exception:  # Pillow's plugins raise any exception on other files
         return False
 
 
@@ -56,12 +56,12 @@ def taken_at(path: Path) -> datetime | None:
     """When a picture was taken, by its EXIF block.
 
     Returns:
-        the camera's wall clock, with its distance from UTC (an aware time) where that is noted: of a mixed lot compare the
-        wall clocks, `replace(tzinfo=None)`. None where nothing usable is noted, or the file is no picture.
+        the camera's wall clock, with its distance from UTC (an aware time) if it is stored: to compare mixed times use the
+        wall clocks, `replace(tzinfo=None)`. None without a usable time, or if the file is no picture.
     """
-    _hush()
+    _ignore_warnings()
     tags: dict[int, object] = {}
-    with suppress(Exception), open_picture(path) as opened:  # Pillow's plugins raise all sorts on broken blocks
+    with suppress(Exception), open_picture(path) as opened:  # Pillow's plugins raise any exception on broken blocks
         exif = opened.getexif()
         tags.update(exif)
         tags.update(exif.get_ifd(_EXIF_BLOCK))
@@ -74,21 +74,21 @@ def _text(value: object) -> str:
 
 def _time(second: str, fraction: str, offset: str) -> datetime | None:
     """Read `2021:02:03 04:05:06`, `125` and `+02:00`; None where the first is no time (as `0000:00:00 00:00:00`)."""
-    found = re.match(r"\s*(\d{4})\D(\d\d)\D(\d\d)\D+(\d\d)\D(\d\d)\D(\d\d)", second)
-    if not found:
+    match = re.match(r"\s*(\d{4})\D(\d\d)\D(\d\d)\D+(\d\d)\D(\d\d)\D(\d\d)", second)
+    if not match:
         return None
     digits = re.match(r"\d{1,6}", fraction.strip())
     distance = re.match(r"([+-])(\d\d):?(\d\d)", offset.strip())
-    year, month, day, hour, minute, at = map(int, found.groups())
+    year, month, day, hour, minute, second_number = map(int, match.groups())
     try:
         zone = timezone(int(distance[1] + "1") * timedelta(hours=int(distance[2]), minutes=int(distance[3]))) if distance else None
-        return datetime(year, month, day, hour, minute, at, int(digits[0].ljust(6, "0")) if digits else 0, zone)
+        return datetime(year, month, day, hour, minute, second_number, int(digits[0].ljust(6, "0")) if digits else 0, zone)
     except ValueError:
         return None
 
 
-def _hush() -> None:
-    """What Pillow thinks of a profile or an EXIF block is nobody's concern; pictures too large are refused by name."""
+def _ignore_warnings() -> None:
+    """Silence Pillow's warnings about profiles and EXIF blocks; too large pictures are errors of their own."""
     warnings.filterwarnings("ignore", module=r"PIL\.")
 
 

@@ -1,13 +1,13 @@
-"""`score`: valence and arousal of pictures, sounds, videos and words. One pipeline, readable top to bottom.
+"""`score`: valence and arousal of pictures, audio files, videos and texts. One pipeline, readable top to bottom.
 
-files in chunks -> what each is, by its suffix or its content -> pictures in batches across files, sounds in batches across
+files in chunks -> the kind of each, by its suffix or its content -> pictures in batches across files, audio in batches across
 files, videos one by one -> results in the order given, then the texts.
 """
 
 import itertools
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -16,11 +16,12 @@ import numpy as np
 
 from mmvatool.analysis import pictures
 from mmvatool.analysis.curves import check_step, check_window_s, image_curve, music_curve, music_curves
+from mmvatool.analysis.prefetch import prefetch_map
+from mmvatool.choices import SAMPLINGS
 from mmvatool.errors import MediaError, SettingsError
 from mmvatool.files import MEDIA_SUFFIXES, PICTURE_SUFFIXES
 from mmvatool.media.audio import SilentError
 from mmvatool.media.probe import MediaInfo, SoundInfo, probe_media
-from mmvatool.media.sampling import SAMPLINGS
 from mmvatool.progress import Progress, no_progress
 from mmvatool.timeline import Curve
 
@@ -29,22 +30,21 @@ if TYPE_CHECKING:
 
 EVERY_S = 2.0
 UNKNOWN = "no word of it is known"
-# A text is scored by its beginning: the towers read some hundred words, and a line may be a whole library.
+# A text is scored by its beginning: the towers read some hundred words, and a line may be of any length.
 LONGEST_TEXT = 10_000
-CHUNK = 64  # files, or 16 times as many texts, between two answers
+CHUNK = 64  # files, or 16 times as many texts, are scored at once
 READERS = min(4, os.cpu_count() or 1)  # threads that decode pictures; each holds one of full size
 _PLACES = 6
 
 _Item = TypeVar("_Item")
-_Made = TypeVar("_Made")
 
 
 @dataclass(frozen=True)
 class Score:
-    """What one input feels like: `valence` and `arousal` in [0, 1], of sounds and videos the means of their curve.
+    """The VA of one input: `valence` and `arousal` in [0, 1], of audio files and videos the means of their curve.
 
     `kind` is "image", "music", "video" or "text". `curve` is empty for pictures and texts; a video's is the mean of its
-    `curves` ("image" and "music"; one of them where it has no sound, or the model no such tower). `note` says what is special.
+    `curves` ("image" and "music"; one of them where it has no sound, or the model no such tower). `note` is a warning.
     """
 
     input: Path | str
@@ -75,18 +75,18 @@ class Score:
 
 @dataclass(frozen=True)
 class Failure:
-    """An input that could not be scored, and why."""
+    """An input that could not be scored, and the error."""
 
     input: Path | str
     error: Exception
 
 
 class Towers:
-    """A model's predictors, a tower each, loaded when first asked for.
+    """A model's predictors, one for each tower, loaded on first use.
 
     Args:
-        load: gives a predictor of one modality.
-        modalities: which the model has.
+        load: loads a predictor of one modality.
+        modalities: those of the model.
     """
 
     def __init__(self, load: "Callable[[str], Predictor]", modalities: Collection[str]) -> None:
@@ -101,16 +101,16 @@ class Towers:
 
     @classmethod
     def named(cls, model: str | Path = "compact", device: str = "auto", load: "Callable[[str], Predictor] | None" = None) -> "Towers":
-        """Those of a bundled model or a checkpoint.
+        """The towers of a bundled model or a checkpoint.
 
         Args:
             model: its name or path.
-            device: where they will predict.
-            load: gives a predictor of one modality; as `Predictor.load` does by default.
+            device: where they predict.
+            load: loads a predictor of one modality; `Predictor.load` by default.
 
         Raises:
-            CheckpointError: no such model, or a file that is not a sound checkpoint.
-            DeviceError: the device is not there.
+            CheckpointError: no such model, or not a valid checkpoint.
+            DeviceError: the device is not available.
         """
         from trainer import Predictor, pick_device, read_checkpoint
 
@@ -122,7 +122,7 @@ class Towers:
 
         Raises:
             CheckpointError: the model has no such tower.
-            WeightsError: the tower's pretrained weights are not to be had.
+            WeightsError: the tower's pretrained weights are not available.
         """
         if modality not in self._loaded:
             self._loaded[modality] = self._load(modality)
@@ -142,20 +142,20 @@ def score(
     """Score files and texts, in batches, in bounded memory however many there are.
 
     Args:
-        paths: pictures, audio files and videos; what each is its suffix says, else its content.
+        paths: pictures, audio files and videos, told apart by suffix, else by content.
         texts: sentences or words, scored by their first LONGEST_TEXT characters.
         predictor: a loaded model; the bundled one by default.
         every_s: seconds between two points of a curve, at least .1.
-        window_s: length of the windows of sound around each, in seconds; None for 10, or the model's greatest if that is less.
-        sampling: which frame of a video stands for a step: "auto" (a keyframe, where one lies in it), "exact" (at its centre) or
+        window_s: length of the audio windows around each, in seconds; None for 10, or the model's greatest if that is less.
+        sampling: which frame of a video is scored for a step: "auto" (a keyframe, where one lies in it), "exact" (at its centre) or
             "keyframes".
-        progress: told how many files are scored, where `paths` has a length.
+        progress: is given how many files are scored, if `paths` has a length.
 
     Yields:
         A Score or a Failure for each input, in the order given, files first.
 
     Raises:
-        SettingsError: a step, a window or a sampling that cannot be.
+        SettingsError: a step or a window out of range, or an unknown sampling.
         CheckpointError, DeviceError: the bundled model cannot be loaded.
     """
     check_step(every_s)
@@ -166,12 +166,12 @@ def score(
         check_window_s(towers("music"), window_s)
     total = len(paths) if isinstance(paths, Collection) else 0
     done = 0
-    with progress("files", total) as scored, ThreadPoolExecutor(READERS) as pool:
+    with progress("files", total) as on_progress, ThreadPoolExecutor(READERS) as pool:
         for chunk in _chunks(map(Path, paths), CHUNK):
-            # The stages of a single file are worth showing; those of many would fill the screen.
+            # The stages of a single file are shown; those of many would fill the screen.
             yield from _score_files(chunk, towers, pool, every_s, window_s, sampling, progress if total == 1 else no_progress)
             done += len(chunk)
-            scored(min(done, total))
+            on_progress(min(done, total))
     for lines in _chunks(texts, 16 * CHUNK):
         yield from _score_texts(lines, towers)
 
@@ -179,27 +179,27 @@ def score(
 def _score_files(
     paths: list[Path], towers: Towers, pool: ThreadPoolExecutor, every_s: float, window_s: float | None, sampling: str, progress: Progress
 ) -> list[Score | Failure]:
-    """One chunk: all pictures at once, all sounds at once, the videos one by one."""
+    """Score one chunk: all pictures together, all audio files together, the videos one by one."""
     results: dict[int, Score | Failure] = {}
-    looked = dict(enumerate(_ahead(pool, _look, paths)))
-    results |= {place: Failure(paths[place], info) for place, info in looked.items() if isinstance(info, Exception)}
-    found = [place for place, info in looked.items() if info is None]
-    results |= dict(zip(found, _score_pictures([paths[place] for place in found], towers, pool), strict=True))
-    sounds = {place: info for place, info in looked.items() if isinstance(info, SoundInfo)}
+    probed = dict(enumerate(prefetch_map(pool, _probe, paths, READERS)))
+    results |= {index: Failure(paths[index], info) for index, info in probed.items() if isinstance(info, Exception)}
+    images = [index for index, info in probed.items() if info is None]
+    results |= dict(zip(images, _score_pictures([paths[index] for index in images], towers, pool), strict=True))
+    sounds = {index: info for index, info in probed.items() if isinstance(info, SoundInfo)}
     results |= dict(zip(sounds, _score_sounds(list(sounds.values()), towers, every_s, window_s, progress), strict=True))
-    for place, info in looked.items():
+    for index, info in probed.items():
         if isinstance(info, MediaInfo):
             try:
-                results[place] = _score_video(info, towers, every_s, window_s, sampling, progress)
+                results[index] = _score_video(info, towers, every_s, window_s, sampling, progress)
             except SettingsError:
                 raise
             except Exception as error:  # whatever it is, the other files go on
-                results[place] = Failure(info.path, error)
-    return [results[place] for place in range(len(paths))]
+                results[index] = Failure(info.path, error)
+    return [results[index] for index in range(len(paths))]
 
 
-def _look(path: Path) -> MediaInfo | SoundInfo | Exception | None:
-    """What a file is: None for a picture."""
+def _probe(path: Path) -> MediaInfo | SoundInfo | Exception | None:
+    """The probed video or audio file; None for a picture; or the error."""
     suffix = path.suffix.lower()
     if suffix in PICTURE_SUFFIXES or (suffix not in MEDIA_SUFFIXES and pictures.is_picture(path)):
         return None
@@ -211,7 +211,7 @@ def _look(path: Path) -> MediaInfo | SoundInfo | Exception | None:
 
 def _score_pictures(paths: list[Path], towers: Towers, pool: ThreadPoolExecutor) -> list[Score | Failure]:
     results: dict[int, Score | Failure] = {}
-    there: list[int] = []
+    readable: list[int] = []
 
     def read(path: Path) -> np.ndarray | Exception:
         try:
@@ -220,22 +220,22 @@ def _score_pictures(paths: list[Path], towers: Towers, pool: ThreadPoolExecutor)
             return error
 
     def decoded() -> Iterator[np.ndarray]:
-        for place, picture in enumerate(_ahead(pool, read, paths)):
+        for index, picture in enumerate(prefetch_map(pool, read, paths, READERS)):
             if isinstance(picture, Exception):
-                results[place] = Failure(paths[place], picture)
+                results[index] = Failure(paths[index], picture)
             else:
-                there.append(place)
+                readable.append(index)
                 yield picture
 
     if not paths:
         return []
     try:
         predictor = towers("image")
-        for place, va in zip(there, predictor.image(decoded(), still=True), strict=True):
-            results[place] = Score(paths[place], "image", float(va[0]), float(va[1]), predictor.name)
+        for index, va in zip(readable, predictor.image(decoded(), still=True), strict=True):
+            results[index] = Score(paths[index], "image", float(va[0]), float(va[1]), predictor.name)
     except Exception as error:
-        results |= {place: Failure(path, error) for place, path in enumerate(paths) if place not in results}
-    return [results[place] for place in range(len(paths))]
+        results |= {index: Failure(path, error) for index, path in enumerate(paths) if index not in results}
+    return [results[index] for index in range(len(paths))]
 
 
 def _score_sounds(
@@ -289,41 +289,26 @@ def _of_curve(path: Path, kind: str, curve: Curve, model: str, curves: dict[str,
 
 
 def _score_texts(texts: list[str], towers: Towers) -> list[Score | Failure]:
-    cut = [text[:LONGEST_TEXT] for text in texts]
-    # Undecodable bytes of an argument are no text that a tokenizer would take.
-    valid = [text.encode(errors="replace").decode() for text in cut]
+    shortened = [text[:LONGEST_TEXT] for text in texts]
+    # A tokenizer refuses the surrogates of undecodable bytes in an argument.
+    valid = [text.encode(errors="replace").decode() for text in shortened]
     try:
         predictor = towers("text")
         va = predictor.text(valid)
         unknown = predictor.unknown(valid)
     except Exception as error:
-        return [Failure(text, error) for text in cut]
+        return [Failure(text, error) for text in shortened]
     results: list[Score | Failure] = []
-    for whole, text, (valence, arousal), nothing_known in zip(texts, cut, va, unknown, strict=True):
-        warnings = [UNKNOWN] if nothing_known else []
-        warnings += [f"scored by its first {LONGEST_TEXT} characters"] if len(whole) > LONGEST_TEXT else []
+    for given, text, (valence, arousal), is_unknown in zip(texts, shortened, va, unknown, strict=True):
+        warnings = [UNKNOWN] if is_unknown else []
+        warnings += [f"scored by its first {LONGEST_TEXT} characters"] if len(given) > LONGEST_TEXT else []
         results.append(Score(text, "text", float(valence), float(arousal), predictor.name, note="; ".join(warnings) or None))
     return results
 
 
-def _ahead(pool: ThreadPoolExecutor, make: Callable[[_Item], _Made], items: Iterable[_Item]) -> Iterator[_Made]:
-    """As `map`, in the pool's threads, an item a thread ahead: what is made but not yet taken is bounded."""
-    left = iter(items)
-    running: list[Future[_Made]] = [pool.submit(make, item) for item in itertools.islice(left, READERS)]
-    try:
-        while running:
-            made = running.pop(0).result()
-            running += [pool.submit(make, item) for item in itertools.islice(left, 1)]
-            yield made
-            del made
-    finally:
-        for future in running:
-            future.cancel()
-
-
 def _chunks(items: Iterable[_Item], size: int) -> Iterator[list[_Item]]:
-    left = iter(items)
-    while chunk := list(itertools.islice(left, size)):
+    remaining = iter(items)
+    while chunk := list(itertools.islice(remaining, size)):
         yield chunk
 
 

@@ -1,4 +1,4 @@
-"""Sampling slots: stretches of SLOT_S seconds with one sample each, the frame on screen at its centre. Pure."""
+"""Sampling slots: segments of SLOT_S seconds with one sample each, the frame on screen at the centre. Pure."""
 
 from dataclasses import dataclass
 

@@ -1,7 +1,7 @@
-"""What the model predicts for a video, kept in the user's cache folder: another run on it, with another ratio for example, decodes nothing.
+"""A model's predictions for a video, kept in the user's cache folder: another run on it, with another ratio for example, decodes nothing.
 
-There is a file for the pictures and one for the sound, each under a key of all that decides what is in it: the content, the times,
-the model and its arithmetic, the settings, this program's version.
+There is a file for the images and one for the audio, each under a key of all that decides the predictions: the content, the times,
+the model and its precision, the settings, this program's version.
 """
 
 import hashlib
@@ -24,23 +24,23 @@ if TYPE_CHECKING:
 
 
 def settings_key(sampling: str) -> str:
-    """The settings that decide what is predicted, as part of the key; all others decide what is made of it."""
+    """The settings that decide the predictions, as part of the key; all others decide only how they are used."""
     return f"sampling={sampling}"
 
 
-class Analysis:
-    """What is felt of a video: read from the cache, or computed when it is first asked for.
+class VideoAnalysis:
+    """The predictions for a video: read from the cache, or computed on first use.
 
     Args:
         info: the probed video.
-        samples: the N frames that are looked at.
-        predictor: with the towers for what will be asked for.
-        sampling: how the samples were picked, one of `SAMPLINGS`.
-        keep: whether to use the cache. What a model that is no file feels is never kept.
-        progress: told how far each stage is.
+        samples: the N sampled frames.
+        predictor: with the towers for the predictions that are used.
+        sampling: how the samples were picked, one of `mmvatool.choices.SAMPLINGS`.
+        keep: whether to use the cache. Predictions of a model without a file are never kept.
+        progress: is given how much of each stage is done.
 
     Attributes:
-        frames: all frames of the video, for finding cuts.
+        frames: all frames of the video, to locate changes.
     """
 
     def __init__(
@@ -57,29 +57,29 @@ class Analysis:
         self._settings = settings_key(sampling)
         self._store = AnalysisCache() if keep and predictor.fingerprint else None
         self.frames = Frames(info)
-        self._cuts: dict[int, float] = {}
-        self._cuts_kept = -1
+        self._changes: dict[int, float] = {}
+        self._saved_changes = -1
         self._damaged = 0
-        self._fallback = ""  # when what was kept was felt
+        self._fallback = ""  # that of the run whose predictions were read from the cache
 
     @cached_property
-    def pictures(self) -> tuple[np.ndarray, np.ndarray]:
+    def image(self) -> tuple[np.ndarray, np.ndarray]:
         """VA (N, 2) and embeddings (N, 512) of the frames.
 
         Raises:
             MediaError: they cannot be decoded.
         """
-        found = self._store.read(self._picture_key) if self._store else None
-        if found is None:
+        stored = self._store.read(self._image_key) if self._store else None
+        if stored is None:
             va, embeddings, self._damaged = predict_frames(self._info, self._samples.frames, self._predictor, self._progress)
             return va, embeddings
-        self._cuts = dict(zip(found["changes"].tolist(), found["cuts_s"].tolist(), strict=True))
-        self._cuts_kept = len(self._cuts)
-        self._fallback, self._damaged = str(found["fallback"]), int(found["damaged"])
-        return found["va"], found["embeddings"]
+        self._changes = dict(zip(stored["changes"].tolist(), stored["changes_s"].tolist(), strict=True))
+        self._saved_changes = len(self._changes)
+        self._fallback, self._damaged = str(stored["fallback"]), int(stored["damaged"])
+        return stored["va"], stored["embeddings"]
 
-    def sound(self, times_s: np.ndarray) -> Iterator[np.ndarray]:
-        """VA of the sound around M rising times.
+    def audio(self, times_s: np.ndarray) -> Iterator[np.ndarray]:
+        """VA of the audio around M rising times.
 
         Yields:
             Parts of (M, 2), in order.
@@ -91,10 +91,10 @@ class Analysis:
         if self._store is None or self._info.audio is None:
             yield from predict_audio(self._info, times_s, self._predictor, progress=self._progress)
             return
-        key = self._key("sound", sound_digest(self._info), times_s, self._info.audio)
-        found = self._store.read(key)
-        if found is not None:
-            yield found["va"]
+        key = self._key("audio", sound_digest(self._info), times_s, self._info.audio)
+        stored = self._store.read(key)
+        if stored is not None:
+            yield stored["va"]
             return
         parts = []
         for part in predict_audio(self._info, times_s, self._predictor, progress=self._progress):
@@ -102,46 +102,47 @@ class Analysis:
             yield part
         self._store.write(key, {"va": np.concatenate(parts)})
 
-    def cuts(self, changes: Iterable[int], find: Callable[[list[int]], Iterable[float]]) -> list[float]:
-        """The times of the frames at which changes between two samples happen: `find` finds those that are not known yet, once."""
-        wanted = list(changes)
-        new = [change for change in wanted if change not in self._cuts]
+    def change_times_s(self, changes: Iterable[int], locate: Callable[[list[int]], Iterable[float]]) -> list[float]:
+        """The times of the frames at which changes between two samples happen: `locate` is called for those not known yet, once."""
+        changes = list(changes)
+        new = [change for change in changes if change not in self._changes]
         if new:
-            self._cuts.update(zip(new, find(new), strict=True))
-        return [self._cuts[change] for change in wanted]
+            self._changes.update(zip(new, locate(new), strict=True))
+        return [self._changes[change] for change in changes]
 
-    def keep(self) -> None:
-        """Keep what was seen, with the cuts that were found in it."""
-        if self._store is None or "pictures" not in vars(self) or len(self._cuts) == self._cuts_kept:
+    def save(self) -> None:
+        """Write the image predictions to the cache, with the changes located so far."""
+        if self._store is None or "image" not in vars(self) or len(self._changes) == self._saved_changes:
             return
-        va, embeddings = self.pictures
+        va, embeddings = self.image
         arrays = {
             "va": va,
             "embeddings": embeddings,
-            "changes": np.array(list(self._cuts), np.int64),
-            "cuts_s": np.array(list(self._cuts.values()), np.float64),
-            "fallback": np.array(self._why_ffmpeg),
+            "changes": np.array(list(self._changes), np.int64),
+            "changes_s": np.array(list(self._changes.values()), np.float64),
+            "fallback": np.array(self._current_fallback),
             "damaged": np.array(self._damaged),
         }
-        self._store.write(self._picture_key, arrays)
-        self._cuts_kept = len(self._cuts)
+        self._store.write(self._image_key, arrays)
+        self._saved_changes = len(self._changes)
 
     @property
     def warnings(self) -> list[str]:
-        """What was done otherwise than usual, now or when what was kept was felt."""
+        """Damaged frames and decoder fallbacks, of this run or of the one whose predictions were read, and errors of the cache."""
         damaged = f"{self._damaged} frames are damaged" if self._damaged else None
-        return [note for note in (damaged, self._why_ffmpeg, self._store.problem if self._store else None) if note]
+        problem = self._store.problem if self._store else None
+        return [warning for warning in (damaged, self._current_fallback, problem) if warning]
 
     @property
-    def _why_ffmpeg(self) -> str:
+    def _current_fallback(self) -> str:
         return self._fallback or self.frames.fallback or ""
 
     @cached_property
-    def _picture_key(self) -> str:
-        return self._key("pictures", self._info.digest, self._samples.frames, self._info.video)
+    def _image_key(self) -> str:
+        return self._key("image", self._info.digest, self._samples.frames, self._info.video)
 
-    def _key(self, what: str, content: str, places: np.ndarray, stream: VideoStream | AudioStream) -> str:
-        """A line for all that decides what is felt: the packets' digest, which frames or times, shape and colours."""
-        where = hashlib.blake2b(places.tobytes(), digest_size=16).hexdigest()
+    def _key(self, modality: str, content: str, positions: np.ndarray, stream: VideoStream | AudioStream) -> str:
+        """All that decides a prediction, in a line: the packets' digest, the frames or times, shape and colours, model and settings."""
+        positions_digest = hashlib.blake2b(positions.tobytes(), digest_size=16).hexdigest()
         model = f"{self._predictor.fingerprint}-{self._predictor.precision}"
-        return f"{what} {__version__} {content} {where} {model} {self._settings} {self._info.origin_s} {stream}"
+        return f"{modality} {__version__} {content} {positions_digest} {model} {self._settings} {self._info.origin_s} {stream}"

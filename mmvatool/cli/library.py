@@ -15,7 +15,7 @@ from mmvatool.cli.options import Load, index_option, model_option, model_options
 WIDTH = 140  # of a table in a file or a pipe
 
 if TYPE_CHECKING:
-    from mmvatool.pipelines.library import Listed, Listing
+    from mmvatool.pipelines.library import ListedTrack, Listing
 
 
 @click.group()
@@ -116,9 +116,9 @@ def list_tracks(
     listing = list_all(folder, index_file=index_file, model=model, precision=precision, sort=sort)
     for failure in listing.failures:
         reporter.detail(f"Broken: {failure}")
-    if listing.unheard:
+    if listing.not_predicted:
         reporter.say(
-            f"{listing.unheard} more in the index were not heard by {listing.model}: run mmvatool library index {folder} with this model"
+            f"{listing.not_predicted} more in the index were not heard by {listing.model}: run mmvatool library index {folder} with this model"
         )
     if as_json:
         click.echo(json.dumps(listing.to_json(), indent=2))
@@ -185,7 +185,7 @@ def _print_table(listing: "Listing", folder: Path) -> None:
     console.print(table)
 
 
-def _cells(listed: "Listed", folder: Path) -> list[str]:
+def _cells(listed: "ListedTrack", folder: Path) -> list[str]:
     track = listed.track
     felt = [f"{mean:.2f} ±{spread:.2f}" for mean, spread in zip(track.mean, track.spread, strict=True)]
     return [

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mmvatool.choices import DEVICES, SAMPLINGS
 from mmvatool.timeline import Segment
 
 if TYPE_CHECKING:
@@ -214,7 +215,7 @@ cache_option = click.option(
 )
 sampling_option = click.option(
     "--sampling",
-    type=click.Choice(["auto", "exact", "keyframes"]),
+    type=click.Choice(SAMPLINGS),
     default="auto",
     show_default=True,
     help="Which frame of a video stands for each 2 seconds (or --every): the one in the middle (exact), which means to decode nearly "
@@ -299,7 +300,7 @@ def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
         ),
         click.option(
             "--device",
-            type=click.Choice(["auto", "cpu", "cuda", "mps"]),
+            type=click.Choice(DEVICES),
             default="auto",
             show_default=True,
             help="Where the model runs; auto takes a GPU if there is one.",

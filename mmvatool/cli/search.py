@@ -12,7 +12,7 @@ from mmvatool.cli.console import Reporter, clean, clock
 from mmvatool.cli.options import VA, Load, index_option, model_options, output_options
 
 if TYPE_CHECKING:
-    from mmvatool.pipelines.search import Found
+    from mmvatool.pipelines.search import SearchResult
     from trainer import Predictor
 
 
@@ -97,7 +97,7 @@ def search(
     return EXIT_PARTLY if found.failures else 0
 
 
-def _tell(found: "Found", predictor: "Predictor", reporter: Reporter) -> None:
+def _tell(found: "SearchResult", predictor: "Predictor", reporter: Reporter) -> None:
     reporter.detail(found.indexed.summary())
     if predictor.sigma is None:
         reporter.say(f"{found.model} has no sigma: ranked by distance, without a score")
@@ -105,13 +105,13 @@ def _tell(found: "Found", predictor: "Predictor", reporter: Reporter) -> None:
         reporter.say(f"Nothing in the library is near: the nearest track lies {found.hits[0].distance:.2f} away")
 
 
-def _print_paths(found: "Found", end: bytes) -> None:
+def _print_paths(found: "SearchResult", end: bytes) -> None:
     for hit in found.hits:
         path = os.fsencode(hit.path)
         click.echo((b"./" if path.startswith(b"-") else b"") + path + end, nl=False)
 
 
-def _print_table(found: "Found", library: Path) -> None:
+def _print_table(found: "SearchResult", library: Path) -> None:
     from rich.console import Console
     from rich.table import Table
 

@@ -1,1 +1,1 @@
-"""The index of music libraries: what is kept of every track, and how it is brought up to date."""
+"""The index of music libraries: its tables, and how it is brought up to date."""

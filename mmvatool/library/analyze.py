@@ -1,4 +1,4 @@
-"""All that the index keeps of one music file, in one pass of decoding: VA over time, loudness and tempo; and what its tags say."""
+"""All that the index keeps of one music file, in one pass of decoding: VA over time, loudness and tempo; and its tags."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ class TrackFeatures:
 
 
 def analyze_track(path: Path, predictor: "Predictor") -> TrackFeatures:
-    """Hear a file of music. In one with pictures the sound alone counts, from its first sample on.
+    """Decode a music file and predict its VA. Of a file with pictures the sound alone counts, from its first sample on.
 
     Raises:
         MediaError: not readable, without sound, or of less than .1 s of it.
@@ -47,8 +47,8 @@ def analyze_track(path: Path, predictor: "Predictor") -> TrackFeatures:
             yield window
 
     va = predict_windows(windows(), predictor)
-    # The centre of the last step tells where it ends, by what was decoded; headers lie.
+    # The length of what was decoded, from the centre of the last step: headers may be wrong.
     duration_s = 2 * times[-1] - (len(times) - 1) * MUSIC_EVERY_S
-    said = read_credits(info.tags)
-    sound = Sound(duration_s, said.title, said.artist, said.licence, loudness.lufs, tempo.bpm)
+    credits = read_credits(info.tags)
+    sound = Sound(duration_s, credits.title, credits.artist, credits.licence, loudness.lufs, tempo.bpm)
     return TrackFeatures(sound, Curve(np.array(times), va))

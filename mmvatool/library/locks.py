@@ -1,4 +1,4 @@
-"""Which of several runs hears what: a claim on a name that ends with the process that made it, however that ends."""
+"""Locks by which several runs share the work: each on a name, and released when the process ends, however it ends."""
 
 import hashlib
 import os
@@ -7,15 +7,15 @@ from types import TracebackType
 
 try:
     import fcntl
-except ImportError:  # Windows: nothing is claimed, and two runs at once hear the same tracks
+except ImportError:  # Windows: nothing is locked, and two runs at once analyze the same tracks
     fcntl = None  # type: ignore[assignment]
 
 
 class TrackLocks:
-    """Claims that processes on one machine make in one file, each a lock on the byte whose place is the name's hash.
+    """Locks of the processes on one machine in one file, each on the byte whose offset is the name's hash.
 
-    The file stays empty. The kernel lets go of the locks of a process that is killed. A process has only one `TrackLocks` of a file open: closing
-    one ends the claims of all.
+    The file stays empty. The kernel releases the locks of a process that is killed. A process must have only one `TrackLocks` of a file
+    open: closing one releases the locks of all.
     """
 
     def __init__(self, path: Path) -> None:
@@ -32,22 +32,22 @@ class TrackLocks:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         os.close(self._file)
 
-    def take(self, name: bytes) -> bool:
-        """Claim a name, without waiting: whether it is this process's now."""
+    def acquire(self, name: bytes) -> bool:
+        """Lock a name without waiting: whether this process has it now."""
         try:
             if fcntl:
-                fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, _place(name))
-        except (BlockingIOError, PermissionError):  # taken by another; the system may say either
+                fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, _offset(name))
+        except (BlockingIOError, PermissionError):  # locked by another; the system may raise either
             return False
         except OSError:  # a file system without locks
             return True
         return True
 
-    def drop(self, name: bytes) -> None:
-        """Let others have a name."""
+    def release(self, name: bytes) -> None:
+        """Release a name."""
         if fcntl:
-            fcntl.lockf(self._file, fcntl.LOCK_UN, 1, _place(name))
+            fcntl.lockf(self._file, fcntl.LOCK_UN, 1, _offset(name))
 
 
-def _place(name: bytes) -> int:
+def _offset(name: bytes) -> int:
     return int.from_bytes(hashlib.blake2b(name, digest_size=8).digest(), "big") >> 2  # below 2^62: an offset of a file is signed

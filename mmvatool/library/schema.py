@@ -1,4 +1,4 @@
-"""The file of a library's index: SQLite's schema, how it is opened or laid, and its complaints in a line each."""
+"""The file of a library's index: SQLite's schema, opening and creating it, and its errors in a line each."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ from pathlib import Path
 from mmvatool.errors import LibraryError
 from mmvatool.files import cache_dir
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 APPLICATION_ID = 0x6D6D7661  # "mmva", in the file's header
 FILE_NAME = "library.sqlite3"
 BUSY_LIMIT_S = 30.0
@@ -21,7 +21,7 @@ CREATE TABLE contents (
     artist TEXT,
     licence TEXT,
     loudness_lufs REAL, -- NULL: silence
-    tempo_bpm REAL -- NULL: none was found
+    tempo_bpm REAL -- NULL: no beat was detected
 );
 CREATE TABLE curves (
     content INTEGER NOT NULL REFERENCES contents ON DELETE CASCADE,
@@ -43,15 +43,15 @@ CREATE TABLE files (
     CHECK ((content IS NULL) <> (error IS NULL))
 );
 CREATE INDEX files_by_content ON files (content);
--- What a search reads, laid out as it is read, without a join: the means of one model below one root.
-CREATE TABLE felt (
+-- What a search reads, in the order in which it is read, without a join: the means of one model below one root.
+CREATE TABLE predictions (
     model TEXT NOT NULL,
     path BLOB NOT NULL,
     file INTEGER NOT NULL REFERENCES files ON DELETE CASCADE,
     mean BLOB NOT NULL, -- little-endian: int64 file, float32 valence, arousal
     PRIMARY KEY (model, path)
 ) WITHOUT ROWID;
-CREATE INDEX felt_by_file ON felt (file);
+CREATE INDEX predictions_by_file ON predictions (file);
 """
 
 
@@ -68,16 +68,16 @@ def default_index() -> Path:
 
 
 class IndexFile:
-    """An open index file of this version. Several processes may have one open: who comes second with a write waits."""
+    """An open index file of this version. Several processes may have one open: of two writers the second waits."""
 
     def __init__(self, path: Path | str | None, *, create: bool) -> None:
         """Open it.
 
-        An index of an older version is emptied: all in it can be heard again, and nobody should have to delete a file for that.
+        An index of an older version is emptied and rebuilt: all in it can be computed again, and no user should have to delete a file for that.
 
         Args:
             path: the SQLite file; the one in the user's cache folder by default.
-            lay: whether one that is not there is laid.
+            create: create one that is not there.
 
         Raises:
             LibraryError: it is not there, not an index, of a later version, damaged, or cannot be read and written.
@@ -98,7 +98,7 @@ class IndexFile:
             self._open = sqlite3.connect(self.path, timeout=BUSY_LIMIT_S, isolation_level=None)
         try:
             with self.explained():
-                self._check_or_lay()
+                self._check_or_create()
         except BaseException:
             self.close()
             raise
@@ -115,12 +115,12 @@ class IndexFile:
         return self._open
 
     def header(self) -> tuple[int, int]:
-        """Which program made the file, and the version of its tables."""
-        made_by, version = (self.sql.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version"))
-        return made_by, version
+        """The application id in the file, and the version of its tables."""
+        application, version = (self.sql.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version"))
+        return application, version
 
     def shrink(self) -> None:
-        """Give free space back to the file system; where another run has the file, it is left for what is heard next."""
+        """Give free space back to the file system; while another run has the file open, it is left for new rows."""
         with self.explained():
             try:
                 self.sql.execute("VACUUM")
@@ -142,7 +142,7 @@ class IndexFile:
 
     @contextmanager
     def explained(self) -> Iterator[None]:
-        """What SQLite and the file system complain of, in a line that says what to do."""
+        """Raise errors of SQLite and the file system as a LibraryError that says what to do."""
         try:
             yield
         except sqlite3.OperationalError as error:
@@ -157,37 +157,37 @@ class IndexFile:
             raise self._unusable(str(error.strerror)) from error
 
     def damaged(self, detail: str) -> LibraryError:
-        """The error of an index whose content is not what was written."""
+        """The error of an index whose content is damaged."""
         return LibraryError(
-            self.path, f"is not an index, or a damaged one ({detail}): delete it to have it made anew, or choose another with --index"
+            self.path, f"is not an index, or a damaged one ({detail}): delete it to have it rebuilt, or choose another with --index"
         )
 
     def _unusable(self, detail: str) -> LibraryError:
         return LibraryError(self.path, f"cannot be used ({detail}): check permissions and free space, or choose another with --index")
 
-    def _check_or_lay(self) -> None:
-        if self._is_to_be_laid():
-            # Readers do not wait for a writer, nor it for them; a process that is killed leaves the file whole.
+    def _check_or_create(self) -> None:
+        if self._needs_tables():
+            # Readers do not wait for a writer, nor it for them; a process that is killed leaves the file intact.
             self.sql.execute("PRAGMA journal_mode = WAL")
             with self.transaction():
-                if self._is_to_be_laid():  # else another process was quicker
-                    self._lay()
-        made_by, version = self.header()
-        if made_by != APPLICATION_ID:
+                if self._needs_tables():  # else another process was quicker
+                    self._create_tables()
+        application, version = self.header()
+        if application != APPLICATION_ID:
             raise LibraryError(self.path, "is another program's SQLite file: choose another with --index")
         if version != SCHEMA_VERSION:
-            problem = f"is an index of version {version}, and this mmvatool reads version {SCHEMA_VERSION}: delete it to have it made anew"
+            problem = f"is an index of version {version}, and this mmvatool reads version {SCHEMA_VERSION}: delete it to have it rebuilt"
             raise LibraryError(self.path, f"{problem}, or choose another with --index")
         self.sql.execute("PRAGMA synchronous = NORMAL")  # in WAL a power cut can cost the last tracks, not the file
         self.sql.execute("PRAGMA foreign_keys = ON")
 
-    def _is_to_be_laid(self) -> bool:
-        made_by, version = self.header()
-        if made_by == version == 0:
+    def _needs_tables(self) -> bool:
+        application, version = self.header()
+        if application == version == 0:
             return self.sql.execute("SELECT 1 FROM sqlite_master").fetchone() is None
-        return made_by == APPLICATION_ID and version < SCHEMA_VERSION
+        return application == APPLICATION_ID and version < SCHEMA_VERSION
 
-    def _lay(self) -> None:
+    def _create_tables(self) -> None:
         # Foreign keys are not enforced yet, so that the order does not matter.
         for (name,) in self.sql.execute("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'").fetchall():
             self.sql.execute(f'DROP TABLE "{name}"')

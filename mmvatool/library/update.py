@@ -1,8 +1,8 @@
 """Bring a library's index up to date with a folder of music: walk -> compare -> hash -> decode and predict -> store.
 
-A file whose size and time are those of the last time is not opened. One that is new or has changed is hashed, and heard only if
-no file with the same bytes was heard by this model before. Each track is stored as soon as it is felt, so that a run that is
-killed loses the tracks in work alone.
+A file whose size and time are those of the last run is not opened. One that is new or has changed is hashed, and decoded only if this
+model has no curve of the same bytes yet. Each track is stored as soon as it is predicted, so that a run that is killed loses only the
+tracks in work.
 """
 
 import hashlib
@@ -10,7 +10,7 @@ import os
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from mmvatool.analysis.curves import check_window_s
 from mmvatool.errors import FileError, LibraryError, MediaError
-from mmvatool.files import is_own_output, natural_key
+from mmvatool.files import MUSIC_SUFFIXES, is_own_output, natural_key
 from mmvatool.library.analyze import TrackFeatures, analyze_track
 from mmvatool.library.database import Library, Stamp
 from mmvatool.library.locks import TrackLocks
@@ -29,16 +29,17 @@ from trainer import TrainerError
 if TYPE_CHECKING:
     from trainer import Predictor
 
-MUSIC_SUFFIXES = (".mp3", ".flac", ".ogg", ".opus", ".m4a", ".wav", ".aiff", ".aif", ".aac", ".wma")
 WORKERS = 2  # one file is decoded while another is predicted
 _KINDS = ("added", "changed", "moved", "unchanged", "removed")
-WAIT_S = 0.2  # for another run, before it is asked again what that has heard
-PATIENCE_S = 600.0  # with a run that has heard nothing more in this time: it may be halted
+WAIT_S = 0.2  # before another run's locks are tried again
+PATIENCE_S = 600.0  # with another run that stores nothing in this time: it may be suspended
+
+Submit = Callable[[Path], "Future[TrackFeatures]"]
 
 
 @dataclass(frozen=True)
-class Indexed:
-    """What a run over a folder found: numbers of files, and those that cannot be heard with the reason.
+class IndexResult:
+    """The result of a run over a folder: numbers of files, and those that cannot be decoded with the reason.
 
     `added` are new; `changed` have another content than before; `moved` are new under their name and known by their content,
     which another name had until now; `removed` are there no more under any name; `predicted` is how many were decoded and predicted.
@@ -54,40 +55,41 @@ class Indexed:
 
     @property
     def tracks(self) -> int:
-        """How many can be found now."""
+        """How many tracks the index has of the folder now."""
         return self.added + self.changed + self.moved + self.unchanged
 
     def summary(self) -> str:
         """The numbers in a line."""
         kinds = ", ".join(f"{getattr(self, kind)} {kind}" for kind in _KINDS)
-        return f"{self.tracks} track{'s' if self.tracks != 1 else ''}: {kinds}; {self.predicted} heard"
+        return f"{self.tracks} track{'s' if self.tracks != 1 else ''}: {kinds}; {self.predicted} predicted"
 
     def to_json(self) -> dict[str, object]:
         """The documented form (docs/formats.md)."""
+        kinds = {kind: getattr(self, kind) for kind in _KINDS}
         failures = [{"input": str(error.path), "error": str(error)} for error in self.broken]
-        return {"tracks": self.tracks, **{kind: getattr(self, kind) for kind in _KINDS}, "heard": self.predicted, "failures": failures}
+        return {"tracks": self.tracks, **kinds, "predicted": self.predicted, "failures": failures}
 
 
 class MusicFile(NamedTuple):
-    """A file of the walk: its absolute path without links, its name as the user would write it, and what it looked like."""
+    """A file below the folder: its absolute path without links, its path as the user would write it, and its size and time."""
 
     path: bytes
-    shown: Path
+    display_path: Path
     stamp: Stamp
 
 
-def index(root: Path | str, library: Library, predictor: "Predictor", *, progress: Progress = no_progress) -> Indexed:
+def index(root: Path | str, library: Library, predictor: "Predictor", *, progress: Progress = no_progress) -> IndexResult:
     """Bring the index up to date with all music below a folder.
 
     Args:
         root: the folder.
         library: the index.
         predictor: with a music tower.
-        progress: told how many of the files that must be looked into are done.
+        progress: is given how many of the files that must be opened are done.
 
     Returns:
-        What was found. A file that is broken is remembered with its size and time and is not tried again until they change;
-        one that could not be read (permissions, changed meanwhile) is tried each time.
+        How many files were new, changed and so on. A broken file is stored with its size and time and is not tried again until they
+        change; one that could not be read (permissions, changed meanwhile) is tried each time.
 
     Raises:
         MediaError: the folder is not there.
@@ -98,78 +100,37 @@ def index(root: Path | str, library: Library, predictor: "Predictor", *, progres
     check_window_s(predictor, None)
     model = model_key(predictor)
     run = _Run(root, library, model)
-    with _claims(library) as claims, progress("indexing", len(run.todo)) as indexed, _listeners(predictor) as submit:
-        working: dict[Future[TrackFeatures], tuple[bytes, list[MusicFile]]] = {}
-
-        def collect(at_most: int) -> None:
-            """Store what is felt until no more than so many are being heard."""
-            while len(working) > at_most:
-                for future in wait(working, return_when=FIRST_COMPLETED).done:
-                    digest, files = working.pop(future)
-                    for file in files:
-                        run.store(file, digest, future)
-                    claims.drop(claim(digest))
-                    run.counts["predicted"] += future.exception() is None
-                    indexed(run.done)
-
-        waiting: deque[tuple[bytes, MusicFile]] = deque()
-
-        def claim(digest: bytes) -> bytes:
-            return digest + model.encode()
-
-        def look_into(file: MusicFile, digest: bytes, *, patient: bool = True) -> None:
-            """Have a file heard, unless it is known or, while there is patience, another run does it."""
-            twins = next((files for other, files in working.values() if other == digest), None)
-            if twins is not None:  # a copy of what is being heard
-                twins.append(file)
-            elif not claims.take(claim(digest)) and patient:
-                waiting.append((digest, file))
-            elif not run.is_known(file, digest):  # asked after the claim: whoever had it before has stored what it heard
-                working[submit(file.shown)] = digest, [file]
-                collect(at_most=WORKERS)  # one more than are in work: no worker waits for this loop
-            else:
-                claims.drop(claim(digest))
-                indexed(run.done)
-
+    with _open_locks(library) as locks, progress("indexing", len(run.todo)) as on_progress, _worker_pool(predictor) as submit:
+        queue = _Queue(run, locks, model, submit, on_progress)
         for file in run.todo:
             digest = run.hash(file)
             if digest is not None:
-                look_into(file, digest)
-        collect(at_most=0)
-        until = time.monotonic() + PATIENCE_S
-        while count := len(waiting):  # for what another run is hearing: if that ends without a result, it is heard here
-            for _ in range(count):
-                digest, file = waiting.popleft()
-                look_into(file, digest, patient=time.monotonic() < until)
-            collect(at_most=0)  # nobody waits for one who waits
-            if len(waiting) == count:
-                time.sleep(WAIT_S)
-            else:
-                until = time.monotonic() + PATIENCE_S
+                queue.add(file, digest)
+        queue.finish()
     return run.result()
 
 
 class _Run:
-    """The books of a run: what was there, what is to do, and what was found."""
+    """The state of a run: the files before, those to do, and counts and errors so far."""
 
     def __init__(self, root: Path, library: Library, model: str) -> None:
-        found, self.errors = walk(root)
+        files, self.errors = walk(root)
         self._library, self._model = library, model
         self._known = library.files(real_path(root), model)
-        gone = self._known.keys() - {file.path for file in found}
+        gone = self._known.keys() - {file.path for file in files}
         if gone:
             library.remove(gone)
         self._gone = len(gone)
-        self._left = Counter(self._known[path].content for path in gone)
+        self._gone_contents = Counter(self._known[path].content for path in gone)
         self.counts: Counter[str] = Counter()
         self.done = 0
         self.todo: list[MusicFile] = []
-        for file in found:
+        for file in files:
             before = self._known.get(file.path)
             if before is None or before.stamp != file.stamp or not (before.predicted or before.error):
                 self.todo.append(file)
             elif before.error:
-                self.errors.append(MediaError(file.shown, before.error))
+                self.errors.append(MediaError(file.display_path, before.error))
             else:
                 self.counts["unchanged"] += 1
 
@@ -181,8 +142,8 @@ class _Run:
             self._fail(file, error)
             return None
 
-    def is_known(self, file: MusicFile, digest: bytes) -> bool:
-        """Whether the model has heard these bytes; then the file is noted."""
+    def store_known(self, file: MusicFile, digest: bytes) -> bool:
+        """Store a file whose bytes the model has predicted already; False if it has not."""
         content = self._library.content(digest, self._model)
         if content is None or not content.predicted:
             return False
@@ -191,10 +152,10 @@ class _Run:
         return True
 
     def store(self, file: MusicFile, digest: bytes, future: "Future[TrackFeatures]") -> None:
-        """Note what was heard, or why nothing was."""
+        """Store what was predicted for a file, or why that failed."""
         try:
-            heard = future.result()
-            meanwhile = _stamp(os.stat(file.path))  # noqa: PTH116 - bytes
+            features = future.result()
+            stamp = _stamp(os.stat(file.path))  # noqa: PTH116 - bytes
         except TrainerError:
             raise
         except Exception as error:  # whatever it is, the other files go on
@@ -202,16 +163,16 @@ class _Run:
                 self._library.put_broken(file.path, file.stamp, error.problem)
             self._fail(file, error)
             return
-        if meanwhile != file.stamp:
-            self._fail(file, MediaError(file.shown, "changed while it was read: run again when it is whole"))
+        if stamp != file.stamp:
+            self._fail(file, MediaError(file.display_path, "changed while it was read: run again when it is complete"))
             return
-        curve = heard.curve
-        self._count(file, self._library.put_predicted(file.path, file.stamp, digest, heard.sound, self._model, curve.times_s, curve.va))
+        curve = features.curve
+        self._count(file, self._library.put_predicted(file.path, file.stamp, digest, features.sound, self._model, curve.times_s, curve.va))
 
-    def result(self) -> Indexed:
-        """What was found."""
+    def result(self) -> IndexResult:
+        """The counts and errors of all files."""
         counts = self.counts
-        return Indexed(
+        return IndexResult(
             added=counts["added"],
             changed=counts["changed"],
             moved=counts["moved"],
@@ -222,23 +183,78 @@ class _Run:
         )
 
     def _fail(self, file: MusicFile, error: Exception) -> None:
-        self.errors.append(_named(error, file.shown))
+        self.errors.append(_file_error(error, file.display_path))
         self.done += 1
 
     def _count(self, file: MusicFile, content: int) -> None:
         before = self._known.get(file.path)
         if before is not None:
             self.counts["unchanged" if before.content == content else "changed"] += 1
-        elif self._left[content] > 0:
-            self._left[content] -= 1
+        elif self._gone_contents[content] > 0:
+            self._gone_contents[content] -= 1
             self.counts["moved"] += 1
         else:
             self.counts["added"] += 1
         self.done += 1
 
 
+class _Queue:
+    """Files in work, and those that another run is working on.
+
+    Not a `mmvatool.analysis.prefetch` queue: results are stored in the order in which they are ready, a copy joins the file of the same
+    bytes in work, and what another run has locked is tried again later.
+    """
+
+    def __init__(self, run: _Run, locks: TrackLocks, model: str, submit: Submit, on_progress: Callable[[int], None]) -> None:
+        self._run, self._locks, self._model, self._submit, self._on_progress = run, locks, model, submit, on_progress
+        self._working: dict[Future[TrackFeatures], tuple[bytes, list[MusicFile]]] = {}
+        self._waiting: deque[tuple[bytes, MusicFile]] = deque()
+
+    def add(self, file: MusicFile, digest: bytes, *, patient: bool = True) -> None:
+        """Have a file analyzed, unless its content is known or, if `patient`, locked by another run."""
+        copies = next((files for other, files in self._working.values() if other == digest), None)
+        if copies is not None:
+            copies.append(file)
+        elif not self._locks.acquire(self._lock_name(digest)) and patient:
+            self._waiting.append((digest, file))
+        elif not self._run.store_known(file, digest):  # checked after locking: whoever had the lock before has stored its result
+            self._working[self._submit(file.display_path)] = digest, [file]
+            self._store_results(at_most=WORKERS)  # one more than are in work: no worker waits for this loop
+        else:
+            self._locks.release(self._lock_name(digest))
+            self._on_progress(self._run.done)
+
+    def finish(self) -> None:
+        """Store all results, also of the files that other runs had locked: if those end without a result, they are analyzed here."""
+        self._store_results(at_most=0)
+        deadline = time.monotonic() + PATIENCE_S
+        while count := len(self._waiting):
+            for _ in range(count):
+                digest, file = self._waiting.popleft()
+                self.add(file, digest, patient=time.monotonic() < deadline)
+            self._store_results(at_most=0)  # no lock is held while waiting: two runs that wait for each other would never end
+            if len(self._waiting) == count:
+                time.sleep(WAIT_S)
+            else:
+                deadline = time.monotonic() + PATIENCE_S
+
+    def _store_results(self, at_most: int) -> None:
+        """Store results until at most so many files are in work."""
+        while len(self._working) > at_most:
+            for future in wait(self._working, return_when=FIRST_COMPLETED).done:
+                digest, files = self._working.pop(future)
+                for file in files:
+                    self._run.store(file, digest, future)
+                self._locks.release(self._lock_name(digest))
+                self._run.counts["predicted"] += future.exception() is None
+                self._on_progress(self._run.done)
+
+    def _lock_name(self, digest: bytes) -> bytes:
+        return digest + self._model.encode()
+
+
 def model_key(predictor: "Predictor") -> str:
-    """What curves are kept under: equal keys mean equal numbers."""
+    """The key of a model's curves in the index: equal keys mean equal numbers."""
     return curve_key(predictor.fingerprint, predictor.precision)
 
 
@@ -248,25 +264,25 @@ def curve_key(fingerprint: str, precision: str) -> str:
 
 
 def real_path(root: Path) -> bytes:
-    """How the index knows a folder: absolute and without links."""
+    """The path of a folder in the index: absolute and without links."""
     return os.fsencode(root.resolve())
 
 
-def below(folder: Path, root: bytes, path: Path) -> Path:
-    """A file of the index under the name that the user knows: below the folder, whose real path is `root`, as it was given."""
+def display_path(folder: Path, root: bytes, path: Path) -> Path:
+    """The path of a file of the index as the user would write it: below the folder as it was given, whose real path is `root`."""
     return folder / os.path.relpath(path, os.fsdecode(root))
 
 
-def no_music(folder: Path, indexed: Indexed) -> str:
-    """Why there is nothing to choose from."""
+def no_music(folder: Path, indexed: IndexResult) -> str:
+    """The message for a folder without a usable track."""
     if indexed.broken:
-        several = f" and {len(indexed.broken) - 1} more cannot be heard either" if len(indexed.broken) > 1 else ""
-        return f"{folder}: holds no music that can be heard ({indexed.broken[0]}{several})"
+        several = f" and {len(indexed.broken) - 1} more cannot be decoded either" if len(indexed.broken) > 1 else ""
+        return f"{folder}: holds no music that can be decoded ({indexed.broken[0]}{several})"
     return f"{folder}: holds no music: name a folder with {', '.join(suffix[1:] for suffix in MUSIC_SUFFIXES)} in it"
 
 
 def walk(root: Path) -> tuple[list[MusicFile], list[FileError]]:
-    """All music below a folder: links are followed, each folder is visited once, under its own name where it has one there.
+    """List all music below a folder. Links are followed; each folder is visited once, under its own name if it has one there.
 
     Hidden files and folders and this tool's own outputs are left out.
 
@@ -293,15 +309,13 @@ def walk(root: Path) -> tuple[list[MusicFile], list[FileError]]:
             visited.add((status.st_dev, status.st_ino))
             entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
         except OSError as error:
-            errors.append(_named(error, root / os.fsdecode(inside)))
+            errors.append(_file_error(error, root / os.fsdecode(inside)))
             continue
         for entry in entries:
-            name = os.path.join(inside, entry.name)  # noqa: PTH118
-            music = entry.name.lower().endswith(tuple(suffix.encode() for suffix in MUSIC_SUFFIXES)) and not is_own_output(
-                os.fsdecode(entry.name)
-            )
             if entry.name.startswith(b"."):
                 continue
+            name = os.path.join(inside, entry.name)  # noqa: PTH118
+            music = _is_music(os.fsdecode(entry.name))
             try:
                 if entry.is_dir():
                     (links if entry.is_symlink() else folders).append(name)
@@ -309,13 +323,17 @@ def walk(root: Path) -> tuple[list[MusicFile], list[FileError]]:
                     files.append(MusicFile(entry.path, root / os.fsdecode(name), _stamp(entry.stat())))
             except OSError as error:  # a link to itself, say
                 if music:
-                    errors.append(_named(error, root / os.fsdecode(name)))
+                    errors.append(_file_error(error, root / os.fsdecode(name)))
     return files, errors
 
 
-def _claims(library: Library) -> TrackLocks:
-    """What several runs on one index share the hearing by."""
-    path = library.path.with_name(f"{library.path.name}-hearing")
+def _is_music(name: str) -> bool:
+    return name.lower().endswith(MUSIC_SUFFIXES) and not is_own_output(name)
+
+
+def _open_locks(library: Library) -> TrackLocks:
+    """The locks by which several runs on one index share the work."""
+    path = library.path.with_name(f"{library.path.name}-locks")
     try:
         return TrackLocks(path)
     except OSError as error:
@@ -331,45 +349,44 @@ def _hash(path: bytes) -> bytes:
         return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=20)).digest()
 
 
-def _named(error: Exception, shown: Path) -> FileError:
-    """An error in the words of a file's own, under the name that the user knows."""
+def _file_error(error: Exception, path: Path) -> FileError:
+    """Any error as that of a file, with its path as the user would write it."""
     if isinstance(error, FileError):
-        return MediaError(shown, error.problem)
+        return MediaError(path, error.problem)
     if isinstance(error, OSError) and error.strerror:
-        return MediaError(shown, f"cannot be read ({error.strerror}): check its name and permissions")
-    return MediaError(shown, f"failed unexpectedly ({type(error).__name__}: {error}): please report it if the machine is well")
+        return MediaError(path, f"cannot be read ({error.strerror}): check its name and permissions")
+    return MediaError(path, f"failed unexpectedly ({type(error).__name__}: {error}): please report it if the machine is well")
 
 
 class _Stopped(Exception):
-    """The run ends: what is being heard is dropped."""
+    """The run has ended: files in work are dropped."""
 
 
-class _InTurn:
+class _LockedPredictor:
     """A predictor for several threads: one predicts while another decodes."""
 
     def __init__(self, predictor: "Predictor") -> None:
         self._predictor = predictor
-        self._turn = threading.Lock()
+        self._lock = threading.Lock()
         self.stopped = threading.Event()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._predictor, name)
 
     def music(self, windows: Any) -> Any:
-        with self._turn:
+        with self._lock:
             if self.stopped.is_set():
                 raise _Stopped
             return self._predictor.music(windows)
 
 
 @contextmanager
-def _listeners(predictor: "Predictor") -> Iterator[Any]:
-    """A function that has a file heard by one of WORKERS threads."""
-    in_turn = _InTurn(predictor)
-
-    pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="listener")
+def _worker_pool(predictor: "Predictor") -> Iterator[Submit]:
+    """A function that has a file analyzed by one of WORKERS threads."""
+    shared = _LockedPredictor(predictor)
+    pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="analyze")
     try:
-        yield lambda path: pool.submit(analyze_track, path, cast("Predictor", in_turn))
+        yield lambda path: pool.submit(analyze_track, path, cast("Predictor", shared))
     finally:
-        in_turn.stopped.set()
+        shared.stopped.set()
         pool.shutdown(cancel_futures=True)

@@ -10,7 +10,8 @@ import pyloudnorm
 from scipy.ndimage import minimum_filter1d
 from scipy.signal import firwin, upfirdn
 
-ABSOLUTE_GATE_LUFS = -70.0
+from mmvatool.media.audio import SILENCE_LUFS
+
 RELATIVE_GATE_LU = 10.0
 CHUNK_S, LEAD_S, BLOCK_S, HOP_S = 10, 1, 0.4, 0.1
 OVERSAMPLING = 4
@@ -38,7 +39,7 @@ def integrated(pieces: Iterable[np.ndarray], rate_hz: int) -> float | None:
         total += count
     # As pyloudnorm counts them: a last block may lack up to half a hop. Audio shorter than a block counts as one.
     levels = np.concatenate([*blocks, np.empty(0)])[: max(1, round((total - block) / hop) + 1)]
-    loud = levels[levels >= ABSOLUTE_GATE_LUFS]
+    loud = levels[levels >= SILENCE_LUFS]
     if not len(loud):
         return None
     kept = loud[loud > _mean(loud) - RELATIVE_GATE_LU]

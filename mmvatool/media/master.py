@@ -6,6 +6,7 @@ from pathlib import Path
 
 from mmvatool.errors import MediaError, RenderError
 from mmvatool.media import ffmpeg, loudness
+from mmvatool.media.audio import SILENCE_LUFS
 from mmvatool.media.pcm import CHANNELS, RATE_HZ, Pcm
 
 HIGHEST_PEAK_DBTP = -1.0
@@ -105,4 +106,4 @@ def measure(path: Path, target: Path) -> tuple[float | None, float | None]:
     if not level or not peak:
         raise RenderError(target, "what was encoded holds no sound: is the disk full?")
     lufs, dbtp = float(level[-1]), float(peak[-1])
-    return (lufs if lufs > loudness.ABSOLUTE_GATE_LUFS else None), (dbtp if dbtp > -100 else None)
+    return (lufs if lufs > SILENCE_LUFS else None), (dbtp if dbtp > -100 else None)

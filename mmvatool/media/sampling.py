@@ -18,7 +18,6 @@ from mmvatool.media.expressions import select_first_after, step_function
 from mmvatool.media.frames import ROUGHLY_SEEKABLE_CONTAINERS, SEEKABLE_CONTAINERS, frame_size, seek_point
 from mmvatool.media.probe import MediaInfo
 
-SAMPLINGS = ("auto", "exact", "keyframes")
 # Samples in one run: an expression of twice as many would pass the length limit of a command-line argument.
 CHUNK = 1024
 ROUGH_PX = (64, 36)

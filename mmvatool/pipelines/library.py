@@ -1,4 +1,4 @@
-"""`library list` and `library forget`: what the index holds of a folder, without hearing anything, and how that goes."""
+"""`library list` and `library forget`: show and remove what the index holds of a folder. No track is opened."""
 
 import os
 from dataclasses import dataclass
@@ -9,14 +9,12 @@ import numpy as np
 from mmvatool.errors import FileError, MediaError, QueryError
 from mmvatool.files import natural_key
 from mmvatool.library.database import Library, Track
-from mmvatool.library.update import below, curve_key, real_path
-
-SORTS = ("name", "length", "valence", "arousal", "tempo", "loudness")
+from mmvatool.library.update import curve_key, display_path, real_path
 
 
 @dataclass(frozen=True)
-class Listed:
-    """A track under the name that the user knows."""
+class ListedTrack:
+    """A track with its path as the user would write it."""
 
     path: Path
     track: Track
@@ -41,10 +39,10 @@ class Listed:
 
 @dataclass(frozen=True)
 class Listing:
-    """What the index holds of a folder: tracks that the model has felt, how many it has not, and files that cannot be heard."""
+    """What the index holds of a folder: the tracks that the model has predicted, how many it has not, and files that cannot be decoded."""
 
-    results: tuple[Listed, ...]
-    unheard: int
+    results: tuple[ListedTrack, ...]
+    not_predicted: int
     failures: tuple[FileError, ...]
     model: str
 
@@ -53,7 +51,7 @@ class Listing:
         return {
             "results": [listed.to_json() for listed in self.results],
             "failures": [{"input": str(error.path), "error": str(error)} for error in self.failures],
-            "unheard": self.unheard,
+            "unheard": self.not_predicted,
             "model": self.model,
         }
 
@@ -65,50 +63,50 @@ def list_tracks(
 
     Args:
         folder: as it was indexed, or one in or above it.
-        index_file: where the index lies; in the user's cache folder by default.
-        model: whose feelings: a bundled model, or a checkpoint's path.
+        index_file: the index; in the user's cache folder by default.
+        model: whose predictions: a bundled model, or a checkpoint's path.
         precision: its arithmetic.
-        sort: one of SORTS; what is alike goes by name, and what has no such value comes last.
+        sort: "name", "length", "valence", "arousal", "tempo" or "loudness"; equal ones go by name, and those without the value come last.
 
     Raises:
         LibraryError: there is no index, or it cannot be used.
         CheckpointError: the model cannot be read.
-        QueryError: the index holds no track of this folder that the model has felt.
+        QueryError: the index holds no track of this folder that the model has predicted.
     """
     from trainer import read_checkpoint
 
     folder = Path(folder)
     with Library(index_file, create=False) as library:
-        predicted_by = read_checkpoint(model)
-        key, root = curve_key(predicted_by.fingerprint, precision), real_path(folder)
+        card = read_checkpoint(model)
+        key, root = curve_key(card.fingerprint, precision), real_path(folder)
         tracks, files = library.tracks_below(root, key), library.files(root, key)
-    found = [Listed(below(folder, root, track.path), track) for track in tracks]
-    broken = [MediaError(below(folder, root, Path(os.fsdecode(path))), row.error) for path, row in files.items() if row.error]
-    unheard = sum(not row.predicted and not row.error for row in files.values())
-    if not found:
+    listed = [ListedTrack(display_path(folder, root, track.path), track) for track in tracks]
+    broken = [MediaError(display_path(folder, root, Path(os.fsdecode(path))), row.error) for path, row in files.items() if row.error]
+    not_predicted = sum(not row.predicted and not row.error for row in files.values())
+    if not listed:
         cure = f"run mmvatool library index {folder}"
-        if unheard:
+        if not_predicted:
             raise QueryError(
-                f"{folder}: {_files(unheard)} in the index, but none that {predicted_by.name} has heard: {cure} with this model"
+                f"{folder}: {_files(not_predicted)} in the index, but none that {card.name} has predicted: {cure} with this model"
             )
         if broken:
-            raise QueryError(f"{folder}: the index knows {_files(len(broken))} of it, none of which can be heard ({broken[0]})")
+            raise QueryError(f"{folder}: the index knows {_files(len(broken))} of it, none of which can be decoded ({broken[0]})")
         raise QueryError(f"{folder}: nothing of it is in the index: {cure} first")
-    found.sort(key=lambda listed: natural_key(listed.path))
+    listed.sort(key=lambda one: natural_key(one.path))
     if sort != "name":
-        found.sort(key=lambda listed: _value(listed.track, sort))
-    return Listing(tuple(found), unheard, tuple(sorted(broken, key=lambda error: natural_key(error.path))), predicted_by.name)
+        listed.sort(key=lambda one: _value(one.track, sort))
+    return Listing(tuple(listed), not_predicted, tuple(sorted(broken, key=lambda error: natural_key(error.path))), card.name)
 
 
 def forget(folder: Path | str | None, *, index_file: Path | str | None = None) -> int:
-    """Drop what the index holds of a folder, which need not be there any more, and all that no file in the index has any more.
+    """Remove what the index holds of a folder, which need not be there any more, and all that no file in the index has any more.
 
     Args:
         folder: the folder, with all below it; None for everything.
-        index_file: where the index lies; in the user's cache folder by default.
+        index_file: the index; in the user's cache folder by default.
 
     Returns:
-        How many files were forgotten.
+        How many files were removed.
 
     Raises:
         LibraryError: there is no index, or it cannot be used.

@@ -74,15 +74,15 @@ def prompt(
     seed: int | None = None,
     progress: Progress = no_progress,
 ) -> Prompted:
-    """Words for the music that feels like a picture: of all prompts, the nearest in VA. For many pictures see `Prompter`.
+    """Words for music with the VA of a picture: of all prompts, the nearest. For many pictures see `Prompter`.
 
     Args:
         source: a picture; or valence and arousal, each in [0, 1].
         predictor: a loaded model with an image and a text tower; the bundled one by default.
         candidates: a TOML file of templates and candidates; the paper's by default.
         top: how many prompts, at least 1.
-        seed: draws among those at most NEAR further away than the nearest; None: the nearest.
-        progress: told how far each stage is.
+        seed: of a random choice among those at most NEAR further away than the nearest; None: the nearest.
+        progress: is given how much of each stage is done.
 
     Raises:
         SettingsError: the file of candidates is not as it should be.
@@ -103,10 +103,10 @@ class Prompter:
     Args:
         predictor: a loaded model with a text tower, and an image tower for pictures.
         prompts: to choose from; the paper's by default.
-        progress: told how far the scoring of all prompts is.
+        progress: is given how many of all prompts are scored.
 
     Attributes:
-        notes: what was done otherwise than usual.
+        warnings: why the prompts' scores could not be kept.
     """
 
     def __init__(self, predictor: "Predictor", prompts: Prompts | None = None, *, progress: Progress = no_progress) -> None:
@@ -118,16 +118,16 @@ class Prompter:
     def prompt(self, source: "Path | str | tuple[float, float]", *, top: int = 1, seed: int | None = None) -> Prompted:
         """The prompts of one picture, or of VA; see `prompt` for arguments and errors."""
         path = None if isinstance(source, tuple) else Path(source)
-        va = np.array(source, np.float64) if isinstance(source, tuple) else self._feel(Path(source))
+        va = np.array(source, np.float64) if isinstance(source, tuple) else self._predict(Path(source))
         if va.shape != (2,) or not ((va >= 0) & (va <= 1)).all():
             raise ValueError(f"valence and arousal {source}: must be two numbers from 0 to 1")
-        found = self._choose(va, top, seed)
-        return Prompted(path, float(va[0]), float(va[1]), found, self.predictor.name)
+        prompts = self._choose(va, top, seed)
+        return Prompted(path, float(va[0]), float(va[1]), prompts, self.predictor.name)
 
     @cached_property
     def table(self) -> np.ndarray:
         """VA float32 (number of prompts, 2) of all prompts: computed once for a model and its candidates, then read from the cache."""
-        if not self.predictor.fingerprint:  # of a model that is no file
+        if not self.predictor.fingerprint:  # a model without a file
             return self._score()
         key = f"{self.predictor.fingerprint}-{self.predictor.precision}-{__version__}-{self.prompts.fingerprint}"
         try:
@@ -145,7 +145,7 @@ class Prompter:
                 self.warnings.append(f"the prompts' scores are not kept for the next run ({error}): set XDG_CACHE_HOME to another folder")
         return va
 
-    def _feel(self, path: Path) -> np.ndarray:
+    def _predict(self, path: Path) -> np.ndarray:
         return self.predictor.image([pictures.read(path)], still=True)[0].astype(np.float64)
 
     def _score(self) -> np.ndarray:
@@ -159,7 +159,7 @@ class Prompter:
         return va
 
     def _choose(self, va: np.ndarray, top: int, seed: int | None) -> tuple[Prompt, ...]:
-        """The nearest to VA (2,), different in words, the nearest first; with a seed drawn from those nearly as near."""
+        """The nearest to VA (2,), different in words, the nearest first; with a seed a random choice of those nearly as near."""
         if top < 1:
             raise ValueError(f"top {top}: must be at least 1")
         distance = np.linalg.norm(self.table - va, axis=1)  # float64
@@ -170,12 +170,12 @@ class Prompter:
                 break
         sigma = self.predictor.sigma
         indices = sorted(chosen.values(), key=lambda index: (distance[index], index))
-        found = []
+        prompts = []
         for index in indices:
             valence, arousal = map(float, self.table[index])
             score = None if sigma is None else float(matching_score(self.table[index], va, sigma))
-            found.append(Prompt(self.prompts[index], valence, arousal, float(distance[index]), score))
-        return tuple(found)
+            prompts.append(Prompt(self.prompts[index], valence, arousal, float(distance[index]), score))
+        return tuple(prompts)
 
 
 def _seal(va: np.ndarray, key: str) -> bytes:
@@ -187,9 +187,9 @@ def _seal(va: np.ndarray, key: str) -> bytes:
 def _read(path: Path, key: str, count: int) -> np.ndarray | None:
     """VA (count, 2) of a cache file; None: not there, not readable, or damaged."""
     try:
-        found = path.read_bytes()
+        data = path.read_bytes()
     except OSError:
         return None
-    if len(found) != _DIGEST_BYTES + 8 * count or hashlib.sha256(key.encode() + found[_DIGEST_BYTES:]).digest() != found[:_DIGEST_BYTES]:
+    if len(data) != _DIGEST_BYTES + 8 * count or hashlib.sha256(key.encode() + data[_DIGEST_BYTES:]).digest() != data[:_DIGEST_BYTES]:
         return None
-    return np.frombuffer(found, "<f4", offset=_DIGEST_BYTES).reshape(count, 2).astype(np.float32)
+    return np.frombuffer(data, "<f4", offset=_DIGEST_BYTES).reshape(count, 2).astype(np.float32)

@@ -1,4 +1,4 @@
-"""`search`: the music of a folder that feels most like words, a picture, a song or a video (MMVA's Figure 3).
+"""`search`: the music of a folder whose VA is nearest to that of words, a picture, a song or a video (MMVA's Figure 3).
 
 query -> its VA -> index brought up to date -> distance of each track's mean VA -> Eq. 1's score -> ranking.
 """
@@ -14,7 +14,7 @@ from mmvatool.analysis.curves import image_curve, music_curve
 from mmvatool.errors import FileError, QueryError, SettingsError
 from mmvatool.files import natural_key
 from mmvatool.library.database import Library, Track
-from mmvatool.library.update import Indexed, below, index, model_key, no_music, real_path
+from mmvatool.library.update import IndexResult, display_path, index, model_key, no_music, real_path
 from mmvatool.media.probe import MediaInfo, probe_media
 from mmvatool.progress import Progress, no_progress
 from mmvatool.soundtracks.matching import rank
@@ -27,11 +27,11 @@ DEFAULT_TOP = 10
 
 @dataclass(frozen=True)
 class Query:
-    """What is looked for: one of `text`, `like` and `va`.
+    """What to search for: one of `text`, `like` and `va`.
 
     Args:
         text: words for a mood.
-        like: a picture, an audio file or a video (whose pictures count).
+        like: a picture, an audio file or a video (whose images count).
         va: valence and arousal, each in [0, 1].
 
     Raises:
@@ -44,16 +44,16 @@ class Query:
 
     def __post_init__(self) -> None:
         if sum(given is not None for given in (self.text, self.like, self.va)) != 1:
-            raise SettingsError("what to look for: give either words, or --like FILE, or --va VALENCE,AROUSAL")
+            raise SettingsError("what to search for: give either words, or --like FILE, or --va VALENCE,AROUSAL")
         if self.text is not None and not self.text.strip():
-            raise SettingsError("what to look for: the words are empty")
+            raise SettingsError("what to search for: the words are empty")
         if self.va is not None and not all(0 <= value <= 1 for value in self.va):
             raise SettingsError(f"VA {self.va[0]:g},{self.va[1]:g}: both must lie between 0 and 1")
 
 
 @dataclass(frozen=True)
 class Hit:
-    """A track that was found: its distance from the query in VA, and Eq. 1's score, None for a model without a sigma."""
+    """A track of the result: its distance from the query in VA, and Eq. 1's score, None for a model without a sigma."""
 
     path: Path
     score: float | None
@@ -64,8 +64,8 @@ class Hit:
 
 
 @dataclass(frozen=True)
-class Found:
-    """The result of a search: the query with its VA (2,), the nearest tracks first, and what was seen of the library.
+class SearchResult:
+    """The result of a search: the query with its VA (2,), the tracks, the nearest first, and the run that updated the index.
 
     `is_far`: even the nearest track lies farther than matching.FAR.
     """
@@ -74,12 +74,12 @@ class Found:
     va: np.ndarray
     hits: tuple[Hit, ...]
     is_far: bool
-    indexed: Indexed
+    indexed: IndexResult
     model: str
 
     @property
     def failures(self) -> tuple[FileError, ...]:
-        """Files of the library that cannot be heard."""
+        """Files of the library that cannot be decoded."""
         return self.indexed.broken
 
     def to_json(self) -> dict[str, object]:
@@ -118,25 +118,25 @@ def search(
     index_file: Path | str | None = None,
     predictor: "Predictor | None" = None,
     progress: Progress = no_progress,
-) -> Found:
-    """Find the music of a folder that feels most like words, a file or a VA.
+) -> SearchResult:
+    """Find the music of a folder whose VA is nearest to that of words or a file, or to a VA.
 
     Args:
         text: words for a mood; or give `like` or `va`.
-        library: a folder of music, with all below it. What was heard of it is kept in an index.
-        like: a picture, an audio file or a video, whose pictures count.
+        library: a folder of music, with all below it. Its VA is kept in an index.
+        like: a picture, an audio file or a video, whose images count.
         va: valence and arousal, each in [0, 1].
         top: how many tracks, at least 1.
-        index_file: where the index lies; in the user's cache folder by default.
+        index_file: the index; in the user's cache folder by default.
         predictor: a loaded model; the bundled one by default.
-        progress: told how far it is.
+        progress: is given how much of each stage is done.
 
     Returns:
         The nearest tracks by Eq. 1's score, that is by distance; equally near ones in the natural order of their names.
 
     Raises:
         SettingsError: not exactly one kind of query, or a number out of its bounds.
-        QueryError: the model knows no word of the text, or the folder has no music that can be heard.
+        QueryError: the model knows no word of the text, or the folder has no music that can be decoded.
         MediaError: the folder is not there, or the file to be like cannot be read.
         CheckpointError: the model has no tower for the query, or none for music.
         LibraryError: the index cannot be used.
@@ -149,22 +149,22 @@ def search(
         from trainer import Predictor
 
         predictor = Predictor.load()
-    wanted = predict_query(query, predictor)
+    query_va = predict_query(query, predictor)
     with Library(index_file) as opened:
         indexed = index(library, opened, predictor, progress=progress)
         if not indexed.tracks:
             raise QueryError(no_music(library, indexed))
         root, model = real_path(library), model_key(predictor)
         means = opened.means(root, model)
-        ranking = rank(wanted, means.va, top, predictor.sigma)
+        ranking = rank(query_va, means.va, top, predictor.sigma)
         tracks = {track.id: track for track in opened.tracks(means.ids[ranking.indices], model)}
     hits = []
-    for place, number in enumerate(means.ids[ranking.indices].tolist()):
-        if number in tracks:  # else it was removed in the meantime
-            score = None if ranking.scores is None else float(ranking.scores[place])
-            hits.append(_hit(tracks[number], root, library, score, float(ranking.distances[place])))
+    for position, track_id in enumerate(means.ids[ranking.indices].tolist()):
+        if track_id in tracks:  # else it was removed in the meantime
+            score = None if ranking.scores is None else float(ranking.scores[position])
+            hits.append(_hit(tracks[track_id], root, library, score, float(ranking.distances[position])))
     hits.sort(key=lambda hit: (hit.distance, natural_key(hit.path)))
-    return Found(query, wanted, tuple(hits[:top]), ranking.is_far and bool(hits), indexed, predictor.name)
+    return SearchResult(query, query_va, tuple(hits[:top]), ranking.is_far and bool(hits), indexed, predictor.name)
 
 
 def predict_query(query: Query, predictor: "Predictor") -> np.ndarray:
@@ -192,6 +192,6 @@ def predict_query(query: Query, predictor: "Predictor") -> np.ndarray:
 
 
 def _hit(track: Track, root: bytes, library: Path, score: float | None, distance: float) -> Hit:
-    """A track under the name that the user knows: below the folder as it was given."""
-    path = below(library, root, track.path)
+    """A track with its path as the user would write it."""
+    path = display_path(library, root, track.path)
     return Hit(path, score, distance, float(track.mean[0]), float(track.mean[1]), track.duration_s)

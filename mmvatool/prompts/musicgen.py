@@ -1,6 +1,6 @@
 """`prompt --generate`: music for a prompt, by MusicGen (Copet et al. 2023) through transformers.
 
-MusicGen's published weights are CC-BY-NC 4.0. They are never downloaded here: they are on this machine, or it is said how to get them.
+MusicGen's published weights are CC-BY-NC 4.0. They are never downloaded here: where they are missing, the error says how to get them.
 """
 
 import io
@@ -27,14 +27,14 @@ if TYPE_CHECKING:
 MUSICGEN = "facebook/musicgen-small"
 LICENCE = "CC-BY-NC-4.0"
 SECONDS, LEAST_S, MOST_S = 15.0, 1.0, 30.0
-"""MusicGen was trained on 30 seconds; what it makes beyond falls apart."""
+"""In seconds. MusicGen was trained on 30; beyond that its music falls apart."""
 
-_GUIDANCE = 3.0  # as in MusicGen's paper: how much more the words count than without
+_GUIDANCE = 3.0  # as in MusicGen's paper: the weight of the words
 
 
 @dataclass(frozen=True)
 class Generated:
-    """A WAV file that was made, and what is needed to make it again."""
+    """A generated WAV file, with all that is needed to generate it again."""
 
     output: Path
     prompt: str
@@ -70,47 +70,57 @@ def generate(
         device: "auto", "cpu", "cuda" or "mps".
         seed: another seed, another music; the same seed, the same music on the same machine.
         overwrite: replace the target; otherwise it is an error.
-        progress: told how far it is.
+        progress: is given how many tokens are done.
 
     Raises:
         OutputError: the target exists, or cannot be written.
         WeightsError: the weights are not on this machine, or are not MusicGen's.
-        RenderError: the model failed, or made something that is no sound.
+        RenderError: the model failed, or its output is not finite.
         DeviceError: the device is not there.
         ValueError: an impossible length.
     """
-    import torch
-
-    from trainer import first_line, pick_device, quiet_transformers
+    from trainer import pick_device
 
     target = Path(target)
     check(target, seconds=seconds, musicgen=musicgen, overwrite=overwrite)
-    where = pick_device(device)
-    # Loading draws random numbers, too; the caller's own go on as if nothing had been.
-    cards = [where.index or 0] if where.type == "cuda" else []
+    torch_device = pick_device(device)
+    sound, rate_hz = _compose(prompt, target, seconds, locate(musicgen), torch_device, seed, progress)
+    if not np.isfinite(sound).all():
+        raise RenderError(target, "MusicGen made numbers that are no sound: its weights may be damaged; get them again")
+    write_file(target, _wav(sound, rate_hz))
+    return Generated(target, prompt, sound.shape[1] / rate_hz, rate_hz, seed, musicgen)
+
+
+def _compose(
+    prompt: str, target: Path, seconds: float, folder: Path, device: "torch.device", seed: int, progress: Progress
+) -> tuple[np.ndarray, int]:
+    """Music as float32 (channels, n), and its sample rate; errors name the target."""
+    import torch
+
+    from trainer import first_line, quiet_transformers
+
+    # Loading draws random numbers, too; the caller's generators must not change.
+    cards = [device.index or 0] if device.type == "cuda" else []
     with torch.random.fork_rng(cards), torch.inference_mode():
-        model, processor = _load(locate(musicgen), where)
+        model, processor = _load(folder, device)
         codec = model.config.audio_encoder
-        # Its codebooks are delayed by a token each: so many more until the last one is whole.
+        # Its codebooks are delayed by a token each: so many more until the last one is complete.
         tokens = math.ceil(seconds * codec.frame_rate) + model.config.decoder.num_codebooks
         torch.manual_seed(seed)
-        words = processor(text=[prompt], return_tensors="pt").to(where)
+        words = processor(text=[prompt], return_tensors="pt").to(device)
         try:
             with quiet_transformers(), progress("composing", tokens) as composed:
-                found = model.generate(
-                    **words, do_sample=True, guidance_scale=_GUIDANCE, max_new_tokens=tokens, stopping_criteria=_counted(composed)
+                samples = model.generate(
+                    **words, do_sample=True, guidance_scale=_GUIDANCE, max_new_tokens=tokens, stopping_criteria=_token_counter(composed)
                 )
         except RuntimeError as error:
             raise RenderError(target, f"MusicGen failed ({first_line(error)}): ask for fewer --seconds, or try --device cpu") from error
-    sound = found[0, :, : round(seconds * codec.sampling_rate)].float().cpu().numpy()
-    if not np.isfinite(sound).all():
-        raise RenderError(target, "MusicGen made numbers that are no sound: its weights may be damaged; get them again")
-    write_file(target, _wav(sound, codec.sampling_rate))
-    return Generated(target, prompt, sound.shape[1] / codec.sampling_rate, codec.sampling_rate, seed, musicgen)
+    sound = samples[0, :, : round(seconds * codec.sampling_rate)].float().cpu().numpy()
+    return sound, codec.sampling_rate
 
 
 def check(target: Path, *, seconds: float, musicgen: str, overwrite: bool) -> None:
-    """Refuse what cannot be before any work is done for it: a length, a target, weights that are not there.
+    """Check a length, a target and that the weights are there, before any work is done.
 
     Raises: see `generate`.
     """
@@ -130,7 +140,7 @@ def check(target: Path, *, seconds: float, musicgen: str, overwrite: bool) -> No
 
 
 def locate(musicgen: str) -> Path:
-    """The folder of MusicGen's weights: as named, or in the hub's cache. The network is not asked.
+    """The folder of MusicGen's weights: as given, or in the hub's cache. The network is not used.
 
     Raises:
         WeightsError: not there, or another model's.
@@ -153,13 +163,13 @@ def locate(musicgen: str) -> Path:
     if kind != "musicgen":
         raise WeightsError(f"{folder}: holds a model of type {kind!r}, not 'musicgen': name a folder with MusicGen's weights")
     if not any((folder / name).is_file() for name in ("tokenizer.json", "spiece.model")):
-        # transformers would go on with a tokenizer that knows no word.
+        # transformers would go on with an empty tokenizer.
         raise WeightsError(f"{folder}: holds no tokenizer.json or spiece.model: get MusicGen's weights again, all files of them")
     return folder
 
 
 def _load(folder: Path, device: "torch.device") -> tuple[Any, Any]:
-    """The model in eval mode and what turns words into its input.
+    """The model in eval mode, and the processor that turns words into its input.
 
     Raises:
         WeightsError: files are missing, damaged, or do not fill the model.
@@ -181,8 +191,8 @@ def _load(folder: Path, device: "torch.device") -> tuple[Any, Any]:
     return model.eval().to(device), processor
 
 
-def _counted(composed: Callable[[int], None]) -> Any:
-    """A stopping criterion that stops nothing and tells how many tokens there are."""
+def _token_counter(composed: Callable[[int], None]) -> Any:
+    """A stopping criterion that never stops, and reports the number of tokens."""
     import torch
     from transformers import StoppingCriteria, StoppingCriteriaList
 
@@ -195,7 +205,7 @@ def _counted(composed: Callable[[int], None]) -> Any:
 
 
 def _wav(sound: np.ndarray, rate_hz: int) -> bytes:
-    """Float (channels, n) as a 16-bit WAV; what is beyond [-1, 1] is clipped."""
+    """Float (channels, n) as a 16-bit WAV; samples beyond [-1, 1] are clipped."""
     buffer = io.BytesIO()
     with wave.open(buffer, "wb") as file:
         file.setnchannels(sound.shape[0])

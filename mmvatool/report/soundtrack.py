@@ -202,11 +202,11 @@ def _ranking_table(made: "Soundtrack", chosen: set[Path]) -> Table:
         (
             str(place),
             ranked.path.name,
-            "-" if ranked.stretch.score is None else plain(ranked.stretch.score),
-            plain(ranked.stretch.distance),
+            "-" if ranked.match.score is None else plain(ranked.match.score),
+            plain(ranked.match.distance),
             plain(ranked.mean[0]),
             plain(ranked.mean[1]),
-            clock(round(ranked.stretch.offset_s)),
+            clock(round(ranked.match.offset_s)),
             clock(round(ranked.duration_s)),
             "chosen" if ranked.path in chosen else "",
         )

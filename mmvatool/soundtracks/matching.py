@@ -1,9 +1,9 @@
-"""Which music fits: the distance of two VA, Eq. 1's score, the ranking by them, and the best stretch of a track. Pure numpy.
+"""Which music fits: the distance of two VA, Eq. 1's score, the ranking by them, and the best match in a track. Pure numpy.
 
-How far a stretch of a track lies from a show is half the distance of their mean VA and half the mean distance of their VA at each
-moment. The mean alone forgets the order: calm, then exciting, would be as good as exciting, then calm. The moments alone are noise:
-of one window of ten seconds a model is not sure, so that the track whose errors happen to fall in step would win, and one that
-varies about the right mood would lose to one that never changes.
+The distance between a part of a track and the visuals is half the distance of their mean VA and half the mean distance of their VA at
+each moment. The mean alone forgets the order: calm, then exciting, would be as good as exciting, then calm. The moments alone are
+noise: a model is not sure of a single window of ten seconds, so that the track whose errors happen to fall in step would win, and one
+that varies about the right mood would lose to one that never changes.
 """
 
 from collections.abc import Sequence
@@ -16,19 +16,18 @@ from trainer import matching_score, score_of_distance
 # Farther than this, the nearest track is not near: a fifth of the scale of valence or of arousal.
 FAR = 0.2
 PLACES = 6  # of a distance: what differs by the rounding of float32 is equally near
-STEP_S = 10.0  # what a show wants and what a track gives is compared in steps of so many seconds; windows of a track are as long
-# What beginning again costs, in VA: of stretches that are nearly equal, under a tenth of a step of a nine-point rating, the one
-# that plays through is taken.
-LOOP = 0.01
+STEP_S = 10.0  # visuals and tracks are compared in steps of so many seconds; windows of a track are as long
+# Cost of a loop, in VA, under a tenth of a step of a nine-point rating: of nearly equal matches the one that plays through wins.
+LOOP_COST = 0.01
 SPREAD = 0.02  # with a seed, candidates at most so much further away than the nearest are as good
-LIKELY = 1000  # tracks of a big library of which every stretch is looked at
-PAIRS = 1 << 18  # windows against steps in one go: some 20 MB
+MAX_CANDIDATES = 1000  # tracks of a big library that are compared window by window
+CHUNK_PAIRS = 1 << 18  # windows x steps compared at once: some 20 MB
 _ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
 class Ranking:
-    """Candidates from the nearest on: their `indices`, `distances` in VA (0 to sqrt 2) and Eq. 1's `scores`, None without a sigma."""
+    """Candidates, the nearest first: their `indices`, `distances` in VA (0 to sqrt 2) and Eq. 1's `scores`, None without a sigma."""
 
     indices: np.ndarray
     distances: np.ndarray
@@ -90,9 +89,9 @@ def rank(query: np.ndarray, va: np.ndarray, top: int, sigma: float | None) -> Ra
 
 @dataclass(frozen=True)
 class Steps:
-    """What is wanted over time: `va` float64 (S, 2), and how long each step lasts, `lengths_s` (S,): STEP_S, the last one up to it.
+    """VA of visuals over time: `va` float64 (S, 2), and how long each step lasts, `lengths_s` (S,): STEP_S, the last one up to it.
 
-    Of R paces of a show (R, S, 2) and (R, S); those that are shorter than others have steps of length 0 at their end.
+    Of R paces of the same visuals (R, S, 2) and (R, S); those that are shorter than others have steps of length 0 at their end.
     """
 
     va: np.ndarray
@@ -100,7 +99,7 @@ class Steps:
 
     @property
     def length_s(self) -> float:
-        """Length of the whole in seconds; of one pace."""
+        """Total length in seconds; of one pace."""
         return float(self.lengths_s.sum())
 
     @property
@@ -142,7 +141,7 @@ class Tracks:
 
     @property
     def starts(self) -> np.ndarray:
-        """Where in `va` each track begins: int64 (T,)."""
+        """Index in `va` at which each track begins: int64 (T,)."""
         return np.cumsum(self.counts) - self.counts
 
     def in_points(self) -> tuple[np.ndarray, np.ndarray]:
@@ -158,9 +157,9 @@ class Tracks:
 
 @dataclass(frozen=True)
 class TrackMatch:
-    """Where in a track to begin: at `offset_s`; how far that lies from what is wanted in VA; and Eq. 1's score, None without a sigma.
+    """A match of a track: it plays from `offset_s` on; its distance from the target in VA; and Eq. 1's score, None without a sigma.
 
-    `loops` is how often the track begins again before the show ends. It does not count in `distance`.
+    `loops` is how often the track begins again before the visuals end. It does not count in `distance`.
     """
 
     offset_s: float
@@ -170,11 +169,11 @@ class TrackMatch:
 
 
 def steps(va: np.ndarray, edges_s: np.ndarray) -> Steps:
-    """What a show wants, in steps of STEP_S: the mean over the time of each. The last step may be shorter.
+    """VA of visuals in steps of STEP_S: the mean over the time of each. The last step may be shorter.
 
     Args:
         va: (N, 2) of pictures or samples, in order.
-        edges_s: (N + 1,) rising: where each begins, and the end of the last; or (R, N + 1), R paces of one show. Time counts from the
+        edges_s: (N + 1,) rising: where each begins, and the end of the last; or (R, N + 1), R paces of the same visuals. Time counts from the
             first edge.
 
     Raises:
@@ -189,39 +188,39 @@ def steps(va: np.ndarray, edges_s: np.ndarray) -> Steps:
     bounds = np.minimum(np.arange(count + 1) * STEP_S, ends)
     sums = np.zeros((*paces.shape, 2))
     np.cumsum(va * np.diff(paces)[..., None], axis=1, out=sums[:, 1:])
-    # One interpolation for all: the paces are laid one after the other, each behind the end of all before.
-    behind = np.arange(len(paces))[:, None] * (2 * ends.max(initial=1))
-    reached = np.stack([np.interp(bounds + behind, (paces + behind).ravel(), sums[..., column].ravel()) for column in (0, 1)], axis=-1)
+    # One interpolation for all: the paces follow each other on one axis, each behind the end of those before.
+    shift = np.arange(len(paces))[:, None] * (2 * ends.max(initial=1))
+    integrals = np.stack([np.interp(bounds + shift, (paces + shift).ravel(), sums[..., column].ravel()) for column in (0, 1)], axis=-1)
     lengths = np.diff(bounds)
-    found = Steps(np.diff(reached, axis=1) / np.maximum(lengths, _ROUNDING)[..., None], lengths)
-    return Steps(found.va[0], found.lengths_s[0]) if edges.ndim == 1 else found
+    result = Steps(np.diff(integrals, axis=1) / np.maximum(lengths, _ROUNDING)[..., None], lengths)
+    return Steps(result.va[0], result.lengths_s[0]) if edges.ndim == 1 else result
 
 
-def best(wanted: Steps, tracks: Tracks, sigma: float | None) -> list[TrackMatch]:
-    """The stretch of each track that is nearest to what is wanted. Every window's start is tried as the in-point.
+def best_matches(target: Steps, tracks: Tracks, sigma: float | None) -> list[TrackMatch]:
+    """The match of each track that is nearest to the target. Every window's start is tried as the in-point.
 
-    A track that ends before the show begins again from its start. Each time costs LOOP, which is added to the distance for the choice
-    of the in-point and left out of the result; a show longer than the track loops anyway. Of equals it is the earliest.
+    A track that ends before the visuals begins again from its start. Each time costs LOOP_COST, which is added to the distance for the choice
+    of the in-point and left out of the result; visuals longer than the track loop it anyway. Of equals it is the earliest.
 
     Args:
-        wanted: the show.
+        target: the VA to match.
         tracks: T of them.
         sigma: Eq. 1's sigma of the model; None: there is no score.
 
     Returns:
-        T stretches.
+        T matches.
 
     Raises:
         ValueError: a sigma that cannot be.
     """
     owners, offsets_s = tracks.in_points()
     away = np.empty(len(owners))
-    rows = max(1, PAIRS // len(wanted.lengths_s))
+    rows = max(1, CHUNK_PAIRS // len(target.lengths_s))
     for start in range(0, len(owners), rows):
         part = slice(start, start + rows)
-        away[part] = distances_from(wanted, tracks, owners[part], offsets_s[part])
-    loops = loops_of(wanted.length_s, tracks.durations_s[owners], offsets_s)
-    chosen = tracks.least(away + LOOP * loops)
+        away[part] = distances_from(target, tracks, owners[part], offsets_s[part])
+    loops = loops_of(target.length_s, tracks.durations_s[owners], offsets_s)
+    chosen = tracks.least(away + LOOP_COST * loops)
     scores = [None] * len(chosen) if sigma is None else score_of_distance(away[chosen], sigma).tolist()
     return [
         TrackMatch(float(offsets_s[window]), float(away[window]), score, int(loops[window]))
@@ -229,43 +228,42 @@ def best(wanted: Steps, tracks: Tracks, sigma: float | None) -> list[TrackMatch]
     ]
 
 
-def distances_from(wanted: Steps, tracks: Tracks, owners: np.ndarray, offsets_s: np.ndarray) -> np.ndarray:
-    """How far stretches lie from what is wanted, without what loops cost. What is heard in a step is the window at its middle.
+def distances_from(target: Steps, tracks: Tracks, owners: np.ndarray, offsets_s: np.ndarray) -> np.ndarray:
+    """Distances of parts of tracks from the target, without the costs of loops. In a step plays the window at its middle.
 
     Args:
-        wanted: one show, or R paces, one for each stretch.
+        target: one pace, or R, one for each part.
         tracks: T of them.
-        owners: int (R,): the track of each stretch.
-        offsets_s: (R,): where in the track it begins.
+        owners: int (R,): the track of each part.
+        offsets_s: (R,): seconds into the track at which it begins.
 
     Returns:
         float64 (R,), 0 to sqrt 2.
     """
-    ends_s = np.cumsum(wanted.lengths_s, axis=-1)
-    times_s = np.mod(offsets_s[:, None] + ends_s - wanted.lengths_s / 2, tracks.durations_s[owners, None])
+    ends_s = np.cumsum(target.lengths_s, axis=-1)
+    times_s = np.mod(offsets_s[:, None] + ends_s - target.lengths_s / 2, tracks.durations_s[owners, None])
     windows = tracks.starts[owners, None] + np.minimum((times_s / STEP_S).astype(np.int64), tracks.counts[owners, None] - 1)
-    weights = wanted.lengths_s / ends_s[..., -1:]
-    apart = tracks.va[windows] - wanted.va
-    of_means = np.hypot(*(apart * weights[..., None]).sum(axis=1).T)
-    return (of_means + (np.hypot(apart[..., 0], apart[..., 1]) * weights).sum(axis=1)) / 2
+    weights = target.lengths_s / ends_s[..., -1:]
+    apart = tracks.va[windows] - target.va
+    of_mean = np.hypot(*(apart * weights[..., None]).sum(axis=1).T)
+    return (of_mean + (np.hypot(apart[..., 0], apart[..., 1]) * weights).sum(axis=1)) / 2
 
 
 def loops_of(length_s: float | np.ndarray, durations_s: float | np.ndarray, offsets_s: float | np.ndarray) -> np.ndarray:
-    """How often tracks begin again before a show ends: int64, of one number or (R,) each; 0 where the stretch plays through."""
+    """How often tracks begin again before the visuals end: int64, of one number or (R,) each; 0 where the track plays through."""
     passes = np.ceil((np.asarray(offsets_s) + length_s) / np.asarray(durations_s) - _ROUNDING)
     return np.maximum(passes - 1, 0).astype(np.int64)
 
 
-def likely(wanted: Steps, means: np.ndarray, spreads: np.ndarray | None = None, keep: int = LIKELY) -> np.ndarray:
-    """The tracks of a big library whose stretches are worth looking at: the nearest by their mean, less their spread.
+def nearest_by_mean(target: Steps, means: np.ndarray, keep: int = MAX_CANDIDATES) -> np.ndarray:
+    """The tracks of a big library that are compared window by window: those whose means lie nearest to the target's.
 
-    A track that varies has stretches away from its mean, about as far as it spreads. This is a rule of thumb and no bound: a
-    track with one fitting minute in an hour of something else is passed over if `keep` others are nearer.
+    This is a rule of thumb and no bound: a track with one fitting minute in an hour of something else is passed over if `keep` others
+    are nearer.
 
     Args:
-        wanted: the show.
+        target: the VA to match.
         means: (T, 2), the mean VA of each track.
-        spreads: (T, 2), their standard deviations; None: not known.
         keep: how many.
 
     Returns:
@@ -274,17 +272,15 @@ def likely(wanted: Steps, means: np.ndarray, spreads: np.ndarray | None = None, 
     Raises:
         ValueError: another shape or a number that is not finite.
     """
-    away = distances(wanted.mean, means)
-    less = away if spreads is None else np.maximum(0, away - distances(np.zeros(2), spreads))
-    return np.sort(np.lexsort((away, less))[:keep])  # of several that reach it by their spread, the nearest means
+    return np.sort(np.argsort(distances(target.mean, means), kind="stable")[:keep])
 
 
 def shuffle_near(away: np.ndarray, seed: int | None, within: float) -> np.ndarray:
-    """Candidates from the nearest on; with a seed, those at most `within` further away than the nearest come first, in a drawn order.
+    """Candidates, the nearest first; with a seed, those at most `within` further away than the nearest come first, in random order.
 
     Args:
         away: (N,) distances.
-        seed: of the draw; None: there is none.
+        seed: of the random order; None: there is none.
         within: in the unit of the distances.
 
     Returns:
@@ -295,18 +291,6 @@ def shuffle_near(away: np.ndarray, seed: int | None, within: float) -> np.ndarra
         return order
     near = away <= away.min() + within
     return np.concatenate([np.random.default_rng(seed).permutation(np.flatnonzero(near)), order[~near[order]]])
-
-
-def pick(away: np.ndarray, seed: int | None, within: float = SPREAD) -> int:
-    """The nearest candidate; with a seed, a draw among those at most `within` further away.
-
-    Raises:
-        ValueError: there is no candidate, or a distance is not finite.
-    """
-    away = np.asarray(away, np.float64)
-    if not len(away) or not np.isfinite(away).all():
-        raise ValueError("there must be a candidate, and distances must be finite")
-    return int(shuffle_near(np.round(away, PLACES), seed, within + _ROUNDING)[0])
 
 
 def _va(va: np.ndarray) -> np.ndarray:

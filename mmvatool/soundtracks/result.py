@@ -120,7 +120,7 @@ class Soundtrack:
     @property
     def is_far(self) -> bool:
         """Whether even the nearest track lies farther than matching.FAR."""
-        return self.ranking[0].stretch.distance > FAR
+        return self.ranking[0].match.distance > FAR
 
     def to_json(self) -> dict[str, Any]:
         """The documented form (docs/formats.md), schema SCHEMA."""

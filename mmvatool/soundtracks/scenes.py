@@ -1,6 +1,6 @@
-"""Scenes of a sequence by how they feel, and which track each of them gets. Pure numpy.
+"""Scenes of a sequence by their VA, and which track each of them gets. Pure numpy.
 
-A scene is a run of pictures (or samples of a video) around one VA. Where it ends is found exactly, by dynamic programming over all
+A scene is a run of pictures (or samples of a video) around one VA. Its end is exact, by dynamic programming over all
 divisions: the sum of squares of the distances from the scenes' means, and a penalty for each scene.
 """
 
@@ -8,20 +8,20 @@ import itertools
 
 import numpy as np
 
-LEAST_SCENE_S = 15.0  # shorter ones leave no time for a track to be felt
-# What one more scene costs, in squares of the noise x the logarithm of the number of pictures: one for the place of the change and two
+LEAST_SCENE_S = 15.0  # a track needs so much time to have an effect
+# What one more scene costs, in squares of the noise x the logarithm of the number of pictures: one for the position of the change and two
 # for its VA would be Schwarz's criterion. Half as much again, since the noise, too, is only estimated: of 10 to 300 pictures of pure
 # noise under 3 % are divided.
 PENALTY = 4.5
-# Noise of a picture's VA, its standard deviation. The least: differences under it are the model's own. The usual: of a few
-# pictures the differences say nothing about it.
+# Standard deviation of the noise of a picture's VA. The least: smaller differences are the model's own. The usual: assumed of few
+# pictures at most, whose differences do not show it.
 LEAST_NOISE, USUAL_NOISE = 0.02, 0.1
 FEW = 6
-# Neighbouring samples of a video share their noise: so much at most, and it takes so many samples to tell.
+# Neighbouring samples of a video share their noise: the share is at most MOST_SHARED, and measured from MANY samples on.
 MOST_SHARED, MANY = 0.85, 100
 LEAST_CHANGE = 0.08  # between two scenes, in VA; a slow drift is not worth a new track at each step
 
-# What a choice of tracks costs, in VA: a step from track to track weighs as much as so much more distance in one scene of mean length.
+# Costs of a choice of tracks, in VA: a step from track to track weighs as much as so much more distance in one scene of mean length.
 REPEAT = 0.1  # the track of the scene before: another one is taken that lies up to so much further away
 REPEAT_AFTER_NEXT = 0.05  # the track of the scene before that
 TEMPO_PER_OCTAVE = 0.1  # half and double are the same tempo to a listener, so that half an octave (.05) is the most
@@ -32,7 +32,7 @@ CANDIDATES = 20  # tracks a scene chooses from: its nearest. More than two of th
 def split(va: np.ndarray, lengths_s: np.ndarray, least_s: float = LEAST_SCENE_S) -> list[slice]:
     """Divide a sequence into scenes by VA.
 
-    What is noise is told by the differences of neighbours: by their median, so that the changes of scene themselves do not count. A
+    Noise is estimated from the differences of neighbours: by their median, so that the changes of scene themselves do not count. A
     picture counts once however long it is shown; time only bounds the scenes.
 
     Args:
@@ -44,7 +44,7 @@ def split(va: np.ndarray, lengths_s: np.ndarray, least_s: float = LEAST_SCENE_S)
         Slices that cover 0..N in order.
 
     Raises:
-        ValueError: nothing to divide, another shape, or a number that is not finite.
+        ValueError: no sample, another shape, or a number that is not finite.
     """
     va, lengths = np.asarray(va, np.float64), np.asarray(lengths_s, np.float64)
     if va.ndim != 2 or va.shape[1] != 2 or not len(va) or lengths.shape != va.shape[:1]:
@@ -66,7 +66,7 @@ def sequence(distances: np.ndarray, lengths_s: np.ndarray, tempos_bpm: np.ndarra
     """Which track each scene gets: the sequence of least cost, exact by dynamic programming over the last two tracks.
 
     The cost is the sum of the scenes' distances, weighted by their length over the mean length, and for each step from scene to scene
-    REPEAT, REPEAT_AFTER_NEXT and the changes of tempo and loudness. What is not known costs nothing. Each scene chooses from its
+    REPEAT, REPEAT_AFTER_NEXT and the changes of tempo and loudness. Unknown tempos and loudness cost nothing. Each scene chooses from its
     CANDIDATES nearest tracks; among these the sequence is the best there is.
 
     Args:
@@ -82,6 +82,30 @@ def sequence(distances: np.ndarray, lengths_s: np.ndarray, tempos_bpm: np.ndarra
         ValueError: no scene or no track, another shape, a distance that is not finite, a length or tempo that is not above 0, or infinity.
     """
     distances, lengths = np.asarray(distances, np.float64), np.asarray(lengths_s, np.float64)
+    tempos, loudness = _check_sequence(distances, lengths, tempos_bpm, loudness_lufs)
+    weighted = distances * (lengths / lengths.mean())[:, None]
+    candidates = np.argsort(distances, axis=1, kind="stable")[:, :CANDIDATES]
+    chosen = np.take_along_axis(weighted, candidates, axis=1)
+    if len(distances) == 1:
+        return [int(candidates[0, 0])]
+    # costs[a, b]: the least cost up to a scene with candidate b, whose predecessor has candidate a.
+    costs = chosen[0][:, None] + _step_costs(candidates[0], candidates[1], tempos, loudness) + chosen[1]
+    predecessors = []  # predecessors[scene - 2][b, c]: the a of least cost
+    for scene in range(2, len(distances)):
+        again = REPEAT_AFTER_NEXT * (candidates[scene - 2][:, None] == candidates[scene])
+        to_next = costs[:, :, None] + again[:, None, :]
+        predecessors.append(to_next.argmin(axis=0))
+        costs = to_next.min(axis=0) + _step_costs(candidates[scene - 1], candidates[scene], tempos, loudness) + chosen[scene]
+    ranks = [int(rank) for rank in np.unravel_index(costs.argmin(), costs.shape)]
+    for predecessor in reversed(predecessors):
+        ranks.insert(0, int(predecessor[ranks[0], ranks[1]]))
+    return [int(candidates[scene, rank]) for scene, rank in enumerate(ranks)]
+
+
+def _check_sequence(
+    distances: np.ndarray, lengths: np.ndarray, tempos_bpm: np.ndarray, loudness_lufs: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Tempos and loudness as float64; ValueError as `sequence` says."""
     if distances.ndim != 2 or not distances.size or not np.isfinite(distances).all():
         raise ValueError(f"distances {distances.shape}: must be finite, of a scene and a track at least")
     if lengths.shape != distances.shape[:1] or not (np.isfinite(lengths).all() and (lengths > 0).all()):
@@ -90,32 +114,11 @@ def sequence(distances: np.ndarray, lengths_s: np.ndarray, tempos_bpm: np.ndarra
     if not tempos.shape == loudness.shape == distances.shape[1:]:
         raise ValueError(f"tempos {tempos.shape} and loudness {loudness.shape} of {distances.shape[1]} tracks: must be one each")
     if (tempos <= 0).any() or np.isinf(tempos).any() or np.isinf(loudness).any():
-        raise ValueError("tempos must be above 0, and what is not known NaN")
-    weighted = distances * (lengths / lengths.mean())[:, None]
-    candidates = np.argsort(distances, axis=1, kind="stable")[:, :CANDIDATES]
-    chosen = np.take_along_axis(weighted, candidates, axis=1)
-    if len(distances) == 1:
-        return [int(candidates[0, 0])]
-    # costs[a, b]: the least cost up to a scene with candidate b, whose predecessor has candidate a.
-    costs = chosen[0][:, None] + _step(candidates[0], candidates[1], tempos, loudness) + chosen[1]
-    before = []  # before[scene - 2][b, c]: the best a
-    for scene in range(2, len(distances)):
-        again = REPEAT_AFTER_NEXT * (candidates[scene - 2][:, None] == candidates[scene])
-        to_next = costs[:, :, None] + again[:, None, :]
-        before.append(to_next.argmin(axis=0))
-        costs = to_next.min(axis=0) + _step(candidates[scene - 1], candidates[scene], tempos, loudness) + chosen[scene]
-    places = [int(place) for place in np.unravel_index(costs.argmin(), costs.shape)]
-    for best in reversed(before):
-        places.insert(0, int(best[places[0], places[1]]))
-    return [int(candidates[scene, place]) for scene, place in enumerate(places)]
+        raise ValueError("tempos must be above 0, and unknown ones NaN")
+    return tempos, loudness
 
 
-def step_cost(track: int, following: int, tempos_bpm: np.ndarray, loudness_lufs: np.ndarray) -> float:
-    """What a step from one track to the next costs, in VA: the change of tempo and loudness, or REPEAT."""
-    return float(_step(np.array([track]), np.array([following]), tempos_bpm, loudness_lufs)[0, 0])
-
-
-def _step(tracks: np.ndarray, following: np.ndarray, tempos: np.ndarray, loudness: np.ndarray) -> np.ndarray:
+def _step_costs(tracks: np.ndarray, following: np.ndarray, tempos: np.ndarray, loudness: np.ndarray) -> np.ndarray:
     """Costs (A, B) of steps from A tracks to B others."""
     octaves = np.mod(np.abs(np.log2(tempos[following] / tempos[tracks][:, None])), 1)
     tempo = TEMPO_PER_OCTAVE * np.minimum(octaves, 1 - octaves)
@@ -150,15 +153,14 @@ def _divide(va: np.ndarray, lengths: np.ndarray, least_s: float, penalty: float)
     costs = np.full(count + 1, np.inf)
     costs[0] = 0.0
     start = np.zeros(count + 1, np.int64)
-    places = np.arange(count + 1)
-    open_to = np.searchsorted(ends_s, ends_s - least_s + 1e-6, side="right")  # a part that ends at k begins before open_to[k]
+    stops = np.searchsorted(ends_s, ends_s - least_s + 1e-6, side="right")  # a part that ends at k begins before stops[k]
     for end in range(1, count + 1):
-        past = open_to[end]
-        if not past:
+        stop = stops[end]
+        if not stop:
             continue
-        apart = sums[end] - sums[:past]
-        within = squares[end] - squares[:past] - (apart**2).sum(1) / (end - places[:past])
-        total = costs[:past] + within
+        apart = sums[end] - sums[:stop]
+        within = squares[end] - squares[:stop] - (apart**2).sum(1) / (end - np.arange(stop))
+        total = costs[:stop] + within
         start[end] = total.argmin()
         costs[end] = total[start[end]] + penalty
     edges = [count]

@@ -1,4 +1,4 @@
-"""The music that a show can have, from a library or from files that are named, and which of it fits best."""
+"""Candidate tracks for visuals, from a library or from files given one by one, and which of them fit best."""
 
 import itertools
 from collections.abc import Sequence
@@ -12,10 +12,20 @@ import numpy as np
 from mmvatool.errors import MediaError
 from mmvatool.library.analyze import analyze_track
 from mmvatool.library.database import Library, Sound, Track
-from mmvatool.library.update import below, model_key, real_path
+from mmvatool.library.update import display_path, model_key, real_path
 from mmvatool.progress import Progress, no_progress
 from mmvatool.soundtracks import pacing, scenes
-from mmvatool.soundtracks.matching import LIKELY, PLACES, SPREAD, Steps, TrackMatch, Tracks, best, likely, shuffle_near, steps
+from mmvatool.soundtracks.matching import (
+    MAX_CANDIDATES,
+    PLACES,
+    SPREAD,
+    Steps,
+    TrackMatch,
+    Tracks,
+    best_matches,
+    nearest_by_mean,
+    shuffle_near,
+)
 from mmvatool.soundtracks.visuals import Visuals
 from mmvatool.timeline import Cue
 
@@ -27,7 +37,7 @@ CROSSFADE_S = 3.0  # from track to track
 
 @dataclass(frozen=True)
 class CandidateTrack:
-    """A track: its path as the user would write it, its VA (M, 2) in windows of 10 s, and what belongs to its sound."""
+    """A track: its path as the user would write it, its VA (M, 2) in windows of 10 s, and what was measured of its sound."""
 
     path: Path
     va: np.ndarray
@@ -46,10 +56,10 @@ class CandidateTrack:
 
 @dataclass(frozen=True)
 class Ranked:
-    """A track of the ranking: its best stretch from `offset_s` on, how far that lies, and VA (2,) of the whole track."""
+    """A track of the ranking with its best match, its mean VA (2,) and its length."""
 
     path: Path
-    stretch: TrackMatch
+    match: TrackMatch
     mean: np.ndarray
     duration_s: float
 
@@ -57,119 +67,132 @@ class Ranked:
         """The documented form (docs/formats.md)."""
         return {
             "path": str(self.path),
-            "distance": round(self.stretch.distance, 6),
-            "score": None if self.stretch.score is None else round(self.stretch.score, 6),
-            "offset_s": round(self.stretch.offset_s, 3),
+            "distance": round(self.match.distance, 6),
+            "score": None if self.match.score is None else round(self.match.score, 6),
+            "offset_s": round(self.match.offset_s, 3),
             "valence": round(float(self.mean[0]), 6),
             "arousal": round(float(self.mean[1]), 6),
             "duration_s": round(self.duration_s, 3),
         }
 
 
-def of_library(
-    opened: Library, folder: Path, predictor: "Predictor", shows: Sequence[Steps], exclude: Sequence[str]
+def library_candidates(
+    opened: Library, folder: Path, predictor: "Predictor", targets: Sequence[Steps], exclude: Sequence[str]
 ) -> list[CandidateTrack]:
-    """The tracks of an indexed library that lie near one of several shows, in no order.
+    """The tracks of an indexed library that lie near one of several targets, in no order.
 
     Args:
         opened: the index, up to date.
         folder: the library.
-        predictor: what felt it.
-        shows: what is wanted: the scenes of a show, or the whole.
-        exclude: patterns of shells; a track whose path below the folder, name or whole path matches one is left out.
+        predictor: the model whose predictions are used.
+        targets: VA over time of each scene, or of all visuals.
+        exclude: shell patterns; a track whose path below the folder, name or full path matches one is left out.
     """
     root, model = real_path(folder), model_key(predictor)
     means = opened.means(root, model)
-    found: dict[int, CandidateTrack] = {}
-    for show in shows:
+    candidates: dict[int, CandidateTrack] = {}
+    for target in targets:
         keep, tracks = 0, list[Track]()
-        while len(tracks) < LIKELY and keep < len(means.va):  # some may be left out
-            keep = 4 * keep or LIKELY
-            near = likely(show, means.va, keep=keep)
+        while len(tracks) < MAX_CANDIDATES and keep < len(means.va):  # excluded ones are replaced by the next nearest
+            keep = 4 * keep or MAX_CANDIDATES
+            near = nearest_by_mean(target, means.va, keep=keep)
             tracks = [track for track in opened.tracks(means.ids[near].tolist(), model) if not _excluded(track, root, folder, exclude)]
         for track in tracks:
-            if track.id not in found:
+            if track.id not in candidates:
                 _, va = opened.curve(track.id, model)
-                path = below(folder, root, track.path)
                 sound = Sound(track.duration_s, track.title, track.artist, track.licence, track.loudness_lufs, track.tempo_bpm)
-                found[track.id] = CandidateTrack(path, va, sound)
-    return list(found.values())
+                candidates[track.id] = CandidateTrack(display_path(folder, root, track.path), va, sound)
+    return list(candidates.values())
 
 
-def of_files(
+def file_candidates(
     paths: Sequence[Path], predictor: "Predictor", progress: Progress = no_progress
 ) -> tuple[list[CandidateTrack], list[MediaError]]:
-    """Tracks that are named, each heard.
+    """Analyze tracks that are given one by one.
 
     Returns:
-        The tracks, and an error for each file that cannot be heard.
+        The tracks, and an error for each file that cannot be decoded.
     """
     tracks: list[CandidateTrack] = []
     errors: list[MediaError] = []
-    with progress("listening", len(paths)) as heard:
-        for place, path in enumerate(paths):
+    with progress("analyzing", len(paths)) as on_progress:
+        for index, path in enumerate(paths):
             try:
                 track = analyze_track(path, predictor)
             except MediaError as error:
                 errors.append(error)
             else:
                 tracks.append(CandidateTrack(path, track.curve.va, track.sound))
-            heard(place + 1)
+            on_progress(index + 1)
     return tracks, errors
 
 
-def rank(show: Visuals, music: list[CandidateTrack], sigma: float | None, seed: int | None) -> list[Ranked]:
-    """The whole show against each track, the nearest first; with a seed those that are nearly as near in a drawn order."""
-    stretches = best(show.wanted, _felt(music), sigma)
-    order = shuffle_near(np.array([stretch.distance for stretch in stretches]).round(PLACES), seed, SPREAD)
-    return [Ranked(music[place].path, stretches[place], music[place].mean, music[place].duration_s) for place in order]
+def rank(visuals: Visuals, music: list[CandidateTrack], sigma: float | None, seed: int | None) -> list[Ranked]:
+    """All tracks by their best match with the visuals, the nearest first; with a seed those nearly as near in random order."""
+    matches = best_matches(visuals.target, _windows(music), sigma)
+    order = shuffle_near(np.array([match.distance for match in matches]).round(PLACES), seed, SPREAD)
+    return [Ranked(music[index].path, matches[index], music[index].mean, music[index].duration_s) for index in order]
 
 
 def rank_endings(
-    show: Visuals, music: list[CandidateTrack], sigma: float | None, seconds: float, seed: int | None
+    visuals: Visuals, music: list[CandidateTrack], sigma: float | None, seconds: float, seed: int | None
 ) -> tuple[list[Ranked], Visuals]:
-    """As `rank`, of the tracks that the show can end with, and the show at the pace that ends with the first."""
-    endings = pacing.best_endings(show.va, show.fixed_s, seconds, _felt(music), sigma)
-    found = [(track, ending) for track, ending in zip(music, endings, strict=True) if ending is not None]
-    if not found:
-        note = "no track ends when the pictures can: the music is faded out with them"
-        return rank(show, music, sigma, seed), replace(show, warnings=[*show.warnings, note])
-    order = shuffle_near(np.array([ending.stretch.distance for _, ending in found]).round(PLACES), seed, SPREAD)
-    ranking = [Ranked(track.path, ending.stretch, track.mean, track.duration_s) for track, ending in (found[place] for place in order)]
-    return ranking, replace(show, edges_s=found[order[0]][1].pace.edges_s)
+    """As `rank`, of the tracks that the visuals can end with; and the visuals at the pace that ends with the first."""
+    endings = pacing.best_endings(visuals.va, visuals.fixed_s, seconds, _windows(music), sigma)
+    possible = [(track, ending) for track, ending in zip(music, endings, strict=True) if ending is not None]
+    if not possible:
+        warning = "no track ends when the pictures can: the music is faded out with them"
+        return rank(visuals, music, sigma, seed), replace(visuals, warnings=[*visuals.warnings, warning])
+    order = shuffle_near(np.array([ending.match.distance for _, ending in possible]).round(PLACES), seed, SPREAD)
+    ranking = [Ranked(track.path, ending.match, track.mean, track.duration_s) for track, ending in (possible[index] for index in order)]
+    return ranking, replace(visuals, edges_s=possible[order[0]][1].edges_s)
 
 
-def score_scenes(show: Visuals, parts: list[slice], music: list[CandidateTrack], sigma: float | None, seed: int | None) -> list[Cue]:
-    """A cue for each scene, neighbours of the same track joined; a seed draws among tracks that are nearly equal."""
-    felt = _felt(music)
-    wanted = [steps(show.va[part], show.edges_s[part.start : part.stop + 1]) for part in parts]
-    away = np.array([[stretch.distance for stretch in best(part, felt, sigma)] for part in wanted])
-    chosen = scenes.sequence(
-        away if seed is None else away + np.random.default_rng(seed).uniform(0, SPREAD, away.shape),
-        np.array([part.length_s for part in wanted]),
-        np.array([np.nan if track.sound.tempo_bpm is None else track.sound.tempo_bpm for track in music]),
-        np.array([np.nan if track.sound.loudness_lufs is None else track.sound.loudness_lufs for track in music]),
-    )
+def scene_cues(visuals: Visuals, parts: list[slice], music: list[CandidateTrack], sigma: float | None, seed: int | None) -> list[Cue]:
+    """A cue for each scene, neighbours with the same track joined; a seed draws among tracks that are nearly equal.
+
+    Args:
+        visuals: what the music goes with.
+        parts: the scenes, as slices of `visuals.va`.
+        music: tracks to choose from.
+        sigma: Eq. 1's sigma of the model; None: cues have no score.
+        seed: of the draw; None takes the sequence of least cost.
+    """
+    chosen = _tracks_of_scenes(visuals, parts, music, sigma, seed)
     runs = [list(run) for _, run in itertools.groupby(range(len(chosen)), key=lambda part: chosen[part])]
-    bounds_s = [float(show.edges_s[parts[run[0]].start]) for run in runs] + [float(show.edges_s[-1])]
+    bounds_s = [float(visuals.edges_s[parts[run[0]].start]) for run in runs] + [float(visuals.edges_s[-1])]
     cues: list[Cue] = []
-    for number, run in enumerate(runs):
+    for index, run in enumerate(runs):
         track, part = music[chosen[run[0]]], slice(parts[run[0]].start, parts[run[-1]].stop)
-        wished = steps(show.va[part], show.edges_s[part.start : part.stop + 1])
-        (stretch,) = best(wished, _felt([track]), sigma)
-        # Where one track goes over into the next both sound, half of the time before the bound and half after.
-        lead_s = min(CROSSFADE_S / 2, stretch.offset_s) if number else 0.0
-        tail_s = CROSSFADE_S / 2 if number + 1 < len(runs) else 0.0
-        start_s, end_s = bounds_s[number] - lead_s, bounds_s[number + 1] + tail_s
-        cues.append(Cue(track.path, start_s, end_s, stretch.offset_s - lead_s, stretch.distance, stretch.score))
+        (match,) = best_matches(visuals.part_target(part), _windows([track]), sigma)
+        # Neighbouring tracks are crossfaded, half of the time before the bound and half after.
+        lead_s = min(CROSSFADE_S / 2, match.offset_s) if index else 0.0
+        tail_s = CROSSFADE_S / 2 if index + 1 < len(runs) else 0.0
+        start_s, end_s = bounds_s[index] - lead_s, bounds_s[index + 1] + tail_s
+        cues.append(Cue(track.path, start_s, end_s, match.offset_s - lead_s, match.distance, match.score))
     return cues
 
 
-def _felt(music: Sequence[CandidateTrack]) -> Tracks:
+def _tracks_of_scenes(
+    visuals: Visuals, parts: list[slice], music: list[CandidateTrack], sigma: float | None, seed: int | None
+) -> list[int]:
+    """The index of the track of each scene."""
+    windows = _windows(music)
+    targets = [visuals.part_target(part) for part in parts]
+    away = np.array([[match.distance for match in best_matches(target, windows, sigma)] for target in targets])
+    return scenes.sequence(
+        away if seed is None else away + np.random.default_rng(seed).uniform(0, SPREAD, away.shape),
+        np.array([target.length_s for target in targets]),
+        np.array([np.nan if track.sound.tempo_bpm is None else track.sound.tempo_bpm for track in music]),
+        np.array([np.nan if track.sound.loudness_lufs is None else track.sound.loudness_lufs for track in music]),
+    )
+
+
+def _windows(music: Sequence[CandidateTrack]) -> Tracks:
     return Tracks.of([track.va for track in music], [track.duration_s for track in music])
 
 
 def _excluded(track: Track, root: bytes, folder: Path, patterns: Sequence[str]) -> bool:
-    path = below(folder, root, track.path)
+    path = display_path(folder, root, track.path)
     names = (str(path.relative_to(folder)), path.name, str(path))
     return any(fnmatch(name, pattern) for name in names for pattern in patterns)

@@ -1,4 +1,4 @@
-"""What is shown: a video, or pictures and short clips in the order asked for; each looked at and felt."""
+"""The visuals of a soundtrack and their VA: a video, or pictures and short clips in the order asked for."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -24,27 +24,27 @@ if TYPE_CHECKING:
     from trainer import Predictor
 
 ORDERS = ("name", "time", "given")
-LONGEST_CLIP_S = 15.0  # of a longer clip the most arousing run of this length is shown
+LONGEST_CLIP_S = 15.0  # of a longer clip the most arousing segment of this length is shown
 
 
 @dataclass(frozen=True)
 class Slide:
-    """A picture, or a stretch `shown` of the clip that `info` describes, and its VA (2,)."""
+    """A picture, or the `segment` of a clip that `info` describes, and its VA (2,)."""
 
     path: Path
     va: np.ndarray
     info: MediaInfo | None = None
-    shown: Segment | None = None
+    segment: Segment | None = None
 
     @property
     def length_s(self) -> float | None:
         """Length of a clip; a picture has none of its own."""
-        return None if self.shown is None else self.shown.length_s
+        return None if self.segment is None else self.segment.length_s
 
 
 @dataclass(frozen=True)
 class Visuals:
-    """What is shown: `slides`, or the video of `info`; its VA (N, 2) between the N + 1 `edges_s`."""
+    """`slides`, or the video of `info`; with their VA (N, 2) between the N + 1 `edges_s`, from 0."""
 
     slides: tuple[Slide, ...]
     info: MediaInfo | None
@@ -53,9 +53,13 @@ class Visuals:
     warnings: list[str] = field(default_factory=list)
 
     @property
-    def wanted(self) -> Steps:
-        """What the music should feel like."""
+    def target(self) -> Steps:
+        """The VA over time that the music should have."""
         return steps(self.va, self.edges_s)
+
+    def part_target(self, part: slice) -> Steps:
+        """The same of a part of the N."""
+        return steps(self.va[part], self.edges_s[part.start : part.stop + 1])
 
     @property
     def fixed_s(self) -> np.ndarray:
@@ -66,13 +70,27 @@ class Visuals:
 def predict_visuals(
     given: list[Path], predictor: "Predictor", order: str | None, seconds: float, progress: Progress
 ) -> tuple[Visuals, list[FileError]]:
-    """What is shown and felt, and an error for each file that cannot be."""
+    """Read visuals and predict their VA.
+
+    Args:
+        given: a folder of pictures and clips, a video, or pictures and clips one by one.
+        predictor: with an image tower.
+        order: of pictures, one of ORDERS; None: "name" for a folder, else "given".
+        seconds: how long a picture is shown.
+        progress: is given how much of each stage is done.
+
+    Returns:
+        The visuals, and an error for each file that cannot be shown.
+
+    Raises:
+        MediaError: none of the files can be shown.
+    """
     folder = given[0] if len(given) == 1 and given[0].is_dir() else None
     if folder is None and len(given) == 1 and not pictures.is_picture(given[0]):
         info = probe(given[0])
         curve, damaged = image_curve(info, predictor, progress=progress)
         edges_s = slots(info.start_s, info.end_s).edges_s.copy()
-        edges_s[0] = 0.0  # the sound begins with the container, whenever the picture does
+        edges_s[0] = 0.0  # sound begins at 0 of the container, even if the first frame comes later
         return Visuals((), info, curve.va, edges_s, [f"{damaged} frames are damaged"] if damaged else []), []
     files = given if folder is None else list_files(folder, PICTURE_SUFFIXES | VIDEO_SUFFIXES)
     files = [file for file in files if folder is None or not is_own_output(file.name)]
@@ -81,24 +99,24 @@ def predict_visuals(
     if not slides:
         more = f" ({errors[0]}{f' and {len(errors) - 1} more' if len(errors) > 1 else ''})" if errors else ""
         raise MediaError(folder or given[0], f"holds nothing that can be shown{more}: name a folder with pictures or clips in it")
-    show = Visuals(tuple(slides), None, np.array([slide.va for slide in slides]), np.empty(0))
-    return replace(show, edges_s=pacing.evenly(show.fixed_s, seconds)), list(errors)
+    visuals = Visuals(tuple(slides), None, np.array([slide.va for slide in slides]), np.empty(0))
+    return replace(visuals, edges_s=pacing.evenly(visuals.fixed_s, seconds)), list(errors)
 
 
 def predict_slides(
     paths: Sequence[Path], predictor: "Predictor", order: str = "name", progress: Progress = no_progress
 ) -> tuple[list[Slide], list[MediaError]]:
-    """Read, feel and sort pictures and clips.
+    """Read pictures and clips, predict their VA, and sort them.
 
     Args:
         paths: files, each once.
         predictor: with an image tower.
         order: "name" (natural: 2 before 10, folder by folder), "time" (when they were taken: EXIF, a clip's creation time, else the
             file's own), or "given".
-        progress: told how many are felt.
+        progress: is given how many are done.
 
     Returns:
-        The slides, and an error for each file that is none.
+        The slides, and an error for each file that cannot be one.
     """
     slides: list[Slide] = []
     errors: list[MediaError] = []
@@ -106,16 +124,16 @@ def predict_slides(
     errors += [MediaError(path, "is a sound: give pictures and clips here, and music with --track or --library") for path in sounds]
     files = [path for path in paths if path not in sounds]
     towers = Towers(lambda modality: predictor, ("image",))
-    for path, felt in zip(files, score(files, predictor=towers, progress=progress), strict=True):
-        if isinstance(felt, Score):
+    for path, scored in zip(files, score(files, predictor=towers, progress=progress), strict=True):
+        if isinstance(scored, Score):
             try:
-                slides.append(_slide(path, felt))
+                slides.append(_slide(path, scored))
             except MediaError as error:
                 errors.append(error)
-        elif isinstance(felt.error, MediaError):
-            errors.append(felt.error)
+        elif isinstance(scored.error, MediaError):
+            errors.append(scored.error)
         else:
-            errors.append(MediaError(path, f"cannot be shown ({felt.error}): leave it out"))
+            errors.append(MediaError(path, f"cannot be shown ({scored.error}): leave it out"))
     if order == "name":
         slides.sort(key=lambda slide: natural_key(slide.path))
     elif order == "time":
@@ -123,39 +141,40 @@ def predict_slides(
     return slides, errors
 
 
-def _slide(path: Path, felt: Score) -> Slide:
-    if felt.kind == "image":
-        return Slide(path, np.array([felt.valence, felt.arousal]))
+def _slide(path: Path, scored: Score) -> Slide:
+    if scored.kind == "image":
+        return Slide(path, np.array([scored.valence, scored.arousal]))
     info = probe(path)
-    shown = most_arousing(felt.curve, info)
-    list_files = (felt.curve.times_s >= shown.start_s) & (felt.curve.times_s < shown.end_s)
-    va = felt.curve.va[list_files] if list_files.any() else felt.curve.va
-    return Slide(path, va.mean(0, dtype=np.float64), info, shown)
+    curve = scored.curve
+    segment = most_arousing(curve, info)
+    inside = (curve.times_s >= segment.start_s) & (curve.times_s < segment.end_s)
+    va = curve.va[inside] if inside.any() else curve.va
+    return Slide(path, va.mean(0, dtype=np.float64), info, segment)
 
 
 def most_arousing(curve: Curve, info: MediaInfo, length_s: float = LONGEST_CLIP_S) -> Segment:
-    """The run of `length_s` of the highest mean arousal, its bounds on frames; the whole of a video that is no longer."""
+    """The segment of `length_s` with the highest mean arousal, its bounds on frames; all of a video that is no longer."""
     if info.duration_s <= length_s:
         return Segment(info.start_s, info.end_s)
     starts = np.append(curve.times_s[curve.times_s <= info.end_s - length_s], info.end_s - length_s)
     sums = np.concatenate([[0.0], np.cumsum(curve.va[:, 1], dtype=np.float64)])
-    first, past = np.searchsorted(curve.times_s, starts), np.searchsorted(curve.times_s, starts + length_s)
-    means = (sums[past] - sums[first]) / np.maximum(1, past - first)
+    first, stop = np.searchsorted(curve.times_s, starts), np.searchsorted(curve.times_s, starts + length_s)
+    means = (sums[stop] - sums[first]) / np.maximum(1, stop - first)
     start_s = info.snap(float(starts[means.argmax()]))
     return Segment(start_s, max(info.snap(start_s + length_s), float(np.nextafter(start_s, np.inf))))
 
 
 def _taken_at(slide: Slide) -> float:
-    """Seconds since 1970. A time without a zone is of the zone that this machine is in."""
-    taken = pictures.taken_at(slide.path) if slide.info is None else _stated(slide.info.tags.get("creation_time"))
+    """Seconds since 1970. A time without a zone counts in the zone of this machine."""
+    taken = pictures.taken_at(slide.path) if slide.info is None else _creation_time(slide.info.tags.get("creation_time"))
     try:
         return slide.path.stat().st_mtime if taken is None else taken.timestamp()
     except (OSError, OverflowError, ValueError):
         return 0.0
 
 
-def _stated(text: str | None) -> datetime | None:
-    """A container's creation time; 1904 and 1970 are what cameras write that have no clock."""
+def _creation_time(text: str | None) -> datetime | None:
+    """A container's creation time; None for 1904 and 1970, which cameras without a clock write."""
     try:
         time = datetime.fromisoformat(text or "")
     except ValueError:

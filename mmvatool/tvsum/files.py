@@ -35,11 +35,11 @@ _PICK_FRAMES = RANK_STEP  # the h5's, too
 
 @dataclass(frozen=True)
 class Shots:
-    """A segmentation of videos, as a file gives it.
+    """A segmentation of videos, read from a file.
 
     Attributes:
         name: its protocol's name: kts_h5, or that of the JSON file, without .json unless another protocol has that name.
-        pieces: video -> int64 (S, 2), rows [first, past).
+        pieces: video -> int64 (S, 2), rows [first, stop).
         picks: video -> frames that features were taken at; of an h5 only.
         summaries: video -> the users' summaries, bool (U, frames), to compare with; of an h5 only.
     """
@@ -56,20 +56,20 @@ def read_annotations(path: Path) -> list[Annotation]:
     Raises:
         AnnotationError: it cannot be read, or holds something else.
     """
-    found = _read_mat(path) if _is_hdf5(path) else _read_json_annotations(path)
-    if not found:
+    annotations = _read_mat(path) if _is_hdf5(path) else _read_json_annotations(path)
+    if not annotations:
         raise AnnotationError(path, "holds no video")
-    names = [annotation.video for annotation in found]
+    names = [annotation.video for annotation in annotations]
     for name in names:
         if names.count(name) > 1:
             raise AnnotationError(path, f"video {name} is there twice: remove one")
-    return found
+    return annotations
 
 
 def read_shots(path: Path, annotations: Sequence[Annotation]) -> Shots:
     """Shots of the eccv16 h5, or of a JSON `{video: [[first frame, last frame], ...]}` (inclusive).
 
-    Videos of the h5 are known by their `video_name`, else by their number (video_N is the N-th annotation) where the number of frames
+    Videos of the h5 are identified by their `video_name`, else by their number (video_N is the N-th annotation) where the number of frames
     agrees, else by a number of frames that only one annotation has.
 
     Raises:
@@ -106,22 +106,23 @@ def read_scores(folder: Path, annotation: Annotation, picks: np.ndarray | None) 
     every = np.arange(0, annotation.frames, _PICK_FRAMES)
     if own is None and len(scores) == annotation.frames:
         return scores
-    at = next((at for at in ((own,) if own is not None else (picks, every)) if at is not None and len(at) == len(scores)), None)
-    if at is None:
+    candidates = (own,) if own is not None else (picks, every)
+    positions = next((frames for frames in candidates if frames is not None and len(frames) == len(scores)), None)
+    if positions is None:
         expected = (
             f"{len(own)} picks" if own is not None else f"{annotation.frames} frames and {len(every if picks is None else picks)} picks"
         )
         raise AnnotationError(path, f"{len(scores)} scores for {expected}: give one for each")
-    if at[0] != 0 or (np.diff(at) <= 0).any() or at[-1] >= annotation.frames:
+    if positions[0] != 0 or (np.diff(positions) <= 0).any() or positions[-1] >= annotation.frames:
         raise AnnotationError(path, f"picks must rise from frame 0 and stay below {annotation.frames}")
-    return np.repeat(scores, np.diff(np.append(at, annotation.frames)))
+    return np.repeat(scores, np.diff(np.append(positions, annotation.frames)))
 
 
 def shot_starts(scores: np.ndarray, length_s: float) -> np.ndarray:
-    """First frames (S,) of the 2-second shots that scores (U, frames) were given to; the .mat does not say them.
+    """First frames (S,) of the 2-second shots that scores (U, frames) were given to; the .mat does not have them.
 
     At a rate of r the k-th begins at the first whole frame after 2 k r (the 0-th at 0). Two of TVSum's videos are cut otherwise: there a
-    shot begins where any user's score changes, and a stretch in which none changes for longer than a shot is divided evenly.
+    shot begins where any user's score changes, and a segment without a change that is longer than a shot is divided evenly.
     """
     frames = scores.shape[1]
     rate = frames / length_s
@@ -153,7 +154,7 @@ def _is_hdf5(path: Path) -> bool:
 def _read_mat(path: Path) -> list[Annotation]:
     import h5py
 
-    found = []
+    annotations = []
     try:
         with h5py.File(path) as file:
             if not isinstance(file.get("tvsum50"), h5py.Group):
@@ -165,17 +166,17 @@ def _read_mat(path: Path) -> list[Annotation]:
                 if scores.ndim != 2 or scores.shape[1] != int(frames.item()):
                     raise AnnotationError(path, f"video {name}: {int(frames.item())} frames, but scores of shape {scores.shape}")
                 scores = scores.astype(np.float64)
-                found.append(_annotation(path, name, scores, shot_starts(scores, float(length_s.item()))))
+                annotations.append(_annotation(path, name, scores, shot_starts(scores, float(length_s.item()))))
     except (OSError, KeyError, ValueError, TypeError, AttributeError) as error:
         raise AnnotationError(path, f"is not as TVSum's .mat is ({error}): give ydata-tvsum50.mat") from error
-    return found
+    return annotations
 
 
 def _read_json_annotations(path: Path) -> list[Annotation]:
     document = _load_json(path)
     if not isinstance(document, list):
         raise AnnotationError(path, "is neither a MATLAB v7.3 file nor a list of annotated videos: see docs/formats.md")
-    found = []
+    annotations = []
     for row, entry in enumerate(document):
         name = entry.get("video") if isinstance(entry, dict) else None
         try:
@@ -188,8 +189,8 @@ def _read_json_annotations(path: Path) -> list[Annotation]:
         except (KeyError, TypeError, ValueError) as error:
             what = f"{error} is missing" if isinstance(error, KeyError) else str(error)
             raise AnnotationError(path, f"video {name or f'number {row + 1}'}: {what}") from error
-        found.append(_annotation(path, str(name), np.repeat(scores, np.diff(np.append(starts, frames)), axis=1), starts))
-    return found
+        annotations.append(_annotation(path, str(name), np.repeat(scores, np.diff(np.append(starts, frames)), axis=1), starts))
+    return annotations
 
 
 def _annotation(path: Path, video: str, scores: np.ndarray, starts: np.ndarray) -> Annotation:
@@ -222,23 +223,26 @@ def _read_h5(path: Path, annotations: Sequence[Annotation]) -> Shots:
 
 
 def _annotated(path: Path, key: str, group: "h5py.Group", annotations: Sequence[Annotation]) -> Annotation:
+    """The annotation of a video of the h5, see `read_shots`."""
     if "video_name" in group:
-        said = group["video_name"][()]
-        name = said.decode() if isinstance(said, bytes) else str(said)
+        value = group["video_name"][()]
+        name = value.decode() if isinstance(value, bytes) else str(value)
         if named := [annotation for annotation in annotations if annotation.video == name]:
             return named[0]
     frames = int(np.asarray(group["n_frames"][()]).item())
     number = key.rpartition("_")[2]
     if number.isdecimal() and 1 <= int(number) <= len(annotations) and annotations[int(number) - 1].frames == frames:
         return annotations[int(number) - 1]
-    alike = [annotation for annotation in annotations if annotation.frames == frames]
-    if len(alike) != 1:
-        raise AnnotationError(path, f"{key}: {len(alike) or 'no'} annotated video{'s' * (len(alike) > 1)} of {frames} frames: which is it?")
-    return alike[0]
+    same_length = [annotation for annotation in annotations if annotation.frames == frames]
+    if len(same_length) != 1:
+        raise AnnotationError(
+            path, f"{key}: {len(same_length) or 'no'} annotated video{'s' * (len(same_length) > 1)} of {frames} frames: which is it?"
+        )
+    return same_length[0]
 
 
 def _check_pieces(path: Path, video: str, shots: Any, frames: int) -> np.ndarray:
-    """Rows [first, last] as rows [first, past)."""
+    """Rows [first, last] as rows [first, stop)."""
     try:
         pieces = np.array(shots, np.int64) + np.array([0, 1])
     except (ValueError, TypeError) as error:
@@ -248,10 +252,10 @@ def _check_pieces(path: Path, video: str, shots: Any, frames: int) -> np.ndarray
     edges = pieces.ravel()
     wrong = np.flatnonzero((pieces[:, 0] >= pieces[:, 1]) | (np.append(edges[2::2], frames) < edges[1::2]) | (pieces[:, 0] < 0))
     if len(wrong):
-        first, past = pieces[wrong[0]]
+        first, stop = pieces[wrong[0]]
         raise AnnotationError(
             path,
-            f"video {video}: shot {wrong[0] + 1} [{first}, {past - 1}]: shots must follow each other and stay within frames 0 to {frames - 1}",
+            f"video {video}: shot {wrong[0] + 1} [{first}, {stop - 1}]: shots must follow each other and stay within frames 0 to {frames - 1}",
         )
     return pieces
 

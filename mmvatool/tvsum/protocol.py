@@ -1,6 +1,6 @@
 """TVSum's protocol (Song et al. 2015; as in the papers that report it): summaries of 15 %, F against 20 users, rank correlations. Pure.
 
-A *piece* is a shot in frames, a row [first, past) of an int64 array (S, 2). Users and predictions are cut into the same pieces. A
+A *piece* is a shot in frames, a row [first, stop) of an int64 array (S, 2). Users and predictions are cut into the same pieces. A
 summary is a choice of pieces, bool (S,). F depends on the pieces more than on the scores, so that a figure means nothing without them.
 """
 
@@ -19,7 +19,7 @@ _SINE_FRAMES = 300
 
 @dataclass(frozen=True)
 class Annotation:
-    """What the users said of a video.
+    """The users' scores of a video.
 
     Args:
         video: its id.
@@ -111,12 +111,12 @@ def f_measures(predicted: np.ndarray, users: np.ndarray, pieces: np.ndarray) -> 
 
 def leave_one_out(users: np.ndarray, pieces: np.ndarray) -> float:
     """Mean F of each user's summary against the others'; at least two users."""
-    found = f_measures(users, users, pieces)
-    return float((found.sum() - np.trace(found)) / (len(users) * (len(users) - 1)))
+    f = f_measures(users, users, pieces)
+    return float((f.sum() - np.trace(f)) / (len(users) * (len(users) - 1)))
 
 
 def predictors(annotation: Annotation) -> dict[str, np.ndarray]:
-    """Scores (frames,) that need no look at the video, and the oracle's, by name."""
+    """Scores (frames,) that do not depend on the video, and the oracle's, by name."""
     count = annotation.frames
     sine = np.sin(np.arange(1, count + 1) / _SINE_FRAMES)
     return {
@@ -139,8 +139,8 @@ def correlations(one: np.ndarray, other: np.ndarray) -> tuple[np.ndarray, np.nda
 
     ranked = [rankdata(rows, axis=1).astype(np.float32) for rows in (one, other)]
     agree = np.zeros((len(one), len(other)))
-    for place in range(one.shape[1] - 1):  # the signs of all pairs at once would take gigabytes
-        signs = [np.sign(rows[:, place + 1 :] - rows[:, place, None]) for rows in ranked]
+    for index in range(one.shape[1] - 1):  # the signs of all pairs at once would take gigabytes
+        signs = [np.sign(rows[:, index + 1 :] - rows[:, index, None]) for rows in ranked]
         agree += signs[0] @ signs[1].T
     centred = [rows.astype(np.float64) - rows.mean(1, dtype=np.float64, keepdims=True) for rows in ranked]
     tau = _cosine(agree, *(np.array([_untied(row) for row in rows]) for rows in ranked))
@@ -191,7 +191,7 @@ def against_others(annotation: Annotation) -> Agreement:
     return _mean((tau.diagonal(), rho.diagonal()))
 
 
-def _mean(found: tuple[np.ndarray, np.ndarray]) -> Agreement:
-    """Means over those that are defined."""
-    tau, rho = (float(values[~np.isnan(values)].mean()) if not np.isnan(values).all() else float("nan") for values in found)
+def _mean(values: tuple[np.ndarray, np.ndarray]) -> Agreement:
+    """Means over the values that are defined."""
+    tau, rho = (float(part[~np.isnan(part)].mean()) if not np.isnan(part).all() else float("nan") for part in values)
     return Agreement(tau, rho)

@@ -210,4 +210,4 @@ def test_progress_is_told_in_windows(rising, whole_predictor):
         yield lambda done: told.append((stage, total, done))
 
     music_curve(rising, whole_predictor, every_s=2, progress=progress)
-    assert told[-1] == ("listening", 4, 4)
+    assert told[-1] == ("scoring audio", 4, 4)

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from mmvatool.analysis.prefetch import ahead
+from mmvatool.analysis.prefetch import prefetch
 
 
 def _left() -> list[str]:
-    return [thread.name for thread in threading.enumerate() if thread.name == "ahead"]
+    return [thread.name for thread in threading.enumerate() if thread.name == "prefetch"]
 
 
 def test_in_order_and_no_further_ahead_than_asked():
@@ -21,7 +21,7 @@ def test_in_order_and_no_further_ahead_than_asked():
             made.append(number)
             yield number
 
-    with ahead(numbers(), 2) as items:
+    with prefetch(numbers(), 2) as items:
         taken = []
         for number in items:
             taken.append(number)
@@ -38,7 +38,7 @@ def test_all_may_be_made_before_one_is_taken():
         yield from range(100)
         done.set()
 
-    with ahead(numbers(), 0) as items:
+    with prefetch(numbers(), 0) as items:
         assert done.wait(5)
         assert list(items) == list(range(100))
 
@@ -48,7 +48,7 @@ def test_an_error_comes_where_the_item_would():
         yield 1
         raise KeyError("two")
 
-    with ahead(numbers(), 2) as items:
+    with prefetch(numbers(), 2) as items:
         assert next(items) == 1
         with pytest.raises(KeyError, match="two"):
             next(items)
@@ -69,7 +69,7 @@ def test_leaving_ends_the_work_and_closes_the_generator(depth: int):
         finally:
             closed.set()
 
-    with pytest.raises(KeyboardInterrupt), ahead(numbers(), depth) as items:  # noqa: PT012 - raised inside, as Ctrl-C is
+    with pytest.raises(KeyboardInterrupt), prefetch(numbers(), depth) as items:  # noqa: PT012 - raised inside, as Ctrl-C is
         next(items)
         time.sleep(0.02)
         raise KeyboardInterrupt
@@ -99,7 +99,7 @@ def test_interrupted_as_the_thread_starts(monkeypatch: pytest.MonkeyPatch, start
             closed.set()
 
     monkeypatch.setattr(threading.Thread, "start", interrupted)
-    with pytest.raises(KeyboardInterrupt), ahead(numbers(), 2):
+    with pytest.raises(KeyboardInterrupt), prefetch(numbers(), 2):
         pytest.fail("never entered")
     assert closed.is_set() == opened.is_set() == started
     assert not _left()
@@ -120,7 +120,7 @@ def test_a_thread_that_comes_late_does_nothing(monkeypatch: pytest.MonkeyPatch):
 
     start = threading.Thread.start
     monkeypatch.setattr(threading.Thread, "start", interrupted)
-    with pytest.raises(KeyboardInterrupt), ahead(numbers(), 2):
+    with pytest.raises(KeyboardInterrupt), prefetch(numbers(), 2):
         pytest.fail("never entered")
     start(late[0])
     late[0].join(5)

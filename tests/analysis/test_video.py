@@ -146,7 +146,7 @@ def test_a_damaged_file_is_made_anew(vlog, predictor, kept, work, harm: str):
     elif harm == "a byte":
         data[len(data) // 2] ^= 1
     elif harm == "another key":
-        data = data.replace("pictures".encode("utf-32-le"), "pictureS".encode("utf-32-le"))
+        data = data.replace("image".encode("utf-32-le"), "imagE".encode("utf-32-le"))
     else:
         data = bytearray(b"" if harm == "empty" else b"not what it should be")
     file.write_bytes(data)
@@ -192,7 +192,7 @@ def test_a_folder_that_cannot_be_written_is_a_note(vlog, predictor, tmp_path, ke
     (tmp_path / "cache").write_text("a file")
     summary = plan(vlog, predictor)
     (note,) = summary.warnings
-    assert note.startswith("what was felt is not kept for the next run (")
+    assert note.startswith("the predictions are not kept for the next run (")
     assert note.endswith("): set XDG_CACHE_HOME to another folder")
     same(replace(summary, warnings=()), plan(vlog, predictor, cache=False))
 

@@ -66,8 +66,10 @@ def planted(music: Path, model: Predictor) -> Path:
     }
     with Library("index.db") as opened:
         for file in walk(Path("music"))[0]:
-            kept, va = sounds[file.shown.stem]
-            opened.put_predicted(file.path, file.stamp, file.shown.stem.encode(), kept, model_key(model), np.arange(len(va)) * 10 + 5, va)
+            kept, va = sounds[file.display_path.stem]
+            opened.put_predicted(
+                file.path, file.stamp, file.display_path.stem.encode(), kept, model_key(model), np.arange(len(va)) * 10 + 5, va
+            )
     return music
 
 
@@ -78,17 +80,17 @@ def one_line(err: str) -> str:
 
 class TestIndex:
     def test_a_first_and_a_second_run(self, library, music, monkeypatch):
-        assert library("index", "music") == (0, "", "music: 2 tracks: 2 added, 0 changed, 0 moved, 0 unchanged, 0 removed; 2 heard\n")
+        assert library("index", "music") == (0, "", "music: 2 tracks: 2 added, 0 changed, 0 moved, 0 unchanged, 0 removed; 2 predicted\n")
         (music / "a.wav").rename(music / "z.wav")
         monkeypatch.setattr(pipeline, "analyze_track", None)  # nothing is decoded
-        assert library("index", "music")[2] == "music: 2 tracks: 0 added, 0 changed, 1 moved, 1 unchanged, 0 removed; 0 heard\n"
+        assert library("index", "music")[2] == "music: 2 tracks: 0 added, 0 changed, 1 moved, 1 unchanged, 0 removed; 0 predicted\n"
         (music / "z.wav").unlink()
         assert library("index", "music", "-q") == (0, "", "")
         code, out, err = library("index", "music/", "--json", "-q")
         assert (code, err) == (0, "")
         assert json.loads(out) == {
             **{"folder": "music", "index": "index.db", "tracks": 1, "added": 0, "changed": 0, "moved": 0, "unchanged": 1, "removed": 0},
-            **{"heard": 0, "failures": [], "model": "random"},
+            **{"predicted": 0, "failures": [], "model": "random"},
         }
 
     def test_broken_files_are_listed_and_the_rest_is_indexed(self, library, music):
@@ -110,7 +112,9 @@ class TestIndex:
         (folder / "music" / "a.mp3").touch()
         code, out, err = library("index", "music", "--json")
         assert (code, out) == (1, "")
-        assert one_line(err) == ("Error: music: holds no music that can be heard (music/a.mp3: the file is empty: record or copy it again)")
+        assert one_line(err) == (
+            "Error: music: holds no music that can be decoded (music/a.mp3: the file is empty: record or copy it again)"
+        )
 
     def test_a_folder_that_is_not_there(self, library):
         code, _, err = library("index", "nowhere")
@@ -188,7 +192,7 @@ class TestList:
         code, out, err = mmvatool("library", "list", "music", "--index", "index.db", "--model", other)
         assert (code, out) == (1, "")
         assert one_line(err) == (
-            "Error: music: 1 file in the index, but none that other has heard: run mmvatool library index music with this model"
+            "Error: music: 1 file in the index, but none that other has predicted: run mmvatool library index music with this model"
         )
         assert mmvatool("library", "index", "music", "--index", "index.db", "--model", other)[0] == 0
         code, out, err = library("list", "music", "--json")
@@ -203,7 +207,7 @@ class TestList:
         (folder / "broken" / "a.mp3").touch()
         assert library("index", "broken")[0] == 1
         assert one_line(library("list", "broken")[2]) == (
-            "Error: broken: the index knows 1 file of it, none of which can be heard (broken/a.mp3: the file is empty: record or copy it again)"
+            "Error: broken: the index knows 1 file of it, none of which can be decoded (broken/a.mp3: the file is empty: record or copy it again)"
         )
 
     @pytest.mark.parametrize("command", ["list", "forget"])

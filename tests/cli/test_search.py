@@ -54,7 +54,7 @@ def find(
 
 @pytest.fixture
 def plant(folder: Path, whole: Predictor) -> Callable[..., None]:
-    """Tracks in music/ that the index holds as felt already, each with a VA of the test's choice."""
+    """Tracks in music/ that the index holds as predicted already, each with a VA of the test's choice."""
 
     def call(**tracks: tuple[float, float]) -> None:
         (folder / "music").mkdir(exist_ok=True)
@@ -62,7 +62,7 @@ def plant(folder: Path, whole: Predictor) -> Callable[..., None]:
             write_wav(folder / "music" / f"{name}.wav", np.zeros(2400, np.float32))
         with Library(folder / "index.db") as library:
             for file in walk(folder / "music")[0]:
-                va = np.array([tracks[file.shown.stem]])
+                va = np.array([tracks[file.display_path.stem]])
                 library.put_predicted(file.path, file.stamp, file.path[-20:], Sound(61.25), model_key(whole), np.array([5.0]), va)
 
     return call
@@ -199,10 +199,10 @@ class TestWhatIsPrinted:
         assert [os.fsencode(hit["path"]) for hit in document["results"]] == [b"music/" + name for name in names]
         assert "two\\nlines.wav" in find("--va", "0.5,0.5")[1]
 
-    def test_verbose_says_what_was_heard(self, find, folder):
+    def test_verbose_prints_what_was_predicted(self, find, folder):
         write_wav_in(folder / "music" / "a.wav")
-        assert "1 track: 1 added, 0 changed, 0 moved, 0 unchanged, 0 removed; 1 heard" in find("--va", "0.5,0.5", "-v")[2]
-        assert "0 added, 0 changed, 0 moved, 1 unchanged, 0 removed; 0 heard" in find("--va", "0.5,0.5", "-v")[2]
+        assert "1 track: 1 added, 0 changed, 0 moved, 0 unchanged, 0 removed; 1 predicted" in find("--va", "0.5,0.5", "-v")[2]
+        assert "0 added, 0 changed, 0 moved, 1 unchanged, 0 removed; 0 predicted" in find("--va", "0.5,0.5", "-v")[2]
 
 
 class TestBadInput:
@@ -233,7 +233,7 @@ class TestBadInput:
             (folder / "music" / name).touch()
         code, out, err = find("--va", "0.5,0.5")
         assert (code, out) == (1, "")
-        one_line_error(err, "holds no music that can be heard", "music/a.mp3: the file is empty", "1 more")
+        one_line_error(err, "holds no music that can be decoded", "music/a.mp3: the file is empty", "1 more")
 
     @pytest.mark.parametrize(
         ("args", "words"),
@@ -267,7 +267,7 @@ class TestBadInput:
         code, out, err = find("--like", "notes.txt")
         assert (code, out) == (1, "")
         one_line_error(err, "notes.txt: is not a media file")
-        assert not (folder / "index.db").exists()  # nothing was heard for a question that cannot be asked
+        assert not (folder / "index.db").exists()  # nothing was decoded for a question that cannot be asked
 
     def test_words_that_nobody_knows(self, find, folder, monkeypatch):
         write_wav_in(folder / "music" / "a.wav")

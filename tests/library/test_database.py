@@ -120,15 +120,11 @@ class TestSounds:
         library.put_broken(below("a/4.mp3"), STAMP, "is broken")
         tracks = library.tracks_below(below("a"), "model")
         assert [track.path.name for track in tracks] == ["1.mp3", "2.mp3"]
-        curves = library.curves(below("a"), "model")
-        assert list(curves) == [track.id for track in tracks]
         for track, divisor in zip(tracks, (2, 3), strict=True):
-            times_s, va = curves[track.id]
+            times_s, va = library.curve(track.id, "model")
             np.testing.assert_array_equal(times_s, TIMES_S.astype(np.float32))
             np.testing.assert_array_equal(va, VA / divisor)
-            np.testing.assert_array_equal(va, library.curve(track.id, "model")[1])
         assert library.tracks_below(below("b"), "model") == []
-        assert library.curves(below("b"), "model") == {}
 
     def test_means_follow_what_becomes_of_a_file(self, library: Library):
         """The means lie apart from the curves: they must be the same whatever was done."""
@@ -149,11 +145,11 @@ class TestSounds:
         library.remove([below("copy")])
         assert means("one") == {"a": pytest.approx([0.05, 0.125])}
         assert means("two") == {}
-        assert library._file.sql.execute("SELECT count(*) FROM felt").fetchone() == (1,)
+        assert library._file.sql.execute("SELECT count(*) FROM predictions").fetchone() == (1,)
 
     def test_a_damaged_mean_says_so(self, library: Library):
         library.put_predicted(below("a"), STAMP, b"1", WHOLE, "model", TIMES_S, VA)
-        library._file.sql.execute("UPDATE felt SET mean = x'00'")
+        library._file.sql.execute("UPDATE predictions SET mean = x'00'")
         with pytest.raises(LibraryError, match="1 means of 1 bytes"):
             library.means(ROOT, "model")
 
@@ -177,13 +173,14 @@ class TestForgetting:
         assert full.content(b"a", "model") is not None
         for digest in (b"b", b"gone"):
             assert full.content(digest, "model") is None
-        assert [full._file.sql.execute(f"SELECT count(*) FROM {table}").fetchone() for table in ("curves", "felt")] == [(1,), (1,)]
+        assert [full._file.sql.execute(f"SELECT count(*) FROM {table}").fetchone() for table in ("curves", "predictions")] == [(1,), (1,)]
         assert full.forget(below("old")) == 0
 
     def test_everything(self, full: Library):
         assert full.forget(None) == 4
         assert [
-            full._file.sql.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in ("contents", "curves", "files", "felt")
+            full._file.sql.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
+            for table in ("contents", "curves", "files", "predictions")
         ] == [0] * 4
 
     def test_the_space_is_freed(self, library: Library):
@@ -200,7 +197,7 @@ class TestForgetting:
 def many(tmp_path_factory: pytest.TempPathFactory):
     """An index of a hundred thousand made-up tracks, and their means."""
     path = tmp_path_factory.mktemp("many") / "index.db"
-    va = benchmark.lay(path, 100_000)
+    va = benchmark.create_index(path, 100_000)
     with Library(path) as opened:
         yield opened, va
 
@@ -219,7 +216,7 @@ class TestManyTracks:
         library, va = many
         started = time.perf_counter()
         tracks = library.tracks_below(benchmark.ROOT + b"/artist 1", benchmark.MODEL)
-        curves = library.curves(benchmark.ROOT + b"/artist 1", benchmark.MODEL)
+        curves = {track.id: library.curve(track.id, benchmark.MODEL) for track in tracks}
         seconds = time.perf_counter() - started
         assert len(tracks) == 100
         np.testing.assert_allclose([track.mean for track in tracks], va[[track.id - 1 for track in tracks]], atol=1e-12)
@@ -227,7 +224,7 @@ class TestManyTracks:
         assert all(va.shape == (benchmark.WINDOWS, 2) for _, va in curves.values())
         assert seconds < 0.1
 
-    @pytest.mark.parametrize("read", ["means", "tracks_below", "curves", "files"])
+    @pytest.mark.parametrize("read", ["means", "tracks_below", "files"])
     def test_nothing_is_scanned_or_sorted(self, many, read: str, monkeypatch: pytest.MonkeyPatch):
         library, _ = many
         asked: list[tuple[str, tuple[object, ...]]] = []
@@ -239,7 +236,7 @@ class TestManyTracks:
         plan = [row[3] for row in library._file.sql.execute(f"EXPLAIN QUERY PLAN {query}", values)]
         assert not any("SCAN" in step or "TEMP B-TREE" in step for step in plan), plan
         if read == "means":
-            assert plan == ["SEARCH felt USING PRIMARY KEY (model=? AND path>? AND path<?)"]
+            assert plan == ["SEARCH predictions USING PRIMARY KEY (model=? AND path>? AND path<?)"]
 
 
 class TestTheFile:
@@ -297,7 +294,7 @@ class TestTheFile:
         ):
             Library(library.path)
 
-    def test_an_older_version_is_laid_anew(self, tmp_path: Path):
+    def test_an_older_version_is_rebuilt(self, tmp_path: Path):
         path = tmp_path / "index.db"
         with sqlite3.connect(path) as old:
             for statement in VERSION_1.split(";"):
@@ -309,11 +306,11 @@ class TestTheFile:
             assert library._file.header() == (APPLICATION_ID, SCHEMA_VERSION)
             assert library._file.sql.execute("PRAGMA integrity_check").fetchone() == ("ok",)
             tables = {name for (name,) in library._file.sql.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-        assert tables == {"contents", "curves", "files", "felt"}
+        assert tables == {"contents", "curves", "files", "predictions"}
         with Library(path) as again:
             assert len(again.means(ROOT, "model").ids) == 1
 
-    def test_one_that_is_only_read_is_not_laid(self, tmp_path: Path):
+    def test_one_that_is_only_read_is_not_created(self, tmp_path: Path):
         for path in (tmp_path / "index.db", tmp_path / "missing" / "index.db"):
             with pytest.raises(LibraryError, match=r"index\.db: there is no index yet: run mmvatool library index FOLDER first"):
                 Library(path, create=False)
@@ -328,7 +325,7 @@ class TestTheFile:
         data = bytearray(library.path.read_bytes())
         data[4096:] = b"\xa5" * (len(data) - 4096)
         library.path.write_bytes(data)
-        with pytest.raises(LibraryError, match=r"damaged one .*: delete it to have it made anew"), Library(library.path) as again:
+        with pytest.raises(LibraryError, match=r"damaged one .*: delete it to have it rebuilt"), Library(library.path) as again:
             again.means(ROOT, "model")
 
     def test_a_damaged_curve_says_so(self, library: Library):

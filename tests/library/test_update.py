@@ -269,7 +269,7 @@ class TestWalk:
     def names(self, root: Path) -> list[str]:
         files, errors = walk(root)
         assert errors == []
-        return sorted(str(file.shown.relative_to(root)) for file in files)
+        return sorted(str(file.display_path.relative_to(root)) for file in files)
 
     def test_what_counts_as_music(self, tmp_path: Path):
         kept = [f"{suffix}.{suffix}" for suffix in ("mp3", "flac", "ogg", "opus", "m4a", "wav", "aiff", "aif", "aac", "wma")]
@@ -316,5 +316,5 @@ class TestWalk:
 
 def test_a_run_that_is_halted_is_not_waited_for_without_end(music, library, model, monkeypatch):
     monkeypatch.setattr(pipeline, "PATIENCE_S", 0.3)
-    monkeypatch.setattr(pipeline.TrackLocks, "take", lambda claims, name: False)
+    monkeypatch.setattr(pipeline.TrackLocks, "acquire", lambda locks, name: False)
     assert numbers(music, library, model) == ({"added": 3, "predicted": 3}, [])

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from mmvatool.analysis.slots import slots
+from mmvatool.choices import SAMPLINGS
 from mmvatool.errors import MediaError
 from mmvatool.media import ffmpeg, sampling
 from mmvatool.media.frames import FFmpegFrames
@@ -91,7 +92,7 @@ def test_only_what_is_needed_is_decoded(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("every", [10, 25, 40, 70, 250, 1000])
-@pytest.mark.parametrize("mode", sampling.SAMPLINGS)
+@pytest.mark.parametrize("mode", SAMPLINGS)
 def test_every_slot_has_a_frame_inside_it(tmp_path, every: int, mode: str):
     info, edges_s, samples = _picked(_stamped(tmp_path / "a.mp4", 437, every), mode)
     times_s, keys = info.times_s[samples.frames], keyframes(info)

@@ -107,7 +107,7 @@ def test_swapping_the_pictures_swaps_the_choice(scene, track, tmp_path, planted,
     made = soundtrack(tmp_path / "show", library=library, predictor=planted, index_file=index_file, dry_run=True)
     assert made.ranking[0].path == library / track
     assert [cue.path for cue in made.timeline.cues] == [library / track]
-    assert made.ranking[0].stretch.distance < 0.1 < made.ranking[-1].stretch.distance
+    assert made.ranking[0].match.distance < 0.1 < made.ranking[-1].match.distance
     assert not made.is_far
     assert made.output is None
     assert not list(tmp_path.glob("*.mp4"))
@@ -286,7 +286,7 @@ def test_excluded_tracks_are_not_chosen(tmp_path, planted, library, index_file):
 def test_far_music_is_said_to_be_far(tmp_path, planted, library, index_file):
     made = soundtrack(draw(tmp_path, "fireworks", 3), tracks=[library / "soft.mp3"], predictor=planted, dry_run=True)
     assert made.is_far
-    assert made.ranking[0].stretch.distance > 0.5
+    assert made.ranking[0].match.distance > 0.5
 
 
 @pytest.mark.parametrize(

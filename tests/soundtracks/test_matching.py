@@ -8,15 +8,15 @@ import pytest
 from mmvatool.soundtracks import matching
 from mmvatool.soundtracks.matching import (
     FAR,
-    LOOP,
+    LOOP_COST,
     PLACES,
+    SPREAD,
     Steps,
     Tracks,
-    best,
+    best_matches,
     distances,
     distances_from,
-    likely,
-    pick,
+    nearest_by_mean,
     rank,
     shuffle_near,
     steps,
@@ -118,13 +118,13 @@ def test_several_paces_of_one_show():
 def test_the_in_point_falls_in_the_planted_stretch():
     track = _plan((CALM, 6), (EXCITING, 5), ((0.2, 0.5), 9))
     tracks = Tracks.of([track], [200.0])
-    (calm,) = best(steps(_plan((CALM, 10)), np.arange(11) * 4.0), tracks, 0.3)
+    (calm,) = best_matches(steps(_plan((CALM, 10)), np.arange(11) * 4.0), tracks, 0.3)
     assert (calm.offset_s, calm.loops) == (0, 0)
     assert calm.distance == pytest.approx(0, abs=1e-9)
     assert calm.score == pytest.approx(1)
-    (exciting,) = best(steps(_plan((EXCITING, 10)), np.arange(11) * 4.0), tracks, None)
+    (exciting,) = best_matches(steps(_plan((EXCITING, 10)), np.arange(11) * 4.0), tracks, None)
     assert (exciting.offset_s, exciting.score) == (60, None)
-    (rising,) = best(steps(_plan((CALM, 10), (EXCITING, 10)), np.arange(21) * 4.0), tracks, 0.3)
+    (rising,) = best_matches(steps(_plan((CALM, 10), (EXCITING, 10)), np.arange(21) * 4.0), tracks, 0.3)
     assert rising.offset_s == 20  # the change comes at 40 s of the show and at 60 s of the track
     assert rising.distance == pytest.approx(0, abs=1e-9)
 
@@ -138,31 +138,31 @@ def test_the_order_counts_and_so_does_the_mean():
     np.testing.assert_allclose(found, [0, (0 + 0.7) / 2, (0.35 + 0.35) / 2], atol=1e-12)
 
 
-@pytest.mark.parametrize(("away", "offset_s", "loops"), [(1.5 * LOOP, 0, 0), (3 * LOOP, 30, 1)])
+@pytest.mark.parametrize(("away", "offset_s", "loops"), [(1.5 * LOOP_COST, 0, 0), (3 * LOOP_COST, 30, 1)])
 def test_a_stretch_that_fits_whole_is_preferred_when_nearly_equal(away: float, offset_s: float, loops: int):
     """From its last window the track would loop into its first and fit exactly; from its first it plays through, half of it `away`."""
     show = steps(_plan((CALM, 2)), np.arange(3) * 10.0)
-    (found,) = best(show, Tracks.of([_plan((CALM, 1), ((0.6, 0.2 + away), 2), (CALM, 1))], [40.0]), None)
+    (found,) = best_matches(show, Tracks.of([_plan((CALM, 1), ((0.6, 0.2 + away), 2), (CALM, 1))], [40.0]), None)
     assert (found.offset_s, found.loops) == (offset_s, loops)
     assert found.distance == pytest.approx(0 if loops else away / 2)  # without what the loop costs
 
 
 def test_a_show_longer_than_the_track():
     show = steps(_plan((CALM, 3), (EXCITING, 3), (CALM, 3), (EXCITING, 3)), np.arange(13) * 10.0)
-    (found,) = best(show, Tracks.of([_plan((CALM, 3), (EXCITING, 3))], [60.0]), 0.3)
+    (found,) = best_matches(show, Tracks.of([_plan((CALM, 3), (EXCITING, 3))], [60.0]), 0.3)
     assert (found.offset_s, found.loops, found.distance) == (0, 1, pytest.approx(0, abs=1e-9))
-    (short,) = best(show, Tracks.of([np.array([CALM])], [0.5]), 0.3)
+    (short,) = best_matches(show, Tracks.of([np.array([CALM])], [0.5]), 0.3)
     assert (short.offset_s, short.loops) == (0, 239)
 
 
 def test_equals_go_to_the_earliest():
-    assert best(steps(np.full((2, 2), 0.4), np.array([0, 4, 8.0])), Tracks.of([np.full((9, 2), 0.5)], [90.0]), 0.3)[0].offset_s == 0
+    assert best_matches(steps(np.full((2, 2), 0.4), np.array([0, 4, 8.0])), Tracks.of([np.full((9, 2), 0.5)], [90.0]), 0.3)[0].offset_s == 0
 
 
 def test_what_differs_by_rounding_is_equal():
     track = np.full((5, 2), 0.5)
     track[0] += 1e-8
-    assert best(steps(np.full((1, 2), 0.2), np.array([0, 10.0])), Tracks.of([track], [50.0]), None)[0].offset_s == 0
+    assert best_matches(steps(np.full((1, 2), 0.2), np.array([0, 10.0])), Tracks.of([track], [50.0]), None)[0].offset_s == 0
 
 
 def _slowly(show: Steps, va: np.ndarray, duration_s: float, offset_s: float) -> float:
@@ -179,21 +179,21 @@ def _slowly(show: Steps, va: np.ndarray, duration_s: float, offset_s: float) -> 
 
 @pytest.mark.parametrize("seed", range(8))
 def test_it_is_the_best_of_all_in_points(seed: int, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(matching, "PAIRS", 40)  # several blocks
+    monkeypatch.setattr(matching, "CHUNK_PAIRS", 40)  # several blocks
     rng = np.random.default_rng(seed)
     show = steps(rng.random((9, 2)), np.cumsum([0, *rng.uniform(0.5, 12, 9)]))
     curves = [rng.random((rng.integers(1, 15), 2)) for _ in range(12)]
     durations = [(len(curve) - 1) * 10 + rng.uniform(5, 15) for curve in curves]
-    found = best(show, Tracks.of(curves, durations), 0.3)
-    for stretch, curve, duration_s in zip(found, curves, durations, strict=True):
+    found = best_matches(show, Tracks.of(curves, durations), 0.3)
+    for match, curve, duration_s in zip(found, curves, durations, strict=True):
         offsets = np.arange(len(curve)) * 10.0
         away = np.array([_slowly(show, curve, duration_s, offset_s) for offset_s in offsets])
         loops = np.ceil((offsets + show.length_s) / duration_s) - 1
-        cost = away + LOOP * np.maximum(0, loops)
-        assert stretch.offset_s == offsets[cost.argmin()]
-        assert stretch.distance == pytest.approx(away[cost.argmin()], abs=1e-9)
-        assert stretch.loops == loops[cost.argmin()]
-        assert stretch.score == pytest.approx(np.exp(-stretch.distance / 0.3), abs=1e-6)
+        cost = away + LOOP_COST * np.maximum(0, loops)
+        assert match.offset_s == offsets[cost.argmin()]
+        assert match.distance == pytest.approx(away[cost.argmin()], abs=1e-9)
+        assert match.loops == loops[cost.argmin()]
+        assert match.score == pytest.approx(np.exp(-match.distance / 0.3), abs=1e-6)
 
 
 def test_a_thousand_tracks_are_quick():
@@ -201,18 +201,15 @@ def test_a_thousand_tracks_are_quick():
     tracks = Tracks.of([rng.random((20, 2)) for _ in range(1000)], [200.0] * 1000)
     show = steps(rng.random((150, 2)), np.arange(151) * 4.0)
     started = time.process_time()
-    assert len(best(show, tracks, 0.3)) == 1000
+    assert len(best_matches(show, tracks, 0.3)) == 1000
     assert time.process_time() - started < 1
 
 
 def test_likely_tracks_of_a_big_library():
     show = steps(np.full((3, 2), 0.5), np.arange(4) * 4.0)
     means = np.array([[0.9, 0.5], [0.55, 0.5], [0.5, 0.7], [0.1, 0.5], [0.5, 0.51]])
-    assert likely(show, means, keep=2).tolist() == [1, 4]
-    spreads = np.array([[0.4, 0.0], [0, 0], [0, 0], [0, 0], [0, 0]])
-    assert likely(show, means, spreads, keep=2).tolist() == [0, 4]  # one whose stretches reach it
-    assert likely(show, means, np.full((5, 2), 0.5), keep=1).tolist() == [4]  # all reach it: the nearest mean
-    assert likely(show, means).tolist() == [0, 1, 2, 3, 4]
+    assert nearest_by_mean(show, means, keep=2).tolist() == [1, 4]
+    assert nearest_by_mean(show, means).tolist() == [0, 1, 2, 3, 4]
 
 
 @pytest.mark.parametrize(
@@ -227,10 +224,8 @@ def test_likely_tracks_of_a_big_library():
         lambda: Tracks.of([np.full((1, 2), np.inf)], [5.0]),
         lambda: Tracks.of([np.zeros((3, 2))], [20.0]),
         lambda: Tracks.of([np.zeros((1, 2))], [np.nan]),
-        lambda: best(steps(np.zeros((1, 2)), np.array([0, 4.0])), Tracks.of([np.zeros((1, 2))], [9.0]), 0.0),
-        lambda: likely(steps(np.zeros((1, 2)), np.array([0, 4.0])), np.full((1, 2), np.nan)),
-        lambda: pick(np.empty(0), None),
-        lambda: pick(np.array([np.nan]), 1),
+        lambda: best_matches(steps(np.zeros((1, 2)), np.array([0, 4.0])), Tracks.of([np.zeros((1, 2))], [9.0]), 0.0),
+        lambda: nearest_by_mean(steps(np.zeros((1, 2)), np.array([0, 4.0])), np.full((1, 2), np.nan)),
     ],
 )
 def test_what_has_no_best_stretch(call):
@@ -240,11 +235,13 @@ def test_what_has_no_best_stretch(call):
 
 def test_a_seed_draws_among_the_near_ones():
     away = np.array([0.3, 0.111, 0.1, 0.12, 0.121])
-    assert pick(away, None) == 2
-    assert {pick(away, seed) for seed in range(40)} == {1, 2, 3}  # .12 is at most .02 further, .121 is not
-    assert [pick(away, seed) for seed in range(9)] == [pick(away, seed) for seed in range(9)]
+
+    def first(seed: int) -> int:
+        return int(shuffle_near(away, seed, SPREAD + 1e-9)[0])
+
+    assert {first(seed) for seed in range(40)} == {1, 2, 3}  # .12 is at most .02 further, .121 is not
+    assert [first(seed) for seed in range(9)] == [first(seed) for seed in range(9)]
     assert shuffle_near(away, None, 0.02).tolist() == [2, 1, 3, 4, 0]
     drawn = shuffle_near(away, 5, 0.02).tolist()
     assert sorted(drawn[:3]) == [1, 2, 3]
     assert drawn[3:] == [4, 0]
-    assert pick(np.array([0.1, 0.1 - 1e-9]), None) == 0  # equal but for rounding: the first

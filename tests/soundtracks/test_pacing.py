@@ -6,18 +6,17 @@ import numpy as np
 import pytest
 
 from mmvatool.soundtracks import pacing
-from mmvatool.soundtracks.matching import LOOP, Tracks, best, distances_from, loops_of, steps
+from mmvatool.soundtracks.matching import LOOP_COST, Tracks, best_matches, distances_from, loops_of, steps
 from mmvatool.soundtracks.pacing import (
     FARTHEST_S,
     LEAST_SHOWN_S,
     LONGEST,
+    PACE_COST,
     SHORTEST,
-    STRAY,
     best_endings,
-    endings,
     evenly,
     on_beats,
-    to_music,
+    picture_seconds,
 )
 
 PICTURE = np.nan
@@ -34,25 +33,28 @@ def test_evenly_by_hand():
     np.testing.assert_allclose(evenly(np.array([PICTURE, 7.5, PICTURE]), 4), [0, 4, 11.5, 15.5])
 
 
+def _seconds(fixed_s: np.ndarray, seconds: float, duration_s: float, offset_s: float = 0.0) -> float:
+    """How long a picture is shown so that the slideshow ends with one track from one in-point; NaN if it cannot."""
+    return float(picture_seconds(fixed_s, seconds, np.array([duration_s]), np.array([offset_s]))[0])
+
+
 def test_a_show_ends_with_its_music():
-    pace = to_music(np.full(10, PICTURE), 4.0, 95.0, 50.0)
-    assert (pace.ends, pace.seconds, pace.length_s) == (True, pytest.approx(4.5), pytest.approx(45))
-    np.testing.assert_allclose(np.diff(pace.edges_s), 4.5)
-    with_clip = to_music(np.array([PICTURE, 20.0, PICTURE, PICTURE]), 4.0, 95.0, 60.0)
-    np.testing.assert_allclose(np.diff(with_clip.edges_s), [5, 20, 5, 5])
+    seconds = _seconds(np.full(10, PICTURE), 4.0, 95.0, 50.0)
+    assert seconds == pytest.approx(4.5)
+    np.testing.assert_allclose(evenly(np.full(10, PICTURE), seconds)[-1], 45)
+    with_clip = np.array([PICTURE, 20.0, PICTURE, PICTURE])
+    np.testing.assert_allclose(np.diff(evenly(with_clip, _seconds(with_clip, 4.0, 95.0, 60.0))), [5, 20, 5, 5])
 
 
 def test_a_long_show_loops_to_the_end_of_the_track():
-    pace = to_music(np.full(100, PICTURE), 4.0, 90.0, 30.0)  # 60 + k x 90 s: 420 is nearer to 400 than 330
-    assert (pace.ends, pace.length_s) == (True, pytest.approx(420))
+    # 60 + k x 90 s: 420 is nearer to 400 than 330
+    assert 100 * _seconds(np.full(100, PICTURE), 4.0, 90.0, 30.0) == pytest.approx(420)
 
 
 @pytest.mark.parametrize("fixed_s", [np.full(3, PICTURE), np.full(3, 9.0), np.array([50.0, PICTURE])])
-def test_what_cannot_end_with_the_music_is_shown_as_asked(fixed_s: np.ndarray):
-    pace = to_music(fixed_s, 4.0, 300.0)
-    assert (pace.ends, pace.seconds) == (False, 4.0)
-    np.testing.assert_array_equal(pace.edges_s, evenly(fixed_s, 4.0))
-    assert to_music(np.array([20.0, 30.0]), 4.0, 100.0, 50.0).ends  # clips that happen to
+def test_what_cannot_end_with_the_music(fixed_s: np.ndarray):
+    assert np.isnan(_seconds(fixed_s, 4.0, 300.0))
+    assert _seconds(np.array([20.0, 30.0]), 4.0, 100.0, 50.0) == 4.0  # clips that happen to
 
 
 @pytest.mark.parametrize("seed", range(30))
@@ -60,23 +62,21 @@ def test_every_ending_is_one(seed: int):
     rng, fixed_s = np.random.default_rng(1000 + seed), _show(seed)
     seconds, duration_s = rng.uniform(1, 8), rng.uniform(0.5, 300)
     pictures = np.isnan(fixed_s)
-    can_end = []
     for offset_s in 10.0 * np.arange(max(1, int(duration_s / 10 + 0.5))):
-        pace = to_music(fixed_s, seconds, duration_s, offset_s)
-        lengths = np.diff(pace.edges_s)
-        np.testing.assert_allclose(lengths[~pictures], fixed_s[~pictures])
-        np.testing.assert_allclose(lengths[pictures], pace.seconds)
+        picture_s = _seconds(fixed_s, seconds, duration_s, offset_s)
         # Every end of the track that a show of these pictures could have.
         ends_s = duration_s - offset_s + duration_s * np.arange(2 + pictures.sum() * seconds * LONGEST // duration_s + 1000)
         each = (ends_s - fixed_s[~pictures].sum()) / max(1, pictures.sum()) / seconds
         possible = each[(each >= SHORTEST) & (each <= LONGEST)] if pictures.any() else each[:0]
-        assert pace.ends == bool(len(possible))
-        if pace.ends:
-            past = (offset_s + pace.length_s) / duration_s
+        assert np.isfinite(picture_s) == bool(len(possible))
+        if np.isfinite(picture_s):
+            edges_s = evenly(fixed_s, picture_s)
+            lengths = np.diff(edges_s)
+            np.testing.assert_allclose(lengths[~pictures], fixed_s[~pictures])
+            np.testing.assert_allclose(lengths[pictures], picture_s)
+            past = (offset_s + edges_s[-1]) / duration_s
             assert past == pytest.approx(round(past), abs=1e-6)
-            assert abs(np.log(pace.seconds / seconds)) == pytest.approx(np.abs(np.log(possible)).min(), abs=1e-6)
-            can_end.append(offset_s)
-    assert endings(fixed_s, seconds, duration_s).tolist() == can_end
+            assert abs(np.log(picture_s / seconds)) == pytest.approx(np.abs(np.log(possible)).min(), abs=1e-6)
 
 
 def test_the_best_ending_is_the_planted_one():
@@ -85,44 +85,48 @@ def test_the_best_ending_is_the_planted_one():
     track[10:14] = [0.5, 0.9]
     track[26:] = [0.5, 0.8]
     fixed_s, va = np.full(10, PICTURE), np.tile([0.5, 0.9], (10, 1))
-    assert best(steps(va, evenly(fixed_s, 4.0)), Tracks.of([track], [300.0]), 0.3)[0].offset_s == 100
+    assert best_matches(steps(va, evenly(fixed_s, 4.0)), Tracks.of([track], [300.0]), 0.3)[0].offset_s == 100
     other = np.full((3, 2), 0.5)  # .. and of several tracks each has its own
     first, found = best_endings(va, fixed_s, 4.0, Tracks.of([other, track], [30.0, 300.0]), 0.3)
     assert first is not None
     assert found is not None
-    assert first.stretch.distance == pytest.approx(0.4)
-    assert (found.stretch.offset_s, found.pace.seconds, found.stretch.loops) == (260, pytest.approx(4), 0)
-    assert found.stretch.distance == pytest.approx(0.1)
-    assert found.stretch.score == pytest.approx(np.exp(-0.1 / 0.3), abs=1e-6)
+    assert first.match.distance == pytest.approx(0.4)
+    assert (found.match.offset_s, found.match.loops) == (260, 0)
+    np.testing.assert_allclose(np.diff(found.edges_s), 4)
+    assert found.match.distance == pytest.approx(0.1)
+    assert found.match.score == pytest.approx(np.exp(-0.1 / 0.3), abs=1e-6)
     # Of a track that is the same all over, the one at which pictures are shown as asked.
     (same,) = best_endings(va, fixed_s, 4.0, Tracks.of([np.full((30, 2), 0.5)], [300.0]), None)
     assert same is not None
-    assert (same.stretch.offset_s, same.stretch.score) == (260, None)
+    assert (same.match.offset_s, same.match.score) == (260, None)
 
 
 @pytest.mark.parametrize("seed", range(10))
 def test_it_is_the_best_of_all_endings(seed: int, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(pacing, "PAIRS", 60)  # several blocks
+    monkeypatch.setattr(pacing, "CHUNK_PAIRS", 60)  # several blocks
     rng, fixed_s = np.random.default_rng(3000 + seed), _show(seed)
     va, curves = rng.random((len(fixed_s), 2)), [rng.random((rng.integers(1, 20), 2)) for _ in range(8)]
     tracks = Tracks.of(curves, [(len(curve) - 1) * 10 + rng.uniform(5, 15) for curve in curves])
     for track, found in enumerate(best_endings(va, fixed_s, 4.0, tracks, 0.3)):
         duration_s = tracks.durations_s[track]
-        offsets = endings(fixed_s, 4.0, duration_s)
+        in_points = 10.0 * np.arange(max(1, int(duration_s / 10 + 0.5)))
+        offsets = [offset_s for offset_s in in_points if not np.isnan(_seconds(fixed_s, 4.0, duration_s, offset_s))]
         costs = []
         for offset_s in offsets:
-            pace = to_music(fixed_s, 4.0, duration_s, offset_s)
-            away = distances_from(steps(va, pace.edges_s), tracks, np.array([track]), np.array([offset_s]))[0]
-            loops = loops_of(pace.length_s, duration_s, offset_s)
-            costs.append((away + LOOP * loops + STRAY * abs(np.log2(pace.seconds / 4)), away, pace.seconds))
+            picture_s = _seconds(fixed_s, 4.0, duration_s, offset_s)
+            edges_s = evenly(fixed_s, picture_s)
+            away = distances_from(steps(va, edges_s), tracks, np.array([track]), np.array([offset_s]))[0]
+            loops = loops_of(edges_s[-1], duration_s, offset_s)
+            costs.append((away + LOOP_COST * loops + PACE_COST * abs(np.log2(picture_s / 4)), away, picture_s))
         if not costs:
             assert found is None
             continue
         assert found is not None
         least = int(np.argmin([cost for cost, _, _ in costs]))
-        assert found.stretch.offset_s == offsets[least]
-        assert (found.stretch.distance, found.pace.seconds) == (pytest.approx(costs[least][1]), pytest.approx(costs[least][2]))
-        assert (found.stretch.offset_s + found.pace.length_s) / duration_s == pytest.approx(found.stretch.loops + 1)
+        assert found.match.offset_s == offsets[least]
+        assert found.match.distance == pytest.approx(costs[least][1])
+        np.testing.assert_allclose(found.edges_s, evenly(fixed_s, costs[least][2]))
+        assert (found.match.offset_s + found.edges_s[-1]) / duration_s == pytest.approx(found.match.loops + 1)
 
 
 def test_a_thousand_tracks_are_quick():
@@ -185,8 +189,6 @@ def test_most_cuts_of_a_show_reach_a_beat():
         lambda: evenly(np.array([PICTURE]), 0.0),
         lambda: evenly(np.array([3.0]), np.nan),
         lambda: evenly(np.array([-1.0, PICTURE]), 4.0),
-        lambda: to_music(np.array([PICTURE]), 4.0, 10.0, 10.0),
-        lambda: to_music(np.array([PICTURE]), 4.0, np.inf),
         lambda: on_beats(np.array([0, 4.0, 4.0]), np.empty(0), np.full(2, PICTURE)),
         lambda: on_beats(np.array([0, 4.0]), np.empty(0), np.full(2, PICTURE)),
         lambda: on_beats(np.array([0, 4.0]), np.array([np.nan]), np.full(1, PICTURE)),

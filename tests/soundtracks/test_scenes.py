@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from mmvatool.soundtracks import scenes
-from mmvatool.soundtracks.scenes import LOUDNESS_PER_10_LU, REPEAT, REPEAT_AFTER_NEXT, TEMPO_PER_OCTAVE, sequence, split, step_cost
+from mmvatool.soundtracks.scenes import LOUDNESS_PER_10_LU, REPEAT, REPEAT_AFTER_NEXT, TEMPO_PER_OCTAVE, sequence, split
 
 CALM, EXCITING = (0.6, 0.25), (0.55, 0.85)
 
@@ -147,10 +147,11 @@ def test_a_long_scene_gets_the_nearer_track():
 
 def test_half_and_double_are_the_same_tempo():
     tempos, loudness = np.array([120.0, 60.0, 170.0, np.nan]), np.array([-14.0, -14.0, -14.0, -24.0])
-    assert step_cost(0, 1, tempos, loudness) == pytest.approx(0)
-    assert step_cost(0, 2, tempos, loudness) == pytest.approx(TEMPO_PER_OCTAVE * (1 - np.log2(170 / 120)))
-    assert step_cost(0, 3, tempos, loudness) == pytest.approx(LOUDNESS_PER_10_LU)
-    assert step_cost(2, 2, tempos, loudness) == pytest.approx(REPEAT)
+    costs = scenes._step_costs(np.arange(4), np.arange(4), tempos, loudness)
+    assert costs[0, 1] == pytest.approx(0)
+    assert costs[0, 2] == pytest.approx(TEMPO_PER_OCTAVE * (1 - np.log2(170 / 120)))
+    assert costs[0, 3] == pytest.approx(LOUDNESS_PER_10_LU)
+    assert costs[2, 2] == pytest.approx(REPEAT)
     # Of two tracks equally near to the second scene, the one in the tempo of the first.
     assert sequence(np.array([[0.0, 1, 1], [1, 0.1, 0.1]]), np.ones(2), np.array([100.0, 140, 205]), np.full(3, np.nan)) == [0, 2]
 
