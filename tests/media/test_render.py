@@ -166,7 +166,7 @@ def test_planes_of_8_bits_are_not_converted(tmp_path, full):
     path = media.encode(tmp_path / "in.mp4", lambda n: media.rays((160, 96), n / 25), 50, Fraction(25), None, (*X264, *tags))
     info = probe(path)
     assert info.video.color.full_range == full
-    handed = b"".join(frame.tobytes() for frame in render._decode(_cut(info, ((0.4, 1.2),)), info, [20]))
+    handed = b"".join(frame.tobytes() for frame in render._decode_segments(_cut(info, ((0.4, 1.2),)), info, [20]))
     plain = media.ffmpeg.source(path).output("pipe:", format="rawvideo")
     assert handed == media.ffmpeg.run(plain, path).stdout[10 * 160 * 96 * 3 // 2 : 30 * 160 * 96 * 3 // 2]
 
