@@ -197,9 +197,7 @@ def _report(result: "Soundtrack", reporter: Reporter, seconds: float, *, table: 
     for warning in result.warnings:
         reporter.detail(f"{result.input}: {warning}")
     if result.is_far:
-        reporter.say(
-            f"{result.input}: nothing in the library is near: the nearest track lies {result.ranking[0].stretch.distance:.2f} away"
-        )
+        reporter.say(f"{result.input}: nothing in the library is near: the nearest track lies {result.ranking[0].match.distance:.2f} away")
     music = ", ".join(_cue(cue) for cue in result.timeline.cues)
     where = "would be chosen" if result.output is None else f"-> {result.output}"
     reporter.say(f"{result.input}: {clock(result.timeline.duration_s)} with {music} {where} in {seconds:.1f} s")
@@ -224,11 +222,11 @@ def _print_ranking(result: "Soundtrack") -> None:
         table.add_row(
             str(number),
             clean(str(ranked.path)),
-            "-" if ranked.stretch.score is None else f"{ranked.stretch.score:.3f}",
-            f"{ranked.stretch.distance:.3f}",
+            "-" if ranked.match.score is None else f"{ranked.match.score:.3f}",
+            f"{ranked.match.distance:.3f}",
             f"{ranked.mean[0]:.3f}",
             f"{ranked.mean[1]:.3f}",
-            clock(ranked.stretch.offset_s),
+            clock(ranked.match.offset_s),
             clock(ranked.duration_s),
         )
     console = Console(markup=False, emoji=False, highlight=False)

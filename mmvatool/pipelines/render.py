@@ -26,7 +26,7 @@ class Rendered:
     input: Path
     output: Path
     plan: Plan
-    mixed: "mix.Mixed | None" = None
+    mixed: "mix.MixResult | None" = None
     warnings: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:

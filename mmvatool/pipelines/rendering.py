@@ -92,7 +92,7 @@ def render_visuals(
     target: Path,
     rendering: Rendering,
     progress: Progress = no_progress,
-) -> tuple["mix.Mixed", list[str]]:
+) -> tuple["mix.MixResult", list[str]]:
     """Mix the music of a timeline, and render its slides or copy its video beside it.
 
     Args:

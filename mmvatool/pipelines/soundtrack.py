@@ -25,9 +25,8 @@ from mmvatool.plan.schema import Plan
 from mmvatool.progress import Progress, no_progress
 from mmvatool.report.soundtrack import soundtrack_page
 from mmvatool.soundtracks import pacing, scenes
-from mmvatool.soundtracks.matching import steps
 from mmvatool.soundtracks.result import Credit, Soundtrack, SoundtrackSettings
-from mmvatool.soundtracks.tracks import CandidateTrack, Ranked, of_files, of_library, rank, rank_endings, score_scenes
+from mmvatool.soundtracks.tracks import CandidateTrack, Ranked, file_candidates, library_candidates, rank, rank_endings, scene_cues
 from mmvatool.soundtracks.visuals import Slide, Visuals, predict_visuals
 from mmvatool.timeline import Clip, Cue, Segment, Timeline
 
@@ -106,7 +105,7 @@ def soundtrack(
         output=None,
         model=predictor.name,
         settings=settings,
-        va=visuals.wanted.mean,
+        va=visuals.target.mean,
         timeline=timeline,
         ranking=tuple(ranking[: settings.top]),
         credits=_credits(timeline, music),
@@ -130,12 +129,12 @@ def _library_tracks(
     Raises:
         QueryError: it has no tracks, or all of them are excluded.
     """
-    wanted = [steps(visuals.va[part], visuals.edges_s[part.start : part.stop + 1]) for part in parts]
+    targets = [visuals.part_target(part) for part in parts]
     with Library(index_file) as opened:
         indexed = index(folder, opened, predictor, progress=progress)
         if not indexed.tracks:
             raise QueryError(no_music(folder, indexed))
-        music = of_library(opened, folder, predictor, wanted, settings.exclude)
+        music = library_candidates(opened, folder, predictor, targets, settings.exclude)
     if not music:
         raise QueryError(f"{folder}: --exclude leaves none of its {indexed.tracks} tracks")
     return sorted(music, key=lambda track: natural_key(track.path)), indexed.broken
@@ -147,7 +146,7 @@ def _named_tracks(paths: list[Path], predictor: "Predictor", progress: Progress)
     Raises:
         QueryError: none of them can be decoded.
     """
-    music, broken = of_files(paths, predictor, progress)
+    music, broken = file_candidates(paths, predictor, progress)
     if not music:
         raise QueryError(f"none of the tracks can be decoded ({broken[0]})")
     return sorted(music, key=lambda track: natural_key(track.path)), broken
@@ -173,9 +172,9 @@ def _choose_music(
     else:
         ranking = rank(visuals, music, sigma, settings.seed)
     if len(parts) > 1:
-        cues = score_scenes(visuals, parts, music, sigma, settings.seed)
+        cues = scene_cues(visuals, parts, music, sigma, settings.seed)
     else:
-        nearest = ranking[0].stretch
+        nearest = ranking[0].match
         cues = [Cue(ranking[0].path, 0.0, float(visuals.edges_s[-1]), nearest.offset_s, nearest.distance, nearest.score)]
     if settings.beats and visuals.slides:
         visuals = _on_beats(visuals, cues)
@@ -203,7 +202,7 @@ def _timeline(visuals: Visuals, cues: list[Cue], settings: SoundtrackSettings) -
 
 def _clip(slide: Slide, start_s: float, end_s: float) -> Clip:
     """A slide from start_s to end_s: a clip that a beat made shorter ends sooner."""
-    segment = slide.shown and Segment(slide.shown.start_s, min(slide.shown.end_s, slide.shown.start_s + end_s - start_s))
+    segment = slide.segment and Segment(slide.segment.start_s, min(slide.segment.end_s, slide.segment.start_s + end_s - start_s))
     return Clip(slide.path, start_s, end_s, segment)
 
 

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mmvatool.analysis.slots import slots
-from mmvatool.analysis.video import Analysis
 from mmvatool.files import default_output
 from mmvatool.media.cut import cut_points
 from mmvatool.media.probe import probe
@@ -91,12 +90,12 @@ def summarize(
     cuts: Cuts = KeyframeCuts(cut_points(info, target)) if settings.lossless else FrameCuts(info)
     grid = slots(info.start_s, info.end_s)
     samples = pick(info, grid.edges_s, settings.sampling)
-    analysis = Analysis(info, samples, predictor, settings.sampling, keep=cache, progress=progress)
+    analysis = VideoAnalysis(info, samples, predictor, settings.sampling, keep=cache, progress=progress)
     curve, warnings = predict_curve(info, grid, samples, analysis, settings)
     boundaries = Boundaries(info, grid, samples, analysis, settings)
     shots = boundaries.detect_shots()
     selection = select(shots, curve, cuts, boundaries, settings, exact=outputs.writes)
-    analysis.keep()
+    analysis.save()
     warnings += [*analysis.warnings, *selection.warnings, *([RESTARTS] if info.restarts else [])]
     summary = Summary(path, None, predictor.name, settings, info, curve, selection.shots, selection.precision, tuple(warnings))
     return _write(summary, outputs, cuts, Rendering(chapters=chapters, lossless=settings.lossless), encoder, predictor.card, progress)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import numpy as np
 
 from mmvatool.analysis.slots import Slots
-from mmvatool.analysis.video import Analysis
+from mmvatool.analysis.video import VideoAnalysis
 from mmvatool.media.changes import exact_changes, likely_change
 from mmvatool.media.frames import Frames
 from mmvatool.media.probe import MediaInfo
@@ -34,7 +34,7 @@ class Boundaries:
         all_exact: every boundary is exact in the first place.
     """
 
-    def __init__(self, info: MediaInfo, grid: Slots, samples: Samples, analysis: Analysis, settings: SummarySettings) -> None:
+    def __init__(self, info: MediaInfo, grid: Slots, samples: Samples, analysis: VideoAnalysis, settings: SummarySettings) -> None:
         self._info, self._grid, self._analysis, self._settings = info, grid, analysis, settings
         self._sampled = info.frame_at(samples.times_s)
         self.all_exact = settings.sampling == "exact" or settings.shots == "uniform"
@@ -49,7 +49,7 @@ class Boundaries:
         info, settings = self._info, self._settings
         if settings.shots == "uniform":
             return uniform_shots(self._grid, info.times_s)
-        _, embeddings = self._analysis.pictures
+        _, embeddings = self._analysis.image
         # A shot over the budget could never be kept: it is over the maximum, too.
         longest_s = min(settings.max_shot_s, max(budget_s(info, settings), LEAST_MAX_SHOT_S, 2 * settings.min_shot_s))
         refine = self._exact if self.all_exact else self._estimate
@@ -115,7 +115,9 @@ class Boundaries:
     def _times_s(self, changes: list[int], find: Callable[[list[tuple[int, int]]], list[int]]) -> list[float]:
         """The times of changes. `find` gives the frames of those that are not known yet, for the spans in which they lie."""
         between = [change for change in changes if np.ptp(self._span(change))]
-        times_s = self._analysis.cuts(between, lambda new: self._info.times_s[find([self._span(change) for change in new])].tolist())
+        times_s = self._analysis.change_times_s(
+            between, lambda new: self._info.times_s[find([self._span(change) for change in new])].tolist()
+        )
         known = dict(zip(between, times_s, strict=True))
         return [known.get(change, float(self._grid.edges_s[change])) for change in changes]
 

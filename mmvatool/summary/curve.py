@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from mmvatool.analysis.prefetch import ahead
+from mmvatool.analysis.prefetch import prefetch
 from mmvatool.analysis.slots import Slots
-from mmvatool.analysis.video import Analysis
+from mmvatool.analysis.video import VideoAnalysis
 from mmvatool.media.probe import MediaInfo
 from mmvatool.media.sampling import Samples
 from mmvatool.summary.settings import SummarySettings
@@ -18,7 +18,9 @@ def modalities(settings: SummarySettings) -> tuple[str, ...]:
     return ("music",) if settings.by == "audio" and settings.shots == "uniform" else ("image", "music")
 
 
-def predict_curve(info: MediaInfo, grid: Slots, samples: Samples, analysis: Analysis, settings: SummarySettings) -> tuple[Curve, list[str]]:
+def predict_curve(
+    info: MediaInfo, grid: Slots, samples: Samples, analysis: VideoAnalysis, settings: SummarySettings
+) -> tuple[Curve, list[str]]:
     """Predict VA at each sample.
 
     Args:
@@ -41,11 +43,11 @@ def predict_curve(info: MediaInfo, grid: Slots, samples: Samples, analysis: Anal
         warnings.append("no sound: scored by its pictures alone")
         by = "image"
     if by == "audio" and settings.shots == "uniform":
-        return Curve(grid.centres_s, np.concatenate([*analysis.sound(grid.centres_s)])), warnings
+        return Curve(grid.centres_s, np.concatenate([*analysis.audio(grid.centres_s)])), warnings
     # VA of the audio is small: all of it may be predicted while the image is.
-    audio_parts = analysis.sound(samples.times_s) if by != "image" else ()
-    with ahead(audio_parts, 0) as parts:
-        image, _ = analysis.pictures
+    audio_parts = analysis.audio(samples.times_s) if by != "image" else ()
+    with prefetch(audio_parts, 0) as parts:
+        image, _ = analysis.image
         audio = np.concatenate([np.empty((0, 2), np.float32), *parts])
     if by == "both":
         va = (image + audio) / 2

@@ -3,9 +3,9 @@
 import math
 from dataclasses import dataclass
 
+from mmvatool.choices import SAMPLINGS
 from mmvatool.errors import SettingsError
 from mmvatool.media.probe import MediaInfo
-from mmvatool.media.sampling import SAMPLINGS
 from mmvatool.summary.shots import LEAST_MAX_SHOT_S, MAX_SHOT_S, MIN_SHOT_S
 from mmvatool.timeline import Segment
 
