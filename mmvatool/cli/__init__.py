@@ -99,11 +99,12 @@ def run(args: list[str]) -> int:
 
 
 def _fail(error: Exception, code: int, args: list[str]) -> int:
-    from mmvatool.cli.console import clean, explain
+    from mmvatool.cli.console import explain
+    from mmvatool.text import printable
 
     if "--debug" in args:
         traceback.print_exception(error)
-    click.echo(f"Error: {clean(explain(error))}", err=True)
+    click.echo(f"Error: {printable(explain(error))}", err=True)
     return code
 
 

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import click
 
 from mmvatool.cli import EXIT_PARTLY
-from mmvatool.cli.console import Reporter, clean, clock
+from mmvatool.cli.console import Reporter
 from mmvatool.cli.options import Load, index_option, model_option, model_options, output_options, precision_option
+from mmvatool.text import format_clock, printable
 
 WIDTH = 140  # of a table in a file or a pipe
 
@@ -172,7 +173,7 @@ def _print_table(listing: "Listing", folder: Path) -> None:
     from rich.table import Table
 
     count = len(listing.results)
-    table = Table(title=clean(f"{count} track{'s' if count != 1 else ''} in {folder}, felt by {listing.model}"), title_justify="left")
+    table = Table(title=printable(f"{count} track{'s' if count != 1 else ''} in {folder}, felt by {listing.model}"), title_justify="left")
     table.add_column("track", overflow="fold", min_width=16)
     for name in ("length", "valence", "arousal", "BPM", "LUFS"):
         table.add_column(name, justify="right", no_wrap=True)
@@ -189,10 +190,10 @@ def _cells(listed: "Listed", folder: Path) -> list[str]:
     track = listed.track
     felt = [f"{mean:.2f} ±{spread:.2f}" for mean, spread in zip(track.mean, track.spread, strict=True)]
     return [
-        clean(str(listed.path.relative_to(folder))),
-        clock(track.duration_s),
+        printable(str(listed.path.relative_to(folder))),
+        format_clock(track.duration_s),
         *felt,
         "-" if track.tempo_bpm is None else f"{track.tempo_bpm:.0f}",
         "-" if track.loudness_lufs is None else f"{track.loudness_lufs:.1f}",
-        clean(", ".join(text for text in (track.artist, track.title, track.licence) if text)),
+        printable(", ".join(text for text in (track.artist, track.title, track.licence) if text)),
     ]

@@ -190,9 +190,9 @@ class Load:
 
 @cache
 def _say_once(note: str) -> None:
-    from mmvatool.cli.console import clean
+    from mmvatool.text import printable
 
-    click.echo(clean(note), err=True)
+    click.echo(printable(note), err=True)
 
 
 def model_options(command: Callable[..., Any]) -> Callable[..., Any]:

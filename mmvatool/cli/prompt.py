@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mmvatool.cli import EXIT_FAILED, EXIT_PARTLY
-from mmvatool.cli.console import Reporter, clean, explain
+from mmvatool.cli.console import Reporter, explain
 from mmvatool.cli.inputs import find_files
 from mmvatool.cli.options import VA, Load, model_options, output_options
 from mmvatool.files import PICTURE_SUFFIXES
+from mmvatool.text import printable
 
 if TYPE_CHECKING:
     from mmvatool.pipelines.prompt import Prompted, Prompter
@@ -180,7 +181,7 @@ def _tell(found: "Prompted", name: str, reporter: Reporter, *, words: bool) -> N
         f"{name}: valence {found.valence:.3f}, arousal {found.arousal:.3f}; nearest prompt at distance {nearest.distance:.4f}{score}"
     )
     for prompt in found.prompts if words else ():
-        click.echo(clean(prompt.prompt))
+        click.echo(printable(prompt.prompt))
 
 
 def _name(one: Path | tuple[float, float]) -> str:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import click
 
 from mmvatool.cli import EXIT_PARTLY
-from mmvatool.cli.console import Reporter, clean, clock
+from mmvatool.cli.console import Reporter
 from mmvatool.cli.options import VA, Load, index_option, model_options, output_options
+from mmvatool.text import format_clock, printable
 
 if TYPE_CHECKING:
     from mmvatool.pipelines.search import Found
@@ -116,7 +117,7 @@ def _print_table(found: "Found", library: Path) -> None:
     from rich.table import Table
 
     valence, arousal = found.va.tolist()
-    table = Table(title=clean(f"nearest to valence {valence:.3f}, arousal {arousal:.3f} in {library}"), title_justify="left")
+    table = Table(title=printable(f"nearest to valence {valence:.3f}, arousal {arousal:.3f} in {library}"), title_justify="left")
     table.add_column("", justify="right")
     table.add_column("track", overflow="fold")
     for name in ("score", "distance", "valence", "arousal", "length"):
@@ -124,11 +125,11 @@ def _print_table(found: "Found", library: Path) -> None:
     for place, hit in enumerate(found.hits, start=1):
         table.add_row(
             str(place),
-            clean(str(hit.path.relative_to(library))),
+            printable(str(hit.path.relative_to(library))),
             "-" if hit.score is None else f"{hit.score:.3f}",
             f"{hit.distance:.3f}",
             f"{hit.valence:.3f}",
             f"{hit.arousal:.3f}",
-            clock(hit.duration_s),
+            format_clock(hit.duration_s),
         )
     Console(markup=False, emoji=False, highlight=False).print(table)

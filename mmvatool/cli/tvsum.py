@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 import click
 
 from mmvatool.cli import EXIT_FAILED, EXIT_PARTLY
-from mmvatool.cli.console import Reporter, clean, explain
+from mmvatool.cli.console import Reporter, explain
 from mmvatool.cli.options import Load, model_options, output_options
 from mmvatool.errors import AnnotationError, MediaError, OutputError
+from mmvatool.text import printable
 
 if TYPE_CHECKING:
     from mmvatool.pipelines.tvsum import Evaluation, Prediction
@@ -200,11 +201,11 @@ def _print(found: "Evaluation", shots: "Shots | None", videos: int) -> None:
         table.add_column(name, justify="right")
     parts = {PAPER: "Table 4 of the MMVA paper (KTS, h5)"} | _titles(found, shots)
     for protocol, title in parts.items():
-        table.add_row(clean(title), style="bold")
+        table.add_row(printable(title), style="bold")
         for row in found.rows:
             # What is measured on the paper's shots stands among its rows, too.
             if row.protocol == protocol or (protocol, row.protocol, row.name) == (PAPER, "kts_h5", found.model):
-                label = clean(_LABELS.get(row.name, row.name.removesuffix(f" ({PAPER})")))
+                label = printable(_LABELS.get(row.name, row.name.removesuffix(f" ({PAPER})")))
                 cells = [
                     _cell(row.f, 1),
                     _cell(row.f_sd, 1),

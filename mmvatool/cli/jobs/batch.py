@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 import click
 
 from mmvatool.cli import EXIT_FAILED, EXIT_PARTLY
-from mmvatool.cli.console import Reporter, clean, explain
+from mmvatool.cli.console import Reporter, explain
 from mmvatool.cli.inputs import Job
 from mmvatool.cli.jobs.work import Engine, Failed, Outcome, Task, attempt
 from mmvatool.errors import EngineError, OutputError
+from mmvatool.text import printable
 
 if TYPE_CHECKING:
     from mmvatool.progress import Progress
@@ -152,7 +153,7 @@ def place_plan(plan: str | None, exports: Sequence[Path], jobs: list[Job]) -> Pa
         OutputError: the folder cannot be created.
     """
     if exports and len(jobs) > 1:
-        raise click.UsageError(f"--export {clean(str(exports[0]))}: several inputs would write it: export them one by one")
+        raise click.UsageError(f"--export {printable(str(exports[0]))}: several inputs would write it: export them one by one")
     if plan is None:
         return None
     where = Path(plan)
@@ -162,5 +163,5 @@ def place_plan(plan: str | None, exports: Sequence[Path], jobs: list[Job]) -> Pa
         except OSError as error:
             raise OutputError(where, f"cannot be created ({error.strerror}): choose another folder with --plan") from error
     elif len(jobs) > 1 and not where.is_dir():
-        raise click.UsageError(f"--plan {clean(plan)}: several inputs have several plans: name a folder, with a / at its end")
+        raise click.UsageError(f"--plan {printable(plan)}: several inputs have several plans: name a folder, with a / at its end")
     return where
