@@ -129,7 +129,7 @@ class TestList:
         code, out, err = library("list", "music")
         assert (code, err) == (0, "")
         lines = out.splitlines()
-        assert lines[0].strip() == "2 tracks in music, felt by random"
+        assert lines[0].strip() == "2 tracks in music, predicted by random"
         assert all(word in lines[2] for word in ("track", "length", "valence", "arousal", "BPM", "LUFS", "artist, title, licence"))
         cells = ("a.wav", "3:07", "0.30 ±0.10", "0.70 ±0.00", "92", "-14.2", "An artist, Ä title, CC BY 4.0")
         assert all(cell in lines[4] for cell in cells), lines[4]

@@ -143,7 +143,7 @@ def test_the_summarizer_over_videos(mmvatool, folder, vlog, silent):
         (
             ("--annotations", "a.json", "--videos", ".", "--scores", "."),
             2,
-            "Error: --videos and --scores say the same thing twice: give one",
+            "Error: --videos and --scores exclude each other: give one",
         ),
         (("--annotations", "a.json", "--model", "compact"), 2, "Error: --model goes with --videos"),
         (("--annotations", "a.json", "--plot", "x.jpg"), 1, "Error: x.jpg: name it .png"),

@@ -13,7 +13,7 @@ from mmvatool.cli.console import Reporter
 from mmvatool.cli.inputs import Job
 from mmvatool.cli.jobs.batch import Batch
 from mmvatool.cli.jobs.work import Failed, Outcome, Task
-from mmvatool.cli.jobs.workers import in_workers
+from mmvatool.cli.jobs.workers import run_in_workers
 from tests.helpers import labour
 from tests.helpers.labour import Made, jobs, noted
 
@@ -23,9 +23,9 @@ def work_in(folder: Path) -> Task[Made]:
 
 
 def run(folder: Path, todo: list[Job], count: int = 2) -> dict[str, Made | Failed]:
-    found: list[tuple[int, Outcome[Made]]] = list(in_workers(todo, work_in(folder), count=count))
-    assert sorted(place for place, _ in found) == list(range(len(todo)))
-    return {todo[place].input.name: done.outcome for place, done in found}
+    outcomes: list[tuple[int, Outcome[Made]]] = list(run_in_workers(todo, work_in(folder), count=count))
+    assert sorted(index for index, _ in outcomes) == list(range(len(todo)))
+    return {todo[index].input.name: outcome.result for index, outcome in outcomes}
 
 
 def outputs(folder: Path) -> list[str]:
@@ -78,7 +78,7 @@ def test_a_process_that_dies_costs_its_own_job_a_try(tmp_path):
 
 
 @pytest.mark.parametrize(("given", "got"), [(None, str(max(1, len(os.sched_getaffinity(0)) // 2))), ("7", "7")])
-def test_processes_share_the_cores_unless_told_otherwise(tmp_path, monkeypatch, given: str | None, got: str):
+def test_processes_share_the_cores_unless_set_otherwise(tmp_path, monkeypatch, given: str | None, got: str):
     if given is None:
         monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     else:
@@ -90,12 +90,12 @@ def test_processes_share_the_cores_unless_told_otherwise(tmp_path, monkeypatch, 
 
 def test_an_end_in_the_middle_leaves_no_process_and_nothing_half_written(tmp_path):
     todo = jobs(tmp_path, "a", "endless-1", "endless-2")
-    found = in_workers(todo, work_in(tmp_path), count=2)
-    place, _ = next(found)
-    assert place == 0
+    outcomes = run_in_workers(todo, work_in(tmp_path), count=2)
+    index, _ = next(outcomes)
+    assert index == 0
     while len(noted(tmp_path, "begin")) < 2:
         time.sleep(0.02)
-    found.close()
+    outcomes.close()
     assert outputs(tmp_path) == ["a.txt"]
     assert not any(alive(pid) for _, pid in noted(tmp_path, "begin"))
 
@@ -113,28 +113,28 @@ def test_ctrl_c_ends_all(tmp_path):
     try:
         threading.Thread(target=interrupt, daemon=True).start()
         with pytest.raises(KeyboardInterrupt):
-            list(in_workers(todo, work_in(tmp_path), count=2))
+            list(run_in_workers(todo, work_in(tmp_path), count=2))
     finally:
         signal.signal(signal.SIGINT, before)
     assert outputs(tmp_path) == []
     assert not any(alive(pid) for _, pid in noted(tmp_path, "begin"))
 
 
-def test_what_is_told_is_in_the_order_of_the_inputs(tmp_path, capsys):
+def test_results_are_reported_in_the_order_of_the_inputs(tmp_path, capsys):
     batch = Batch[Made](Reporter(1), debug=False)
     todo = jobs(tmp_path, "slow-1", "a", "fail-b", "c")
-    told: list[str] = []
-    batch.run(todo, work_in(tmp_path), lambda made, seconds: told.append(made.input.name), partial(in_workers, count=2))
-    assert told == [made.input.name for made in batch.results] == ["slow-1", "a", "c"]
+    reported: list[str] = []
+    batch.run(todo, work_in(tmp_path), lambda result, elapsed_s: reported.append(result.input.name), partial(run_in_workers, count=2))
+    assert reported == [made.input.name for made in batch.results] == ["slow-1", "a", "c"]
     assert [path.name for path, _ in batch.failures] == ["fail-b"]
     assert batch.exit_code == 3
     assert capsys.readouterr().err.startswith(f"Error: {tmp_path}/fail-b: failed unexpectedly (ValueError: as it says)")
 
 
-def test_a_model_that_cannot_be_loaded_is_told_once(tmp_path, capsys):
+def test_a_model_that_cannot_be_loaded_is_reported_once(tmp_path, capsys):
     batch = Batch[Made](Reporter(1), debug=False)
     work: Task[Made] = Task(labour.load_nothing, labour.make, overwrite=False)
     same = [Job(Path("a"), tmp_path / "a"), Job(Path("a"), tmp_path / "b")]
-    batch.run(same, work, lambda made, seconds: None, partial(in_workers, count=2))
+    batch.run(same, work, lambda result, elapsed_s: None, partial(run_in_workers, count=2))
     assert len(batch.failures) == 2
     assert capsys.readouterr().err.count("there is no such model") == 1
