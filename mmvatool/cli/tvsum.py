@@ -238,8 +238,8 @@ def _draw(target: Path, result: "Evaluation", shots: "Shots | None") -> None:
         for row in result.rows:
             if row.protocol == protocol:
                 values = [figure.f for figure in result.figures if (figure.protocol, figure.name) == (protocol, row.name)]
-                rows.append(plots.Reached(_LABELS.get(row.name, row.name), row.f, values, row.name == result.model))
+                rows.append(plots.BenchmarkRow(_LABELS.get(row.name, row.name), row.f, values, row.name == result.model))
         if protocol == "kts_h5":
-            rows += [plots.Reached(row.name, row.f) for row in result.rows if row.protocol == PAPER]
+            rows += [plots.BenchmarkRow(row.name, row.f) for row in result.rows if row.protocol == PAPER]
         panels[title] = rows
     write_file(target, plots.benchmark_png(panels, "F, %: each video and the mean", "TVSum: summaries of 15 % against people's"))

@@ -193,7 +193,7 @@ class TestList:
         assert mmvatool("library", "index", "music", "--index", "index.db", "--model", other)[0] == 0
         code, out, err = library("list", "music", "--json")
         assert (code, json.loads(out)["unheard"]) == (0, 1)
-        assert one_line(err) == "1 more in the index were not heard by random: run mmvatool library index music with this model"
+        assert one_line(err) == "1 more in the index were not analyzed with random: run mmvatool library index music with this model"
 
     def test_what_was_never_indexed(self, library, planted, folder):
         code, out, err = library("list", "elsewhere", "--json")

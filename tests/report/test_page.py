@@ -46,12 +46,12 @@ def _page(name: str) -> str:
     ]
     return page.to_html(
         Page(
-            what="Summary",
+            kind="Summary",
             name=name,
             facts=((name, name),),
             video=Path(name),
             poster=_thumbnail(),
-            other=Path(name),
+            source=Path(name),
             curves=(name, [Figure(name, curve, (("curve arousal", name), ("band kept", name)))]),
             groups=[Group(name, name, cards)],
             tables=[Table(name, name, (name, name), ((name, name),), frozenset((0,)), frozenset((1,)))],
@@ -128,13 +128,13 @@ def test_a_name_that_tries_to_be_html_is_text():
 def test_a_card_without_a_video_goes_to_itself():
     playable, other = Parsed(_page("a.mp4")).all("a", "shot")
     assert playable.attributes["href"] == "./a.mp4#t=3.000"
-    assert (playable.attributes["data-at"], playable.attributes["data-start"], playable.attributes["data-end"]) == (
+    assert (playable.attributes["data-play"], playable.attributes["data-start"], playable.attributes["data-end"]) == (
         "3.000",
         "10.000",
         "20.000",
     )
     assert other.attributes["href"] == "#shot-0-1"
-    assert "data-at" not in other.attributes
+    assert "data-play" not in other.attributes
 
 
 class TestDrawings:
@@ -182,12 +182,6 @@ class TestDrawings:
         heights = sorted(float(mark.attributes["y"]) for mark in Parsed(svg.plane("p", "t", "d", dots)).all("text", "mark"))
         assert 12 < heights[0] < heights[-1] < svg.PLANE_PX - 20
         assert np.diff(heights).min() > (14 if count == 5 else 5)
-
-    @pytest.mark.parametrize(
-        ("seconds", "shown"), [(0, "0:00"), (59.96, "1:00"), (61.5, "1:01.5"), (3600, "1:00:00"), (7384.25, "2:03:04.2")]
-    )
-    def test_clock(self, seconds, shown):
-        assert svg.clock(seconds) == shown
 
 
 def test_markdown_of_a_card():
