@@ -1,9 +1,9 @@
-"""mmvatool: valence and arousal of pictures, music and words, and videos cut by them.
+"""mmvatool: video summaries, music and prompts by predicted valence and arousal.
 
 The Python API, imported when first used:
 
-    from mmvatool import Settings, summarize
-    summary = summarize("vlog.mp4", settings=Settings(ratio=0.2))
+    from mmvatool import SummarySettings, summarize
+    summary = summarize("vlog.mp4", settings=SummarySettings(ratio=0.2))
 """
 
 from importlib import import_module

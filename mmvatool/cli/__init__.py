@@ -56,7 +56,7 @@ class LazyGroup(click.Group):
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="mmvatool")
 def cli() -> None:
-    """Feel what pictures, music and words feel like, and cut videos by it.
+    """Summarize videos, find music and write prompts by predicted emotion (valence and arousal).
 
     Exit codes: 0 done, 1 failed, 2 wrong usage, 3 some of several inputs failed, 130 interrupted. Data goes to stdout,
     everything else to stderr.
