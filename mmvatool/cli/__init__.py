@@ -56,7 +56,7 @@ class LazyGroup(click.Group):
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="mmvatool")
 def cli() -> None:
-    """Summarize videos, find music and write prompts by predicted emotion (valence and arousal).
+    """Feel what pictures, music and words feel like, and cut videos by it.
 
     Exit codes: 0 done, 1 failed, 2 wrong usage, 3 some of several inputs failed, 130 interrupted. Data goes to stdout,
     everything else to stderr.
@@ -99,12 +99,11 @@ def run(args: list[str]) -> int:
 
 
 def _fail(error: Exception, code: int, args: list[str]) -> int:
-    from mmvatool.cli.console import explain
-    from mmvatool.text import printable
+    from mmvatool.cli.console import clean, explain
 
     if "--debug" in args:
         traceback.print_exception(error)
-    click.echo(f"Error: {printable(explain(error))}", err=True)
+    click.echo(f"Error: {clean(explain(error))}", err=True)
     return code
 
 

@@ -190,9 +190,9 @@ class Load:
 
 @cache
 def _say_once(note: str) -> None:
-    from mmvatool.text import printable
+    from mmvatool.cli.console import clean
 
-    click.echo(printable(note), err=True)
+    click.echo(clean(note), err=True)
 
 
 def model_options(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -5,11 +5,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mmvatool.cli.console import Reporter
+from mmvatool.cli.console import Reporter, clock
 from mmvatool.cli.inputs import Job
 from mmvatool.cli.jobs.batch import Batch, make_folder
 from mmvatool.cli.options import export_option, output_options
-from mmvatool.text import format_length
 
 if TYPE_CHECKING:
     from mmvatool.pipelines.render import Rendered
@@ -77,5 +76,5 @@ def _tell(rendered: "Rendered", reporter: Reporter, seconds: float) -> None:
     for note in rendered.warnings:
         reporter.detail(f"{rendered.input}: {note}")
     length_s = rendered.plan.timeline.duration_s
-    length = format_length(length_s)
+    length = f"{length_s:.1f} s" if length_s < 60 else clock(length_s)
     reporter.say(f"{rendered.input}: {length} -> {rendered.output} in {seconds:.1f} s")

@@ -53,7 +53,7 @@ def search(
     verbose: bool,
     debug: bool,
 ) -> int:
-    """Find music whose predicted emotion is near that of words, a picture, a song or a video.
+    """Find music by the predicted emotion of words, a picture, a song or a video.
 
     Ranks the tracks of a folder by the distance of their mean valence and arousal from those of the query: score is
     exp(-distance / sigma), Eq. 1 of the MMVA paper. The first run analyzes all of the music; later ones only what is new or

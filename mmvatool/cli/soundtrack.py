@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mmvatool.cli.console import Reporter
+from mmvatool.cli.console import Reporter, clean, clock
 from mmvatool.cli.inputs import Job, plan_soundtracks
 from mmvatool.cli.jobs.batch import Batch, make_folder, place_plan
 from mmvatool.cli.options import Load, Rate, Size, Time, index_option, model_options, output_options, plan_options
-from mmvatool.text import format_clock, printable
 
 if TYPE_CHECKING:
     from mmvatool.progress import Progress
@@ -217,12 +216,12 @@ def _tell(made: "Soundtrack", reporter: Reporter, seconds: float, *, table: bool
         reporter.say(f"{made.input}: nothing in the library is near: the nearest track lies {made.ranking[0].stretch.distance:.2f} away")
     music = ", ".join(_cue(cue) for cue in made.timeline.cues)
     where = "would be chosen" if made.output is None else f"-> {made.output}"
-    reporter.say(f"{made.input}: {format_clock(made.timeline.duration_s)} with {music} {where} in {seconds:.1f} s")
+    reporter.say(f"{made.input}: {clock(made.timeline.duration_s)} with {music} {where} in {seconds:.1f} s")
 
 
 def _cue(cue: "Cue") -> str:
     fit = f"distance {cue.distance:.2f}" if cue.score is None else f"score {cue.score:.2f}"
-    return f"{cue.path.name} from {format_clock(cue.offset_s)} ({fit})"
+    return f"{cue.path.name} from {clock(cue.offset_s)} ({fit})"
 
 
 def _print_ranking(made: "Soundtrack") -> None:
@@ -230,7 +229,7 @@ def _print_ranking(made: "Soundtrack") -> None:
     from rich.table import Table
 
     valence, arousal = made.va.tolist()
-    table = Table(title=printable(f"{made.input}: valence {valence:.3f}, arousal {arousal:.3f}"), title_justify="left")
+    table = Table(title=clean(f"{made.input}: valence {valence:.3f}, arousal {arousal:.3f}"), title_justify="left")
     table.add_column("", justify="right")
     table.add_column("track", overflow="fold")
     for name in ("score", "distance", "valence", "arousal", "from", "length"):
@@ -238,17 +237,17 @@ def _print_ranking(made: "Soundtrack") -> None:
     for place, ranked in enumerate(made.ranking, start=1):
         table.add_row(
             str(place),
-            printable(str(ranked.path)),
+            clean(str(ranked.path)),
             "-" if ranked.stretch.score is None else f"{ranked.stretch.score:.3f}",
             f"{ranked.stretch.distance:.3f}",
             f"{ranked.mean[0]:.3f}",
             f"{ranked.mean[1]:.3f}",
-            format_clock(ranked.stretch.offset_s),
-            format_clock(ranked.duration_s),
+            clock(ranked.stretch.offset_s),
+            clock(ranked.duration_s),
         )
     console = Console(markup=False, emoji=False, highlight=False)
     console.print(table)
     for cue in made.timeline.cues if len(made.timeline.cues) > 1 else ():
         console.print(
-            f"{format_clock(cue.start_s)} - {format_clock(cue.end_s)}  {printable(str(cue.path))} from {format_clock(cue.offset_s)}, distance {cue.distance:.3f}"
+            f"{clock(cue.start_s)} - {clock(cue.end_s)}  {clean(str(cue.path))} from {clock(cue.offset_s)}, distance {cue.distance:.3f}"
         )

@@ -132,7 +132,7 @@ def _predict_videos(
         path = files.get(annotation.video, folder / f"{annotation.video}.mp4")
         try:
             if annotation.video not in files:
-                raise MediaError(path, "is not there: add it, or leave it out knowingly")
+                raise MediaError(path, "does not exist: add it, or leave out its annotation")
             with reporter.progress() as progress:
                 prediction = predict_video(path, annotation, predictor, progress)
         except Exception as error:  # the other videos go on, whatever it is
@@ -207,7 +207,7 @@ def _remarks(result: "Evaluation", on_h5: bool) -> list[str]:
     if result.same_summaries is not None:
         lines.append("Users' summaries equal to the h5's, frame by frame: {} of {}.".format(*result.same_summaries))
     if not on_h5:
-        lines.append("The paper's figures need the shots of the h5 (--shots): beside other shots they say nothing.")
+        lines.append("The paper's figures need the shots of the h5 (--shots): on other shots they cannot be compared.")
     return lines
 
 

@@ -113,7 +113,7 @@ def to_otio(
         if gap:
             track.append(otio.schema.Gap(duration=otio.opentime.RationalTime(gap, told)))
         track.append(_heard(cue, past - start, rate, told))
-    timeline = otio.schema.Timeline(printable(name, "_"))
+    timeline = otio.schema.Timeline(_plain(name))
     timeline.tracks.extend(tracks)
     return timeline
 
@@ -125,7 +125,7 @@ def _shown(clip: Clip, info: MediaInfo | None, rate: Fraction, told: float) -> A
         count = round(clip.end_s * rate) - round(clip.start_s * rate)
         whole = _range(0, count, told)
         reference = otio.schema.ExternalReference(_url(clip.path), whole)
-        return otio.schema.Clip(printable(clip.path.name, "_"), reference, whole, {"mmvatool": {"still": True}})
+        return otio.schema.Clip(_plain(clip.path.name), reference, whole, {"mmvatool": {"still": True}})
     # Of a cut the rendering rounds the length of each stretch; of slides their bounds lie on frames.
     count = max(1, round((clip.end_s - clip.start_s) * rate))
     zero = round(Fraction(timecode_frames(info.timecode, info.rate)) / info.rate * rate)
@@ -133,7 +133,7 @@ def _shown(clip: Clip, info: MediaInfo | None, rate: Fraction, told: float) -> A
     there = max(start + count, round(info.duration_s * rate))
     reference = otio.schema.ExternalReference(_url(clip.path), _range(zero, there, told))
     metadata = {"mmvatool": {"sound": info.audio is not None}}
-    return otio.schema.Clip(printable(clip.path.name, "_"), reference, _range(zero + max(0, start), count, told), metadata)
+    return otio.schema.Clip(_plain(clip.path.name), reference, _range(zero + max(0, start), count, told), metadata)
 
 
 def _heard(cue: Cue, count: int, rate: Fraction, told: float) -> Any:
@@ -142,7 +142,7 @@ def _heard(cue: Cue, count: int, rate: Fraction, told: float) -> Any:
     start = round(cue.offset_s * rate)
     reference = otio.schema.ExternalReference(_url(cue.path), _range(0, start + count, told))
     metadata = {"mmvatool": {"distance": round(cue.distance, 6), "score": cue.score}}
-    return otio.schema.Clip(printable(cue.path.name, "_"), reference, _range(start, count, told), metadata)
+    return otio.schema.Clip(_plain(cue.path.name), reference, _range(start, count, told), metadata)
 
 
 def _range(start: int, count: int, rate: float) -> Any:
@@ -212,3 +212,8 @@ def _reel(name: str, taken: set[str]) -> str:
 
 def _url(path: Path) -> str:
     return Path(os.path.abspath(path)).as_uri()  # noqa: PTH100  # without `..`, links as they are
+
+
+def _plain(name: str) -> str:
+    """A name in one line that every format can say."""
+    return printable(name, "_")
