@@ -59,7 +59,7 @@ def music(folder: Path) -> Path:
 
 @pytest.fixture
 def planted(music: Path, model: Predictor) -> Path:
-    """The same two as felt already, by other names in the tags."""
+    """The same two, in the index already, with other names in the tags."""
     sounds = {
         "a": (Sound(187.2, "Ä title", "An artist", "CC BY 4.0", -14.2, 92.5), np.array([[0.2, 0.7], [0.4, 0.7]])),
         "b": (Sound(61.25), np.array([[0.6, 0.1]])),

@@ -1,4 +1,4 @@
-"""`--report` as a user meets it: what is written where, and that the page says what the JSON says."""
+"""`--report` as a user meets it: what is written where, and that the page agrees with the JSON."""
 
 import json
 import shutil
@@ -24,7 +24,7 @@ def badge(card: Element) -> str:
 
 
 class TestSummary:
-    def test_it_says_what_the_json_says(self, mmvatool, clip):
+    def test_it_agrees_with_the_json(self, mmvatool, clip):
         options = ("--keep", "0-0.4", "--drop", "3-3.5", "--ratio", "0.45", "--shots", "uniform")
         code, out, err = mmvatool("summarize", "clip.mp4", "--report", *options)
         assert (code, out) == (0, ""), err
@@ -43,8 +43,8 @@ class TestSummary:
             assert video == ("./clip.summary.mp4" if shot["kept"] else "./clip.mp4")
             assert float(place) == pytest.approx(at_s if shot["kept"] else shot["start_s"], abs=1e-3)
             at_s += (shot["end_s"] - shot["start_s"]) * shot["kept"]
-        said = ["kept by --keep", "longer than the budget", "chosen", "dropped by --drop", "too short a rest"]
-        assert [badge(card) for card in cards] == said
+        badges = ["kept by --keep", "longer than the budget", "chosen", "dropped by --drop", "too short a rest"]
+        assert [badge(card) for card in cards] == badges
         assert len(parsed.all("img")) == len(cards)
         assert len(parsed.all("rect", "kept")) == sum(shot["kept"] for shot in plan["shots"]) + 1  # and the legend's
         settings = dict(zip([one.text for one in parsed.all("dt")], [one.text for one in parsed.all("dd")], strict=True))
@@ -91,7 +91,7 @@ class TestSoundtrack:
 
     @pytest.fixture
     def music(self, folder: Path) -> Path:
-        """music/ with two tracks, one of which says who made it."""
+        """music/ with two tracks, one of which has tags."""
         (folder / "music").mkdir()
         media.write_wav(folder / "music" / "calm.wav", media.scene_sound([("meadow", 12)]))
         wild = media.write_wav(folder / "wild.wav", media.scene_sound([("rays", 12)]))

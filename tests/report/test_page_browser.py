@@ -71,9 +71,9 @@ def summary(tmp_path_factory: pytest.TempPathFactory, whole_predictor) -> Path:
     plan = [("meadow", 2), ("fireworks", 2), ("sea", 2), ("rays", 2), ("wall", 2), ("fireworks", 2)]
     path = media.draw_scenes(folder / "drawn.mp4", plan, size=(160, 90), rate=Fraction(10)).rename(folder / HOSTILE)
     settings = SummarySettings(ratio=0.35, shots="uniform", keep=(Segment(6, 8),), drop=(Segment(0, 2),))
-    made = summarize(path, predictor=whole_predictor, settings=settings, report=True)
-    assert made.output is not None
-    return made.output.with_suffix(".html")
+    result = summarize(path, predictor=whole_predictor, settings=settings, report=True)
+    assert result.output is not None
+    return result.output.with_suffix(".html")
 
 
 @pytest.fixture(scope="module")
@@ -85,15 +85,15 @@ def scored(tmp_path_factory: pytest.TempPathFactory, whole_predictor) -> Path:
         Image.fromarray(np.asarray(media.SCENES[scene]((64, 48), 1))).save(folder / "show" / name)
     tracks = [media.write_wav(folder / f"{scene}.wav", media.scene_sound([(scene, 12)])) for scene in ("meadow", "rays")]
     settings = SoundtrackSettings(seconds=2, size=(160, 90), rate=Fraction(10), crossfade_s=0)
-    made = soundtrack(folder / "show", tracks=tracks, predictor=whole_predictor, settings=settings, report=True)
-    assert made.output is not None
-    return made.output.with_suffix(".html")
+    result = soundtrack(folder / "show", tracks=tracks, predictor=whole_predictor, settings=settings, report=True)
+    assert result.output is not None
+    return result.output.with_suffix(".html")
 
 
 @pytest.fixture(scope="module")
 def shaped(tmp_path_factory: pytest.TempPathFactory, whole_predictor) -> dict[tuple[str, str], Path]:
     """The pages of a summary and of a soundtrack in each shape; the soundtrack's poster is a panorama, whatever the shape of the video."""
-    made = {}
+    pages = {}
     for shape, size in SHAPES.items():
         folder = tmp_path_factory.mktemp(shape)
         path = media.draw_scenes(folder / f"{NAMES[shape]}.mp4", [("meadow", 2), ("rays", 2), ("sea", 2)], size=size, rate=Fraction(10))
@@ -106,8 +106,8 @@ def shaped(tmp_path_factory: pytest.TempPathFactory, whole_predictor) -> dict[tu
         track = soundtrack(folder / "show", tracks=tracks, predictor=whole_predictor, settings=settings, report=True)
         for kind, result in (("summary", summary), ("soundtrack", track)):
             assert result.output is not None
-            made[kind, shape] = result.output.with_suffix(".html")
-    return made
+            pages[kind, shape] = result.output.with_suffix(".html")
+    return pages
 
 
 def open_page(chromium, path: Path, width: int = 1200, height: int = 740, *, dark: bool = False) -> None:
@@ -250,8 +250,8 @@ def test_a_long_name_in_the_caption_leaves_room_for_the_rest(chromium, shaped, k
     open_page(chromium, shaped[kind, shape], width, height)
     press(chromium, *((".shot:not(.kept)", 0) if kind == "summary" else (".shot", 1)))
     wait(chromium, "document.getElementById('shot').textContent !== ''")
-    said = chromium.execute_script("return [document.getElementById('playing').textContent, document.getElementById('shot').textContent]")
-    assert any(NAMES[shape] in one for one in said)
+    shown = chromium.execute_script("return [document.getElementById('playing').textContent, document.getElementById('shot').textContent]")
+    assert any(NAMES[shape] in one for one in shown)
     assert is_wide_enough(chromium)
     assert overflow(chromium) == 0
     shots = "const shots = document.querySelector('.shots'); shots.scrollIntoView(); return shots.getBoundingClientRect().top"
