@@ -1,4 +1,4 @@
-"""mmvatool: valence and arousal of pictures, music and words, and videos cut by them.
+"""mmvatool: video summaries, music and prompts by predicted valence and arousal.
 
 The Python API, imported when first used:
 

@@ -1,4 +1,4 @@
-"""`mmvatool completion`: the script that makes a shell complete commands and options."""
+"""`mmvatool completion`."""
 
 import click
 from click.shell_completion import get_completion_class
@@ -7,7 +7,7 @@ from click.shell_completion import get_completion_class
 @click.command()
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def completion(shell: str) -> None:
-    """Print the completion script of a shell.
+    """Print the script that completes commands, options and file names in a shell.
 
     \b
     Examples:
@@ -16,7 +16,7 @@ def completion(shell: str) -> None:
     """
     from mmvatool.cli import cli
 
-    found = get_completion_class(shell)
-    if found is None:
+    shell_class = get_completion_class(shell)
+    if shell_class is None:
         raise click.ClickException(f"no completion for {shell}")
-    click.echo(found(cli, {}, "mmvatool", "_MMVATOOL_COMPLETE").source())
+    click.echo(shell_class(cli, {}, "mmvatool", "_MMVATOOL_COMPLETE").source())

@@ -1,4 +1,4 @@
-"""What people see: progress and messages on stderr, tables on stdout."""
+"""Messages and progress bars on stderr."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -8,65 +8,60 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mmvatool.errors import MmvatoolError
+from mmvatool.text import format_clock, printable
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-
-def clean(text: str) -> str:
-    """Text that is safe to print on one line: control characters and undecodable bytes of file names are escaped."""
-    printable = "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
-    return printable.encode(errors="backslashreplace").decode()
+clean, clock = printable, format_clock  # former names, which some commands still import
 
 
 def explain(error: Exception, path: Path | None = None) -> str:
-    """An error in a line: its own message if it was raised on purpose, else what it is and what to do; so, too, a library that does not load."""
+    """One line about an error: its message if this program raised it, else its type and what to do about it.
+
+    Args:
+        error: whatever was raised; an import error of a library names the library.
+        path: the input that was processed, for unexpected errors.
+    """
     if isinstance(error, MmvatoolError):
         return str(error)
-    from trainer import explain_import  # here: a command that succeeds does not need it
+    from trainer import explain_import  # imported here: a command that succeeds does not need it
 
-    if (broken := explain_import(error)) is not None:
-        return broken
-    what = error.strerror if isinstance(error, OSError) and error.strerror else f"{type(error).__name__}: {error}"
-    return f"{f'{path}: ' if path else ''}failed unexpectedly ({what}): --debug shows where; please report it if the machine is well"
-
-
-def clock(seconds: float) -> str:
-    """m:ss, or h:mm:ss."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+    if (text := explain_import(error)) is not None:
+        return text
+    cause = error.strerror if isinstance(error, OSError) and error.strerror else f"{type(error).__name__}: {error}"
+    return f"{f'{path}: ' if path else ''}failed unexpectedly ({cause}): --debug shows where; please report it if the machine is well"
 
 
 class Reporter:
-    """Messages by level: 0 quiet (errors only), 1 normal, 2 verbose."""
+    """Prints messages on stderr by level: 0 quiet (errors only), 1 normal, 2 verbose."""
 
     def __init__(self, level: int) -> None:
         self.level = level
 
     @cached_property
     def _console(self) -> "Console":
-        from rich.console import Console  # here: --help and usage errors must not wait for it
+        from rich.console import Console  # imported here so that --help and usage errors do not wait for it
 
         return Console(stderr=True, markup=False, emoji=False, highlight=False, soft_wrap=True)
 
     def error(self, text: str) -> None:
-        """Always shown."""
-        self._console.print(f"Error: {clean(text)}")
+        """Print an error, at any level."""
+        self._console.print(f"Error: {printable(text)}")
 
     def say(self, text: str) -> None:
-        """Shown unless quiet."""
+        """Print a message from level 1 on."""
         if self.level >= 1:
-            self._console.print(clean(text))
+            self._console.print(printable(text))
 
     def detail(self, text: str) -> None:
-        """Shown with -v."""
+        """Print a message at level 2."""
         if self.level >= 2:
-            self._console.print(clean(text))
+            self._console.print(printable(text))
 
     @contextmanager
     def progress(self) -> Iterator[Callable[[str, int], AbstractContextManager[Callable[[int], None]]]]:
-        """Bars with time left, on a terminal; each stage is a bar."""
+        """Show a bar with the time left for each stage, where stderr is a terminal."""
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
         bars = Progress(
@@ -76,14 +71,14 @@ class Reporter:
             TimeRemainingColumn(compact=True),
             console=self._console,
             transient=True,
-            redirect_stdout=sys.stdout.isatty(),  # else data that is printed beside a bar would go to stderr with it
+            redirect_stdout=sys.stdout.isatty(),  # otherwise rich prints stdout to stderr while a bar is shown
             disable=self.level < 1 or not self._console.is_terminal,
         )
 
         @contextmanager
         def stage(name: str, total: int) -> Iterator[Callable[[int], None]]:
             task = bars.add_task(name, total=total)
-            yield lambda done: bars.update(task, completed=done)
+            yield lambda completed: bars.update(task, completed=completed)
 
         with bars:
             yield stage

@@ -1,4 +1,4 @@
-"""`mmvatool dataset`: the trainer's own command."""
+"""`mmvatool dataset`: the trainer's command."""
 
 from trainer import dataset_command as dataset
 

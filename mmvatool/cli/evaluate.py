@@ -1,4 +1,4 @@
-"""`mmvatool evaluate`: the trainer's own commands, and TVSum's, which needs the application."""
+"""`mmvatool evaluate`: the trainer's commands, and `tvsum`, which needs the application."""
 
 from mmvatool.cli.tvsum import tvsum
 from trainer import evaluate_command as evaluate

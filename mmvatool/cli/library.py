@@ -1,4 +1,4 @@
-"""`mmvatool library`: the index of music that `search` and `soundtrack` choose from."""
+"""`mmvatool library`: the index of music that `search` and `soundtrack` read."""
 
 import csv
 import io
@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 import click
 
 from mmvatool.cli import EXIT_PARTLY
-from mmvatool.cli.console import Reporter, clean, clock
+from mmvatool.cli.console import Reporter
 from mmvatool.cli.options import Load, index_option, model_option, model_options, output_options, precision_option
+from mmvatool.text import format_clock, printable
 
-WIDTH = 140  # of a table in a file or a pipe
+FILE_WIDTH = 140  # columns of a table that is not printed on a terminal
 
 if TYPE_CHECKING:
     from mmvatool.pipelines.library import ListedTrack, Listing
@@ -20,10 +21,10 @@ if TYPE_CHECKING:
 
 @click.group()
 def library() -> None:
-    """Index a library of music, list what is in it, forget it.
+    """Index a library of music, list its tracks, remove them from the index.
 
-    The index keeps what was heard of each track: valence and arousal over time, length, tempo, loudness and tags. Commands that
-    choose music bring it up to date by themselves.
+    The index holds the analysis of each track: valence and arousal over time, length, tempo, loudness and tags. `search` and
+    `soundtrack` update it themselves.
     """
 
 
@@ -41,9 +42,9 @@ def index(
     verbose: bool,
     debug: bool,
 ) -> int:
-    """Listen to all music below FOLDER that is new or has changed.
+    """Analyze all music below FOLDER that is new or has changed.
 
-    A file that is renamed, moved or copied is not heard again. A run that was stopped is gone on with by the next one; several at
+    A file that was renamed, moved or copied is not analyzed again. An interrupted run is continued by the next one; several at
     once share the work.
 
     \b
@@ -55,12 +56,12 @@ def index(
 
     from mmvatool.errors import QueryError
     from mmvatool.library.database import Library
-    from mmvatool.library.update import index as bring_up_to_date
+    from mmvatool.library.update import index as update_index
     from mmvatool.library.update import no_music
 
     predictor = load(("music",))
     with reporter.progress() as progress, Library(index_file) as opened:
-        indexed = bring_up_to_date(folder, opened, predictor, progress=progress)
+        indexed = update_index(folder, opened, predictor, progress=progress)
     if not indexed.tracks:
         raise QueryError(no_music(folder, indexed))
     for failure in indexed.broken:
@@ -78,7 +79,7 @@ def index(
     type=click.Choice(["name", "length", "valence", "arousal", "tempo", "loudness"]),
     default="name",
     show_default=True,
-    help="In which order, from the least on; what has no such value comes last.",
+    help="Ascending order of the tracks; those without the value come last.",
 )
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV on stdout.")
 @index_option
@@ -97,10 +98,10 @@ def list_tracks(
     verbose: bool,
     debug: bool,
 ) -> int:
-    """Show what the index holds of FOLDER. Nothing is heard, and the folder need not be there.
+    """List the tracks of FOLDER that are in the index. No file is opened, and the folder need not exist.
 
-    Valence and arousal are the mean over the track and, behind the sign, its standard deviation. Tempo is in beats a minute, loudness in
-    LUFS (ITU-R BS.1770). Files that cannot be heard are shown with -v and --json.
+    Valence and arousal are the mean over the track and, after the sign, its standard deviation. Tempo is in beats a minute, loudness in
+    LUFS (ITU-R BS.1770). Files that cannot be decoded are listed with -v and --json.
 
     \b
     Examples:
@@ -111,14 +112,14 @@ def list_tracks(
         raise click.UsageError("--json and --csv cannot be printed at once: give one")
     reporter = Reporter(0 if quiet else 2 if verbose else 1)
 
-    from mmvatool.pipelines.library import list_tracks as list_all
+    from mmvatool.pipelines.library import list_tracks as read_listing
 
-    listing = list_all(folder, index_file=index_file, model=model, precision=precision, sort=sort)
+    listing = read_listing(folder, index_file=index_file, model=model, precision=precision, sort=sort)
     for failure in listing.failures:
         reporter.detail(f"Broken: {failure}")
     if listing.not_predicted:
         reporter.say(
-            f"{listing.not_predicted} more in the index were not heard by {listing.model}: run mmvatool library index {folder} with this model"
+            f"{listing.not_predicted} more in the index were not analyzed with {listing.model}: run mmvatool library index {folder} with this model"
         )
     if as_json:
         click.echo(json.dumps(listing.to_json(), indent=2))
@@ -131,13 +132,13 @@ def list_tracks(
 
 @library.command()
 @click.argument("folder", required=False, type=click.Path(path_type=Path))
-@click.option("--all", "everything", is_flag=True, help="Forget all that is in the index.")
+@click.option("--all", "everything", is_flag=True, help="Remove all tracks from the index.")
 @index_option
 @output_options
 def forget(folder: Path | None, everything: bool, index_file: str | None, as_json: bool, quiet: bool, verbose: bool, debug: bool) -> int:
-    """Drop what the index holds of FOLDER, which need not be there any more.
+    """Remove the tracks of FOLDER from the index. The folder need not exist any more.
 
-    What was heard goes with the last file that has it, also of files that went earlier. Nothing but the index is touched.
+    The analysis of a sound is deleted with the last file that has it. The files themselves are not touched.
 
     \b
     Examples:
@@ -148,9 +149,9 @@ def forget(folder: Path | None, everything: bool, index_file: str | None, as_jso
         raise click.UsageError("what to forget: give either FOLDER or --all")
     reporter = Reporter(0 if quiet else 2 if verbose else 1)
 
-    from mmvatool.pipelines.library import forget as drop
+    from mmvatool.pipelines.library import forget as remove
 
-    forgotten = drop(folder, index_file=index_file)
+    forgotten = remove(folder, index_file=index_file)
     reporter.say(f"{forgotten} file{'s' if forgotten != 1 else ''} forgotten")
     if as_json:
         click.echo(json.dumps({"folder": None if folder is None else str(folder), "forgotten": forgotten}, indent=2))
@@ -158,7 +159,7 @@ def forget(folder: Path | None, everything: bool, index_file: str | None, as_jso
 
 
 def _print_csv(listing: "Listing") -> None:
-    """Rows in UTF-8; bytes of names that are not are escaped as in JSON."""
+    """Print rows in UTF-8; bytes of names that are not UTF-8 are escaped as in JSON."""
     table = io.StringIO()
     rows = [listed.to_json() for listed in listing.results]
     writer = csv.DictWriter(table, list(rows[0]), lineterminator="\n")
@@ -172,7 +173,9 @@ def _print_table(listing: "Listing", folder: Path) -> None:
     from rich.table import Table
 
     count = len(listing.results)
-    table = Table(title=clean(f"{count} track{'s' if count != 1 else ''} in {folder}, felt by {listing.model}"), title_justify="left")
+    table = Table(
+        title=printable(f"{count} track{'s' if count != 1 else ''} in {folder}, predicted by {listing.model}"), title_justify="left"
+    )
     table.add_column("track", overflow="fold", min_width=16)
     for name in ("length", "valence", "arousal", "BPM", "LUFS"):
         table.add_column(name, justify="right", no_wrap=True)
@@ -181,18 +184,18 @@ def _print_table(listing: "Listing", folder: Path) -> None:
         table.add_row(*_cells(listed, folder))
     console = Console(markup=False, emoji=False, highlight=False)
     if not console.is_terminal:
-        console.width = WIDTH
+        console.width = FILE_WIDTH
     console.print(table)
 
 
 def _cells(listed: "ListedTrack", folder: Path) -> list[str]:
     track = listed.track
-    felt = [f"{mean:.2f} ±{spread:.2f}" for mean, spread in zip(track.mean, track.spread, strict=True)]
+    va = [f"{mean:.2f} ±{spread:.2f}" for mean, spread in zip(track.mean, track.spread, strict=True)]
     return [
-        clean(str(listed.path.relative_to(folder))),
-        clock(track.duration_s),
-        *felt,
+        printable(str(listed.path.relative_to(folder))),
+        format_clock(track.duration_s),
+        *va,
         "-" if track.tempo_bpm is None else f"{track.tempo_bpm:.0f}",
         "-" if track.loudness_lufs is None else f"{track.loudness_lufs:.1f}",
-        clean(", ".join(text for text in (track.artist, track.title, track.licence) if text)),
+        printable(", ".join(text for text in (track.artist, track.title, track.licence) if text)),
     ]

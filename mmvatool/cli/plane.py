@@ -1,4 +1,4 @@
-"""Plots of text: where results lie in the plane of valence and arousal, and how a curve goes."""
+"""Plots in text: the plane of valence and arousal, and sparklines of curves."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -6,62 +6,63 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import numpy as np
 
-WIDTH, HEIGHT = 49, 13  # characters; both odd, so that .5 has a line of its own
+WIDTH, HEIGHT = 49, 13  # characters; odd, so that .5 has a line of its own
 MARKS = "123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-SEVERAL, UNMARKED = "*", "."
-_BARS, _PLAIN_BARS = "▁▂▃▄▅▆▇█", "_.-=oO0#"
+SEVERAL_MARK, OTHER_MARK = "*", "."
+_BARS, _ASCII_BARS = "▁▂▃▄▅▆▇█", "_.-=oO0#"
 
 
 class Plane:
-    """The VA plane as text: valence to the right, arousal upwards, a mark for each result. Memory does not grow with them."""
+    """The VA plane as text: valence to the right, arousal upwards, a mark for each result. Memory does not grow with their number."""
 
     def __init__(self) -> None:
         self._count = 0
         self._marks: dict[tuple[int, int], str] = {}
-        self._several = self._unmarked = False
+        self._has_several = self._has_others = False
 
     def add(self, valence: float, arousal: float) -> str:
-        """Put a result where it lies.
+        """Add a result.
 
         Args:
             valence: in [0, 1].
             arousal: in [0, 1].
 
         Returns:
-            Its mark: 1 to 9, then letters, then a dot for all others.
+            Its mark: 1 to 9, then letters, then a dot for each further one.
         """
-        mark = MARKS[self._count] if self._count < len(MARKS) else UNMARKED
+        mark = MARKS[self._count] if self._count < len(MARKS) else OTHER_MARK
         self._count += 1
-        self._unmarked |= mark == UNMARKED
-        place = (HEIGHT - 1 - round(arousal * (HEIGHT - 1)), round(valence * (WIDTH - 1)))
-        taken = self._marks.get(place)
-        # A dot gives way: what has a mark can be found in the table.
-        self._marks[place] = mark if taken in (None, UNMARKED) else taken if mark == UNMARKED else SEVERAL
-        self._several |= self._marks[place] == SEVERAL
+        self._has_others |= mark == OTHER_MARK
+        cell = (HEIGHT - 1 - round(arousal * (HEIGHT - 1)), round(valence * (WIDTH - 1)))
+        present = self._marks.get(cell)
+        # A dot is replaced by a mark, which can be looked up in the table.
+        self._marks[cell] = mark if present in (None, OTHER_MARK) else present if mark == OTHER_MARK else SEVERAL_MARK
+        self._has_several |= self._marks[cell] == SEVERAL_MARK
         return mark
 
     def lines(self, *, plain: bool) -> list[str]:
-        """The drawing; `plain` for output that knows ASCII only."""
-        across, up, corner, cross, tick = ("-", "|", "+", "+", "+") if plain else ("─", "│", "└", "┼", "┤")
-        drawn = ["arousal"]
+        """The lines of the plot, in ASCII if `plain`."""
+        horizontal, vertical, corner, cross, tick = ("-", "|", "+", "+", "+") if plain else ("─", "│", "└", "┼", "┤")
+        lines = ["arousal"]
         for row in range(HEIGHT):
             label = {0: "1", HEIGHT // 2: ".5", HEIGHT - 1: "0"}.get(row, "")
             middle = row == HEIGHT // 2
-            empty = [across if middle else " "] * WIDTH
-            empty[WIDTH // 2] = cross if middle else up
-            drawn.append(f"{label:>3} {tick if label else up}" + "".join(self._marks.get((row, at), mark) for at, mark in enumerate(empty)))
-        drawn.append(f"    {corner}{across * WIDTH}")
-        drawn.append(f"     0{'.5':>{WIDTH // 2 + 1}}{'1 valence':>{WIDTH // 2 + 8}}")
-        legend = [f"{SEVERAL} several"] * self._several + [f"{UNMARKED} others"] * self._unmarked
-        return [line.rstrip() for line in drawn] + ([f"     {', '.join(legend)}"] if legend else [])
+            grid = [horizontal if middle else " "] * WIDTH
+            grid[WIDTH // 2] = cross if middle else vertical
+            cells = (self._marks.get((row, column), empty) for column, empty in enumerate(grid))
+            lines.append(f"{label:>3} {tick if label else vertical}" + "".join(cells))
+        lines.append(f"    {corner}{horizontal * WIDTH}")
+        lines.append(f"     0{'.5':>{WIDTH // 2 + 1}}{'1 valence':>{WIDTH // 2 + 8}}")
+        legend = [f"{SEVERAL_MARK} several"] * self._has_several + [f"{OTHER_MARK} others"] * self._has_others
+        return [line.rstrip() for line in lines] + ([f"     {', '.join(legend)}"] if legend else [])
 
 
 def sparkline(values: "Sequence[float] | np.ndarray", width: int = 20, *, plain: bool) -> str:
-    """How values in [0, 1] go, in at most `width` characters: the means of as many equal parts, on the scale from 0 to 1."""
-    import numpy as np  # here: --help must not wait for it
+    """A sparkline of values in [0, 1]: the means of at most `width` equal parts, a character each, on the scale from 0 to 1."""
+    import numpy as np  # imported here so that --help does not wait for it
 
     if not len(values):
         return ""
     parts = np.array_split(np.asarray(values, np.float64), min(width, len(values)))
-    bars = _PLAIN_BARS if plain else _BARS
+    bars = _ASCII_BARS if plain else _BARS
     return "".join(bars[min(len(bars) - 1, int(float(part.mean()) * len(bars)))] for part in parts)

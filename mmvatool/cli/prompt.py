@@ -1,19 +1,21 @@
 """`mmvatool prompt`."""
 
 import json
-import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from mmvatool.cli import EXIT_FAILED, EXIT_PARTLY
-from mmvatool.cli.console import Reporter, clean, explain
+from mmvatool.cli.console import Reporter
+from mmvatool.cli.failures import FailureLog
 from mmvatool.cli.inputs import find_files
 from mmvatool.cli.options import VA, Load, model_options, output_options
 from mmvatool.files import PICTURE_SUFFIXES
+from mmvatool.text import printable
 
 if TYPE_CHECKING:
     from mmvatool.pipelines.prompt import Prompted, Prompter
@@ -21,16 +23,19 @@ if TYPE_CHECKING:
     from mmvatool.prompts.musicgen import Generated
     from mmvatool.prompts.templates import Prompts
 
+Input = Path | tuple[float, float]
+"""A picture, or valence and arousal."""
+
 
 @click.command()
 @click.argument("pictures", nargs=-1, type=click.Path(), metavar="[PICTURE|FOLDER]...")
 @click.option("--va", type=VA(), multiple=True, help="Valence and arousal in place of a picture, e.g. 0.3,0.8. Repeatable.")
-@click.option("--top", type=click.IntRange(1), default=1, show_default=True, help="How many prompts, the nearest first.")
+@click.option("--top", type=click.IntRange(1), default=1, show_default=True, help="Number of prompts, the nearest first.")
 @click.option(
     "--seed",
     type=click.IntRange(0, 2**32 - 1),
-    help="For variety: draw among the prompts that are nearly as near (at most 0.01 further away in VA), and compose by it. The same seed "
-    "gives the same.  [default: the nearest prompt; composed by seed 0]",
+    help="For variety: draw among the prompts that are at most 0.01 further away in VA than the nearest, and seed MusicGen. The same seed "
+    "gives the same result.  [default: the nearest prompt; MusicGen with seed 0]",
 )
 @click.option(
     "--candidates",
@@ -43,7 +48,7 @@ if TYPE_CHECKING:
     "target",
     type=click.Path(),
     metavar="FILE.wav",
-    help="Also compose music for the prompt with MusicGen, whose weights must be on this machine. Their licence is CC-BY-NC 4.0: not for "
+    help="Also generate music for the prompt with MusicGen, whose weights must be on this machine. Their licence is CC-BY-NC 4.0: not for "
     "commercial use.",
 )
 @click.option("--seconds", type=float, default=15.0, show_default=True, help="Length of the music, 1 to 30.")
@@ -73,10 +78,11 @@ def prompt(
     verbose: bool,
     debug: bool,
 ) -> int:
-    """Words for a music generator that feel like a picture.
+    """Write prompts for a music generator by the predicted emotion of pictures.
 
-    Of all prompts that its templates and candidates make, the one nearest in valence and arousal to the picture. Only prompts go to stdout,
-    one a line. All prompts are scored once for a model, which takes some seconds, and then kept in the user's cache folder.
+    Of all prompts that the templates and candidates make, the one nearest in valence and arousal to the picture. Only prompts go to
+    stdout, one a line. All prompts are scored once for a model, which takes some seconds; the scores are kept in the user's cache
+    folder.
 
     \b
     Examples:
@@ -86,7 +92,7 @@ def prompt(
       mmvatool prompt --va 0.3,0.8 --candidates my-words.toml
     """
     paths, missing = find_files(pictures, "PICTURE|FOLDER", "picture", PICTURE_SUFFIXES, alone=len(pictures) + len(va) == 1, named=True)
-    inputs: list[Path | tuple[float, float]] = [*paths, *va]
+    inputs: list[Input] = [*paths, *va]
     if not pictures and not va:
         raise click.UsageError("nothing to find words for: name a picture, or give --va")
     if target is not None and len(inputs) + len(missing) > 1:
@@ -97,91 +103,120 @@ def prompt(
 
     from mmvatool.prompts import templates
 
-    chosen = templates.load(candidates)
+    prompts = templates.load(candidates)
+    failures = FailureLog(reporter, debug=debug)
+    for absent in missing:
+        failures.add(absent, absent.path)
+    composer = None if target is None else _Composer(Path(target), seconds, musicgen, load.device, seed or 0, overwrite, reporter)
     results: list[Prompted] = []
     music: Generated | None = None
-    failures: list[tuple[str, str]] = []
-
-    def failed(error: Exception, *inputs: Path | tuple[float, float]) -> None:
-        """Tell of an error once, note it for each input, and go on."""
-        if debug:
-            traceback.print_exception(error)
-        reporter.error(explain(error, inputs[0] if isinstance(inputs[0], Path) else None))
-        failures.extend((_name(one), explain(error, one if isinstance(one, Path) else None)) for one in inputs)
-
-    for absent in missing:
-        failed(absent, absent.path)
-    prompter = None
-    if inputs:
-        try:
-            if target is not None:
-                from mmvatool.prompts.musicgen import check
-
-                check(Path(target), seconds=seconds, musicgen=musicgen, overwrite=overwrite)
-            prompter = _prompter(load, chosen, bool(paths), reporter)
-        except Exception as error:
-            failed(error, *inputs)
+    prompter = _load_prompter(inputs, load, prompts, composer, failures, reporter) if inputs else None
     if prompter is not None:
-        for one in inputs:
+        for given in inputs:
             try:
-                found = prompter.prompt(one, top=top, seed=seed)
-            except Exception as error:  # whatever it is, the other pictures go on
-                failed(error, one)
+                result = prompter.prompt(given, top=top, seed=seed)
+            except Exception as error:  # the other pictures go on, whatever it is
+                failures.add(error, _path_or_name(given))
                 continue
-            results.append(found)
-            _tell(found, _name(one), reporter, words=not as_json)
-            if target is not None:
-                settings = {"seconds": seconds, "musicgen": musicgen, "device": load.device, "seed": seed or 0, "overwrite": overwrite}
+            results.append(result)
+            _print(result, _name(given), reporter, prompts=not as_json)
+            if composer is not None:
                 try:
-                    music = _compose(found, Path(target), reporter, **settings)
+                    music = composer.compose(result.prompts[0].prompt)
                 except Exception as error:
-                    failed(error, one)
-        for note in prompter.warnings:
-            reporter.say(note)
+                    failures.add(error, _path_or_name(given))
+        for warning in prompter.warnings:
+            reporter.say(warning)
     if as_json:
-        entries = [found.to_json() | ({"generated": music.to_json()} if music else {}) for found in results]
-        click.echo(json.dumps({"results": entries, "failures": [{"input": name, "error": text} for name, text in failures]}, indent=2))
-    if not failures:
+        entries = [result.to_json() | ({"generated": music.to_json()} if music else {}) for result in results]
+        click.echo(json.dumps({"results": entries, "failures": failures.to_json()}, indent=2))
+    if not failures.entries:
         return 0
     return EXIT_PARTLY if results else EXIT_FAILED
 
 
-def _prompter(load: Load, chosen: "Prompts", with_pictures: bool, reporter: Reporter) -> "Prompter":
-    from mmvatool.pipelines.prompt import Prompter
+@dataclass(frozen=True)
+class _Composer:
+    """Composes music with MusicGen, as --generate asks for it."""
 
-    return Prompter(load(("image", "text") if with_pictures else ("text",)), chosen, progress=_shown(reporter))
+    target: Path
+    seconds: float
+    musicgen: str
+    device: str
+    seed: int
+    overwrite: bool
+    reporter: Reporter
+
+    def check(self) -> None:
+        """Check the options before any work is done; errors as of `prompts.musicgen.check`."""
+        from mmvatool.prompts.musicgen import check
+
+        check(self.target, seconds=self.seconds, musicgen=self.musicgen, overwrite=self.overwrite)
+
+    def compose(self, prompt: str) -> "Generated":
+        """Write the music for a prompt; errors as of `prompts.musicgen.generate`."""
+        from mmvatool.prompts.musicgen import generate
+
+        music = generate(
+            prompt,
+            self.target,
+            progress=_stage_progress(self.reporter),
+            seconds=self.seconds,
+            musicgen=self.musicgen,
+            device=self.device,
+            seed=self.seed,
+            overwrite=self.overwrite,
+        )
+        self.reporter.say(
+            f"{self.target}: {music.seconds:.1f} s by {music.musicgen}; MusicGen's weights are {music.licence}: not for commercial use"
+        )
+        return music
 
 
-def _shown(reporter: Reporter) -> "Progress":
-    """Each stage with a bar of its own, so that none is drawn while prompts are printed."""
+def _load_prompter(
+    inputs: list[Input], load: Load, prompts: "Prompts", composer: _Composer | None, failures: FailureLog, reporter: Reporter
+) -> "Prompter | None":
+    """The model with the scores of all prompts; None where one of them is not to be had: then all inputs have failed."""
+    try:
+        if composer is not None:
+            composer.check()
+
+        from mmvatool.pipelines.prompt import Prompter
+
+        modalities = ("image", "text") if any(isinstance(given, Path) for given in inputs) else ("text",)
+        return Prompter(load(modalities), prompts, progress=_stage_progress(reporter))
+    except Exception as error:
+        failures.add(error, *map(_path_or_name, inputs))
+        return None
+
+
+def _stage_progress(reporter: Reporter) -> "Progress":
+    """Progress with a bar for each stage alone: none is shown while prompts are printed."""
 
     @contextmanager
     def stage(name: str, total: int) -> Iterator[Callable[[int], None]]:
         if name == "prompts":
             reporter.say(f"scoring {total:,} prompts, once for this model and these candidates")
-        with reporter.progress() as bars, bars(name, total) as done:
-            yield done
+        with reporter.progress() as progress, progress(name, total) as on_progress:
+            yield on_progress
 
     return stage
 
 
-def _compose(found: "Prompted", target: Path, reporter: Reporter, **settings: Any) -> "Generated":
-    from mmvatool.prompts.musicgen import generate
-
-    music = generate(found.prompts[0].prompt, target, progress=_shown(reporter), **settings)
-    reporter.say(f"{target}: {music.seconds:.1f} s by {music.musicgen}; MusicGen's weights are {music.licence}: not for commercial use")
-    return music
-
-
-def _tell(found: "Prompted", name: str, reporter: Reporter, *, words: bool) -> None:
-    nearest = found.prompts[0]
+def _print(result: "Prompted", name: str, reporter: Reporter, *, prompts: bool) -> None:
+    """Report the nearest prompt on stderr, and print all prompts on stdout if asked for."""
+    nearest = result.prompts[0]
     score = "" if nearest.score is None else f", score {nearest.score:.3f}"
     reporter.say(
-        f"{name}: valence {found.valence:.3f}, arousal {found.arousal:.3f}; nearest prompt at distance {nearest.distance:.4f}{score}"
+        f"{name}: valence {result.valence:.3f}, arousal {result.arousal:.3f}; nearest prompt at distance {nearest.distance:.4f}{score}"
     )
-    for prompt in found.prompts if words else ():
-        click.echo(clean(prompt.prompt))
+    for prompt in result.prompts if prompts else ():
+        click.echo(printable(prompt.prompt))
 
 
-def _name(one: Path | tuple[float, float]) -> str:
-    return str(one) if isinstance(one, Path) else f"{one[0]:g},{one[1]:g}"
+def _name(given: Input) -> str:
+    return str(given) if isinstance(given, Path) else f"{given[0]:g},{given[1]:g}"
+
+
+def _path_or_name(given: Input) -> Path | str:
+    return given if isinstance(given, Path) else _name(given)

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import click
 
 from mmvatool.cli import EXIT_PARTLY
-from mmvatool.cli.console import Reporter, clean, clock
+from mmvatool.cli.console import Reporter
 from mmvatool.cli.options import VA, Load, index_option, model_options, output_options
+from mmvatool.text import format_clock, printable
 
 if TYPE_CHECKING:
     from mmvatool.pipelines.search import SearchResult
@@ -28,9 +29,9 @@ if TYPE_CHECKING:
     "--like",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="Instead of words: find what feels like this picture, song or video (whose pictures count).",
+    help="Instead of words: find music with the predicted emotion of this picture, song or video (of its pictures).",
 )
-@click.option("--va", type=VA(), help="Instead of words: find what is near this valence and arousal, each from 0 to 1.")
+@click.option("--va", type=VA(), help="Instead of words: find music near this valence and arousal, each from 0 to 1.")
 @click.option("--top", type=click.IntRange(min=1), default=10, show_default=True, help="How many tracks at most.")
 @index_option
 @click.option("--paths", is_flag=True, help="Print the paths alone, one a line.")
@@ -52,11 +53,11 @@ def search(
     verbose: bool,
     debug: bool,
 ) -> int:
-    """Find the music that feels like words, a picture, a song or a video.
+    """Find music by the predicted emotion of words, a picture, a song or a video.
 
-    Ranks the tracks of a folder by how near their mean valence and arousal lie to those of what is looked for: score is
-    exp(-distance / sigma), Eq. 1 of the MMVA paper. The first run listens to all of the music; later ones only to what is
-    new or has changed.
+    Ranks the tracks of a folder by the distance of their mean valence and arousal from those of the query: score is
+    exp(-distance / sigma), Eq. 1 of the MMVA paper. The first run analyzes all of the music; later ones only what is new or
+    has changed.
 
     \b
     Examples:
@@ -65,17 +66,17 @@ def search(
       mmvatool search --va 0.3,0.8 --library music/ --print0 | xargs -0 mpv
     """
     if as_json + paths + print0 > 1:
-        raise click.UsageError("--json, --paths and --print0 each say what is printed: give one")
+        raise click.UsageError("--json, --paths and --print0 each choose the output: give one")
     reporter = Reporter(0 if quiet else 2 if verbose else 1)
 
     from mmvatool.pipelines.search import Query
     from mmvatool.pipelines.search import search as search_music
 
     query = Query(" ".join(words) if words else None, like, va)
-    # What --like names is only known when it is opened.
+    # The modality of --like is only known once the file is opened: all towers are loaded.
     predictor = load(None if query.like else ("music", "text") if query.text else ("music",))
     with reporter.progress() as progress:
-        found = search_music(
+        result = search_music(
             query.text,
             like=query.like,
             va=query.va,
@@ -85,50 +86,50 @@ def search(
             predictor=predictor,
             progress=progress,
         )
-    for failure in found.failures:
+    for failure in result.failures:
         reporter.error(str(failure))
-    _tell(found, predictor, reporter)
+    _report(result, predictor, reporter)
     if as_json:
-        click.echo(json.dumps(found.to_json(), indent=2))
+        click.echo(json.dumps(result.to_json(), indent=2))
     elif paths or print0:
-        _print_paths(found, b"\0" if print0 else b"\n")
+        _print_paths(result, b"\0" if print0 else b"\n")
     else:
-        _print_table(found, library)
-    return EXIT_PARTLY if found.failures else 0
+        _print_table(result, library)
+    return EXIT_PARTLY if result.failures else 0
 
 
-def _tell(found: "SearchResult", predictor: "Predictor", reporter: Reporter) -> None:
-    reporter.detail(found.indexed.summary())
+def _report(result: "SearchResult", predictor: "Predictor", reporter: Reporter) -> None:
+    reporter.detail(result.indexed.summary())
     if predictor.sigma is None:
-        reporter.say(f"{found.model} has no sigma: ranked by distance, without a score")
-    if found.is_far:
-        reporter.say(f"Nothing in the library is near: the nearest track lies {found.hits[0].distance:.2f} away")
+        reporter.say(f"{result.model} has no sigma: ranked by distance, without a score")
+    if result.is_far:
+        reporter.say(f"Nothing in the library is near: the nearest track lies {result.hits[0].distance:.2f} away")
 
 
-def _print_paths(found: "SearchResult", end: bytes) -> None:
-    for hit in found.hits:
+def _print_paths(result: "SearchResult", end: bytes) -> None:
+    for hit in result.hits:
         path = os.fsencode(hit.path)
         click.echo((b"./" if path.startswith(b"-") else b"") + path + end, nl=False)
 
 
-def _print_table(found: "SearchResult", library: Path) -> None:
+def _print_table(result: "SearchResult", library: Path) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    valence, arousal = found.va.tolist()
-    table = Table(title=clean(f"nearest to valence {valence:.3f}, arousal {arousal:.3f} in {library}"), title_justify="left")
+    valence, arousal = result.va.tolist()
+    table = Table(title=printable(f"nearest to valence {valence:.3f}, arousal {arousal:.3f} in {library}"), title_justify="left")
     table.add_column("", justify="right")
     table.add_column("track", overflow="fold")
     for name in ("score", "distance", "valence", "arousal", "length"):
         table.add_column(name, justify="right", no_wrap=True)
-    for place, hit in enumerate(found.hits, start=1):
+    for rank, hit in enumerate(result.hits, start=1):
         table.add_row(
-            str(place),
-            clean(str(hit.path.relative_to(library))),
+            str(rank),
+            printable(str(hit.path.relative_to(library))),
             "-" if hit.score is None else f"{hit.score:.3f}",
             f"{hit.distance:.3f}",
             f"{hit.valence:.3f}",
             f"{hit.arousal:.3f}",
-            clock(hit.duration_s),
+            format_clock(hit.duration_s),
         )
     Console(markup=False, emoji=False, highlight=False).print(table)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mmvatool.cli.console import Reporter, clean, clock
-from mmvatool.cli.inputs import Job, plan_shows
+from mmvatool.cli.inputs import Job, plan_soundtracks
 from mmvatool.cli.jobs.batch import Batch, make_folder, place_plan
 from mmvatool.cli.options import (
     Load,
@@ -139,7 +139,7 @@ def soundtrack(
     """
     if (library is None) == (not tracks):
         raise click.UsageError("where the music comes from: give either --library FOLDER or --track FILE")
-    jobs, missing = plan_shows(inputs, output)
+    jobs, missing = plan_soundtracks(inputs, output)
     plan_to = place_plan(plan, exports, jobs)
     reporter = Reporter(0 if quiet else 2 if verbose else 1)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mmvatool.cli.console import Reporter, clean, clock
+from mmvatool.cli.console import Reporter
 from mmvatool.cli.inputs import find_videos, plan_jobs
 from mmvatool.cli.jobs.batch import Batch, make_folder, place_plan
 from mmvatool.cli.jobs.engines import many_options, pick_engine
@@ -27,6 +27,7 @@ from mmvatool.cli.options import (
     settings_options,
 )
 from mmvatool.files import default_output
+from mmvatool.text import format_clock, format_length, printable
 
 if TYPE_CHECKING:
     from mmvatool.summary.result import Summary
@@ -193,27 +194,22 @@ def _report(summary: "Summary", reporter: Reporter, seconds: float, *, table: bo
     where = "would be kept" if summary.output is None else f"-> {summary.output}"
     shots = f"{len(kept)} shot{'s' if len(kept) != 1 else ''}"
     reporter.say(
-        f"{summary.input}: {shots}, {_length(length_s, whole_s)} of {_length(whole_s, whole_s)} ({length_s / whole_s:.1%}) {where} in {seconds:.1f} s"
+        f"{summary.input}: {shots}, {format_length(length_s, whole_s)} of {format_length(whole_s)} ({length_s / whole_s:.1%}) {where} in {seconds:.1f} s"
     )
-
-
-def _length(seconds: float, whole_s: float) -> str:
-    """m:ss, or tenths of a second for a video under a minute."""
-    return f"{seconds:.1f} s" if whole_s < 60 else clock(seconds)
 
 
 def _print_table(summary: "Summary") -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=clean(str(summary.input)), title_justify="left")
+    table = Table(title=printable(str(summary.input)), title_justify="left")
     for name in ("start", "end", "length s", "valence", "arousal"):
         table.add_column(name, justify="right")
     table.add_column("kept")
     for shot in summary.shots:
         table.add_row(
-            f"{_clock_exact(shot.segment.start_s)}",
-            f"{_clock_exact(shot.segment.end_s)}",
+            format_clock(shot.segment.start_s, decimals=2, hours=False),
+            format_clock(shot.segment.end_s, decimals=2, hours=False),
             f"{shot.segment.length_s:.2f}",
             f"{shot.valence:.3f}",
             f"{shot.arousal:.3f}",
@@ -221,9 +217,3 @@ def _print_table(summary: "Summary") -> None:
             style="bold" if shot.kept else "",
         )
     Console(markup=False, emoji=False, highlight=False).print(table)
-
-
-def _clock_exact(seconds: float) -> str:
-    """m:ss.ss."""
-    hundredths = round(seconds * 100)
-    return f"{hundredths // 6000}:{hundredths // 100 % 60:02d}.{hundredths % 100:02d}"

@@ -1,4 +1,4 @@
-"""`mmvatool train`: the trainer's own command, so that `python -m trainer` under torchrun takes the same options."""
+"""`mmvatool train`: the trainer's command, which `python -m trainer` runs under torchrun with the same options."""
 
 from trainer import train_command as train
 

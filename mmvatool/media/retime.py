@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from mmvatool.text import format_clock
 from mmvatool.timeline import Segment
 
 FORMS = ("srt", "webvtt", "ass")
@@ -47,7 +48,10 @@ def move_chapters(chapters: Sequence[Chapter], pieces: Sequence[Piece]) -> list[
 
 def chapter_each(pieces: Sequence[Piece]) -> list[Chapter]:
     """A chapter for each piece, with its time in the source for a title."""
-    return [Chapter(start_s, start_s + source.length_s, f"{_clock(source.start_s)} - {_clock(source.end_s)}") for source, start_s in pieces]
+    return [
+        Chapter(start_s, start_s + source.length_s, f"{format_clock(int(source.start_s))} - {format_clock(int(source.end_s))}")
+        for source, start_s in pieces
+    ]
 
 
 def move_subtitles(text: str, form: str, pieces: Sequence[Piece]) -> str | None:
@@ -130,8 +134,3 @@ def _ass_time(seconds: float) -> str:
     """h:mm:ss.cc."""
     minutes, hundredths = divmod(round(100 * seconds), 6000)
     return f"{minutes // 60}:{minutes % 60:02d}:{hundredths // 100:02d}.{hundredths % 100:02d}"
-
-
-def _clock(seconds: float) -> str:
-    minutes, second = divmod(int(seconds), 60)
-    return f"{minutes // 60}:{minutes % 60:02d}:{second:02d}" if minutes >= 60 else f"{minutes}:{second:02d}"

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mmvatool.analysis.slots import slots
+from mmvatool.analysis.video import VideoAnalysis
 from mmvatool.files import default_output
 from mmvatool.media.cut import cut_points
 from mmvatool.media.probe import probe

@@ -17,6 +17,7 @@ from mmvatool.errors import OutputError, SettingsError
 from mmvatool.files import write_file
 from mmvatool.media.probe import MediaInfo
 from mmvatool.plan.schema import Plan
+from mmvatool.text import printable
 from mmvatool.timeline import Clip, Cue
 
 if TYPE_CHECKING:
@@ -213,5 +214,5 @@ def _url(path: Path) -> str:
 
 
 def _one_line(name: str) -> str:
-    """A name without line breaks and control characters, which some formats cannot hold."""
-    return "".join(char if char.isprintable() else "_" for char in name)
+    """A name in one line that every format can say."""
+    return printable(name, "_")

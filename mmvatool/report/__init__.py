@@ -1,1 +1,1 @@
-"""Pages and plots: what people look at."""
+"""HTML reports and plots."""

@@ -1,7 +1,7 @@
-"""A report as one HTML page that needs nothing but itself: no network, and of other files only the videos beside it. Pure.
+"""A report as one self-contained HTML page: no network, and of other files only the videos beside it. Pure.
 
-Every text goes through `svg.text`, which escapes it. The page forbids itself by its Content-Security-Policy to load anything and to run or
-apply anything but the script and the style in it, which are named by their hashes.
+`svg.text` escapes every text. The Content-Security-Policy forbids to load anything, and allows the page's own script and style by their
+hashes only.
 """
 
 import base64
@@ -13,7 +13,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from mmvatool.report import markdown
-from mmvatool.report.svg import clock, text
+from mmvatool.report.svg import text
 
 _STYLE, _SCRIPT = (Path(__file__).with_name(f"page.{suffix}") for suffix in ("css", "js"))
 
@@ -29,10 +29,18 @@ class Thumbnail:
 
 @dataclass(frozen=True)
 class Card:
-    """A shot, or a picture that is shown.
+    """A shot of a video, or a picture of a slideshow.
 
-    `scores` are lines under its name. `kind` is "kept", "runner-up" or "left"; `badge` says why in a few words, if anything. [start_s, end_s) is where it lies on the curves, `at_s` where
-    in the video at `url`; without one there is nothing to play.
+    Args:
+        name: its heading.
+        scores: lines under it.
+        badge: why it was kept or not, in a few words; may be empty.
+        kind: "kept", "runner-up" or "left".
+        start_s: start on the curves, in seconds.
+        end_s: end on the curves, in seconds.
+        thumbnail: its picture.
+        url: of the video that shows it; None if it cannot be played.
+        play_s: when it begins in that video, in seconds.
     """
 
     name: str
@@ -43,12 +51,12 @@ class Card:
     end_s: float
     thumbnail: Thumbnail | None = None
     url: str | None = None
-    at_s: float = 0.0
+    play_s: float = 0.0
 
 
 @dataclass(frozen=True)
 class Group:
-    """Cards under a heading, with a sentence that says what they have in common."""
+    """Cards under a heading, with a sentence about them."""
 
     title: str
     about: str
@@ -57,7 +65,7 @@ class Group:
 
 @dataclass(frozen=True)
 class Figure:
-    """A drawing with its heading and its legend: pairs of a kind, which the style colours, and its meaning."""
+    """A drawing with its heading and its legend: pairs of CSS classes and their meaning."""
 
     title: str
     drawing: str
@@ -66,7 +74,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows under a heading; the columns of `numbers` are set to the right, those of `names` are broken where they are long."""
+    """Rows under a heading. The columns at `numbers` are aligned to the right, the text in those at `names` is wrapped."""
 
     title: str
     about: str
@@ -78,31 +86,31 @@ class Table:
 
 @dataclass(frozen=True)
 class Page:
-    """What a report says, in the order in which it says it.
+    """The content of a report, in the order of the page.
 
     Args:
-        what: kind of report, e.g. "Summary".
+        kind: of report: "Summary" or "Soundtrack".
         name: of the input.
-        facts: pairs of a name and a value, the most important.
-        video: the result that lies beside the page.
-        poster: what is seen of it before it plays.
-        other: the source that lies beside it, whose shots can be played, too.
-        curves: drawings over time, and a sentence about them.
-        groups: of shots or pictures.
-        tables: of what else there is.
-        plane: the VA plane, and a sentence about it.
+        facts: pairs of a name and a value, shown in the header.
+        video: the result, beside the page.
+        poster: shown in the player before the video plays.
+        source: the source if it lies beside the page: the shots that were not kept play from it.
+        curves: a sentence, and drawings over time.
+        groups: cards of shots or pictures.
+        tables: shown below the cards.
+        plane: a sentence, and the VA plane.
         settings: pairs of a name and a value.
-        notes: what was done otherwise than usual.
+        warnings: of the result.
         model: name of the model.
-        card: what is said of the model, in Markdown; its part "Licence" is shown openly.
+        card: of the model, in Markdown; its section "Licence" is shown, the rest can be unfolded.
     """
 
-    what: str
+    kind: str
     name: str
     facts: Sequence[tuple[str, str]]
     video: Path
     poster: Thumbnail | None
-    other: Path | None
+    source: Path | None
     curves: tuple[str, Sequence[Figure]]
     groups: Sequence[Group]
     tables: Sequence[Table]
@@ -114,12 +122,12 @@ class Page:
 
 
 def url(path: Path) -> str:
-    """The address of a file that lies beside the page, whatever its name holds."""
+    """The relative URL of a file beside the page, whatever its name."""
     return "./" + quote(os.fsencode(path.name))
 
 
 def to_html(page: Page) -> str:
-    """The whole document, to be written as UTF-8."""
+    """The HTML document, to be written as UTF-8."""
     style, script = _STYLE.read_text("utf-8"), _SCRIPT.read_text("utf-8")
     policy = (
         "default-src 'none'; img-src data:; media-src 'self' file:; "
@@ -130,8 +138,8 @@ def to_html(page: Page) -> str:
         *((f"group-{number}", group.title, _group(group, number)) for number, group in enumerate(page.groups)),
         *((f"table-{number}", table.title, _table(table)) for number, table in enumerate(page.tables)),
         ("plane", "Valence and arousal", f"<p>{text(page.plane[0])}</p>{_figure(page.plane[1])}"),
-        ("settings", "SummarySettings", _pairs(page.settings)),
-        *([("notes", "Notes", f"<ul>{''.join(f'<li>{text(note)}</li>' for note in page.warnings)}</ul>")] if page.warnings else []),
+        ("settings", "Settings", _pairs(page.settings)),
+        *([("warnings", "Warnings", _list(page.warnings))] if page.warnings else []),
         ("model", "Model and licence", _model(page.model, page.card)),
     ]
     facts = "".join(f"<li>{text(name)} <strong>{text(value)}</strong></li>" for name, value in page.facts)
@@ -145,13 +153,13 @@ def to_html(page: Page) -> str:
 <meta name="color-scheme" content="light dark">
 <meta name="referrer" content="no-referrer">
 <link rel="icon" href="data:,">
-<title>{text(page.what)}: {text(page.name)}</title>
+<title>{text(page.kind)}: {text(page.name)}</title>
 <style>{style}</style>
 </head>
 <body>
 <a class="skip" href="#main">Skip to the content</a>
 <header>
-<p class="what">{text(page.what)}</p>
+<p class="kind">{text(page.kind)}</p>
 <h1 dir="auto">{text(page.name)}</h1>
 <ul class="facts">{facts}</ul>
 <nav aria-label="Sections"><ul>{links}</ul></nav>
@@ -160,7 +168,7 @@ def to_html(page: Page) -> str:
 {_player(page)}
 {"".join(_section(*section) for section in sections)}
 </main>
-<footer>Written by mmvatool. This page loads nothing from elsewhere.</footer>
+<footer>Written by mmvatool. This page loads nothing from the network.</footer>
 <script>{script}</script>
 </body>
 </html>
@@ -176,13 +184,13 @@ def _section(name: str, title: str, content: str) -> str:
 
 
 def _player(page: Page) -> str:
-    other = "" if page.other is None else f' data-other="{text(page.other.name)}"'
+    source = "" if page.source is None else f' data-source="{text(page.source.name)}"'
     poster = "" if page.poster is None else f' poster="{_data(page.poster)}"'
     return (
-        f'<figure class="player"><video controls playsinline preload="metadata" src="{url(page.video)}" data-name="{text(page.what)}"{other}{poster} '
-        f'aria-label="{text(page.what)}"></video><figcaption><strong id="playing" dir="auto">{text(page.what)}</strong> '
-        '<strong id="shot" dir="auto"></strong> <span>Choose one below to see it here.</span></figcaption></figure>'
-        f'<p id="absent" class="note" hidden>The video <span dir="auto">{text(page.video.name)}</span> does not lie beside this page, or this '
+        f'<figure class="player"><video controls playsinline preload="metadata" src="{url(page.video)}" data-name="{text(page.kind)}"{source}{poster} '
+        f'aria-label="{text(page.kind)}"></video><figcaption><strong id="playing" dir="auto">{text(page.kind)}</strong> '
+        '<strong id="shot" dir="auto"></strong> <span>Choose one below to play it.</span></figcaption></figure>'
+        f'<p id="unplayable" class="note" hidden>The video <span dir="auto">{text(page.video.name)}</span> is not in the folder of this page, or this '
         "browser cannot play it.</p>"
     )
 
@@ -194,7 +202,7 @@ def _figure(figure: Figure) -> str:
 
 
 def _swatch(kind: str) -> str:
-    """`kind` is an element's classes: "curve arousal", "band kept", "dot chosen"."""
+    """The legend's sample of an element with these classes: "curve arousal", "band kept", "dot chosen"."""
     shape = {
         "curve": f'<line class="{text(kind)}" x1="0" x2="26" y1="7" y2="7"/>',
         "band": f'<rect class="{text(kind)}" x="1" y="1" width="20" height="12"/>',
@@ -204,7 +212,7 @@ def _swatch(kind: str) -> str:
 
 
 def _group(group: Group, number: int) -> str:
-    cards = "".join(_card(card, f"shot-{number}-{place}") for place, card in enumerate(group.cards))
+    cards = "".join(_card(card, f"shot-{number}-{position}") for position, card in enumerate(group.cards))
     return f'<p>{text(group.about)}</p><ol class="shots">{cards}</ol>'
 
 
@@ -213,14 +221,14 @@ def _card(card: Card, name: str) -> str:
     picture = "" if small is None else f'<img alt="" width="{small.width}" height="{small.height}" src="{_data(small)}">'
     scores = " ".join(f'<span class="scores">{text(line)}</span>' for line in card.scores)
     badge = f' <span class="badge {text(card.kind)}">{text(card.badge)}</span>' if card.badge else ""
-    said = f'{picture}<span class="when" dir="auto">{text(card.name)}</span> {scores}{badge}'
-    # What cannot be played is still a stop for the keyboard, and an address.
-    goes = (
+    content = f'{picture}<span class="name" dir="auto">{text(card.name)}</span> {scores}{badge}'
+    # A card without a video links to itself, so that the keyboard reaches it.
+    link = (
         f'href="#{name}"'
         if card.url is None
-        else f'href="{card.url}#t={card.at_s:.3f}" data-at="{card.at_s:.3f}" data-start="{card.start_s:.3f}" data-end="{card.end_s:.3f}"'
+        else f'href="{card.url}#t={card.play_s:.3f}" data-play="{card.play_s:.3f}" data-start="{card.start_s:.3f}" data-end="{card.end_s:.3f}"'
     )
-    return f'<li id="{name}"><a class="shot {text(card.kind)}" {goes}>{said}</a></li>'
+    return f'<li id="{name}"><a class="shot {text(card.kind)}" {link}>{content}</a></li>'
 
 
 def _data(small: Thumbnail) -> str:
@@ -230,7 +238,7 @@ def _data(small: Thumbnail) -> str:
 def _table(table: Table) -> str:
     def cells(row: Sequence[str], tag: str) -> str:
         scope = ' scope="col"' if tag == "th" else ""
-        kinds = ["number" if place in table.numbers else "name" if place in table.names else "plain" for place in range(len(row))]
+        kinds = ["number" if column in table.numbers else "name" if column in table.names else "plain" for column in range(len(row))]
         return "".join(f'<{tag}{scope} class="{kind}">{text(cell)}</{tag}>' for kind, cell in zip(kinds, row, strict=True))
 
     body = "".join(f"<tr>{cells(row, 'td')}</tr>" for row in table.rows)
@@ -244,13 +252,12 @@ def _pairs(pairs: Sequence[tuple[str, str]]) -> str:
     return f"<dl>{''.join(f'<dt>{text(name)}</dt><dd>{text(value)}</dd>' for name, value in pairs)}</dl>"
 
 
+def _list(lines: Sequence[str]) -> str:
+    return f"<ul>{''.join(f'<li>{text(line)}</li>' for line in lines)}</ul>"
+
+
 def _model(name: str, card: str) -> str:
-    before, found, licence = card.partition("\n## Licence\n")
-    said = f"<h3>Licence</h3>{markdown.to_html(licence)}" if found else ""
-    about = f"<details><summary>The model's card</summary>{markdown.to_html(before)}</details>" if before.strip() else ""
-    return f"<p>What is felt is a prediction of the model <strong>{text(name)}</strong>, not a measurement of anybody.</p>{said}{about}"
-
-
-def span(start_s: float, end_s: float) -> str:
-    """A stretch of time: 0:12 to 0:16.5."""
-    return f"{clock(start_s)}\u2013{clock(end_s)}"
+    about, heading, licence = card.partition("\n## Licence\n")
+    shown = f"<h3>Licence</h3>{markdown.to_html(licence)}" if heading else ""
+    folded = f"<details><summary>The model's card</summary>{markdown.to_html(about)}</details>" if about.strip() else ""
+    return f"<p>Valence and arousal are predictions of the model <strong>{text(name)}</strong>, not measurements.</p>{shown}{folded}"

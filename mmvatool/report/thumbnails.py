@@ -1,4 +1,4 @@
-"""Small pictures for a page, and how numbers are told on it."""
+"""Thumbnails of pictures and frames."""
 
 import io
 from collections.abc import Sequence
@@ -13,10 +13,9 @@ from mmvatool.media.sampling import Sampler
 from mmvatool.report.page import Thumbnail
 
 WIDTH_PX = 160  # of a thumbnail, and at most its height: 3 to 8 kB each
-POSTER_PX = 480  # of what is seen of a video before it plays
+POSTER_PX = 480  # of the picture in the player before the video plays
 QUALITY = 60
-MOST_THUMBNAILS = 400  # a page stays under 5 MB
-AXES = "From 0, calm or unpleasant, to 1, excited or pleasant."
+MOST_THUMBNAILS = 400  # keeps a page under 5 MB
 
 
 def thumbnail(picture: np.ndarray, most_px: int = WIDTH_PX) -> Thumbnail:
@@ -29,29 +28,24 @@ def thumbnail(picture: np.ndarray, most_px: int = WIDTH_PX) -> Thumbnail:
 
 
 def thumbnails(info: MediaInfo, times_s: Sequence[float], most_px: int = WIDTH_PX) -> list[Thumbnail]:
-    """Small JPEGs of the frames on screen at these times, which may come in any order; for a damaged frame stands the one before.
+    """Small JPEGs of the frames on screen at some times; a damaged frame is replaced by the one before.
+
+    Args:
+        info: the video.
+        times_s: in any order, in seconds from the start of the container.
+        most_px: the longer side at most.
 
     Raises:
         MediaError: none of them can be decoded.
     """
-    wanted, place = np.unique(info.frame_at(np.array(times_s)), return_inverse=True)
+    frame_indices, positions = np.unique(info.frame_at(np.array(times_s)), return_inverse=True)
     sampler = Sampler(info)
-    small = [thumbnail(frame, most_px) for frame in sampler.read(wanted)]
-    return [small[number] for number in sampler.substitutes(len(wanted))[place]]
+    small = [thumbnail(frame, most_px) for frame in sampler.read(frame_indices)]
+    return [small[number] for number in sampler.substitutes(len(frame_indices))[positions]]
 
 
-def moment(info: MediaInfo, time_s: float, most_px: int = WIDTH_PX) -> Thumbnail | None:
-    """A small JPEG of the frame on screen at a time; none where that is damaged: what is rendered already is not lost for it."""
+def frame_thumbnail(info: MediaInfo, time_s: float, most_px: int = WIDTH_PX) -> Thumbnail | None:
+    """A small JPEG of the frame on screen at a time; None if it is damaged, as the video is rendered all the same."""
     with suppress(MediaError):
         return thumbnails(info, [time_s], most_px)[0]
     return None
-
-
-def plain(value: float) -> str:
-    """.402, as in statistics: what lies in [0, 1]."""
-    return f"{value:.3f}".removeprefix("0")
-
-
-def count(number: int, what: str) -> str:
-    """1 shot, 1,234 shots."""
-    return f"{number:,} {what}{'s' if number != 1 else ''}"

@@ -4,8 +4,8 @@
 #     recipes/batch/loop.sh OUT-FOLDER VIDEO...
 #     recipes/batch/loop.sh summaries clips/*.mp4
 #
-# `mmvatool summarize VIDEO... -o OUT-FOLDER/` does the same and loads the model once. Loop where each video wants
-# something of its own: here, a length that stands in its name, as in "talk.90s.mp4".
+# `mmvatool summarize VIDEO... -o OUT-FOLDER/` does the same and loads the model once. A loop is for videos
+# that need options of their own: here, a length given in the name, as in "talk.90s.mp4".
 # Exits 0 if all went well, 1 if none did, 3 if some did, 2 if called wrongly.
 set -euo pipefail
 

@@ -32,7 +32,7 @@ results="results/$(date +%Y-%m-%d-%H%M%S).json"
 trap 'rm -f -- "$results.part"' EXIT
 echo "== $(date '+%Y-%m-%d %H:%M:%S') start" >> nightly.log
 
-# What the tool says goes to the log and, so that cron mails it, to stderr.
+# Messages go to the log and, so that cron mails them, to stderr.
 set +e
 { mmvatool summarize --skip-existing --json -o ./ "$@" -- "$in" > "$results.part"; } 2>&1 | tee -a nightly.log >&2
 code=${PIPESTATUS[0]}

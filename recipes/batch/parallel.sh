@@ -16,7 +16,7 @@ folder=$1
 jobs=${2:-2}
 shift "$(($# < 2 ? $# : 2))"
 
-# Torch and ffmpeg each start a thread a core; processes side by side only get into each other's way with that.
+# Torch and ffmpeg each start a thread a core, which slows down processes that run side by side.
 export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"
 
 CDPATH='' cd -- "$folder" > /dev/null

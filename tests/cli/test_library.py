@@ -59,7 +59,7 @@ def music(folder: Path) -> Path:
 
 @pytest.fixture
 def planted(music: Path, model: Predictor) -> Path:
-    """The same two as felt already, by other names in the tags."""
+    """The same two, in the index already, with other names in the tags."""
     sounds = {
         "a": (Sound(187.2, "Ä title", "An artist", "CC BY 4.0", -14.2, 92.5), np.array([[0.2, 0.7], [0.4, 0.7]])),
         "b": (Sound(61.25), np.array([[0.6, 0.1]])),
@@ -133,7 +133,7 @@ class TestList:
         code, out, err = library("list", "music")
         assert (code, err) == (0, "")
         lines = out.splitlines()
-        assert lines[0].strip() == "2 tracks in music, felt by random"
+        assert lines[0].strip() == "2 tracks in music, predicted by random"
         assert all(word in lines[2] for word in ("track", "length", "valence", "arousal", "BPM", "LUFS", "artist, title, licence"))
         cells = ("a.wav", "3:07", "0.30 ±0.10", "0.70 ±0.00", "92", "-14.2", "An artist, Ä title, CC BY 4.0")
         assert all(cell in lines[4] for cell in cells), lines[4]
@@ -197,7 +197,7 @@ class TestList:
         assert mmvatool("library", "index", "music", "--index", "index.db", "--model", other)[0] == 0
         code, out, err = library("list", "music", "--json")
         assert (code, json.loads(out)["unheard"]) == (0, 1)
-        assert one_line(err) == "1 more in the index were not heard by random: run mmvatool library index music with this model"
+        assert one_line(err) == "1 more in the index were not analyzed with random: run mmvatool library index music with this model"
 
     def test_what_was_never_indexed(self, library, planted, folder):
         code, out, err = library("list", "elsewhere", "--json")

@@ -1,4 +1,4 @@
-"""`--report` as a user meets it: what is written where, and that the page says what the JSON says."""
+"""`--report` as a user meets it: what is written where, and that the page agrees with the JSON."""
 
 import json
 import shutil
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmvatool.report.svg import clock
+from mmvatool.text import format_position
 from tests.cli.test_summarize import ODD_NAMES, in_folder
 from tests.helpers import media
 from tests.helpers.pages import Element, Parsed
@@ -24,7 +24,7 @@ def badge(card: Element) -> str:
 
 
 class TestSummary:
-    def test_it_says_what_the_json_says(self, mmvatool, clip):
+    def test_it_agrees_with_the_json(self, mmvatool, clip):
         options = ("--keep", "0-0.4", "--drop", "3-3.5", "--ratio", "0.45", "--shots", "uniform")
         code, out, err = mmvatool("summarize", "clip.mp4", "--report", *options)
         assert (code, out) == (0, ""), err
@@ -43,13 +43,13 @@ class TestSummary:
             assert video == ("./clip.summary.mp4" if shot["kept"] else "./clip.mp4")
             assert float(place) == pytest.approx(at_s if shot["kept"] else shot["start_s"], abs=1e-3)
             at_s += (shot["end_s"] - shot["start_s"]) * shot["kept"]
-        said = ["kept by --keep", "longer than the budget", "chosen", "dropped by --drop", "too short a rest"]
-        assert [badge(card) for card in cards] == said
+        badges = ["kept by --keep", "longer than the budget", "chosen", "dropped by --drop", "too short a rest"]
+        assert [badge(card) for card in cards] == badges
         assert len(parsed.all("img")) == len(cards)
         assert len(parsed.all("rect", "kept")) == sum(shot["kept"] for shot in plan["shots"]) + 1  # and the legend's
         settings = dict(zip([one.text for one in parsed.all("dt")], [one.text for one in parsed.all("dd")], strict=True))
         assert settings["Budget"] == "0:01.8 (45.0% of the length)"
-        assert settings["Kept in any case"] == f"0:00–{clock(0.4)}"
+        assert settings["Kept in any case"] == f"0:00–{format_position(0.4)}"
         assert "Licence" in {heading.text for heading in parsed.all("h3")}
         assert "Weights: Apache-2.0" in parsed.one("html").text
         assert "The model's card" in parsed.one("summary").text
@@ -57,8 +57,8 @@ class TestSummary:
     def test_a_source_that_does_not_lie_beside_is_not_played(self, mmvatool, clip):
         assert mmvatool("summarize", "clip.mp4", "--report", "-q", "-o", "out/")[0] == 0
         parsed = page_of(clip.parent / "out" / "clip.summary.html")
-        assert all("data-at" not in card.attributes for card in parsed.all("a", "shot") if "kept" not in card.classes)
-        assert "data-other" not in parsed.one("video").attributes
+        assert all("data-play" not in card.attributes for card in parsed.all("a", "shot") if "kept" not in card.classes)
+        assert "data-source" not in parsed.one("video").attributes
 
     def test_o_names_the_page_too_and_a_dry_run_writes_none(self, mmvatool, clip):
         assert mmvatool("summarize", "clip.mp4", "--report", "--dry-run", "-q")[0] == 0
@@ -91,7 +91,7 @@ class TestSoundtrack:
 
     @pytest.fixture
     def music(self, folder: Path) -> Path:
-        """music/ with two tracks, one of which says who made it."""
+        """music/ with two tracks, one of which has tags."""
         (folder / "music").mkdir()
         media.write_wav(folder / "music" / "calm.wav", media.scene_sound([("meadow", 12)]))
         wild = media.write_wav(folder / "wild.wav", media.scene_sound([("rays", 12)]))
@@ -109,8 +109,8 @@ class TestSoundtrack:
         assert code == 0, err
         parsed, plan = page_of(folder / "show.soundtrack.html"), json.loads((folder / "show.soundtrack.json").read_text())
         cards = parsed.all("a", "shot")
-        assert [[part.text for part in card.parts if "when" in part.classes] for card in cards] == [["p1.jpg"], ["p2<b>.png"], ["p3.mp4"]]
-        assert [float(card.attributes["data-at"]) for card in cards] == pytest.approx(
+        assert [[part.text for part in card.parts if "name" in part.classes] for card in cards] == [["p1.jpg"], ["p2<b>.png"], ["p3.mp4"]]
+        assert [float(card.attributes["data-play"]) for card in cards] == pytest.approx(
             [clip["start_s"] for clip in plan["timeline"]["clips"]], abs=1e-3
         )
         assert len(parsed.all("img")) == 3
@@ -131,7 +131,7 @@ class TestSoundtrack:
         assert code == 0, err
         parsed = page_of(clip.with_name("clip.soundtrack.html"))
         cards = parsed.all("a", "shot")
-        assert [card.attributes["data-at"] for card in cards] == ["0.000", "2.000"]
+        assert [card.attributes["data-play"] for card in cards] == ["0.000", "2.000"]
         assert all(card.attributes["href"].startswith("./clip.soundtrack.mp4#t=") for card in cards)
         cells = [cell.text for cell in parsed.all("td")]
         assert "</td><script>alert(1)</script>" in cells

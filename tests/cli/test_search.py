@@ -54,7 +54,7 @@ def find(
 
 @pytest.fixture
 def plant(folder: Path, whole: Predictor) -> Callable[..., None]:
-    """Tracks in music/ that the index holds as predicted already, each with a VA of the test's choice."""
+    """Tracks in music/ that are in the index already, each with a VA of the test's choice."""
 
     def call(**tracks: tuple[float, float]) -> None:
         (folder / "music").mkdir(exist_ok=True)
@@ -145,12 +145,12 @@ class TestRanking:
         assert err.splitlines()[0] == "plain has no sigma: ranked by distance, without a score"
         assert " - " in find("--va", "0.5,0.5", model=plain)[1]
 
-    @pytest.mark.parametrize(("arousal", "said"), [(0.9 - FAR - 0.02, True), (0.9 - FAR + 0.02, False)])
-    def test_nothing_near_is_said(self, find, plant, arousal: float, said: bool):
+    @pytest.mark.parametrize(("arousal", "warned"), [(0.9 - FAR - 0.02, True), (0.9 - FAR + 0.02, False)])
+    def test_nothing_near_is_reported(self, find, plant, arousal: float, warned: bool):
         plant(furious=(0.1, 0.9))
         code, out, err = find("--va", f"0.1,{arousal}", "--paths")
         assert (code, out) == (0, "music/furious.wav\n")
-        assert err == ("Nothing in the library is near: the nearest track lies 0.22 away\n" if said else "")
+        assert err == ("Nothing in the library is near: the nearest track lies 0.22 away\n" if warned else "")
 
 
 def write_wav_in(path: Path) -> Path:
@@ -199,7 +199,7 @@ class TestWhatIsPrinted:
         assert [os.fsencode(hit["path"]) for hit in document["results"]] == [b"music/" + name for name in names]
         assert "two\\nlines.wav" in find("--va", "0.5,0.5")[1]
 
-    def test_verbose_prints_what_was_predicted(self, find, folder):
+    def test_verbose_reports_the_update_of_the_index(self, find, folder):
         write_wav_in(folder / "music" / "a.wav")
         assert "1 track: 1 added, 0 changed, 0 moved, 0 unchanged, 0 removed; 1 predicted" in find("--va", "0.5,0.5", "-v")[2]
         assert "0 added, 0 changed, 0 moved, 1 unchanged, 0 removed; 0 predicted" in find("--va", "0.5,0.5", "-v")[2]
@@ -267,7 +267,7 @@ class TestBadInput:
         code, out, err = find("--like", "notes.txt")
         assert (code, out) == (1, "")
         one_line_error(err, "notes.txt: is not a media file")
-        assert not (folder / "index.db").exists()  # nothing was decoded for a question that cannot be asked
+        assert not (folder / "index.db").exists()  # nothing is analyzed for an invalid query
 
     def test_words_that_nobody_knows(self, find, folder, monkeypatch):
         write_wav_in(folder / "music" / "a.wav")
@@ -287,7 +287,7 @@ class TestBadInput:
 
     def test_a_model_without_the_tower(self, find, folder, predictor):
         if "music" in predictor.modalities:
-            pytest.skip("the bundled model hears")
+            pytest.skip("the bundled model has a music tower")
         write_wav_in(folder / "music" / "a.wav")
         code, _, err = find("--va", "0.5,0.5", model="compact")
         assert code == 1

@@ -124,7 +124,7 @@ def test_the_summarizer_over_videos(mmvatool, folder, vlog, silent):
     files.write_json(folder / "made.json", annotated)
     code, out, err = mmvatool("evaluate", "tvsum", "--annotations", "made.json", "--videos", "video", "--json")
     assert code == 3
-    assert "Error: video/missing.mp4: is not there: add it, or leave it out knowingly" in err
+    assert "Error: video/missing.mp4: does not exist: add it, or leave out its annotation" in err
     assert "video/long.mp4: scored (1 of 4)" in err
     assert [failure["input"] for failure in json.loads(out)["failures"]] == ["video/broken.mp4", "video/missing.mp4"]
     rows = rows_of(out)
@@ -143,7 +143,7 @@ def test_the_summarizer_over_videos(mmvatool, folder, vlog, silent):
         (
             ("--annotations", "a.json", "--videos", ".", "--scores", "."),
             2,
-            "Error: --videos and --scores say the same thing twice: give one",
+            "Error: --videos and --scores exclude each other: give one",
         ),
         (("--annotations", "a.json", "--model", "compact"), 2, "Error: --model goes with --videos"),
         (("--annotations", "a.json", "--plot", "x.jpg"), 1, "Error: x.jpg: name it .png"),
@@ -170,6 +170,6 @@ def test_no_video_at_all_is_a_failure(mat, mmvatool, folder):
     (folder / "empty").mkdir()
     code, out, err = mmvatool("evaluate", "tvsum", "--annotations", mat, "--videos", "empty", "--json")
     assert code == 1
-    assert err.count("is not there: add it") == 2
+    assert err.count("does not exist: add it") == 2
     assert rows_of(out)["native2s", "oracle"]["f"] == pytest.approx(75)
     assert json.loads(out)["model"] is None

@@ -1,4 +1,4 @@
-"""Work for other processes: each job does what its input's name says, and a log tells who did what."""
+"""Tasks for other processes: each job acts as its input's name says, and a log records which process ran it."""
 
 import os
 import signal
@@ -16,8 +16,8 @@ LOG = "log.txt"
 
 
 @dataclass(frozen=True)
-class Made:
-    """What was made, and where."""
+class WorkResult:
+    """The result of a job, and the process that ran it."""
 
     input: Path
     pid: int
@@ -55,7 +55,7 @@ def load_nothing() -> Any:
     raise ValueError("there is no such model")
 
 
-def make(path: Path, target: Path, *, predictor: str, overwrite: bool, progress: object) -> Made:
+def make(path: Path, target: Path, *, predictor: str, overwrite: bool, progress: object) -> WorkResult:
     """Write a file under a temporary name and rename it, unless the input's name has something else in store."""
     assert predictor == "model"
     folder, what = path.parent, path.name.partition("-")[0]
@@ -72,7 +72,7 @@ def make(path: Path, target: Path, *, predictor: str, overwrite: bool, progress:
             time.sleep(60)
         (work / "half").rename(target)
     note(folder, "end", path.name, os.getpid())
-    return Made(path, os.getpid(), os.environ.get("OMP_NUM_THREADS"), overwrite)
+    return WorkResult(path, os.getpid(), os.environ.get("OMP_NUM_THREADS"), overwrite)
 
 
 def summarize_slowly(path: Path, target: Path, *, progress: object, **options: Any) -> Summary:

@@ -48,12 +48,12 @@ def _page(name: str) -> str:
     ]
     return page.to_html(
         Page(
-            what="Summary",
+            kind="Summary",
             name=name,
             facts=((name, name),),
             video=Path(name),
             poster=_thumbnail(),
-            other=Path(name),
+            source=Path(name),
             curves=(name, [Figure(name, curve, (("curve arousal", name), ("band kept", name)))]),
             groups=[Group(name, name, cards)],
             tables=[Table(name, name, (name, name), ((name, name),), frozenset((0,)), frozenset((1,)))],
@@ -130,13 +130,13 @@ def test_a_name_that_tries_to_be_html_is_text():
 def test_a_card_without_a_video_goes_to_itself():
     playable, other = Parsed(_page("a.mp4")).all("a", "shot")
     assert playable.attributes["href"] == "./a.mp4#t=3.000"
-    assert (playable.attributes["data-at"], playable.attributes["data-start"], playable.attributes["data-end"]) == (
+    assert (playable.attributes["data-play"], playable.attributes["data-start"], playable.attributes["data-end"]) == (
         "3.000",
         "10.000",
         "20.000",
     )
     assert other.attributes["href"] == "#shot-0-1"
-    assert "data-at" not in other.attributes
+    assert "data-play" not in other.attributes
 
 
 class TestDrawings:
@@ -185,30 +185,24 @@ class TestDrawings:
         assert 12 < heights[0] < heights[-1] < svg.PLANE_PX - 20
         assert np.diff(heights).min() > (14 if count == 5 else 5)
 
-    @pytest.mark.parametrize(
-        ("seconds", "shown"), [(0, "0:00"), (59.96, "1:00"), (61.5, "1:01.5"), (3600, "1:00:00"), (7384.25, "2:03:04.2")]
-    )
-    def test_clock(self, seconds, shown):
-        assert svg.clock(seconds) == shown
-
 
 def test_markdown_of_a_card():
-    made = markdown.to_html(
+    source = markdown.to_html(
         "# A `b`\nSome <b>text</b>\nover lines\n\n| x | y |\n| --- | --- |\n| 1 | 2 |\n- one\n  more\n- two\n![p](http://a/b.png)\n"
     )
-    parsed = Parsed(made)
+    parsed = Parsed(source)
     assert [element.tag for element in parsed.elements if element.depth == 0] == ["h3", "p", "div", "ul"]
     assert parsed.one("p").text == "Some <b>text</b> over lines"
     assert [element.text for element in parsed.all("th") + parsed.all("td")] == ["x", "y", "1", "2"]
     assert [element.text for element in parsed.all("li")] == ["one more", "two"]
-    assert "http" not in made
+    assert "http" not in source
 
 
 def test_a_thumbnail_is_small_and_of_the_same_shape():
-    made = thumbnail(np.random.default_rng(0).integers(0, 256, (456, 256, 3), np.uint8))
-    with Image.open(io.BytesIO(made.jpeg)) as opened:
-        assert opened.size == (made.width, made.height) == (90, 160)
-    assert len(made.jpeg) < 10_000
+    small = thumbnail(np.random.default_rng(0).integers(0, 256, (456, 256, 3), np.uint8))
+    with Image.open(io.BytesIO(small.jpeg)) as opened:
+        assert opened.size == (small.width, small.height) == (90, 160)
+    assert len(small.jpeg) < 10_000
 
 
 NOISE = np.random.default_rng(0).integers(0, 256, (256, 455, 3), np.uint8)
@@ -217,7 +211,9 @@ NOISE = np.random.default_rng(0).integers(0, 256, (256, 455, 3), np.uint8)
 @pytest.fixture
 def noisy(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every frame is as hard to compress as can be, and costs nothing to decode."""
-    monkeypatch.setattr(Sampler, "read", lambda sampler, indices: (sampler.decoded.append(place) or NOISE for place in range(len(indices))))
+    monkeypatch.setattr(
+        Sampler, "read", lambda sampler, indices: (sampler.decoded.append(position) or NOISE for position in range(len(indices)))
+    )
 
 
 def test_the_page_of_an_hour_is_quick_and_small(tmp_path, noisy):
@@ -230,10 +226,10 @@ def test_the_page_of_an_hour_is_quick_and_small(tmp_path, noisy):
     shots = choose([Segment(start_s, start_s + 9.0) for start_s in np.arange(0, 3600, 9.0)], curve, settings, FrameCuts(info))
     summary = Summary(info.path, tmp_path / "hour.summary.mp4", "made", settings, info, curve, shots)
     started = time.process_time()
-    made = summary_page(summary, "")
+    source = summary_page(summary, "")
     assert time.process_time() - started < 3
-    assert len(made.encode()) < 5_000_000
-    parsed = Parsed(made)
+    assert len(source.encode()) < 5_000_000
+    parsed = Parsed(source)
     assert len(parsed.all("a", "shot")) == 400
     assert len(parsed.all("img")) == 400
 
@@ -246,9 +242,9 @@ def test_of_very_many_shots_the_least_arousing_are_left_out(tmp_path, noisy, mon
     curve = Curve(np.arange(1, 4000, 2.0), np.random.default_rng(1).random((2000, 2)).astype(np.float32))
     shots = choose([Segment(start_s, start_s + 2.0) for start_s in np.arange(0, 4000, 2.0)], curve, SummarySettings(), FrameCuts(info))
     summary = Summary(info.path, tmp_path / "long.summary.mp4", "made", SummarySettings(), info, curve, shots)
-    made = summary_page(summary, "")
-    parsed = Parsed(made)
+    source = summary_page(summary, "")
+    parsed = Parsed(source)
     assert len(parsed.all("a", "shot")) == 1000
     assert len(parsed.all("img")) == 40
     assert len(parsed.all("a", "kept")) == sum(shot.kept for shot in shots)
-    assert "1000 more of less arousal" in made
+    assert "1000 more of less arousal" in source

@@ -71,9 +71,9 @@ def summary(tmp_path_factory: pytest.TempPathFactory, whole_predictor) -> Path:
     plan = [("meadow", 2), ("fireworks", 2), ("sea", 2), ("rays", 2), ("wall", 2), ("fireworks", 2)]
     path = media.draw_scenes(folder / "drawn.mp4", plan, size=(160, 90), rate=Fraction(10)).rename(folder / HOSTILE)
     settings = SummarySettings(ratio=0.35, shots="uniform", keep=(Segment(6, 8),), drop=(Segment(0, 2),))
-    made = summarize(path, predictor=whole_predictor, settings=settings, report=True)
-    assert made.output is not None
-    return made.output.with_suffix(".html")
+    result = summarize(path, predictor=whole_predictor, settings=settings, report=True)
+    assert result.output is not None
+    return result.output.with_suffix(".html")
 
 
 @pytest.fixture(scope="module")
@@ -85,15 +85,15 @@ def scored(tmp_path_factory: pytest.TempPathFactory, whole_predictor) -> Path:
         Image.fromarray(np.asarray(media.SCENES[scene]((64, 48), 1))).save(folder / "show" / name)
     tracks = [media.write_wav(folder / f"{scene}.wav", media.scene_sound([(scene, 12)])) for scene in ("meadow", "rays")]
     settings = SoundtrackSettings(seconds=2, size=(160, 90), rate=Fraction(10), crossfade_s=0)
-    made = soundtrack(folder / "show", tracks=tracks, predictor=whole_predictor, settings=settings, report=True)
-    assert made.output is not None
-    return made.output.with_suffix(".html")
+    result = soundtrack(folder / "show", tracks=tracks, predictor=whole_predictor, settings=settings, report=True)
+    assert result.output is not None
+    return result.output.with_suffix(".html")
 
 
 @pytest.fixture(scope="module")
 def shaped(tmp_path_factory: pytest.TempPathFactory, whole_predictor) -> dict[tuple[str, str], Path]:
     """The pages of a summary and of a soundtrack in each shape; the soundtrack's poster is a panorama, whatever the shape of the video."""
-    made = {}
+    pages = {}
     for shape, size in SHAPES.items():
         folder = tmp_path_factory.mktemp(shape)
         path = media.draw_scenes(folder / f"{NAMES[shape]}.mp4", [("meadow", 2), ("rays", 2), ("sea", 2)], size=size, rate=Fraction(10))
@@ -106,11 +106,11 @@ def shaped(tmp_path_factory: pytest.TempPathFactory, whole_predictor) -> dict[tu
         track = soundtrack(folder / "show", tracks=tracks, predictor=whole_predictor, settings=settings, report=True)
         for kind, result in (("summary", summary), ("soundtrack", track)):
             assert result.output is not None
-            made[kind, shape] = result.output.with_suffix(".html")
-    return made
+            pages[kind, shape] = result.output.with_suffix(".html")
+    return pages
 
 
-def predict_visuals(chromium, path: Path, width: int = 1200, height: int = 740, *, dark: bool = False) -> None:
+def open_page(chromium, path: Path, width: int = 1200, height: int = 740, *, dark: bool = False) -> None:
     """Open a page in a window of a size, its logs emptied, and wait for its video."""
     chromium.get("about:blank")
     chromium.get_log("browser")
@@ -160,13 +160,13 @@ def contrast(text: str, behind: str) -> float:
 @pytest.mark.parametrize("kind", ["summary", "scored"])
 def test_it_says_and_fetches_nothing(chromium, request, kind):
     path = request.getfixturevalue(kind)
-    predict_visuals(chromium, path)
+    open_page(chromium, path)
     assert chromium.get_log("browser") == []
     assert set(asked_for(chromium)) == {path.as_uri(), path.with_suffix(".mp4").as_uri()}
 
 
 def test_a_name_that_tries_to_be_html_is_text(chromium, summary):
-    predict_visuals(chromium, summary)
+    open_page(chromium, summary)
     shown = "\"'&<img src=x onerror=alert(1)>\\n\\udcff.mp4"
     assert chromium.execute_script("return document.querySelector('h1').textContent") == shown
     assert chromium.title == f"Summary: {shown}"
@@ -177,7 +177,7 @@ def test_a_name_that_tries_to_be_html_is_text(chromium, summary):
 @pytest.mark.parametrize("dark", [False, True])
 @pytest.mark.parametrize("kind", ["summary", "scored"])
 def test_every_text_is_readable(chromium, request, kind, dark):
-    predict_visuals(chromium, request.getfixturevalue(kind), dark=dark)
+    open_page(chromium, request.getfixturevalue(kind), dark=dark)
     chromium.execute_script("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
     found = chromium.execute_script(COLOURS)
     assert len(found) > 60
@@ -190,7 +190,7 @@ def test_every_text_is_readable(chromium, request, kind, dark):
 @pytest.mark.parametrize("width", [360, 768])
 @pytest.mark.parametrize("kind", ["summary", "scored"])
 def test_nothing_is_wider_than_the_window(chromium, request, kind, width):
-    predict_visuals(chromium, request.getfixturevalue(kind), width)
+    open_page(chromium, request.getfixturevalue(kind), width)
     chromium.execute_script("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
     whole, seen = chromium.execute_script("return [document.documentElement.scrollWidth, document.documentElement.clientWidth]")
     assert whole == seen
@@ -230,7 +230,7 @@ def test_both_pages_lay_out_the_player_alike(chromium, shaped, shape, width, hei
     """The whole video in its own shape, whatever the poster's, and a caption that can be read, beside or below it."""
     seen = []
     for kind in ("summary", "soundtrack"):
-        predict_visuals(chromium, shaped[kind, shape], width, height, dark=kind == "summary")
+        open_page(chromium, shaped[kind, shape], width, height, dark=kind == "summary")
         assert chromium.execute_script("return document.querySelector('video').poster !== ''")
         assert overflow(chromium) == 0
         assert is_wide_enough(chromium)
@@ -247,11 +247,11 @@ def test_both_pages_lay_out_the_player_alike(chromium, shaped, shape, width, hei
 @pytest.mark.parametrize(("width", "height"), [(360, 640), (800, 740), (1200, 740)])
 @pytest.mark.parametrize(("kind", "shape"), [("summary", "wider"), ("soundtrack", "wider"), ("summary", "wide"), ("soundtrack", "wide")])
 def test_a_long_name_in_the_caption_leaves_room_for_the_rest(chromium, shaped, kind, shape, width, height):
-    predict_visuals(chromium, shaped[kind, shape], width, height)
+    open_page(chromium, shaped[kind, shape], width, height)
     press(chromium, *((".shot:not(.kept)", 0) if kind == "summary" else (".shot", 1)))
     wait(chromium, "document.getElementById('shot').textContent !== ''")
-    said = chromium.execute_script("return [document.getElementById('playing').textContent, document.getElementById('shot').textContent]")
-    assert any(NAMES[shape] in one for one in said)
+    shown = chromium.execute_script("return [document.getElementById('playing').textContent, document.getElementById('shot').textContent]")
+    assert any(NAMES[shape] in one for one in shown)
     assert is_wide_enough(chromium)
     assert overflow(chromium) == 0
     shots = "const shots = document.querySelector('.shots'); shots.scrollIntoView(); return shots.getBoundingClientRect().top"
@@ -261,16 +261,16 @@ def test_a_long_name_in_the_caption_leaves_room_for_the_rest(chromium, shaped, k
 @pytest.mark.parametrize("width", [360, 800, 1200])
 @pytest.mark.parametrize("kind", ["summary", "soundtrack"])
 def test_however_long_its_texts_are_nothing_is_squeezed(chromium, shaped, kind, width):
-    predict_visuals(chromium, shaped[kind, "wide"], width)
+    open_page(chromium, shaped[kind, "wide"], width)
     chromium.execute_script("""
-        for (const one of document.querySelectorAll("h1, h2, h3, p, dt, dd, th, td, .facts strong, nav a, .when, .scores, .badge, .legend li, strong")) {
+        for (const one of document.querySelectorAll("h1, h2, h3, p, dt, dd, th, td, .facts strong, nav a, .name, .scores, .badge, .legend li, strong")) {
           one.textContent = "W".repeat(200);
         }
     """)
     assert overflow(chromium) == 0
     assert is_wide_enough(chromium)
     narrow = chromium.execute_script("""
-        return [...document.querySelectorAll("p, dt, dd, .badge, .when, .scores, td.name")].filter((one) => one.checkVisibility() && (
+        return [...document.querySelectorAll("p, dt, dd, .badge, .name, .scores, td.name")].filter((one) => one.checkVisibility() && (
           one.getBoundingClientRect().width < 8 * parseFloat(getComputedStyle(one).fontSize)
         )).map((one) => one.tagName + "." + one.className);
     """)
@@ -282,7 +282,7 @@ def test_however_long_its_texts_are_nothing_is_squeezed(chromium, shaped, kind, 
 def test_tab_reaches_every_shot_and_enter_plays_it(chromium, summary):
     from selenium.webdriver import ActionChains, Keys
 
-    predict_visuals(chromium, summary)
+    open_page(chromium, summary)
     wanted = chromium.execute_script("return [...document.querySelectorAll('.shots li')].map((one) => one.id)")
     assert len(wanted) == 6
     reached = []
@@ -306,11 +306,11 @@ def test_tab_reaches_every_shot_and_enter_plays_it(chromium, summary):
 
 
 def test_a_shot_plays_in_the_summary_and_one_left_out_in_the_source(chromium, summary):
-    predict_visuals(chromium, summary)
+    open_page(chromium, summary)
     plan = json.loads(summary.with_suffix(".json").read_text())
     kept = [shot for shot in plan["shots"] if shot["kept"]]
     assert [shot["start_s"] for shot in kept] == [kept[0]["start_s"], kept[1]["start_s"]]
-    places = chromium.execute_script("return [...document.querySelectorAll('a.shot.kept')].map((one) => Number(one.dataset.at))")
+    places = chromium.execute_script("return [...document.querySelectorAll('a.shot.kept')].map((one) => Number(one.dataset.play))")
     assert places == [0.0, 2.0]
     press(chromium, "a.shot.kept", 1)
     wait(chromium, "document.querySelector('video').currentTime > 2.05")
@@ -327,15 +327,15 @@ def test_a_shot_plays_in_the_summary_and_one_left_out_in_the_source(chromium, su
 
 def test_without_the_video_it_says_so(chromium, summary, tmp_path):
     alone = Path(shutil.copy(summary, tmp_path / "alone.html"))
-    predict_visuals(chromium, alone)
-    assert chromium.execute_script("return document.getElementById('absent').checkVisibility()")
+    open_page(chromium, alone)
+    assert chromium.execute_script("return document.getElementById('unplayable').checkVisibility()")
     assert not chromium.execute_script("return document.querySelector('video').checkVisibility()")
 
 
 def test_a_soundtrack_plays_from_a_picture(chromium, scored):
-    predict_visuals(chromium, scored, 360, dark=True)
+    open_page(chromium, scored, 360, dark=True)
     press(chromium, "a.shot", 2)
     wait(chromium, "document.querySelector('video').currentTime > 4.05")
-    assert chromium.execute_script("return document.querySelector('[aria-current] .when').textContent") == "b.png"
+    assert chromium.execute_script("return document.querySelector('[aria-current] .name').textContent") == "b.png"
     assert chromium.execute_script("return document.querySelectorAll('.dot.picture').length") == 4  # three and the legend's
     assert chromium.execute_script("return document.querySelectorAll('#table-1 tbody tr').length") == 2

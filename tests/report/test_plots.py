@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmvatool.report.plots import PlottedScore, Reached, benchmark_png, curve_png, plane_png
+from mmvatool.report.plots import BenchmarkRow, PlottedScore, benchmark_png, curve_png, plane_png
 from mmvatool.timeline import Segment
 
 
@@ -66,7 +66,7 @@ def test_names_do_not_cover_each_other_and_very_many_are_left_out():
 
 
 def test_a_benchmark_has_a_line_for_each_row_and_its_mean_where_it_lies():
-    rows = [Reached("mine $x$", 80.0, [70, 90], ours=True), Reached("other", 40.0, [20, 60]), Reached("published", 60.0)]
+    rows = [BenchmarkRow("mine $x$", 80.0, [70, 90], ours=True), BenchmarkRow("other", 40.0, [20, 60]), BenchmarkRow("published", 60.0)]
     picture = np.asarray(Image.open(io.BytesIO(benchmark_png({"one": rows, "two": rows[:1]}, "F", "title"))).convert("RGB")).astype(int)
     assert picture.shape[1] == 1080
     red = (picture[:, :, 0] > 180) & (picture[:, :, 1] < 100)  # our marks, in both panels, and the numbers at the right

@@ -1,1 +1,1 @@
-"""Several inputs: what becomes of each, and where it is done."""
+"""Several inputs: tasks, the engines that run them, and their outcomes."""

@@ -11,17 +11,18 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 import click
 
 from mmvatool.cli import EXIT_FAILED, EXIT_PARTLY
-from mmvatool.cli.console import Reporter, clean, explain
+from mmvatool.cli.console import Reporter, explain
 from mmvatool.cli.inputs import Job
 from mmvatool.cli.jobs.work import Engine, Failed, Outcome, Task, attempt
 from mmvatool.errors import EngineError, OutputError
+from mmvatool.text import printable
 
 if TYPE_CHECKING:
     from mmvatool.progress import Progress
 
 
 class Result(Protocol):
-    """What a command makes of an input."""
+    """The result of a command for an input."""
 
     def to_json(self) -> dict[str, Any]:
         """The documented form."""
@@ -32,7 +33,7 @@ _Result = TypeVar("_Result", bound=Result)
 
 
 class Batch(Generic[_Result]):
-    """Results, what was left out and what failed."""
+    """Results, skipped inputs and failures of a command."""
 
     def __init__(self, reporter: Reporter, *, debug: bool) -> None:
         self.results: list[_Result] = []
@@ -42,77 +43,81 @@ class Batch(Generic[_Result]):
         self._debug = debug
 
     def failed(self, error: Exception, *inputs: Path) -> None:
-        """Tell of an error once, and note it for each input."""
+        """Print an error once, and add a failure for each of the inputs that it concerns."""
         if self._debug:
             traceback.print_exception(error)
         self._reporter.error(explain(error, inputs[0]))
         self.failures += [(path, explain(error, path)) for path in inputs]
 
     def leave_existing(self, jobs: list[Job]) -> list[Job]:
-        """Note the jobs whose output exists as skipped; the others are left to do."""
-        done = [job for job in jobs if job.target.exists()]
-        for job in done:
+        """The jobs whose output does not exist; the inputs of the others are skipped."""
+        existing = [job for job in jobs if job.target.exists()]
+        for job in existing:
             self._reporter.say(f"{job.input}: skipped, {job.target} exists")
-        self.skipped += [job.input for job in done]
-        return [job for job in jobs if job not in done]
+        self.skipped += [job.input for job in existing]
+        return [job for job in jobs if job not in existing]
 
     def run(
         self,
         jobs: list[Job],
-        work: "Task[_Result] | Callable[[Job, Progress], _Result]",
-        tell: Callable[[_Result, float], None],
+        task: "Task[_Result] | Callable[[Job, Progress], _Result]",
+        on_result: Callable[[_Result, float], None],
         engine: Engine | None = None,
     ) -> None:
-        """Do the jobs, one by one or as an engine does them; `tell` gets each result and how many seconds it took.
+        """Run a task on jobs. Results and failures are reported in the order of the jobs, whichever ends first.
 
-        Results and failures are told in the order of the jobs, whatever the order they are done in: what is printed does not hang on chance.
+        Args:
+            jobs: one for each input.
+            task: returns the result of a job; must be a `Task` where there is an engine.
+            on_result: called with each result and the seconds that it took.
+            engine: runs the jobs; without one they run in this process, one after the other.
         """
         if engine is None:
-            done = self._in_turn(jobs, work)
+            outcomes = self._run_here(jobs, task)
         else:
-            assert isinstance(work, Task)
-            done = self._count(engine(jobs, work), len(jobs))
-        ready: dict[int, Outcome[_Result]] = {}
-        told: set[str] = set()
-        place = 0
+            assert isinstance(task, Task)
+            outcomes = self._count(engine(jobs, task), len(jobs))
+        pending: dict[int, Outcome[_Result]] = {}
+        printed: set[str] = set()
+        next_index = 0
         try:
-            with closing(done):
-                for found, what in done:
-                    ready[found] = what
-                    while place in ready:
-                        self._take(jobs[place], ready.pop(place), tell, told)
-                        place += 1
-        except EngineError as error:  # before any of it was done
+            with closing(outcomes):
+                for index, outcome in outcomes:
+                    pending[index] = outcome
+                    while next_index in pending:
+                        self._add(jobs[next_index], pending.pop(next_index), on_result, printed)
+                        next_index += 1
+        except EngineError as error:  # no job has run
             self.failed(error, *(job.input for job in jobs))
 
-    def _take(self, job: Job, done: Outcome[_Result], tell: Callable[[_Result, float], None], told: set[str]) -> None:
-        """Note what became of a job, and tell of it; what fails several jobs (a model that cannot be loaded) is told once."""
-        if not isinstance(done.outcome, Failed):
-            self.results.append(done.outcome)
-            tell(done.outcome, done.seconds)
+    def _add(self, job: Job, outcome: Outcome[_Result], on_result: Callable[[_Result, float], None], printed: set[str]) -> None:
+        """Add the outcome of a job. An error that several jobs share, such as that of a missing model, is printed once."""
+        if not isinstance(outcome.result, Failed):
+            self.results.append(outcome.result)
+            on_result(outcome.result, outcome.elapsed_s)
             return
-        self.failures.append((job.input, done.outcome.text))
-        if done.outcome.text not in told:
-            told.add(done.outcome.text)
+        self.failures.append((job.input, outcome.result.text))
+        if outcome.result.text not in printed:
+            printed.add(outcome.result.text)
             if self._debug:
-                print(done.outcome.trace, end="", file=sys.stderr)
-            self._reporter.error(done.outcome.text)
+                print(outcome.result.trace, end="", file=sys.stderr)
+            self._reporter.error(outcome.result.text)
 
-    def _in_turn(self, jobs: list[Job], work: "Callable[[Job, Progress], _Result]") -> Generator[tuple[int, Outcome[_Result]], None, None]:
-        """In this process, with a bar for each stage of a job."""
-        for place, job in enumerate(jobs):
+    def _run_here(self, jobs: list[Job], task: "Callable[[Job, Progress], _Result]") -> Generator[tuple[int, Outcome[_Result]], None, None]:
+        """Run jobs in this process, with a bar for each stage of a job."""
+        for index, job in enumerate(jobs):
             with self._reporter.progress() as progress:
-                done = attempt(lambda job=job, progress=progress: work(job, progress), job.input)  # type: ignore[misc]
-            yield place, done
+                outcome = attempt(lambda job=job, progress=progress: task(job, progress), job.input)  # type: ignore[misc]
+            yield index, outcome
 
     def _count(
-        self, done: Generator[tuple[int, Outcome[_Result]], None, None], total: int
+        self, outcomes: Generator[tuple[int, Outcome[_Result]], None, None], total: int
     ) -> Generator[tuple[int, Outcome[_Result]], None, None]:
-        """The same, with a bar of how many are done."""
-        with closing(done), self._reporter.progress() as progress, progress("files", total) as finished:
-            for count, found in enumerate(done, start=1):
-                finished(count)
-                yield found
+        """The outcomes, with a bar of their number."""
+        with closing(outcomes), self._reporter.progress() as progress, progress("files", total) as on_progress:
+            for count, outcome in enumerate(outcomes, start=1):
+                on_progress(count)
+                yield outcome
 
     def to_json(self) -> str:
         """The one document that --json prints."""
@@ -125,14 +130,14 @@ class Batch(Generic[_Result]):
 
     @property
     def exit_code(self) -> int:
-        """0 done, 1 failed, 3 some of it failed."""
+        """0 if nothing failed, 1 if nothing was done, 3 if some inputs failed."""
         if not self.failures:
             return 0
         return EXIT_PARTLY if self.results or self.skipped else EXIT_FAILED
 
 
 def make_folder(target: Path, output: str | None) -> None:
-    """Create the output folder that -o names; a file's folder must be there.
+    """Create the output folder that -o names; the folder of a file must exist.
 
     Raises:
         OutputError: it cannot be created.
@@ -145,22 +150,22 @@ def make_folder(target: Path, output: str | None) -> None:
 
 
 def place_plan(plan: str | None, exports: Sequence[Path], jobs: list[Job]) -> Path | None:
-    """Where --plan says that plans go; the folder that it names is created.
+    """The file or folder that --plan names; a folder is created.
 
     Raises:
         click.UsageError: one file for several inputs, or --export for several.
         OutputError: the folder cannot be created.
     """
     if exports and len(jobs) > 1:
-        raise click.UsageError(f"--export {clean(str(exports[0]))}: several inputs would write it: export them one by one")
+        raise click.UsageError(f"--export {printable(str(exports[0]))}: several inputs would write it: export them one by one")
     if plan is None:
         return None
-    where = Path(plan)
+    target = Path(plan)
     if plan.endswith(("/", "\\")):
         try:
-            where.mkdir(parents=True, exist_ok=True)
+            target.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise OutputError(where, f"cannot be created ({error.strerror}): choose another folder with --plan") from error
-    elif len(jobs) > 1 and not where.is_dir():
-        raise click.UsageError(f"--plan {clean(plan)}: several inputs have several plans: name a folder, with a / at its end")
-    return where
+            raise OutputError(target, f"cannot be created ({error.strerror}): choose another folder with --plan") from error
+    elif len(jobs) > 1 and not target.is_dir():
+        raise click.UsageError(f"--plan {printable(plan)}: several inputs have several plans: name a folder, with a / at its end")
+    return target

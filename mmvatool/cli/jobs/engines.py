@@ -1,4 +1,4 @@
-"""--jobs and --engine: where several inputs are done, and how many at once."""
+"""--jobs and --engine: where several inputs are processed, and how many at once."""
 
 import importlib.util
 from collections.abc import Callable
@@ -19,14 +19,14 @@ def many_options(command: Callable[..., Any]) -> Callable[..., Any]:
             type=click.Choice(["local", "ray"]),
             default="local",
             show_default=True,
-            help="Where: in processes on this machine, or on the Ray cluster that RAY_ADDRESS names (one on this machine without it), whose "
-            "machines see the same files under the same names. ray needs pip install 'mmvatool[ray]'.",
+            help="Where inputs are processed: on this machine, or on the Ray cluster that RAY_ADDRESS names (one on this machine without it), "
+            "whose machines must see the same files under the same names. ray needs pip install 'mmvatool[ray]'.",
         ),
         click.option(
             "--jobs",
             type=click.IntRange(min=1),
             metavar="N",
-            help="Inputs at once. They share this machine's cores, and each needs memory for itself and the model.  [default: 1; with "
+            help="Inputs processed at once. They share this machine's cores, and each needs memory of its own for the model.  [default: 1; with "
             "--engine ray, as many as the cluster takes]",
         ),
     ):
@@ -35,12 +35,12 @@ def many_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def pick_engine(name: str, jobs: int | None, inputs: int, device: str) -> Engine | None:
-    """What does several inputs; None: this process, one by one.
+    """The engine that runs the jobs; None for this process, one job after the other.
 
     Args:
         name: "local" or "ray".
-        jobs: how many at once; None for the engine's own number.
-        inputs: how many there are.
+        jobs: the most at once; None for the engine's own number.
+        inputs: their number.
         device: where the model runs.
 
     Raises:
@@ -50,13 +50,13 @@ def pick_engine(name: str, jobs: int | None, inputs: int, device: str) -> Engine
         if importlib.util.find_spec("ray") is None:
             raise SettingsError('--engine ray needs Ray: pip install "mmvatool[ray]"')
 
-        from mmvatool.cli.jobs.ray import on_ray
+        from mmvatool.cli.jobs.ray import run_on_ray
 
-        return partial(on_ray, count=jobs, device=device)
+        return partial(run_on_ray, count=jobs, device=device)
     count = min(jobs or 1, inputs)
     if count < 2:
         return None
 
-    from mmvatool.cli.jobs.workers import in_workers
+    from mmvatool.cli.jobs.workers import run_in_workers
 
-    return partial(in_workers, count=count)
+    return partial(run_in_workers, count=count)

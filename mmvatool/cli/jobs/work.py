@@ -1,4 +1,4 @@
-"""What is done with each of several inputs, in a form that other processes can be given, and what becomes of it."""
+"""Tasks that other processes can run on inputs, and their outcomes."""
 
 import time
 import traceback
@@ -21,7 +21,7 @@ _Result = TypeVar("_Result")
 
 @dataclass(frozen=True)
 class Failed:
-    """Why an input gave no result: the line, and the traceback for --debug. Errors themselves do not all survive the way between processes."""
+    """The error of a job: its line, and its traceback for --debug. Not every exception can be pickled, texts can."""
 
     text: str
     trace: str = ""
@@ -29,74 +29,85 @@ class Failed:
 
 @dataclass(frozen=True)
 class Outcome(Generic[_Result]):
-    """What became of a job, and how many seconds it took."""
+    """The result or the error of a job, and the seconds that it took."""
 
-    outcome: "_Result | Failed"
-    seconds: float = 0.0
+    result: "_Result | Failed"
+    elapsed_s: float = 0.0
 
 
 @dataclass
 class Task(Generic[_Result]):
-    """What is done with each input. Until its model is asked for it can be sent to other processes, and each loads the model once.
+    """A function of an input with its model. It can be pickled until the model is loaded; each process loads it once.
 
     Args:
-        load: gives the model; a function of a module, something with `__call__`, or a `partial` of one.
-        do: gives the result of an input and a target, with `predictor`, `overwrite` and `progress` by name; likewise.
+        load: returns the model; must be picklable.
+        run: returns the result of an input and a target, with the keywords `predictor`, `overwrite` and `progress`; must be picklable.
         overwrite: whether outputs that exist are replaced.
     """
 
     load: "Callable[[], Predictor]"
-    do: Callable[..., _Result]
+    run: Callable[..., _Result]
     overwrite: bool
 
     @cached_property
     def predictor(self) -> "Predictor":
-        """The model, loaded when it is first asked for."""
+        """The model, loaded on first access."""
         return self.load()
 
-    def __call__(self, job: Job, progress: "Progress", *, again: bool = False) -> _Result:
-        """Do a job; `again` if a process died of it, which may have left one of its outputs."""
-        return self.do(job.input, job.target, predictor=self.predictor, overwrite=self.overwrite or again, progress=progress)
+    def __call__(self, job: Job, progress: "Progress", *, retry: bool = False) -> _Result:
+        """Run a job; `retry` replaces outputs that a process which died on it may have written."""
+        return self.run(job.input, job.target, predictor=self.predictor, overwrite=self.overwrite or retry, progress=progress)
 
 
 @dataclass(frozen=True)
 class Attempt:
-    """A job on its way to another process: the number of the try, and a mark in the names of its temporary files, to find them if it dies."""
+    """A try to run a job in another process.
 
-    place: int
+    Args:
+        index: of the job among all jobs.
+        job: the job.
+        number: of the try, from 1.
+        temp_prefix: in the names of the process's temporary files, so that they can be removed if it dies.
+    """
+
+    index: int
     job: Job
     number: int
-    mark: str
+    temp_prefix: str
 
-    def do(self, work: Task[_Result]) -> Outcome[_Result]:
-        """What becomes of it, in this process."""
-        files.set_temp_prefix(self.mark)
+    def run(self, task: Task[_Result]) -> Outcome[_Result]:
+        """Run the job in this process."""
+        files.set_temp_prefix(self.temp_prefix)
         try:
-            work.predictor  # noqa: B018  # how long it takes to load is not the job's
+            task.predictor  # noqa: B018  # loaded before the job's time is measured
         except Exception as error:
             return Outcome(_failed(error, self.job.input))
 
         from mmvatool.progress import no_progress
 
-        return attempt(lambda: work(self.job, no_progress, again=self.number > 1), self.job.input)
+        return attempt(lambda: task(self.job, no_progress, retry=self.number > 1), self.job.input)
+
+    def next(self) -> "Attempt":
+        """Another try, after the process has died."""
+        return Attempt(self.index, self.job, self.number + 1, self.temp_prefix)
 
     def remove_temp_files(self) -> None:
-        """Remove what it left half-written, after its process has died."""
-        files.remove_temp_files(self.job.target.parent, self.mark)
+        """Remove the temporary files of a process that has died."""
+        files.remove_temp_files(self.job.target.parent, self.temp_prefix)
 
 
 Engine = Callable[[list[Job], Task[Any]], Generator[tuple[int, Outcome[Any]], None, None]]
-"""Where jobs are done: gives their places among the jobs and what became of them, as they are done."""
+"""Runs jobs, and yields the index and the outcome of each as it ends."""
 
 
-def attempt(do: Callable[[], _Result], path: Path) -> Outcome[_Result]:
-    """What becomes of a job on an input, whatever it raises."""
+def attempt(run: Callable[[], _Result], path: Path) -> Outcome[_Result]:
+    """The outcome of a function for an input, whatever it raises."""
     started = time.monotonic()
     try:
-        outcome: _Result | Failed = do()
-    except Exception as error:  # whatever it is, the other inputs go on
-        outcome = _failed(error, path)
-    return Outcome(outcome, time.monotonic() - started)
+        result: _Result | Failed = run()
+    except Exception as error:  # the other inputs go on, whatever it is
+        result = _failed(error, path)
+    return Outcome(result, time.monotonic() - started)
 
 
 def _failed(error: Exception, path: Path) -> Failed:

@@ -18,7 +18,7 @@ from mmvatool.cli.console import Reporter
 from mmvatool.cli.inputs import Job
 from mmvatool.cli.jobs import ray
 from mmvatool.cli.jobs.batch import Batch
-from mmvatool.cli.jobs.ray import on_ray
+from mmvatool.cli.jobs.ray import run_on_ray
 from mmvatool.cli.jobs.work import Attempt, Failed, Task
 from mmvatool.errors import EngineError
 from mmvatool.summary.result import Summary
@@ -53,7 +53,7 @@ def test_a_worker_that_is_killed_half_way(ray_address: str, folder: Path, drawn_
     (folder / "out").mkdir()
     jobs = [Job(Path(name), Path("out") / f"{name[:-4]}.summary.mp4") for name in (*names, "missing.mp4")]
     do = partial(labour.summarize_slowly, settings=SummarySettings(shots="uniform"))
-    work: Task[Summary] = Task(partial(Predictor.load, device="cpu", modalities=("image",)), do, overwrite=False)
+    task: Task[Summary] = Task(partial(Predictor.load, device="cpu", modalities=("image",)), do, overwrite=False)
     written: dict[str, int] = {}
 
     def kill() -> None:
@@ -65,11 +65,11 @@ def test_a_worker_that_is_killed_half_way(ray_address: str, folder: Path, drawn_
     killer.start()
     batch = Batch[Summary](Reporter(1), debug=False)
 
-    def tell(summary: Summary, seconds: float) -> None:
+    def on_result(summary: Summary, elapsed_s: float) -> None:
         assert summary.output is not None
         written[summary.input.name] = summary.output.stat().st_ino
 
-    batch.run(jobs, work, tell, partial(on_ray, count=None, device="auto"))
+    batch.run(jobs, task, on_result, partial(run_on_ray, count=None, device="auto"))
     killer.join()
     assert [str(summary.input) for summary in batch.results] == names
     ((failed, text),) = batch.failures
@@ -84,7 +84,7 @@ def test_a_worker_that_is_killed_half_way(ray_address: str, folder: Path, drawn_
     assert first != second
     assert ["victim.mp4", second] in noted(folder, "end")
     assert len({pid for _, pid in noted(folder, "begin")}) >= 2
-    # Each output is still the file that was first told of, and a finished one; nothing else is left.
+    # Each output is still the file that was first reported, and a finished one; nothing else is left.
     assert {f"{path.name[: -len('.summary.mp4')]}.mp4": path.stat().st_ino for path in (folder / "out").glob("*.mp4")} == written
     assert sorted(path.name for path in (folder / "out").iterdir()) == sorted(
         f"{name[:-4]}.summary.{suffix}" for name in names for suffix in ("json", "mp4")
@@ -95,10 +95,10 @@ def test_a_worker_that_is_killed_half_way(ray_address: str, folder: Path, drawn_
 
 def test_a_job_that_kills_every_worker_is_a_failure_of_its_own(ray_address: str, tmp_path: Path):
     jobs = labour.jobs(tmp_path, "dies-1", "fail-2", "c")
-    batch = Batch[labour.Made](Reporter(0), debug=False)
-    work = Task(partial(labour.load, tmp_path), labour.make, overwrite=False)
-    batch.run(jobs, work, lambda made, seconds: None, partial(on_ray, count=1, device="cpu"))
-    assert [made.input.name for made in batch.results] == ["c"]
+    batch = Batch[labour.WorkResult](Reporter(0), debug=False)
+    task = Task(partial(labour.load, tmp_path), labour.make, overwrite=False)
+    batch.run(jobs, task, lambda result, elapsed_s: None, partial(run_on_ray, count=1, device="cpu"))
+    assert [result.input.name for result in batch.results] == ["c"]
     assert [path.name for path, _ in batch.failures] == ["dies-1", "fail-2"]
     assert "its worker died 3 times (" in batch.failures[0][1]
     assert [name for name, _ in noted(tmp_path, "begin")] == ["dies-1"] * 3 + ["fail-2", "c"]
@@ -106,16 +106,16 @@ def test_a_job_that_kills_every_worker_is_a_failure_of_its_own(ray_address: str,
 
 
 def test_an_end_in_the_middle_leaves_nothing_half_written(ray_address: str, tmp_path: Path):
-    found = on_ray(
+    outcomes = run_on_ray(
         labour.jobs(tmp_path, "a", "endless-1", "endless-2"),
         Task(partial(labour.load, tmp_path), labour.make, overwrite=False),
         count=2,
         device="cpu",
     )
-    assert next(found)[0] == 0
+    assert next(outcomes)[0] == 0
     while len(noted(tmp_path, "begin")) < 2:
         time.sleep(0.02)
-    found.close()
+    outcomes.close()
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["a.txt"]
 
 
@@ -152,16 +152,16 @@ def test_a_cluster_that_cannot_be_reached_fails_all(folder: Path, monkeypatch: p
     monkeypatch.setattr(ray, "is_initialized", lambda: False)
     monkeypatch.setattr(ray, "init", refuse)
     monkeypatch.setenv("RAY_ADDRESS", "192.0.2.1:6379")
-    batch = Batch[labour.Made](Reporter(1), debug=False)
-    work = Task(partial(labour.load, folder), labour.make, overwrite=False)
-    batch.run(labour.jobs(folder, "a", "b"), work, lambda made, seconds: None, partial(on_ray, count=None, device="auto"))
+    batch = Batch[labour.WorkResult](Reporter(1), debug=False)
+    task = Task(partial(labour.load, folder), labour.make, overwrite=False)
+    batch.run(labour.jobs(folder, "a", "b"), task, lambda result, elapsed_s: None, partial(run_on_ray, count=None, device="auto"))
     line = "the Ray cluster at 192.0.2.1:6379 cannot be reached (nobody answers): check RAY_ADDRESS, or use --engine local"
     assert [text for _, text in batch.failures] == [line, line]
     assert capsys.readouterr().err == f"Error: {line}\n"
 
 
 def test_a_folder_that_a_machine_does_not_see(tmp_path: Path):
-    done = ray._task(b"", Attempt(0, Job(Path("a.mp4"), tmp_path / "a"), 1, "mark"), tmp_path / "elsewhere")
-    assert isinstance(done.outcome, Failed)
-    assert done.outcome.text.startswith(f"a.mp4: lies below {tmp_path}/elsewhere, but ")
-    assert done.outcome.text.endswith(" does not see it (No such file or directory): --engine ray needs files that all machines share")
+    outcome = ray._run(b"", Attempt(0, Job(Path("a.mp4"), tmp_path / "a"), 1, "prefix"), tmp_path / "elsewhere")
+    assert isinstance(outcome.result, Failed)
+    assert outcome.result.text.startswith(f"a.mp4: lies below {tmp_path}/elsewhere, but ")
+    assert outcome.result.text.endswith(" does not see it (No such file or directory): --engine ray needs files that all machines share")

@@ -26,11 +26,11 @@ class TestMany:
 
 
 class TestCache:
-    def test_another_ratio_feels_nothing_again(self, mmvatool, clip, monkeypatch, predictor):
+    def test_another_ratio_predicts_nothing_again(self, mmvatool, clip, monkeypatch, predictor):
         shots = ("--shots", "uniform", "--json")
         assert mmvatool("summarize", "clip.mp4", *shots)[0] == 0
-        with monkeypatch.context() as deaf:
-            deaf.setattr(type(predictor), "image", lambda *args, **options: pytest.fail("it was felt again"))
+        with monkeypatch.context() as patch:
+            patch.setattr(type(predictor), "image", lambda *args, **options: pytest.fail("it was predicted again"))
             code, out, _ = mmvatool("summarize", "clip.mp4", *shots, "--ratio", 0.5, "--overwrite")
         assert code == 0
         assert mmvatool("summarize", "clip.mp4", *shots, "--ratio", 0.5, "--overwrite", "--no-cache")[1] == out
