@@ -26,11 +26,12 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from trainer.constants import MODALITIES
 from trainer.errors import CheckpointError
 from trainer.model.calibration import Calibration
 from trainer.model.mmva import MMVA, check_modalities
 from trainer.model.pretrained import fingerprint
-from trainer.model.towers import MODALITIES, VERSIONS, TowerSpec
+from trainer.model.towers import VERSIONS, TowerSpec
 
 FORMAT = "mmvatool.checkpoint/1"
 WEIGHTS_DIR = Path(__file__).parent / "weights"

@@ -20,11 +20,12 @@ from torch.nn.parallel import DistributedDataParallel
 
 from trainer import checkpoint, distributed, session, state
 from trainer import recipe as recipes
+from trainer.constants import MODALITIES
 from trainer.data.pairing import scores_of
 from trainer.errors import CheckpointError, DataError, TrainerError
 from trainer.evaluation import va
 from trainer.losses import similarity_loss, va_loss
-from trainer.model.towers import LICENCES, MODALITIES
+from trainer.model.towers import LICENCES
 from trainer.predict import pick_device
 from trainer.report import Report, plot
 from trainer.session import Job, Session
@@ -57,14 +58,14 @@ class Batch:
     """This process's share of a step's global batch.
 
     Attributes:
-        inputs: modality -> what differs, (m, ...).
-        places: modality -> which of it each row has, (n,); where it is left out, the rows have theirs in order.
+        inputs: modality -> the distinct inputs, (m, ...).
+        inverse: modality -> (n,) index of the input that each row has; without an entry row i has input i.
         labels: modality -> (n, 2).
         scores: (n,) of Eq. 1.
     """
 
     inputs: dict[str, Any]
-    places: dict[str, torch.Tensor]
+    inverse: dict[str, torch.Tensor]
     labels: dict[str, torch.Tensor]
     scores: torch.Tensor
 
@@ -164,7 +165,7 @@ def train_step(run: Session, model: nn.Module, batch: Batch, step: int, total: i
     torch.manual_seed(int(np.random.SeedSequence([run.recipe.train.seed, step, run.processes.rank]).generate_state(1)[0]))
     size = run.recipe.train.batch_size
     with run.autocast():
-        output = model(batch.inputs, batch.places)
+        output = model(batch.inputs, batch.inverse)
         zero = torch.zeros((), device=run.device)
         losses = [va_loss(output.va[modality], batch.labels[modality], size) if modality in output.va else zero for modality in MODALITIES]
         losses.append(similarity_loss(output.similarity, batch.scores, size) if output.similarity is not None else zero)
@@ -202,13 +203,13 @@ def make_batch(run: Session, step: int) -> Batch:
     """This process's share of a step."""
     rows, scores = run.pairing(step)
     share = run.processes.share(len(rows))
-    inputs, places, labels = {}, {}, {}
+    inputs, inverse, labels = {}, {}, {}
     for column, modality in enumerate(MODALITIES):
         if modality not in run.model.modalities:
             continue
         # Row i has what row i + count has: what is the same is read, mixed and computed once.
         count = min(int(run.recipe.pairs.distinct.get(modality, len(rows))), len(rows))
-        slots, place = np.unique(np.arange(len(rows))[share] % count, return_inverse=True)
+        slots, index_of = np.unique(np.arange(len(rows))[share] % count, return_inverse=True)
         index = rows[slots, column]
         inputs[modality], labels[modality] = run.features["train"][modality](index), run.train_va[modality][index]
         if run.recipe.train.mixup and modality != "text":  # words are numbers of words: they have no middle
@@ -217,13 +218,13 @@ def make_batch(run: Session, step: int) -> Batch:
             weight, mates = np.maximum(part, 1 - part), rows[rng.permutation(count)[slots], column]
             inputs[modality] = mix(inputs[modality], run.features["train"][modality](mates), weight)
             labels[modality] = weight * labels[modality] + (1 - weight) * run.train_va[modality][mates]
-        labels[modality] = labels[modality][place]
+        labels[modality] = labels[modality][index_of]
         if count < len(rows):
-            places[modality] = torch.from_numpy(place).to(run.device)
+            inverse[modality] = torch.from_numpy(index_of).to(run.device)
     scores = scores_of(labels, run.sigma) if run.recipe.train.mixup else scores[share]
     return Batch(
         {modality: value.to(run.device) if isinstance(value, torch.Tensor) else value for modality, value in inputs.items()},
-        places,
+        inverse,
         {modality: torch.from_numpy(value).to(run.device) for modality, value in labels.items()},
         torch.from_numpy(scores).to(run.device),
     )
@@ -244,11 +245,11 @@ def _end_of_epoch(run: Session, progress: Progress, means: torch.Tensor, report:
     val_loss = None
     due = epoch % run.recipe.train.validate_every == 0 or epoch == run.recipe.train.epochs
     if due and run.processes.first:  # the others wait in their next step
-        found = va.evaluate(run.kept_model(), run.features["val"], run.parts["val"], run.sigma, run.device)
-        val_loss = found.loss()
+        evaluation = va.evaluate(run.kept_model(), run.features["val"], run.parts["val"], run.sigma, run.device)
+        val_loss = evaluation.loss()
         if progress.best is None or val_loss < progress.best:
             progress = replace(progress, best=val_loss, best_epoch=epoch)
-            _save_checkpoint(run, BEST, {"epoch": epoch, "val": found.to_json()})
+            _save_checkpoint(run, BEST, {"epoch": epoch, "val": evaluation.to_json()})
     row = dict(zip(("train_image", "train_music", "train_text", "train_similarity"), losses, strict=True))
     lr = learning_rate(run.base_lrs[0], progress.step - 1, run.recipe.train.epochs * run.pairing.steps)
     report.epoch({
@@ -276,12 +277,12 @@ def _finish(run: Session, progress: Progress, report: Report) -> Result:
     tensors = {key: value.float() if value.is_floating_point() else value for key, value in best.tensors.items()}
     model = run.kept_model()
     model.load_state_dict(tensors, strict=False)
-    found = va.evaluate(model, run.features["test"], run.parts["test"], run.sigma, run.device)
-    metrics = {**json.loads(best.notes["metrics"]), "test": found.to_json()}
+    evaluation = va.evaluate(model, run.features["test"], run.parts["test"], run.sigma, run.device)
+    metrics = {**json.loads(best.notes["metrics"]), "test": evaluation.to_json()}
     _save_checkpoint(run, BEST, metrics)
-    (run.job.out / EVALUATION).write_text(json.dumps(found.to_json(), indent=1) + "\n", "utf-8")
+    (run.job.out / EVALUATION).write_text(json.dumps(evaluation.to_json(), indent=1) + "\n", "utf-8")
     report.note(f"{path}: best of {run.recipe.train.epochs} epochs, after epoch {progress.best_epoch}")
-    return Result(path, found, run.manifest.skipped, run.manifest.merged)
+    return Result(path, evaluation, run.manifest.skipped, run.manifest.merged)
 
 
 def _save_checkpoint(run: Session, name: str, metrics: dict[str, Any]) -> None:

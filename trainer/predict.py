@@ -9,13 +9,13 @@ import numpy as np
 import torch
 
 from trainer import checkpoint
+from trainer.constants import DEVICES, PRECISIONS, SILENCE_PEAK
 from trainer.errors import DeviceError
+from trainer.libraries import first_line
 from trainer.model.heads import EMBEDDING_DIM
 from trainer.model.mmva import MMVA, check_modalities
-from trainer.model.towers import MAX_CHARACTERS, SILENT_PEAK
+from trainer.model.towers import MAX_CHARACTERS
 
-DEVICES = ("auto", "cpu", "cuda", "mps")
-PRECISIONS = ("float32", "bf16")
 DEFAULT_BATCH_SIZE = 32
 MIN_WINDOW_S = 0.1
 SILENCE_VA = (0.5, 0.0)
@@ -29,12 +29,12 @@ def pick_device(name: str) -> torch.device:
     Raises:
         DeviceError: an unknown name, or a device this machine does not have.
     """
-    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if name == "auto":
-        return torch.device(next(kind for kind in ("cuda", "mps", "cpu") if there[kind]))
-    if name not in there:
+        return torch.device(next(kind for kind in ("cuda", "mps", "cpu") if available[kind]))
+    if name not in available:
         raise DeviceError(f"unknown device {name!r}: allowed are {', '.join(DEVICES)}")
-    if not there[name]:
+    if not available[name]:
         raise DeviceError(f"device {name!r} is not available on this machine: use --device auto or cpu")
     return torch.device(name)
 
@@ -135,8 +135,6 @@ class Predictor:
             try:
                 predictor._compile()
             except Exception as error:  # a compiler that is missing, too old, or at odds with the driver: torch raises all kinds
-                from trainer.model.pretrained import first_line  # brings the hub's client
-
                 predictor = build()
                 predictor.warnings = (f"not compiled, as torch cannot do it here ({first_line(error)})",)
         return predictor
@@ -227,7 +225,7 @@ class Predictor:
                 limits = f"{MIN_WINDOW_S:g} to {self.window_s:g} s"
                 raise ValueError(f"window {index} has {length_s:.2f} s at {self.sample_rate_hz} Hz: must be {limits}")
         va, vectors = self._predict("music", len(windows), lambda part: windows[part])
-        silent = [index for index, window in enumerate(windows) if np.abs(window).max() < SILENT_PEAK]
+        silent = [index for index, window in enumerate(windows) if np.abs(window).max() < SILENCE_PEAK]
         va[silent] = SILENCE_VA
         vectors[silent] = 0
         return (va, vectors) if embeddings else va
@@ -272,12 +270,12 @@ class Predictor:
         cut = _cut(captions)
         check_modalities(self.modalities, ("text",), self.name)
         tower = self._model.tower("text")
-        found = [_blank(caption) for caption in cut]
+        unknown = [_blank(caption) for caption in cut]
         if hasattr(tower, "unknown"):
             for start in range(0, len(cut), self.batch_size):
                 part = slice(start, start + self.batch_size)
-                found[part] = tower.unknown(tower.encode(tower.preprocess(cut[part]))).tolist()
-        return found
+                unknown[part] = tower.unknown(tower.encode(tower.preprocess(cut[part]))).tolist()
+        return unknown
 
     def _predict(self, modality: str, count: int, raw: Callable[[slice], Any], still: bool = False) -> tuple[np.ndarray, np.ndarray]:
         check_modalities(self.modalities, (modality,), self.name)

@@ -28,7 +28,7 @@ from trainer.predict import pick_device
 from trainer.recipe import ClassesRecipe
 from trainer.session import Job
 
-Told = Callable[[str], None]
+Log = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Result:
     classes: int
 
 
-def pretrain(job: Job, told: Told = lambda line: None) -> Result:
+def pretrain(job: Job, log: Log = lambda line: None) -> Result:
     """Train the image tower's backbone as a classifier.
 
     Args:
@@ -76,8 +76,8 @@ def pretrain(job: Job, told: Told = lambda line: None) -> Result:
                 group["lr"] = learning_rate(recipe.train.lr, step, total) * min(1.0, (step + 1) / (0.05 * total + 1))
             inputs, targets = mixup(pictures, labels) if mixup is not None else (pictures, labels)
             with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda" and recipe.train.precision != "float32"):
-                said = _classify(network, inputs.to(device))
-            loss = nn.functional.cross_entropy(said.float(), targets.to(device), label_smoothing=classes.label_smoothing)
+                logits = _classify(network, inputs.to(device))
+            loss = nn.functional.cross_entropy(logits.float(), targets.to(device), label_smoothing=classes.label_smoothing)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             nn.utils.clip_grad_norm_(network.parameters(), recipe.train.clip_norm)
@@ -87,7 +87,7 @@ def pretrain(job: Job, told: Told = lambda line: None) -> Result:
         if not math.isfinite(losses):
             raise TrainerError(f"epoch {epoch + 1}: the loss is {losses}: lower train.lr and start again")
         accuracy = _accuracy(average, held, device)
-        told(f"epoch {epoch + 1}: loss {losses / len(train):.4f}, {accuracy:.1%} of held-out pictures, {time.monotonic() - started:.0f} s")
+        log(f"epoch {epoch + 1}: loss {losses / len(train):.4f}, {accuracy:.1%} of held-out pictures, {time.monotonic() - started:.0f} s")
     model.tower("image").backbone.load_state_dict(average["backbone"].state_dict())
     job.out.mkdir(parents=True, exist_ok=True)
     notes = {
@@ -105,9 +105,9 @@ def _read(job: Job, classes: ClassesRecipe, input_px: int) -> tuple[DataLoader, 
     finish = [v2.ToImage(), v2.ToDtype(torch.float32, scale=True), v2.Normalize(IMAGENET_MEAN, IMAGENET_STD)]
     jitter = v2.ColorJitter(0.3, 0.3, 0.3)
     varied = v2.Compose([v2.RandomResizedCrop(input_px, (classes.least_crop, 1.0)), v2.RandomHorizontalFlip(), jitter, *finish])
-    whole = v2.Compose([v2.Resize((input_px, input_px)), *finish])
+    plain = v2.Compose([v2.Resize((input_px, input_px)), *finish])
     try:
-        training, judging = ImageFolder(str(folder), varied), ImageFolder(str(folder), whole)
+        training, judging = ImageFolder(str(folder), varied), ImageFolder(str(folder), plain)
     except (FileNotFoundError, OSError) as error:
         raise DataError(
             f"{folder}: holds no class folders with pictures ({error}): give a folder that holds one folder for each class"

@@ -18,8 +18,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from trainer.constants import MODALITIES, SPLIT_BY, TRAIN_PRECISIONS
 from trainer.errors import RecipeError
-from trainer.model.towers import BACKBONES, MODALITIES, TOWERS, Setting, TowerSpec
+from trainer.model.towers import BACKBONES, TOWERS, Setting, TowerSpec
 
 # In a wheel recipes lie beside this file, in a checkout at its top.
 _FOLDERS = (Path(__file__).parent / "recipes", Path(__file__).parents[1] / "recipes")
@@ -43,7 +44,7 @@ class DataRecipe:
     """How data are split, and whether features are cached."""
 
     # "clip" lets windows of one track leak into the test split; "all" trains on everything and tests on what was trained on.
-    split: str = _of("track", choices=("track", "clip", "all"))
+    split: str = _of("track", choices=SPLIT_BY)
     fractions: tuple[float, ...] = _of((0.8, 0.05, 0.15), 0, 1)  # train, val, test
     split_seed: int = _of(0, 0, 2**31)
     cache: bool = _of(True)
@@ -73,7 +74,7 @@ class TrainRecipe:
     betas: tuple[float, ...] = _of((0.9, 0.999), 0, 0.999999)
     clip_norm: float = _of(1.0, 1e-6, 1e6)
     seed: int = _of(0, 0, 2**31)
-    precision: str = _of("auto", choices=("auto", "float32", "bf16"))  # auto: bf16 autocast on a GPU, else float32
+    precision: str = _of("auto", choices=TRAIN_PRECISIONS)  # autocast; auto: bf16 on a GPU, else float32
     finetune: tuple[str, ...] = _of((), choices=MODALITIES)
     freeze_batch_norm: bool = _of(False)
     mixup: float = _of(0.0, 0, 10)  # alpha of the Beta distribution that images, and clips, are mixed by in twos; 0: not

@@ -2,7 +2,6 @@
 
 import json
 import os
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from torch.optim import AdamW
 from trainer import checkpoint
 from trainer.affect import mean_distance
 from trainer.average import Average
+from trainer.constants import OnProgress
 from trainer.data import manifest as manifests
 from trainer.data.cache import FeatureCache
 from trainer.data.features import BadRows, Features, bad_rows, build_cache, reading_pool, sources
@@ -135,7 +135,7 @@ class Data:
     pool: ThreadPoolExecutor
 
 
-def prepare(job: Job, processes: Processes, device: torch.device, told: Callable[[str, int, int], None]) -> Session:
+def prepare(job: Job, processes: Processes, device: torch.device, on_progress: OnProgress) -> Session:
     """Read the data, build the model, fill the cache, split.
 
     Args:
@@ -154,7 +154,7 @@ def prepare(job: Job, processes: Processes, device: torch.device, told: Callable
     if recipe.train.batch_size < processes.count:
         raise RecipeError(f"train.batch_size: {recipe.train.batch_size}: must be at least the number of processes, {processes.count}")
     model = build_model(recipe, processes, device)
-    data = read_data(job, model, processes, told)
+    data = read_data(job, model, processes, on_progress)
     parts = split(data.manifest, recipe.data.split, recipe.data.fractions, recipe.data.split_seed)
     return begin(job, processes, device, model, data, parts)
 
@@ -178,7 +178,7 @@ def build_model(recipe: Recipe, processes: Processes, device: torch.device) -> M
     return model.to(device).eval()
 
 
-def read_data(job: Job, model: MMVA, processes: Processes, told: Callable[[str, int, int], None]) -> Data:
+def read_data(job: Job, model: MMVA, processes: Processes, on_progress: OnProgress) -> Data:
     """Read the manifest and fill the cache of every tower that is not fine-tuned.
 
     Raises:
@@ -202,13 +202,13 @@ def read_data(job: Job, model: MMVA, processes: Processes, told: Callable[[str, 
         _make(folder)
         weights = _fingerprints(model)
         caches, keys, bad = build_cache(
-            model, recipe.towers, weights, manifest, folder, pool=pool, processes=processes, skip_bad=job.skip_bad, told=told
+            model, recipe.towers, weights, manifest, folder, pool=pool, processes=processes, skip_bad=job.skip_bad, on_progress=on_progress
         )
         keys_of = {
             modality: {row.id: key for row, key in zip(manifest.rows(modality), found, strict=True)} for modality, found in keys.items()
         }
     else:
-        bad = bad_rows(model, manifest, pool, processes, told) if job.skip_bad else BadRows({}, {})
+        bad = bad_rows(model, manifest, pool, processes, on_progress) if job.skip_bad else BadRows({}, {})
     if bad.images or bad.clips:
         manifest = manifest.without(bad.images, bad.clips)
     if recipe.data.labels == "standard":
@@ -290,9 +290,9 @@ def _flat(recipe: Recipe) -> dict[str, Any]:
 
 def remember(job: Job) -> None:
     """Write where the run's data are, so that a resumed one need not be told again."""
-    places = {"data": job.data, "images": job.images, "music": job.music, "captions": job.captions, "cache": job.cache}
-    told = {key: str(path.resolve()) if path is not None else None for key, path in places.items()}
-    text = json.dumps({**told, "skip_bad": job.skip_bad, "strict": job.strict}, indent=1)
+    paths = {"data": job.data, "images": job.images, "music": job.music, "captions": job.captions, "cache": job.cache}
+    locations = {key: str(path.resolve()) if path is not None else None for key, path in paths.items()}
+    text = json.dumps({**locations, "skip_bad": job.skip_bad, "strict": job.strict}, indent=1)
     (job.out / RUN_FILE).write_text(text + "\n", "utf-8")
 
 

@@ -101,10 +101,10 @@ class State:
             average.load_state_dict(averaged, strict=False)
         for name, parameter in _trained(model):
             prefix = f"optimizer.{name}."
-            found = {key.removeprefix(prefix): value for key, value in self.tensors.items() if key.startswith(prefix)}
-            if found:
+            values = {key.removeprefix(prefix): value for key, value in self.tensors.items() if key.startswith(prefix)}
+            if values:
                 optimizer.state[parameter] = {
-                    key: value.clone() if key == "step" else value.clone().to(parameter.device) for key, value in found.items()
+                    key: value.clone() if key == "step" else value.clone().to(parameter.device) for key, value in values.items()
                 }
 
 

@@ -102,9 +102,9 @@ def va(
     from trainer.evaluation import va as evaluation
 
     with _open(checkpoint, options) as opened:
-        found = evaluation.evaluate(opened.model, opened.features, opened.part, opened.sigma, opened.device)
-        text = evaluation.table(opened.name, found, paper.va_rows(opened.recipe))
-        _print(opened, f"va-{options['part']}", found.to_json(), text, as_json)
+        result = evaluation.evaluate(opened.model, opened.features, opened.part, opened.sigma, opened.device)
+        text = evaluation.table(opened.name, result, paper.va_rows(opened.recipe))
+        _print(opened, f"va-{options['part']}", result.to_json(), text, as_json)
 
 
 @evaluate.command()
@@ -124,9 +124,9 @@ def retrieval(checkpoint: str, as_json: bool, pairs: int, **options: Any) -> Non
 
     with _open(checkpoint, options) as opened:
         chosen = evaluation.choose(len(opened.part.clips), pairs)
-        found = evaluation.evaluate(opened.model, opened.features, chosen, opened.device)
-        text = evaluation.table(opened.name, found, paper.retrieval_rows(opened.recipe))
-        _print(opened, f"retrieval-{options['part']}", found.to_json(), text, as_json)
+        result = evaluation.evaluate(opened.model, opened.features, chosen, opened.device)
+        text = evaluation.table(opened.name, result, paper.retrieval_rows(opened.recipe))
+        _print(opened, f"retrieval-{options['part']}", result.to_json(), text, as_json)
 
 
 def _cross_validate(
@@ -151,12 +151,12 @@ def _cross_validate(
     given = {key: options[key] for key in ("images", "music", "device", "skip_bad", "workers")}
     job = Job(recipes.load(recipe, changes), options["data"], options["data"], cache=cache, **given)
 
-    def told(what: str, done: int, total: int) -> None:
+    def on_progress(what: str, done: int, total: int) -> None:
         if console.is_terminal:
             console.print(f"{what}: {done} of {total}", end="\r")
 
-    found = cv.cross_validate(job, folds=folds, seeds=seeds, only=only, told=told)
-    click.echo(json.dumps({"figures": [figure.to_json() for figure in found.figures]}) if as_json else cv.table(found))
+    result = cv.cross_validate(job, folds=folds, seeds=seeds, only=only, on_progress=on_progress)
+    click.echo(json.dumps({"figures": [figure.to_json() for figure in result.figures]}) if as_json else cv.table(result))
 
 
 def _open(checkpoint: str, options: dict[str, Any]) -> "AbstractContextManager[Opened]":
@@ -176,7 +176,7 @@ def _modality(value: str) -> tuple[str, str]:
 def _print(opened: "Opened", kind: str, figures: dict[str, Any], text: str, as_json: bool) -> None:
     for line in opened.part.skipped:
         click.echo(line, err=True)
-    if opened.seen:
+    if opened.may_be_trained_on:
         click.echo("Some of these rows may have been trained on: the data or the part are not those that were held out.", err=True)
     click.echo(json.dumps(figures) if as_json else text)
     if opened.path.parent.name == "weights":  # of the installed package

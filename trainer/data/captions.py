@@ -23,12 +23,13 @@ import json
 import os
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from trainer.data import refine
+from trainer.data.building import Progress
 from trainer.data.table import read_captions, text_fault
 from trainer.errors import DataError, RecipeError
 
@@ -38,7 +39,6 @@ CAPTIONERS = {"lp-musiccaps": "weights", "command": "command", "csv": "csv"}
 _LINE_START = b'{"key": "'
 
 REFINEMENTS = ("rule", "llm")
-Progress = Callable[[Iterable[Any], int], Iterable[Any]]
 
 
 @dataclass(frozen=True)
@@ -179,9 +179,9 @@ def make(
         texts = {name: known[name] for name, _ in clips if known.get(name)}
         problems += [f"{file}: no caption for clip {name}; add one" for name, _ in clips if name not in known]
     else:
-        made = _caption(clips, recipe, cache, device, progress)
+        generated = _caption(clips, recipe, cache, device, progress)
         texts = {}
-        for (name, path), text in zip(clips, made, strict=True):
+        for (name, path), text in zip(clips, generated, strict=True):
             if fault := text_fault(text):
                 problems.append(f"{path}: its caption {text[:40]!a} {fault.split(';')[0]}; leave the clip out or use another captioner")
             else:
@@ -204,7 +204,7 @@ def _caption(clips: Sequence[tuple[str, Path]], recipe: CaptionRecipe, cache: Ca
         maker = f"lp-musiccaps {_digest_of(checkpoint_of(Path(recipe.weights).expanduser()))}"
     keys = [_key(maker, _digest_of(path)) for path in paths]
 
-    def made(wanted: list[int]) -> Iterator[str]:
+    def generated(wanted: list[int]) -> Iterator[str]:
         chosen = [paths[index] for index in wanted]
         if recipe.captioner == "command":
             return run_command(recipe.command, chosen)
@@ -213,14 +213,14 @@ def _caption(clips: Sequence[tuple[str, Path]], recipe: CaptionRecipe, cache: Ca
 
         return Captioner(Path(recipe.weights).expanduser(), pick_device(device), recipe.batch_size).caption(chosen)
 
-    return cache.fill(keys, made, progress)
+    return cache.fill(keys, generated, progress)
 
 
 def _rewrite(texts: Sequence[str], recipe: CaptionRecipe, cache: Cache, device: str, progress: Progress) -> list[str]:
     llm = recipe.llm
     maker = json.dumps(["llm", llm.model, llm.endpoint, llm.max_new_tokens, refine.PROMPT, refine.EXAMPLES])
 
-    def made(wanted: list[int]) -> Iterator[str]:
+    def generated(wanted: list[int]) -> Iterator[str]:
         chosen = [texts[index] for index in wanted]
         if llm.endpoint:
             return refine.through_endpoint(
@@ -231,7 +231,7 @@ def _rewrite(texts: Sequence[str], recipe: CaptionRecipe, cache: Cache, device: 
 
         return LocalModel(str(Path(llm.model).expanduser()), pick_device(device), llm.max_new_tokens, recipe.batch_size).refine(chosen)
 
-    return cache.fill([_key(maker, text) for text in texts], made, progress)
+    return cache.fill([_key(maker, text) for text in texts], generated, progress)
 
 
 def run_command(command: Sequence[str], paths: Sequence[Path]) -> Iterator[str]:
@@ -264,10 +264,10 @@ def run_command(command: Sequence[str], paths: Sequence[Path]) -> Iterator[str]:
                 process.kill()
                 raise
         errors.seek(0)
-        said = errors.read().decode(errors="replace").strip().splitlines() or ["no message"]
+        message = errors.read().decode(errors="replace").strip().splitlines() or ["no message"]
         if process.returncode or done < len(names):
             raise DataError(
-                f"{command[0]}: the captioner ended with code {process.returncode} after {done} of {len(names)} clips ({said[-1][:200]}); "
+                f"{command[0]}: the captioner ended with code {process.returncode} after {done} of {len(names)} clips ({message[-1][:200]}); "
                 "run it by hand, then go on: captions that were made are kept"
             )
 

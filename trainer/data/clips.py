@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
+from trainer.constants import SILENCE_PEAK
 from trainer.data.building import Progress, each, raise_or_skip
 from trainer.data.files import write_wav
-from trainer.data.manifest import SILENCE_PEAK
 from trainer.errors import DataError
 
 CLIP_S = 10
@@ -86,20 +86,20 @@ def cut_all(
 
     rows: list[list[object]] = []
     with (out / JOURNAL).open("a", encoding="utf-8") as journal, each(cut, tracks, progress) as results:
-        for track, (made, problem) in zip(tracks, results, strict=True):
-            if made is None:
+        for track, (result, problem) in zip(tracks, results, strict=True):
+            if result is None:
                 problems.append(problem)
                 raise_or_skip(problems, skip_bad)
                 continue
-            if made != before.get(track.id):
-                line = {"track": track.id, "fingerprint": made.fingerprint, "samples": made.samples, "clips": made.clips}
+            if result != before.get(track.id):
+                line = {"track": track.id, "fingerprint": result.fingerprint, "samples": result.samples, "clips": result.clips}
                 journal.write(json.dumps(line) + "\n")
                 journal.flush()
-            for number in made.clips:
-                start, end = _bounds(number, made.samples)
-                valence, arousal = mean_between(track.curve, start / made.samples, end / made.samples)
+            for number in result.clips:
+                start, end = _bounds(number, result.samples)
+                valence, arousal = mean_between(track.curve, start / result.samples, end / result.samples)
                 rows.append([f"{track.id}-{number}", valence, arousal, track.id, track.source])
-            sources[track.source] = sources.get(track.source, 0) + len(made.clips)
+            sources[track.source] = sources.get(track.source, 0) + len(result.clips)
     return rows
 
 

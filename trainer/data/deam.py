@@ -16,8 +16,9 @@ from pathlib import Path
 
 import numpy as np
 
+from trainer.constants import SILENCE_PEAK
 from trainer.data.files import read_sound, write_wav
-from trainer.data.manifest import MUSIC_SUFFIXES, SILENCE_PEAK
+from trainer.data.manifest import MUSIC_SUFFIXES
 from trainer.errors import DataError
 
 FIRST_LABEL_S = 15
@@ -65,17 +66,17 @@ def read_annotations(folder: Path) -> dict[str, Seconds]:
     Raises:
         DataError: the tables are not there, there are several, or a cell is not a number in [-1, 1].
     """
-    found = sorted(path.parent for path in folder.rglob("valence.csv") if (path.parent / "arousal.csv").is_file())
-    if len(found) != 1:
-        where = f"several: {', '.join(map(str, found))}; name the folder of one DEAM" if found else "none"
+    folders = sorted(path.parent for path in folder.rglob("valence.csv") if (path.parent / "arousal.csv").is_file())
+    if len(folders) != 1:
+        where = f"several: {', '.join(map(str, folders))}; name the folder of one DEAM" if folders else "none"
         raise DataError(f"{folder}: DEAM's dynamic annotations (valence.csv beside arousal.csv) are needed once, there are {where}")
-    valence, arousal = (_read_table(found[0] / name) for name in ("valence.csv", "arousal.csv"))
+    valence, arousal = (_read_table(folders[0] / name) for name in ("valence.csv", "arousal.csv"))
     tracks = {}
     for track in valence.keys() & arousal.keys():
         both = valence[track].keys() & arousal[track].keys()
         tracks[track] = {second: (valence[track][second], arousal[track][second]) for second in sorted(both)}
     if not tracks:
-        raise DataError(f"{found[0]}: valence.csv and arousal.csv have no song in common; get the annotations again")
+        raise DataError(f"{folders[0]}: valence.csv and arousal.csv have no song in common; get the annotations again")
     return dict(sorted(tracks.items(), key=lambda item: (len(item[0]), item[0])))
 
 
@@ -86,7 +87,7 @@ def _read_table(file: Path) -> dict[str, dict[int, float]]:
         with file.open(encoding="utf-8-sig", newline="") as lines:
             reader = csv.reader(lines)
             header = [name.strip() for name in next(reader, [])]
-            columns = {at: int(match[1]) // 1000 for at, name in enumerate(header) if (match := _SAMPLE.fullmatch(name))}
+            columns = {column: int(match[1]) // 1000 for column, name in enumerate(header) if (match := _SAMPLE.fullmatch(name))}
             if not columns or "song_id" not in header:
                 raise DataError(f"{file} row 1: not DEAM's header 'song_id,sample_15000ms,...'; get the annotations again")
             for number, cells in enumerate(reader, 2):
@@ -100,8 +101,8 @@ def _read_table(file: Path) -> dict[str, dict[int, float]]:
 
 def _seconds(cells: list[str], columns: dict[int, int], header: list[str], where: str) -> dict[int, float]:
     samples: dict[int, list[float]] = defaultdict(list)
-    for at, second in columns.items():
-        text = cells[at].strip() if at < len(cells) else ""
+    for column, second in columns.items():
+        text = cells[column].strip() if column < len(cells) else ""
         if second < FIRST_LABEL_S or text.lower() in ("", "nan"):
             continue
         try:
@@ -109,7 +110,7 @@ def _seconds(cells: list[str], columns: dict[int, int], header: list[str], where
         except ValueError:
             value = math.nan
         if not -1 <= value <= 1:
-            raise DataError(f"{where}: {header[at]} {text!r} is not a number in [-1, 1]; get DEAM's annotations again")
+            raise DataError(f"{where}: {header[column]} {text!r} is not a number in [-1, 1]; get DEAM's annotations again")
         samples[second].append(value)
     return {second: sum(values) / len(values) for second, values in samples.items()}
 
@@ -126,16 +127,16 @@ def windows(seconds: Seconds, duration_s: float) -> list[Window]:
     # A decoder may lose a few milliseconds of the last second.
     labelled = {second for second in seconds if second + 1 <= duration_s + 0.05}
     clips = sorted(start // CLIP_S + 1 for start in labelled if start % CLIP_S == 0 and start + 1 in labelled)
-    there = set(clips)
-    made = []
+    numbers = set(clips)
+    joined = []
     for number in clips:
         last = number
-        while last + 1 in there and last + 1 < number + JOINED:
+        while last + 1 in numbers and last + 1 < number + JOINED:
             last += 1
         start_s, end_s = (number - 1) * CLIP_S, last * CLIP_S
         mean = np.mean([seconds[second] for second in range(start_s, end_s)], axis=0)
-        made.append(Window(number, start_s, end_s, (float(mean[0]), float(mean[1]))))
-    return made
+        joined.append(Window(number, start_s, end_s, (float(mean[0]), float(mean[1]))))
+    return joined
 
 
 def find_sounds(folder: Path) -> dict[str, Path]:

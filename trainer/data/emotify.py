@@ -80,11 +80,11 @@ def read(folder: Path, problems: list[str]) -> list[Track]:
 def _find_table(folder: Path) -> Path:
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder; name the folder that Emotify was unpacked to")
-    found = sorted(folder.rglob("data.csv"))
-    if len(found) != 1:
-        where = f"several: {', '.join(map(str, found))}; name the folder of one Emotify" if found else "none"
+    tables = sorted(folder.rglob("data.csv"))
+    if len(tables) != 1:
+        where = f"several: {', '.join(map(str, tables))}; name the folder of one Emotify" if tables else "none"
         raise DataError(f"{folder}: Emotify's table data.csv is needed once, there are {where}")
-    return found[0]
+    return tables[0]
 
 
 def _find_sounds(folder: Path, genres: dict[int, str]) -> dict[int, Path]:

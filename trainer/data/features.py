@@ -11,19 +11,18 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 
-from trainer.data.cache import CachedFeatures, ContentKeys, FeatureCache, text_key
+from trainer.constants import OnProgress
+from trainer.data.cache import SHARD_ITEMS, CachedFeatures, ContentKeys, FeatureCache, text_key
 from trainer.data.manifest import ClipRow, ImageRow, Manifest, Row, TextRow, picture_of, sound_of
 from trainer.distributed import Processes
 from trainer.errors import DataError
 from trainer.model.mmva import MMVA
 from trainer.model.towers import TowerSpec
 
-SHARD_ITEMS = 256
 ENCODE_BATCH = 32
 
 # Indices of rows to their features (or, for a fine-tuned tower, to its preprocessed batch).
 Features = Callable[[np.ndarray], Any]
-Told = Callable[[str, int, int], None]
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -49,7 +48,10 @@ def encode(tower: Any, batch: Sequence[torch.Tensor]) -> torch.Tensor:
     """Features of a preprocessed batch, in the dtype they are cached in, on the CPU."""
     with torch.no_grad():  # inference mode's tensors could not be trained on
         return torch.cat(
-            [tower.encode(batch[at : at + ENCODE_BATCH]).to(tower.feature_dtype).cpu() for at in range(0, len(batch), ENCODE_BATCH)]
+            [
+                tower.encode(batch[start : start + ENCODE_BATCH]).to(tower.feature_dtype).cpu()
+                for start in range(0, len(batch), ENCODE_BATCH)
+            ]
         )
 
 
@@ -94,7 +96,7 @@ def build_cache(
     pool: Executor,
     processes: Processes,
     skip_bad: bool = False,
-    told: Told = lambda what, done, total: None,
+    on_progress: OnProgress = lambda what, done, total: None,
 ) -> tuple[dict[str, FeatureCache], dict[str, list[str]], BadRows]:
     """Compute the features that the cache lacks, for every tower that is not fine-tuned; processes share the work.
 
@@ -125,19 +127,21 @@ def build_cache(
         caches[modality] = FeatureCache(folder, modality, tower_key(tower, towers[modality], weights.get(modality, "")))
         rows = manifest.rows(modality)
         keys[modality] = _row_keys(rows, modality, folder, processes)
-        found = _fill(caches[modality], keys[modality], tower, modality, rows, pool, processes, skip_bad, told)
-        (bad.images if modality == "image" else bad.clips).update(found)
+        unreadable = _fill(caches[modality], keys[modality], tower, modality, rows, pool, processes, skip_bad, on_progress)
+        (bad.images if modality == "image" else bad.clips).update(unreadable)
     return caches, keys, bad
 
 
-def bad_rows(model: MMVA, manifest: Manifest, pool: Executor, processes: Processes, told: Told = lambda what, done, total: None) -> BadRows:
+def bad_rows(
+    model: MMVA, manifest: Manifest, pool: Executor, processes: Processes, on_progress: OnProgress = lambda what, done, total: None
+) -> BadRows:
     """Read every row once and say which cannot be read; for `skip_bad` where nothing is cached."""
     bad = BadRows({}, {})
     for modality in model.modalities:
         rows = manifest.rows(modality)
         own = range(processes.rank, len(rows), processes.count)
-        shards = [own[at : at + SHARD_ITEMS] for at in range(0, len(own), SHARD_ITEMS)]
-        found: dict[int, str] = {}
+        shards = [own[start : start + SHARD_ITEMS] for start in range(0, len(own), SHARD_ITEMS)]
+        unreadable: dict[int, str] = {}
 
         def read(index: int, modality: str = modality, rows: Sequence[Row] = rows) -> str | None:
             try:
@@ -146,10 +150,10 @@ def bad_rows(model: MMVA, manifest: Manifest, pool: Executor, processes: Process
                 return str(error)
             return None
 
-        for number, (indices, lines) in enumerate(zip(shards, ahead(pool, read, shards), strict=True)):
-            found.update({index: line for index, line in zip(indices, lines, strict=True) if line})
-            told(modality, number + 1, len(shards))
-        for part in processes.gather(found):
+        for number, (indices, lines) in enumerate(zip(shards, prefetch(pool, read, shards), strict=True)):
+            unreadable.update({index: line for index, line in zip(indices, lines, strict=True) if line})
+            on_progress(modality, number + 1, len(shards))
+        for part in processes.gather(unreadable):
             (bad.images if modality == "image" else bad.clips).update(part)
     return bad
 
@@ -186,12 +190,12 @@ def _fill(
     pool: Executor,
     processes: Processes,
     skip_bad: bool,
-    told: Told,
+    on_progress: OnProgress,
 ) -> dict[int, str]:
     todo = cache.missing(keys)
     processes.wait()  # nobody adds before everybody has seen what is missing
     own = todo[processes.rank :: processes.count]
-    shards = [own[at : at + SHARD_ITEMS] for at in range(0, len(own), SHARD_ITEMS)]
+    shards = [own[start : start + SHARD_ITEMS] for start in range(0, len(own), SHARD_ITEMS)]
     bad: dict[int, str] = {}
 
     def read(index: int) -> torch.Tensor | DataError:
@@ -203,20 +207,20 @@ def _fill(
             return error
 
     done = 0
-    for indices, prepared in zip(shards, ahead(pool, read, shards), strict=True):
+    for indices, prepared in zip(shards, prefetch(pool, read, shards), strict=True):
         bad.update({index: str(item) for index, item in zip(indices, prepared, strict=True) if isinstance(item, DataError)})
         good = [(keys[index], item) for index, item in zip(indices, prepared, strict=True) if isinstance(item, torch.Tensor)]
         if good:
             cache.add([key for key, _ in good], encode(tower, [item for _, item in good]))
         done += len(indices)
-        told(modality, done, len(own))
+        on_progress(modality, done, len(own))
     bad = {index: line for part in processes.gather(bad) for index, line in part.items()}  # also waits for all
     cache.refresh()
     by_key = {keys[index]: line for index, line in bad.items()}
     return {index: by_key[key] for index, key in enumerate(keys) if key in by_key}
 
 
-def ahead(pool: Executor, function: Callable[[T], R], batches: Iterable[Sequence[T]], depth: int = 2) -> Iterator[list[R]]:
+def prefetch(pool: Executor, function: Callable[[T], R], batches: Iterable[Sequence[T]], depth: int = 2) -> Iterator[list[R]]:
     """`[function(item) for item in batch]` for every batch, computed by the pool `depth` batches ahead."""
     waiting: deque[list[Future[R]]] = deque()
     for batch in batches:
@@ -239,15 +243,15 @@ def sources(
         keys_of: modality -> row id -> its key in the cache.
         pool: threads that read files.
     """
-    made: dict[str, Features] = {}
+    features: dict[str, Features] = {}
     for modality in model.modalities:
         rows = manifest.rows(modality)
         if modality in caches:
-            made[modality] = CachedFeatures(caches[modality], [keys_of[modality][row.id] for row in rows])
+            features[modality] = CachedFeatures(caches[modality], [keys_of[modality][row.id] for row in rows])
         else:
             encoded = modality not in model.finetuned
-            made[modality] = LiveFeatures(model.tower(modality), modality, rows, pool, encoded=encoded)
-    return made
+            features[modality] = LiveFeatures(model.tower(modality), modality, rows, pool, encoded=encoded)
+    return features
 
 
 def reading_pool(workers: int) -> ThreadPoolExecutor:

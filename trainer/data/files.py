@@ -190,8 +190,8 @@ def _plain_wav(path: str | Path, rate_hz: int, max_s: float | None) -> np.ndarra
             channels = file.getnchannels()
     except (wave.Error, EOFError, OSError, ValueError, RuntimeError):  # the last from damaged chunks
         return None
-    whole = samples[: len(samples) // channels * channels].reshape(-1, channels)
-    return whole.mean(axis=1, dtype=np.float32) / np.float32(32768) if len(whole) else None
+    frames = samples[: len(samples) // channels * channels].reshape(-1, channels)
+    return frames.mean(axis=1, dtype=np.float32) / np.float32(32768) if len(frames) else None
 
 
 def _one_line(message: object) -> str:

@@ -106,14 +106,14 @@ def render(midi: Path, soundfont: Path, expected_s: float, rate_hz: int, *, limi
         command += ["-F", str(wav), str(soundfont.absolute()), str(midi.absolute())]
         code = _run_limited(command, (wav, log), log, midi, limit_s, limit_bytes)
         lines = log.read_text(errors="replace").splitlines()
-        said = next((line.strip() for line in lines if "error" in line.lower()), f"exit code {code}")[:200]
+        message = next((line.strip() for line in lines if "error" in line.lower()), f"exit code {code}")[:200]
         if code or not wav.is_file():
-            raise DataError(f"{midi}: fluidsynth cannot render it ({said}); {_CURE}")
+            raise DataError(f"{midi}: fluidsynth cannot render it ({message}); {_CURE}")
         sound = read_sound(wav, rate_hz)
-    heard = np.flatnonzero(np.abs(sound) > SILENT)
-    if not len(heard):
-        raise DataError(f"{midi}: nothing is to be heard of it ({said}); {_CURE}")
-    return sound[: heard[-1] + 1]
+    audible = np.flatnonzero(np.abs(sound) > SILENT)
+    if not len(audible):
+        raise DataError(f"{midi}: nothing is to be heard of it ({message}); {_CURE}")
+    return sound[: audible[-1] + 1]
 
 
 def _run_limited(command: list[str], grows: tuple[Path, ...], log: Path, midi: Path, limit_s: float, limit_bytes: int) -> int:

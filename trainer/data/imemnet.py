@@ -105,8 +105,8 @@ def _cut_all(folder: Path, music: Path, problems: list[str], skip_bad: bool, pro
     tracks = [track for track in annotations if track in sounds]
     clips: list[deam.Clip] = []
     with each(cut, tracks, progress) as results:
-        for made, bad in results:
-            clips += made
+        for cut_clips, bad in results:
+            clips += cut_clips
             problems += bad
             raise_or_skip(problems, skip_bad)
     if not clips:

@@ -20,6 +20,7 @@ from transformers.modeling_outputs import BaseModelOutput
 
 from trainer.data.files import read_sound
 from trainer.errors import WeightsError
+from trainer.libraries import first_line
 
 RATE_HZ = 16_000
 INPUT_S = 10
@@ -163,18 +164,22 @@ def checkpoint_of(folder: Path) -> Path:
     Raises:
         WeightsError: no such folder, or none or several in it.
     """
-    found = sorted(path for path in folder.glob("*") if path.suffix in (".pth", ".safetensors"))
-    if len(found) != 1:
-        there = "no such folder" if not folder.is_dir() else f"has {len(found)} checkpoints ({', '.join(path.name for path in found)})"
-        raise WeightsError(f"{folder}: {there}; name a folder with one of LP-MusicCaps' checkpoints, such as transfer.pth")
-    return found[0]
+    checkpoints = sorted(path for path in folder.glob("*") if path.suffix in (".pth", ".safetensors"))
+    if len(checkpoints) != 1:
+        problem = (
+            "no such folder"
+            if not folder.is_dir()
+            else f"has {len(checkpoints)} checkpoints ({', '.join(path.name for path in checkpoints)})"
+        )
+        raise WeightsError(f"{folder}: {problem}; name a folder with one of LP-MusicCaps' checkpoints, such as transfer.pth")
+    return checkpoints[0]
 
 
 def _read_tensors(path: Path) -> Mapping[str, torch.Tensor]:
     try:
         loaded: Any = load_file(path) if path.suffix == ".safetensors" else torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch.load raises whatever its unpickler meets
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+        reason = first_line(error)[:200]
         raise WeightsError(f"{path}: not a readable checkpoint ({reason}); get it again") from error
     tensors: Mapping[str, torch.Tensor] = loaded.get("state_dict", loaded)
     return {name.removeprefix("module."): tensor for name, tensor in tensors.items()}

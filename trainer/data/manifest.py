@@ -17,17 +17,15 @@ from typing import TypeVar
 
 import numpy as np
 
+from trainer.constants import MODALITIES, SILENCE_PEAK
 from trainer.data.files import read_picture, read_sound
 from trainer.data.table import Row as TableRow
 from trainer.data.table import read_captions, read_rows
 from trainer.errors import DataError
 
-MODALITIES = ("image", "music", "text")
 IMAGE_CSV, MUSIC_CSV, TEXT_CSV = "image_va.csv", "music_va.csv", "text_va.csv"
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 MUSIC_SUFFIXES = (".wav", ".flac", ".mp3", ".ogg", ".m4a")
-SILENCE_PEAK = 1e-4
-"""A clip that never passes this amplitude (-80 dBFS) is silent."""
 
 _LABEL_CURE = "map the labels to 0..1 or delete the row"
 _CLIP_OF_TRACK = re.compile(r"(.+)-\d+")

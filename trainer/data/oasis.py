@@ -75,7 +75,7 @@ def read(folder: Path, problems: list[str]) -> list[Picture]:
     return list(pictures.values())
 
 
-def place(picture: Picture, images: Path) -> None:
+def add(picture: Picture, images: Path) -> None:
     """Put a picture into the data folder: a hard link where the file system has them, else a copy.
 
     Raises:

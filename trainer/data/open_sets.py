@@ -81,7 +81,7 @@ def build(
     wanted = {IMAGE_CSV: sources.oasis is not None, MUSIC_CSV: music, TEXT_CSV: sources.emobank is not None or sources.norms is not None}
     if not any(wanted.values()):
         raise DataError("no source: name at least one data set")
-    refuse_existing([out / name for name, there in wanted.items() if there], overwrite)
+    refuse_existing([out / name for name, needed in wanted.items() if needed], overwrite)
     # All tables first: what is wrong with them is known before minutes of decoding.
     problems: list[str] = []
     pictures = oasis.read(sources.oasis, problems) if sources.oasis else []
@@ -94,7 +94,7 @@ def build(
     try:
         if pictures:
             (out / "images").mkdir(parents=True, exist_ok=True)
-            images = _place_all(pictures, out, problems, skip_bad, progress)
+            images = _add_pictures(pictures, out, problems, skip_bad, progress)
             counts["oasis"] = len(images)
         if tracks:
             (out / "music").mkdir(parents=True, exist_ok=True)
@@ -114,16 +114,16 @@ def build(
     return Built(counts, tuple(problems))
 
 
-def _place_all(pictures: list[oasis.Picture], out: Path, problems: list[str], skip_bad: bool, progress: Progress) -> list[list[object]]:
-    def place(picture: oasis.Picture) -> str:
+def _add_pictures(pictures: list[oasis.Picture], out: Path, problems: list[str], skip_bad: bool, progress: Progress) -> list[list[object]]:
+    def add(picture: oasis.Picture) -> str:
         try:
-            oasis.place(picture, out / "images")
+            oasis.add(picture, out / "images")
         except DataError as error:
             return str(error)
         return ""
 
     rows: list[list[object]] = []
-    with each(place, pictures, progress) as results:
+    with each(add, pictures, progress) as results:
         for picture, problem in zip(pictures, results, strict=True):
             if problem:
                 problems.append(problem)

@@ -12,6 +12,7 @@ from typing import Protocol
 import numpy as np
 
 from trainer.affect import score_of_distance
+from trainer.constants import MODALITIES
 from trainer.data.manifest import TEXT_CSV, Manifest
 from trainer.data.pairs import random_pairs, read_matching, sample_zhao2020
 from trainer.errors import DataError
@@ -64,7 +65,7 @@ class RandomPairing:
     ) -> None:
         self._distinct = distinct or {}
         self._train, self._sigma, self._batch, self._seed = train, sigma, batch, seed
-        self._va = {modality: train.va(modality) for modality in ("image", "music", "text")}
+        self._va = {modality: train.va(modality) for modality in MODALITIES}
         self._shares = {modality: _shares(train, modality, shares or {}) for modality in self._va}
         self.steps = -(-max(len(train.images), len(train.clips), len(train.texts)) // batch)
 
@@ -81,7 +82,7 @@ class RandomPairing:
                 rows[:, column] = np.resize(rows[: int(self._distinct[modality]), column], self._batch)
         if self._sigma is None:
             return rows, np.zeros(len(rows), np.float32)
-        return rows, scores_of({modality: va[rows[:, at]] for at, (modality, va) in enumerate(self._va.items())}, self._sigma)
+        return rows, scores_of({modality: va[rows[:, column]] for column, (modality, va) in enumerate(self._va.items())}, self._sigma)
 
 
 def _shares(train: Manifest, modality: str, shares: Mapping[str, float]) -> np.ndarray | None:
@@ -117,10 +118,10 @@ class FixedPairing:
 
     def __call__(self, step: int) -> tuple[np.ndarray, np.ndarray]:
         """Rows and scores of a step, as `Pairing`."""
-        epoch, place = divmod(step, self.steps)
+        epoch, index = divmod(step, self.steps)
         if self._order[0] != epoch:
             self._order = (epoch, np.random.default_rng([self._seed, epoch]).permutation(len(self._pairs)))
-        chosen = self._order[1].take(np.arange(place * self._batch, (place + 1) * self._batch), mode="wrap")
+        chosen = self._order[1].take(np.arange(index * self._batch, (index + 1) * self._batch), mode="wrap")
         return self._pairs[chosen][:, [0, 1, 1]], self._scores[chosen]
 
 

@@ -106,8 +106,8 @@ def _ask(url: str, model: str, key_env: str, max_new_tokens: int, caption: str) 
             if error.code in (401, 403):
                 raise DataError(f"{url}: refused the key (HTTP {error.code}); set ${key_env} to a valid one") from error
             if error.code not in (408, 429) and error.code < 500:
-                said = " ".join(error.read(300).decode(errors="replace").split())
-                raise DataError(f"{url}: HTTP {error.code} for model {model!r} ({said}); check captions.llm in the recipe") from error
+                message = " ".join(error.read(300).decode(errors="replace").split())
+                raise DataError(f"{url}: HTTP {error.code} for model {model!r} ({message}); check captions.llm in the recipe") from error
             failure = f"HTTP {error.code}"
         except (KeyError, IndexError, TypeError, ValueError) as error:
             raise DataError(f"{url}: its answer is not a chat completion ({error!r}); use an OpenAI-compatible endpoint") from error

@@ -19,8 +19,6 @@ NOMINAL = {
 }
 """The scale each source was rated on."""
 
-SCALES = ("minmax", "nominal")
-
 
 def to_unit(ratings: np.ndarray, source: str, scale: str = "minmax") -> np.ndarray:
     """Map ratings to [0, 1], valence and arousal each on its own.

@@ -54,6 +54,8 @@ def read_words(file: Path, seed: int = 0) -> list[list[object]]:
     from trainer.data.vocabulary import captions, read_norms
 
     norms = read_norms(file)
-    made = [(f"norms-{word}", word, *va, "norms") for word, va in norms.items()]
-    made += [(f"vocabulary-{number}", *caption, "vocabulary") for number, caption in enumerate(captions(norms, CAPTIONS, seed))]
-    return [[ident, round(float(valence), 6), round(float(arousal), 6), text, source, ""] for ident, text, valence, arousal, source in made]
+    texts = [(f"norms-{word}", word, *va, "norms") for word, va in norms.items()]
+    texts += [(f"vocabulary-{number}", *caption, "vocabulary") for number, caption in enumerate(captions(norms, CAPTIONS, seed))]
+    return [
+        [ident, round(float(valence), 6), round(float(arousal), 6), text, source, ""] for ident, text, valence, arousal, source in texts
+    ]

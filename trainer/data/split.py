@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
+from trainer.constants import SPLIT_BY
 from trainer.data.manifest import Manifest, TextRow
 from trainer.errors import DataError
 
 PARTS = ("train", "val", "test")
-HOW = ("track", "clip", "all")
 
 
 def split(manifest: Manifest, how: str = "track", fractions: Sequence[float] = (0.8, 0.05, 0.15), seed: int = 0) -> dict[str, Manifest]:
@@ -30,8 +30,8 @@ def split(manifest: Manifest, how: str = "track", fractions: Sequence[float] = (
     Raises:
         DataError: another `how`, impossible fractions, or fewer images or tracks than parts.
     """
-    if how not in HOW:
-        raise DataError(f"split {how!r}: allowed are {', '.join(HOW)}")
+    if how not in SPLIT_BY:
+        raise DataError(f"split {how!r}: allowed are {', '.join(SPLIT_BY)}")
     if len(fractions) != len(PARTS) or not all(part > 0 for part in fractions) or abs(sum(fractions) - 1) > 1e-6:
         raise DataError(f"split fractions {tuple(fractions)}: give three above 0 (train, val, test) that sum to 1")
     if how == "all":
@@ -43,14 +43,14 @@ def split(manifest: Manifest, how: str = "track", fractions: Sequence[float] = (
         [row.track if how == "track" else row.path for row in manifest.clips], fractions, np.random.default_rng([seed, 1]), f"{how}s"
     )
     texts = _published(manifest.texts) or _assign([row.id for row in manifest.texts], fractions, np.random.default_rng([seed, 2]), "texts")
-    return {part: manifest.subset(images[at], clips[at], texts[at]) for at, part in enumerate(PARTS)}
+    return {part: manifest.subset(images[index], clips[index], texts[index]) for index, part in enumerate(PARTS)}
 
 
 def _published(texts: Sequence[TextRow]) -> list[list[int]] | None:
     """The parts as the texts' sources published them, texts of no part being for training; None if no source says."""
     if not any(row.split for row in texts):
         return None
-    parts = [[at for at, row in enumerate(texts) if (row.split or "train") == part] for part in PARTS]
+    parts = [[index for index, row in enumerate(texts) if (row.split or "train") == part] for part in PARTS]
     if not all(parts):
         raise DataError(
             f"of the texts, {[len(part) for part in parts]} are for {', '.join(PARTS)}: give each part some, or clear the column"
@@ -72,13 +72,13 @@ def _assign(groups: Sequence[str | Path], fractions: Sequence[float], rng: np.ra
     if len(members) < len(fractions):
         raise DataError(f"{len(members)} {what} cannot be split into {len(fractions)} parts: at least {len(fractions)} are needed")
     names = sorted(members)
-    order = [names[at] for at in rng.permutation(len(names))]
+    order = [names[index] for index in rng.permutation(len(names))]
     parts: list[list[str]] = [[] for _ in fractions]
     missing = np.array(fractions) * len(groups)
     for group in order:
-        at = int(missing.argmax())
-        parts[at].append(group)
-        missing[at] -= len(members[group])
+        index = int(missing.argmax())
+        parts[index].append(group)
+        missing[index] -= len(members[group])
     for part in parts:
         if not part:  # too few groups for a small fraction: it gets one of the largest part
             part.append(max(parts, key=len).pop())

@@ -110,7 +110,7 @@ def read_rows(file: Path, needed: tuple[str, ...], skipped: list[str], id_name: 
                 if len(cells) <= max(id_column, *(columns[name] for name in needed)) or not cells[id_column].strip():
                     skipped.append(f"{file} row {number}: {len(cells)} cells, expected {len(header)} with an id; mend or delete the row")
                     continue
-                named = {name: cells[at] for name, at in columns.items() if at < len(cells)}
+                named = {name: cells[column] for name, column in columns.items() if column < len(cells)}
                 yield Row(file, number, cells[id_column].strip(), named)
     except FileNotFoundError as error:
         raise DataError(f"{file}: no such file; name the folder that holds it, or write it ({', '.join(('id', *needed))})") from error
@@ -131,7 +131,7 @@ def _columns(file: Path, header: list[str], needed: tuple[str, ...], id_name: st
         )
     if id_name:
         return columns[id_name], columns
-    free = [at for at in range(len(header)) if at not in columns.values()]
+    free = [column for column in range(len(header)) if column not in columns.values()]
     if not free:
         raise DataError(f"{file} row 1: no column for the id beside {', '.join(header)[:100]}; put the id first")
     return (1 if 1 in free else free[0]), columns

@@ -75,17 +75,17 @@ def captions(norms: Mapping[str, tuple[float, float]], count: int, seed: int) ->
     """
     rng = np.random.default_rng(seed)
     rated = moods(norms)
-    made = [(mood, *va) for mood, va in rated.items()][:count]
+    drawn = [(mood, *va) for mood, va in rated.items()][:count]
     names = list(rated)
-    while len(made) < count:
-        made.append(_caption(rated, names, rng))
-    return made
+    while len(drawn) < count:
+        drawn.append(_caption(rated, names, rng))
+    return drawn
 
 
 def _caption(rated: Mapping[str, tuple[float, float]], names: list[str], rng: np.random.Generator) -> tuple[str, float, float]:
     template = TEMPLATES[rng.integers(len(TEMPLATES))]
     words: dict[str, str] = {}
-    feelings: list[np.ndarray] = []
+    mood_vas: list[np.ndarray] = []
     shift = np.zeros(2)
     for _, field, _, _ in string.Formatter().parse(template):
         if field in _SHIFTS:
@@ -95,8 +95,8 @@ def _caption(rated: Mapping[str, tuple[float, float]], names: list[str], rng: np
         elif field:
             words[field] = names[rng.integers(len(names))]
             va = np.array(rated[words[field]])
-            feelings.append(np.array(NEUTRAL) - 0.5 * (va - NEUTRAL) if field == "x" else va)
-    va = np.mean(feelings, 0) + _BESIDE_MOOD * shift if feelings else np.array(NEUTRAL) + shift
+            mood_vas.append(np.array(NEUTRAL) - 0.5 * (va - NEUTRAL) if field == "x" else va)
+    va = np.mean(mood_vas, 0) + _BESIDE_MOOD * shift if mood_vas else np.array(NEUTRAL) + shift
     valence, arousal = np.clip(va, 0, 1).tolist()
     return _ARTICLE.sub(r"\1n \2", template.format(**words)), valence, arousal
 

@@ -8,13 +8,14 @@ was held out by its last weights: no fold chooses anything.
     text    on the test split that its source publishes, from several seeds
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 import torch
 
 from trainer import loop, session
+from trainer.constants import MODALITIES, OnProgress
 from trainer.data import manifest as manifests
 from trainer.data.manifest import Manifest
 from trainer.distributed import Processes
@@ -22,11 +23,8 @@ from trainer.errors import DataError
 from trainer.evaluation import baselines
 from trainer.evaluation.baselines_text import tfidf_ridge
 from trainer.evaluation.va import AXES, agreement, embed_rows
-from trainer.model.towers import MODALITIES
 from trainer.predict import pick_device
 from trainer.session import Data, Job
-
-Told = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
@@ -73,7 +71,7 @@ class CrossValidation:
 
 
 def cross_validate(
-    job: Job, *, folds: int = 5, seeds: int = 1, only: Sequence[str] = (), told: Told = lambda what, done, total: None
+    job: Job, *, folds: int = 5, seeds: int = 1, only: Sequence[str] = (), on_progress: OnProgress = lambda what, done, total: None
 ) -> CrossValidation:
     """Cross-validate the towers of a recipe.
 
@@ -94,12 +92,12 @@ def cross_validate(
     largest = max(len(given.rows(modality)) for modality in MODALITIES)
     steps = job.recipe.train.epochs * -(-largest // job.recipe.train.batch_size)
     job = _with_towers(job, [modality for modality in job.recipe.towers if not only or modality in only])
-    data = session.read_data(job, session.build_model(job.recipe, Processes(), device), Processes(), told)
+    data = session.read_data(job, session.build_model(job.recipe, Processes(), device), Processes(), on_progress)
     found: list[Figure] = []
     predictions: dict[str, np.ndarray] = {}
     try:
         for modality in job.recipe.towers:
-            runner = _Runner(_alone(job, modality), data, given, modality, steps, device, seeds, told)
+            runner = _Runner(_alone(job, modality), data, given, modality, steps, device, seeds, on_progress)
             figures, predictions[modality] = runner.text() if modality == "text" and _published(data.manifest) else runner.by_folds(folds)
             found += figures
     finally:
@@ -136,7 +134,7 @@ class _Runner:
     steps: int
     device: torch.device
     seeds: int
-    told: Told
+    on_progress: OnProgress
 
     def by_folds(self, folds: int) -> tuple[list[Figure], np.ndarray]:
         """Figures of each protocol and source, and the held-out predictions of the last protocol but plain."""
@@ -152,7 +150,7 @@ class _Runner:
             fold = assign_folds(keys, sources.tolist(), folds)
             predicted, glanced, simple = (np.empty_like(labels) for _ in range(3))
             for number in range(folds):
-                self.told(f"{self.modality}, {scheme}", number, folds)
+                self.on_progress(f"{self.modality}, {scheme}", number, folds)
                 train, held = np.flatnonzero(fold != number), np.flatnonzero(fold == number)
                 runs = [self._train(train, held, seed) for seed in range(self.seeds)]
                 predicted[held], glanced[held] = np.mean(runs, axis=0)
@@ -160,8 +158,8 @@ class _Runner:
             for source in sorted({row.source for row in rows}):
                 parts = [np.flatnonzero((fold == number) & (sources == source)) for number in range(folds)]
 
-                def by_part(said: np.ndarray, parts: list[np.ndarray] = parts) -> list[np.ndarray]:
-                    return [_r(*_means(units[own], said[own], labels[own])) for own in parts]
+                def by_part(predictions: np.ndarray, parts: list[np.ndarray] = parts) -> list[np.ndarray]:
+                    return [_r(*_means(units[own], predictions[own], labels[own])) for own in parts]
 
                 count, base = len(set(units[sources == source])), by_part(simple)
                 figures.append(self._figure(source, scheme, count, by_part(predicted), base))
@@ -243,17 +241,17 @@ def assign_folds(keys: Sequence[str], sources: Sequence[str], folds: int) -> np.
     Raises:
         DataError: a source with fewer keys than folds.
     """
-    places, fold = np.array(keys), np.empty(len(keys), np.int64)
+    groups, fold = np.array(keys), np.empty(len(keys), np.int64)
     for source in sorted(set(sources)):
         own = np.array(sources) == source
-        names, counts = np.unique(places[own], return_counts=True)
+        names, counts = np.unique(groups[own], return_counts=True)
         if len(names) < folds:
             raise DataError(f"source {source!r}: {len(names)} groups cannot be spread over {folds} folds: use fewer")
         shuffled = np.random.default_rng(0).permutation(len(names))
         sizes = np.zeros(folds, np.int64)
         for at in shuffled[np.argsort(-counts[shuffled], kind="stable")]:
             least = int(sizes.argmin())
-            fold[own & (places == names[at])] = least
+            fold[own & (groups == names[at])] = least
             sizes[least] += counts[at]
     return fold
 
@@ -270,10 +268,10 @@ def table(found: CrossValidation) -> str:
 
 def _means(units: np.ndarray, predicted: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Predictions and labels (n, 2) as the means over the rows of each unit."""
-    _, place = np.unique(units, return_inverse=True)
-    count = np.bincount(place)[:, None]
+    _, unit = np.unique(units, return_inverse=True)
+    count = np.bincount(unit)[:, None]
     both = np.column_stack([predicted, labels]).astype(np.float64)
-    sums = np.column_stack([np.bincount(place, weights=column) for column in both.T]) / count
+    sums = np.column_stack([np.bincount(unit, weights=column) for column in both.T]) / count
     return sums[:, :2], sums[:, 2:]
 
 

@@ -18,8 +18,6 @@ from trainer.model.mmva import MMVA
 from trainer.predict import pick_device
 from trainer.recipe import DataRecipe, Recipe
 
-PARTS = ("test", "val", "train", "all")
-
 
 @dataclass(frozen=True)
 class Opened:
@@ -45,7 +43,7 @@ class Opened:
     part: Manifest
     features: Mapping[str, Features]
     device: torch.device
-    seen: bool
+    may_be_trained_on: bool
 
 
 @contextmanager
@@ -88,5 +86,5 @@ def open_part(
             manifest = manifest.without(bad.images, bad.clips)
         chosen = manifest if part == "all" else split(manifest, how.split, how.fractions, how.split_seed)[part]
         features = sources(built, chosen, {}, {}, pool)
-        seen = recipe is not None and (part in ("train", "all") or loaded.notes.get("data") != manifest.fingerprint)
-        yield Opened(loaded.path, loaded.name, built, recipe, loaded.sigma, chosen, features, where, seen)
+        may_be_trained_on = recipe is not None and (part in ("train", "all") or loaded.notes.get("data") != manifest.fingerprint)
+        yield Opened(loaded.path, loaded.name, built, recipe, loaded.sigma, chosen, features, where, may_be_trained_on)

@@ -63,25 +63,25 @@ def ranks(queries: np.ndarray, clips: np.ndarray) -> np.ndarray:
     Memory is O(N): one query at a time.
     """
     clips = clips.astype(np.float64)
-    places = np.empty(len(queries), np.int64)
+    positions = np.empty(len(queries), np.int64)
     for index, query in enumerate(queries.astype(np.float64)):
         distance = np.hypot(*(clips - query).T)
-        places[index] = np.count_nonzero(distance <= distance[index])
-    return places
+        positions[index] = np.count_nonzero(distance <= distance[index])
+    return positions
 
 
-def recalls(places: np.ndarray) -> Retrieval:
+def recalls(positions: np.ndarray) -> Retrieval:
     """The figures of places (N,) from 1; with one clip to find, average precision is one over its place."""
-    within = {k: float((places <= k).mean() * 100) for k in (1, 5, 10)}
-    precision = np.where(places <= 10, 1 / places, 0)
-    return Retrieval(len(places), within[1], within[5], within[10], float(precision.mean() * 100))
+    within = {k: float((positions <= k).mean() * 100) for k in (1, 5, 10)}
+    precision = np.where(positions <= 10, 1 / positions, 0)
+    return Retrieval(len(positions), within[1], within[5], within[10], float(precision.mean() * 100))
 
 
-def table(name: str, found: Retrieval, rows: tuple[PaperRow, ...]) -> str:
+def table(name: str, result: Retrieval, rows: tuple[PaperRow, ...]) -> str:
     """The evaluation as text, beside rows of the paper."""
     width = max(len(name), *(len(row.name) for row in rows))
-    lines = [f"{'':<{width}}    R@1    R@5   R@10  mAP@10   ({found.pairs} pairs; the paper: {PAIRS})"]
-    own = PaperRow(name, (found.recall_1, found.recall_5, found.recall_10, found.map_10))
+    lines = [f"{'':<{width}}    R@1    R@5   R@10  mAP@10   ({result.pairs} pairs; the paper: {PAIRS})"]
+    own = PaperRow(name, (result.recall_1, result.recall_5, result.recall_10, result.map_10))
     for row in (own, *rows):
         lines.append(f"{row.name:<{width}} " + " ".join("     -" if value is None else f"{value:6.2f}" for value in row.values))
     return "\n".join(lines)

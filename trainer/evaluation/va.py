@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import torch
 
+from trainer.constants import MODALITIES
 from trainer.data.features import Features
 from trainer.data.manifest import Manifest
 from trainer.data.pairing import evaluation_pairs
 from trainer.evaluation.paper import PaperRow
 from trainer.model.mmva import MMVA
-from trainer.model.towers import MODALITIES
 
 AXES = ("valence", "arousal")
 BATCH = 256

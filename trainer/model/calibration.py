@@ -37,7 +37,7 @@ class Calibration(nn.Module):
         common = torch.tensor([0.0, *COMMON, 1.0], device=va.device)
         columns = []
         for given, values in zip(self.given, va.float().T, strict=True):
-            at = torch.searchsorted(given, values.contiguous(), right=True).clamp(1, len(given) - 1)
-            part = (values - given[at - 1]) / (given[at] - given[at - 1]).clamp_min(1e-9)
-            columns.append(common[at - 1] + part.clamp(0, 1) * (common[at] - common[at - 1]))
+            index = torch.searchsorted(given, values.contiguous(), right=True).clamp(1, len(given) - 1)
+            part = (values - given[index - 1]) / (given[index] - given[index - 1]).clamp_min(1e-9)
+            columns.append(common[index - 1] + part.clamp(0, 1) * (common[index] - common[index - 1]))
         return torch.stack(columns, 1)

@@ -14,7 +14,7 @@ from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as F
 
 from trainer.errors import WeightsError
-from trainer.model.pretrained import first_line
+from trainer.libraries import first_line
 from trainer.model.towers import VERSIONS
 
 HOW_TO_GET = "name a folder that holds open_clip_config.json and open_clip_model.safetensors as the tower's source"

@@ -86,8 +86,8 @@ class CompactImageTower(nn.Module):
         large = _squeezed(frame[None], side)
         crops = list(F.five_crop(large, [self.input_px, self.input_px]))
         crops[-1] = F.horizontal_flip(crops[-1])
-        whole = _squeezed(frame[None], self.input_px)
-        return self.preprocess(torch.cat([whole, F.horizontal_flip(whole), *crops]))
+        full = _squeezed(frame[None], self.input_px)
+        return self.preprocess(torch.cat([full, F.horizontal_flip(full), *crops]))
 
     def encode(self, batch: Sequence[torch.Tensor]) -> torch.Tensor:
         """Preprocessed pictures (N, 3, px, px) to (N, 1872), or views of pictures (N, V, 3, px, px) to (N, V, 1872)."""
@@ -104,9 +104,9 @@ class CompactImageTower(nn.Module):
         assert self.backbone is not None
         hidden = pictures.float().contiguous(memory_format=torch.channels_last)
         means, deviations = [], []
-        for at, stage in enumerate(self.backbone.children()):
+        for index, stage in enumerate(self.backbone.children()):
             hidden = stage(hidden)
-            if at:  # the stem has seen nothing but edges
+            if index:  # the stem has seen nothing but edges
                 pixels = hidden.float().permute(0, 2, 3, 1).flatten(1, 2)  # a pixel's channels lie together
                 means.append(pixels.mean(1))
                 deviations.append((pixels - means[-1][:, None]).square().sum(1).div(pixels.shape[1] - 1).clamp_min(1e-12).sqrt())

@@ -7,10 +7,11 @@ import numpy as np
 import torch
 from torch import nn
 
+from trainer.constants import SILENCE_PEAK
 from trainer.model import music_features
 from trainer.model.heads import EMBEDDING_DIM
 from trainer.model.music_features import MusicFeatures
-from trainer.model.towers import SILENT_PEAK, VERSIONS
+from trainer.model.towers import VERSIONS
 
 CPU_CHUNK, GPU_CHUNK = 4, 64  # windows whose spectrograms are held at once: more of them no longer fit into a CPU's caches
 _BLOCK = 240  # samples, 10 ms
@@ -60,8 +61,8 @@ class CompactMusicTower(nn.Module):
         samples = round(self.window_s * self.sample_rate_hz)
         chunks = []
         chunk = CPU_CHUNK if self.mean.device.type == "cpu" else GPU_CHUNK
-        for at in range(0, len(windows), chunk):
-            filled = np.stack([_filled(window[:samples], samples) for window in windows[at : at + chunk]])
+        for start in range(0, len(windows), chunk):
+            filled = np.stack([_filled(window[:samples], samples) for window in windows[start : start + chunk]])
             chunks.append(self.features(torch.from_numpy(filled).to(self.mean.device)))
         return torch.cat(chunks) if chunks else self.mean.new_empty((0, music_features.COUNT))
 
@@ -92,7 +93,7 @@ def _filled(window: np.ndarray, samples: int) -> np.ndarray:
     whole = len(window) // _BLOCK * _BLOCK
     peaks = np.abs(window[:whole]).reshape(-1, _BLOCK).max(1)
     # 60 dB below the loudest is silence, too: what a codec leaves of it.
-    heard = np.flatnonzero(peaks > max(SILENT_PEAK, 1e-3 * peaks.max(initial=0)))
-    if len(heard):
-        window = window[heard[0] * _BLOCK : (heard[-1] + 1) * _BLOCK if heard[-1] + 1 < len(peaks) else len(window)]
+    audible = np.flatnonzero(peaks > max(SILENCE_PEAK, 1e-3 * peaks.max(initial=0)))
+    if len(audible):
+        window = window[audible[0] * _BLOCK : (audible[-1] + 1) * _BLOCK if audible[-1] + 1 < len(peaks) else len(window)]
     return np.tile(window, math.ceil(samples / len(window)))[:samples].astype(np.float32)

@@ -136,9 +136,9 @@ class CompactTextTower(nn.Module):
         rateable = alone & (features[:, 0, 0] >= _LOWER)
         words = word[rateable, 0]
         _remember(self.rated, words)
-        at = words % self._RATED
-        sums = torch.zeros(self._RATED, 2).index_add_(0, at, deviations[rateable])
-        self.ratings.copy_(sums / torch.bincount(at, minlength=self._RATED).clamp(min=1)[:, None])
+        start = words % self._RATED
+        sums = torch.zeros(self._RATED, 2).index_add_(0, start, deviations[rateable])
+        self.ratings.copy_(sums / torch.bincount(start, minlength=self._RATED).clamp(min=1)[:, None])
         self.linear.fit(*self._fitted(features), deviations, torch.where(alone, _ALONE, 1.0) * (1.0 if weights is None else weights.cpu()))
 
     def _fitted(self, features: torch.Tensor) -> tuple[list[torch.Tensor], torch.Tensor]:
@@ -146,8 +146,8 @@ class CompactTextTower(nn.Module):
         training = self.training
         self.eval()
         plain, blocks = [], []
-        for at in range(0, len(features), 2048):
-            numbers = features[at : at + 2048].long().to(self.ratings.device)
+        for start in range(0, len(features), 2048):
+            numbers = features[start : start + 2048].long().to(self.ratings.device)
             real = numbers[..., 0] > 0
             ratings = self._spread(self._ratings(numbers[real]), real)
             plain.append(_of_sentences(self._plain(numbers, ratings), numbers).cpu())
@@ -178,15 +178,15 @@ class CompactTextTower(nn.Module):
         length = int((features[..., 0] > 0).any(0).sum().clamp(min=2))  # two, so that there are pairs
         numbers = features[:, :length].long()
         real = numbers[..., 0] > 0
-        there = real[..., None].float()
+        mask = real[..., None].float()
         # All but the pooling is done on real tokens alone: most of a batch of texts of differing lengths is empty.
         tokens = numbers[real]
         ratings, own = self._spread(self._ratings(tokens), real), self._spread(self._vectors(tokens), real)
         near = self._spread(F.gelu(self.near(_around(torch.cat([own, ratings], 2), real, 1))), real)
         far = near + self._spread(F.gelu(self.far(_around(near, real, 4))), real)
-        count = there.sum(1).clamp(min=1)
-        missing = 1e4 * (1 - there)
-        some = (there.sum(1) > 0).float()
+        count = mask.sum(1).clamp(min=1)
+        missing = 1e4 * (1 - mask)
+        some = (mask.sum(1) > 0).float()
         deep = [
             own.sum(1) / count,
             far.sum(1) / count,
@@ -287,15 +287,15 @@ def _remember(table: torch.Tensor, words: torch.Tensor) -> None:
 
 def _holds(table: torch.Tensor, words: torch.Tensor) -> torch.Tensor:
     """Whether a Bloom filter holds words by their hashes (...), 0 for none."""
-    places = _places(words.long())
-    return (words > 0) & ((table[places >> 3] >> (7 - (places & 7))) & 1).bool().all(-1)
+    bits = _places(words.long())
+    return (words > 0) & ((table[bits >> 3] >> (7 - (bits & 7))) & 1).bool().all(-1)
 
 
 def _around(values: torch.Tensor, real: torch.Tensor, step: int) -> torch.Tensor:
     """Of each real token what is `step` before it, at it and `step` after it, 0 where there is nothing: (M, 3 * C)."""
     length = values.shape[1]
     padded = F.pad(values, (0, 0, step, step))
-    return torch.cat([padded[:, at : at + length][real] for at in (0, step, 2 * step)], 1)
+    return torch.cat([padded[:, start : start + length][real] for start in (0, step, 2 * step)], 1)
 
 
 def _places(words: torch.Tensor) -> torch.Tensor:
@@ -341,7 +341,7 @@ def _parts(word: str) -> list[str]:
     marked = f"<{word}>"
     parts = [marked[:size] for size in range(4, min(8, len(marked)))]
     parts += [marked[-size:] for size in range(3, min(6, len(marked)))]
-    parts += [marked[at : at + 4] for at in range(1, len(marked) - 4)]
+    parts += [marked[start : start + 4] for start in range(1, len(marked) - 4)]
     return list(dict.fromkeys(parts))
 
 

@@ -84,9 +84,9 @@ class CrossFittedRidge(nn.Module):
 
         rows = torch.nonzero(weights == weights.max()).flatten()
         frequency = torch.zeros(self._buckets + 1)
-        for at in range(0, len(rows), _CHUNK):
+        for start in range(0, len(rows), _CHUNK):
             for hashes in blocks:
-                ids = self._ids(hashes[rows[at : at + _CHUNK]].long())
+                ids = self._ids(hashes[rows[start : start + _CHUNK]].long())
                 first = torch.ones_like(ids, dtype=torch.bool)
                 ordered = ids.sort(1).values
                 first[:, 1:] = ordered[:, 1:] != ordered[:, :-1]
@@ -95,10 +95,10 @@ class CrossFittedRidge(nn.Module):
         idf[0] = 0
 
         parts = []
-        for at in range(0, len(weights), _CHUNK):
-            found = csr_matrix((min(_CHUNK, len(weights) - at), self._buckets + 1), dtype=np.float32)
+        for start in range(0, len(weights), _CHUNK):
+            found = csr_matrix((min(_CHUNK, len(weights) - start), self._buckets + 1), dtype=np.float32)
             for hashes in blocks:
-                ids = self._ids(hashes[at : at + _CHUNK].long())
+                ids = self._ids(hashes[start : start + _CHUNK].long())
                 weight = idf[ids]
                 value = (weight / weight.square().sum(1, keepdim=True).sqrt().clamp(min=1e-6)).numpy()
                 row, column = np.nonzero(ids.numpy())
@@ -112,9 +112,9 @@ class CrossFittedRidge(nn.Module):
         fold = _fold(blocks[0].long()).numpy()
         solved = np.zeros((rows_of.shape[1], _FOLDS, _AXES), np.float32)
         for number in range(_FOLDS):
-            there = np.flatnonzero(fold != number)
+            others = np.flatnonzero(fold != number)
             for axis, penalty in enumerate(_PENALTIES):
-                solved[:, number, axis] = lsqr(rows_of[there], target[there, axis], damp=penalty**0.5, iter_lim=_ITERATIONS)[0]
+                solved[:, number, axis] = lsqr(rows_of[others], target[others, axis], damp=penalty**0.5, iter_lim=_ITERATIONS)[0]
         weights_of = torch.from_numpy(solved)
         weights_of[0] = 0
         sparse, plain = weights_of[: self._buckets + 1], weights_of[self._buckets + 1 :]

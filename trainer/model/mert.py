@@ -23,7 +23,7 @@ HOW_TO_GET = "name a folder that holds config.json and pytorch_model.bin (or mod
 # What MERT can do beyond HuBERT, with the only value under which the two forward passes are the same.
 _HUBERT_LIKE = {"feature_extractor_cqt": False, "attention_relax": -1.0, "deepnorm": False}
 # How MERT-v1-95M was trained to hear, which is what `preprocess` does; MERT-v0 heard 16 kHz. By file, which need not be there or say so.
-_HEARS = {"config.json": {"sample_rate": 24000}, "preprocessor_config.json": {"sampling_rate": 24000, "do_normalize": True}}
+_AUDIO_SETTINGS = {"config.json": {"sample_rate": 24000}, "preprocessor_config.json": {"sampling_rate": 24000, "do_normalize": True}}
 # Of the configuration, what changes the forward pass and leaves the tensors' names and shapes as they are.
 _CONFIGURATION = ("hidden_act", "feat_extract_activation", "layer_norm_eps", "do_stable_layer_norm", "num_attention_heads", "conv_stride")
 # torch's weight norm was named so before it became a parametrization.
@@ -102,12 +102,12 @@ def _load(source: str) -> HubertModel:
     for key, value in _HUBERT_LIKE.items():
         if settings.get(key, value) != value:
             raise WeightsError(f"{config_path}: {key} is {settings[key]!r}, HuBERT's classes run {value!r} only: use MERT-v1-95M")
-    for name, hears in _HEARS.items():
+    for name, expected in _AUDIO_SETTINGS.items():
         path = _optional(source, name)
-        told = json.loads(path.read_text("utf-8")) if path is not None else {}
-        for key, value in hears.items():
-            if told.get(key, value) != value:
-                raise WeightsError(f"{path}: {key} is {told[key]!r}, this tower hears with {value!r} only: use MERT-v1-95M")
+        settings_there = json.loads(path.read_text("utf-8")) if path is not None else {}
+        for key, value in expected.items():
+            if settings_there.get(key, value) != value:
+                raise WeightsError(f"{path}: {key} is {settings_there[key]!r}, this tower hears with {value!r} only: use MERT-v1-95M")
     config = HubertConfig.from_dict(
         {key: value for key, value in settings.items() if key not in ("model_type", "auto_map", "architectures")}
     )

@@ -7,10 +7,11 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
+from trainer.constants import MODALITIES
 from trainer.errors import CheckpointError
 from trainer.libraries import imports
 from trainer.model.heads import DROPOUT, EMBEDDING_DIM, similarity_head, va_head
-from trainer.model.towers import MODALITIES, TOWERS, TowerSpec
+from trainer.model.towers import TOWERS, TowerSpec
 
 
 class Tower(Protocol):
@@ -151,17 +152,17 @@ class MMVA(nn.Module):
         """How the names of the tensors begin that a checkpoint leaves out: those of frozen published backbones."""
         return tuple(f"towers.{modality}.backbone." for modality in self.frozen_modalities() if self.tower(modality).published)
 
-    def forward(self, inputs: Mapping[str, Any], places: Mapping[str, torch.Tensor] | None = None) -> Output:
+    def forward(self, inputs: Mapping[str, Any], inverse: Mapping[str, torch.Tensor] | None = None) -> Output:
         """Predict a training batch.
 
         Args:
             inputs: modality -> features, or for a fine-tuned tower its preprocessed batch.
-            places: modality -> which of its inputs each row has (n,), where rows share them.
+            inverse: modality -> (n,) index of the input that each row has, where rows share inputs.
         """
         embeddings = {modality: self.embed(modality, inputs[modality]) for modality in self.modalities}
         va = {modality: self.heads[modality](embedding) for modality, embedding in embeddings.items()}
-        for modality, place in (places or {}).items():
-            embeddings[modality], va[modality] = embeddings[modality][place], va[modality][place]
+        for modality, index in (inverse or {}).items():
+            embeddings[modality], va[modality] = embeddings[modality][index], va[modality][index]
         return Output(va, embeddings, self.similarity_of(embeddings) if self.similarity is not None else None)
 
     def embed(self, modality: str, inputs: Any) -> torch.Tensor:
@@ -204,8 +205,8 @@ def freeze_batch_norm(model: nn.Module) -> None:
             module.eval()
 
 
-def check_modalities(there: Collection[str], wanted: Collection[str], what: str) -> None:
+def check_modalities(available: Collection[str], wanted: Collection[str], what: str) -> None:
     """CheckpointError when a checkpoint lacks a tower that is asked for."""
-    missing = [modality for modality in wanted if modality not in there]
+    missing = [modality for modality in wanted if modality not in available]
     if missing:
-        raise CheckpointError(f"{what}: has no {missing[0]} tower, only {', '.join(there)}: use one that was trained on {missing[0]}")
+        raise CheckpointError(f"{what}: has no {missing[0]} tower, only {', '.join(available)}: use one that was trained on {missing[0]}")

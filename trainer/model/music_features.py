@@ -102,16 +102,16 @@ class MusicFeatures(nn.Module):
             power = _power(samples, QUICK, self.quick_window)
             level = power.sum(1)
             gate = (GATE * level.amax(1, keepdim=True)).clamp(min=1e-8)
-            heard = (torch.log10(level + 1e-12) - torch.log10(gate) + 0.5).clamp(0, 1)
-            power = power / _mean(level, heard)[:, None, None].clamp(min=1e-6)
+            audible = (torch.log10(level + 1e-12) - torch.log10(gate) + 0.5).clamp(0, 1)
+            power = power / _mean(level, audible)[:, None, None].clamp(min=1e-6)
             return {
-                **self._timbre(samples, power, heard),
-                **self._pulse(power, heard),
+                **self._timbre(samples, power, audible),
+                **self._pulse(power, audible),
                 **self._beginnings(samples),
                 **self._harmony(samples),
             }
 
-    def _timbre(self, samples: torch.Tensor, power: torch.Tensor, heard: torch.Tensor) -> dict[str, torch.Tensor]:
+    def _timbre(self, samples: torch.Tensor, power: torch.Tensor, audible: torch.Tensor) -> dict[str, torch.Tensor]:
         """Mel bands, cepstra, brightness, noisiness and dynamics."""
         level = power.sum(1)
         mel = torch.log10(self.mel @ power + 1e-6)
@@ -123,32 +123,32 @@ class MusicFeatures(nn.Module):
         spread = torch.log10((((self.hz.square() @ power) / level.clamp(min=1e-9)) - centre.square()).clamp(min=0).sqrt() + 50)
         loud = torch.log10(level + 1e-6)
         second = round(FRAMES_HZ)
-        slow = F.avg_pool1d(cepstra * heard[:, None], min(second, heard.shape[1]), second // 2)
-        steady = F.avg_pool1d(loud[:, None] * heard[:, None], min(second, heard.shape[1]), second // 2)[:, 0]
-        ordered = torch.lerp(_mean(loud, heard)[:, None], loud, heard).sort(1).values
+        slow = F.avg_pool1d(cepstra * audible[:, None], min(second, audible.shape[1]), second // 2)
+        steady = F.avg_pool1d(loud[:, None] * audible[:, None], min(second, audible.shape[1]), second // 2)[:, 0]
+        ordered = torch.lerp(_mean(loud, audible)[:, None], loud, audible).sort(1).values
         quantiles = [ordered[:, int(part * (ordered.shape[1] - 1))] for part in (0.02, 0.1, 0.25, 0.5, 0.75, 0.9, 0.98)]
         blocks = samples[:, : samples.shape[1] // QUICK[1] * QUICK[1]].unflatten(1, (-1, QUICK[1]))
-        crest = torch.log10(blocks.abs().amax(2).clamp(min=1e-5) / blocks.square().mean(2).sqrt().clamp(min=1e-5))[:, : heard.shape[1]]
+        crest = torch.log10(blocks.abs().amax(2).clamp(min=1e-5) / blocks.square().mean(2).sqrt().clamp(min=1e-5))[:, : audible.shape[1]]
         # The sign is soft: what is 60 dB below the window's mean does not cross zero, it is rounding.
         signs = torch.tanh(blocks / FAINT)
-        crossings = (-signs[..., 1:] * signs[..., :-1]).clamp(min=0).mean(2)[:, : heard.shape[1]]
+        crossings = (-signs[..., 1:] * signs[..., :-1]).clamp(min=0).mean(2)[:, : audible.shape[1]]
         curves = torch.stack([bright, spread, loud, crest, torch.log10(crossings + 0.005)], 1)
         change = bands.unflatten(1, (8, -1)).mean(2).diff(dim=2)
-        both = heard[:, None, 1:] * heard[:, None, :-1]
-        time = torch.linspace(-1, 1, heard.shape[1], device=heard.device)
-        swell = _mean(loud * time, heard) - _mean(loud, heard) * _mean(time * heard, heard)
+        both = audible[:, None, 1:] * audible[:, None, :-1]
+        time = torch.linspace(-1, 1, audible.shape[1], device=audible.device)
+        swell = _mean(loud * time, audible) - _mean(loud, audible) * _mean(time * audible, audible)
         return {
-            "cepstra": torch.cat([_mean(cepstra, heard[:, None]), _std(cepstra, heard[:, None])], 1),
+            "cepstra": torch.cat([_mean(cepstra, audible[:, None]), _std(cepstra, audible[:, None])], 1),
             "cepstra change": _std(cepstra.diff(dim=2), both),
             "cepstra drift": slow.std(2, correction=0),
-            "mel": torch.cat([_mean(bands, heard[:, None]), _std(bands, heard[:, None])], 1),
-            "flatness": torch.cat([_mean(flat, heard[:, None]), _std(flat, heard[:, None])], 1),
-            "curves": torch.cat([_mean(curves, heard[:, None]), _std(curves, heard[:, None]), _std(curves.diff(dim=2), both)], 1),
+            "mel": torch.cat([_mean(bands, audible[:, None]), _std(bands, audible[:, None])], 1),
+            "flatness": torch.cat([_mean(flat, audible[:, None]), _std(flat, audible[:, None])], 1),
+            "curves": torch.cat([_mean(curves, audible[:, None]), _std(curves, audible[:, None]), _std(curves.diff(dim=2), both)], 1),
             "levels": torch.stack([*quantiles, steady.std(1, correction=0), swell, level.amax(1).clamp(min=1e-6).log10()], 1),
             "rise and fall": torch.cat([_mean(change.clamp(min=0), both), _mean(change.clamp(max=0), both)], 1),
         }
 
-    def _pulse(self, power: torch.Tensor, heard: torch.Tensor) -> dict[str, torch.Tensor]:
+    def _pulse(self, power: torch.Tensor, audible: torch.Tensor) -> dict[str, torch.Tensor]:
         """Onsets of four bands and of all, and how strongly they come .4 to 16 times a second."""
         mel = torch.log10(self.mel @ power + 1e-5)
         rises = mel.diff(dim=2).clamp(min=0)
@@ -177,7 +177,7 @@ class MusicFeatures(nn.Module):
         return {
             "onsets": torch.cat([parts.mean(2), parts.std(2, correction=0), onsets.amax(2)], 1),
             "modulation": modulation.flatten(1),
-            "beat": torch.cat([beat, peaks.mean(1, keepdim=True), heard.mean(1, keepdim=True)], 1),
+            "beat": torch.cat([beat, peaks.mean(1, keepdim=True), audible.mean(1, keepdim=True)], 1),
         }
 
     def _beginnings(self, samples: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -203,10 +203,10 @@ class MusicFeatures(nn.Module):
         energy = strength.square().sum((1, 2)).clamp(min=1)
         lasting = []
         for values in (strength, centred):
-            whole = torch.maximum(values.square().sum((1, 2)), FAINT**2 * energy)
+            total = torch.maximum(values.square().sum((1, 2)), FAINT**2 * energy)
             for gap in (2, 5, 10, 25, 50, 100):
                 gap = min(gap, values.shape[2] - 1)
-                lasting.append((values[..., :-gap] * values[..., gap:]).sum((1, 2)) / whole)
+                lasting.append((values[..., :-gap] * values[..., gap:]).sum((1, 2)) / total)
         return {"beginnings": torch.stack([*peaks, *begun], 1), "lasting": torch.stack(lasting, 1)}
 
     def _harmony(self, samples: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -222,14 +222,14 @@ class MusicFeatures(nn.Module):
         notes = fine.unflatten(1, (-1, FINE)).sum(2)
         rows = {"chroma": _fold(notes), "bass": _fold(notes[:, :24]), "treble": _fold(notes[:, 24:])}
         chroma = rows["chroma"]
-        whole = magnitude.sum((1, 2)).clamp(min=1e-6)
+        total = magnitude.sum((1, 2)).clamp(min=1e-6)
         return {
             **self._key(rows),
             **self._chords(chroma, rows),
             **self._register(notes),
             "tonalness": torch.stack(
                 [
-                    tones[:, a:b].sum((1, 2)) / torch.maximum(magnitude[:, a:b].sum((1, 2)), FAINT * whole)
+                    tones[:, a:b].sum((1, 2)) / torch.maximum(magnitude[:, a:b].sum((1, 2)), FAINT * total)
                     for a, b in ((0, 90), (90, 270), (270, 700), (700, None))
                 ],
                 1,

@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from trainer.errors import WeightsError
+from trainer.libraries import first_line
 
 
 def find_file(source: str, names: Sequence[str], how_to_get: str) -> Path:
@@ -56,11 +57,6 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
 def refuse(path: Path | str, what: str, how_to_get: str) -> WeightsError:
     """The error for weights that do not fill their architecture exactly."""
     return WeightsError(f"{path}: does not fit the architecture ({what}): {how_to_get}")
-
-
-def first_line(error: BaseException | None) -> str:
-    """The first line of an error's message, or its type's name."""
-    return str(error).strip().split("\n", 1)[0] or type(error).__name__
 
 
 def fingerprint(module: nn.Module) -> str:

@@ -12,7 +12,8 @@ from torch import nn
 from transformers import AutoTokenizer, RobertaModel
 
 from trainer.errors import WeightsError
-from trainer.model.pretrained import configuration, first_line, origin, quiet_transformers, refuse
+from trainer.libraries import first_line
+from trainer.model.pretrained import configuration, origin, quiet_transformers, refuse
 from trainer.model.reduction import HiddenStateReduction, check_pool, pool_states
 from trainer.model.towers import VERSIONS
 

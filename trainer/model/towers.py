@@ -2,9 +2,7 @@
 
 from dataclasses import dataclass
 
-MODALITIES = ("image", "music", "text")
 POOLS = ("first", "mean")
-SILENT_PEAK = 1e-4  # sound that never reaches it is silence: three steps of 16 bits
 # Of a caption: what is behind is not looked at, so that a whole book is as quick as its first page.
 MAX_CHARACTERS = 2000
 
