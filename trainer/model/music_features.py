@@ -206,7 +206,7 @@ class MusicFeatures(nn.Module):
             for gap in (2, 5, 10, 25, 50, 100):
                 gap = min(gap, values.shape[2] - 1)
                 lasting.append((values[..., :-gap] * values[..., gap:]).sum((1, 2)) / total)
-        return {"beginnings": torch.stack([*peaks, *onsets], 1), "lasting": torch.stack(lasting, 1)}
+        return {"note onsets": torch.stack([*peaks, *onsets], 1), "lasting": torch.stack(lasting, 1)}
 
     def _harmony(self, samples: torch.Tensor) -> dict[str, torch.Tensor]:
         """Key, mode, chords, intervals, register, tonality and roughness."""
