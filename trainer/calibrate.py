@@ -1,4 +1,4 @@
-"""The end of a training whose recipe calibrates: figures by cross-validation, heads that agree, and a small copy."""
+"""Calibrate a trained checkpoint: cross-validated figures, calibrated heads, and a copy in 8 bits."""
 
 import json
 from pathlib import Path
@@ -18,18 +18,18 @@ _GRID = np.linspace(0, 1, 201)
 
 
 def calibrate(job: Job, path: Path, on_progress: OnProgress = lambda what, done, total: None) -> cv.CrossValidation:
-    """Cross-validate a finished training's recipe and calibrate its checkpoint by what was said of held-out rows.
+    """Cross-validate the recipe of a finished training and calibrate its checkpoint with the held-out predictions.
 
     Writes into the checkpoint itself (calibrations, figures), and beside it cv.json (the figures), calibration.png and
     small.safetensors (the checkpoint with its matrices in 8 bits).
 
     Args:
-        job: the training.
+        job: the training run.
         path: its checkpoint.
-        told: as for `cv.cross_validate`.
+        on_progress: as for `cv.cross_validate`.
 
     Raises:
-        TrainerError: whatever cross-validation raises.
+        TrainerError: as for `cv.cross_validate`.
     """
     result = cv.cross_validate(job, on_progress=on_progress)
     loaded = checkpoint.read(path)

@@ -187,7 +187,7 @@ def train_step(run: Session, model: nn.Module, batch: Batch, step: int, total: i
     nn.utils.clip_grad_norm_(parameters, run.recipe.train.clip_norm)
     run.optimizer.step()
     if run.ema is not None:
-        run.ema.follow(run.model, step)
+        run.ema.update(run.model, step)
     return run.processes.add(torch.stack(losses).detach())
 
 

@@ -53,7 +53,7 @@ def test_a_finished_training_is_calibrated_by_what_was_held_out(trained: Path, m
     before = Predictor.load(trained, device="cpu").text(captions)
     figure = Figure("text", "mine", "test split", 20, (0.6, 0.5), (0.01, 0.02), (0.5, 0.4), "ridge on TF-IDF")
     found = CrossValidation((figure,), {"text": before})
-    monkeypatch.setattr(calibrate.cv, "cross_validate", lambda job, told: found)
+    monkeypatch.setattr(calibrate.cv, "cross_validate", lambda job, on_progress: found)
     assert calibrate.calibrate(Job(None, trained.parent, trained.parent), trained) is found  # type: ignore[arg-type]
 
     loaded = checkpoint.read(trained)

@@ -194,7 +194,7 @@ def test_what_a_run_leaves_behind(traced: Path) -> None:
 
 
 def test_a_run_is_not_overwritten_and_resumes_only_as_itself(small: Path, traced: Path, tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match="already holds a run: go on with it"):
+    with pytest.raises(CheckpointError, match="already holds a run: resume it"):
         train(job(small, traced, *TRACE))
     shutil.copytree(traced, tmp_path / "run")
     with pytest.raises(RecipeError, match=r"train.lr was 0.0001, now it is 0.1: a resumed run may change train.epochs"):

@@ -10,7 +10,7 @@ from trainer.errors import DataError
 
 SPLITS = ("train", "dev", "test")
 CAPTIONS = 20_000
-"""So many captions are drawn from the musical vocabulary."""
+"""Number of captions drawn from the musical vocabulary."""
 
 
 def read_emobank(file: Path, problems: list[str]) -> list[list[object]]:
@@ -41,12 +41,12 @@ def read_emobank(file: Path, problems: list[str]) -> list[list[object]]:
 
 
 def read_words(file: Path, seed: int = 0) -> list[list[object]]:
-    """Rows as of `read_emobank`, without a split: every word of Warriner's norms (source "norms"), then `CAPTIONS` captions of music made of
-    words with norms (source "vocabulary").
+    """Rows as from `read_emobank`, without a split: all words of Warriner's norms (source "norms"), then `CAPTIONS` captions of music
+    composed of words with norms (source "vocabulary").
 
     Args:
         file: Warriner, Kuperman & Brysbaert's table of 2013.
-        seed: of the captions that are drawn.
+        seed: of the drawn captions.
 
     Raises:
         DataError: no such file, or another table.

@@ -1,4 +1,4 @@
-"""Musical words that feel: captions made from a vocabulary of ours and published norms of single words."""
+"""Captions of music with VA, composed from a musical vocabulary and published norms of single words."""
 
 import csv
 import re
@@ -15,8 +15,7 @@ NEUTRAL = (0.51, 0.40)
 _COLUMNS = ("Word", "V.Mean.Sum", "A.Mean.Sum")
 _SHIFTS = {"t": TEMPOS, "d": DYNAMICS, "g": GENRES, "i": INSTRUMENTS, "j": INSTRUMENTS, "o": OCCASIONS}
 _ARTICLE = re.compile(r"\b([Aa]) (?=[aeiou])()")
-# Beside a mood, which says how it feels, the rest says less.
-_BESIDE_MOOD = 0.7
+_BESIDE_MOOD = 0.7  # factor of the shifts in captions with a mood, which determines most of the VA
 
 
 def read_norms(path: Path) -> dict[str, tuple[float, float]]:
@@ -29,7 +28,7 @@ def read_norms(path: Path) -> dict[str, tuple[float, float]]:
         Word in lower case -> (valence, arousal), each in [0, 1]: (x - 1) / 8.
 
     Raises:
-        DataError: it cannot be read, lacks a column, or has a rating that is none; one line.
+        DataError: the file cannot be read, lacks a column, or has an invalid rating.
     """
     norms: dict[str, tuple[float, float]] = {}
     try:
@@ -54,21 +53,21 @@ def read_norms(path: Path) -> dict[str, tuple[float, float]]:
 
 
 def moods(norms: Mapping[str, tuple[float, float]]) -> dict[str, tuple[float, float]]:
-    """Valence and arousal, each in [0, 1], of every mood that the norms or our own judgement rate."""
+    """Valence and arousal, each in [0, 1], of every mood that is in the norms or was rated by the authors."""
     rated = {mood: norms[mood] for mood in MOODS if mood in norms}
     return {**rated, **JUDGED}
 
 
 def captions(norms: Mapping[str, tuple[float, float]], count: int, seed: int) -> list[tuple[str, float, float]]:
-    """Musical captions with the valence and arousal that their words suggest.
+    """Captions of music with the valence and arousal of their words.
 
-    The first are the moods alone, then come sentences. A sentence's VA is the mean of its moods' (a negated one counts
-    reflected at the neutral, by half), shifted by tempo, dynamics, genre, instruments and occasion.
+    The first are single moods, followed by sentences. A sentence's VA is the mean over its moods (negated ones reflected at
+    neutral, by half), shifted by tempo, dynamics, genre, instruments and occasion.
 
     Args:
-        norms: word -> (valence, arousal) in [0, 1]; may be empty: then only our own judgements are used.
-        count: how many to make.
-        seed: the same gives the same captions.
+        norms: word -> (valence, arousal) in [0, 1]; if empty, only the authors' ratings are used.
+        count: number of captions.
+        seed: of the drawn sentences.
 
     Returns:
         (caption, valence, arousal), each VA in [0, 1].
