@@ -1,8 +1,8 @@
-"""Cut DEAM (Aljanaki, Yang & Soleymani 2017) into labelled clips as IMEMNet does.
+"""Cut DEAM (Aljanaki, Yang & Soleymani 2017) into labelled clips by IMEMNet's method.
 
 DEAM's dynamic annotations are two tables, `valence.csv` and `arousal.csv`: a row for each song, a column `sample_15000ms`,
-`sample_15500ms`, ... for each half second, values in [-1, 1]. They start at second 15: before that listeners were still
-making up their minds.
+`sample_15500ms`, ... for each half second, values in [-1, 1]. They start at second 15, as raters need
+time for their first judgement.
 """
 
 import csv
@@ -24,9 +24,9 @@ from trainer.errors import DataError
 FIRST_LABEL_S = 15
 CLIP_S = 2
 JOINED = 5
-"""So many consecutive clips make a joined clip of at most 10 seconds, as much as MERT hears at once."""
+"""Number of consecutive clips in a joined clip of at most 10 seconds, the length of MERT's input."""
 RATE_HZ = 24_000
-"""MERT's sample rate; joined clips overlap, and at 44.1 kHz they would fill twice the disk."""
+"""MERT's sample rate; joined clips overlap and would take twice the space at 44.1 kHz."""
 
 _SAMPLE = re.compile(r"sample_(\d+)ms")
 
@@ -36,12 +36,12 @@ Seconds = Mapping[int, tuple[float, float]]
 
 @dataclass(frozen=True)
 class Window:
-    """A joined clip: where it lies in its track, and its label.
+    """A joined clip: its position in its track, and its label.
 
     Attributes:
         number: of its first 2-second clip; clip k covers seconds [2k - 2, 2k), so the first labelled one is 9, as in IMEMNet.
         start_s: first second.
-        end_s: one past its last second; at most 10 later.
+        end_s: exclusive; at most 10 after `start_s`.
         ratings: mean valence and arousal over its seconds, in [-1, 1].
     """
 
@@ -61,10 +61,10 @@ class Clip:
 
 
 def read_annotations(folder: Path) -> dict[str, Seconds]:
-    """The per-second labels of every track, from the two tables wherever they lie under the folder.
+    """The per-second labels of every track, from the two tables anywhere below the folder.
 
     Raises:
-        DataError: the tables are not there, there are several, or a cell is not a number in [-1, 1].
+        DataError: the tables are missing or several, or a cell is not a number in [-1, 1].
     """
     folders = sorted(path.parent for path in folder.rglob("valence.csv") if (path.parent / "arousal.csv").is_file())
     if len(folders) != 1:
@@ -81,7 +81,7 @@ def read_annotations(folder: Path) -> dict[str, Seconds]:
 
 
 def _read_table(file: Path) -> dict[str, dict[int, float]]:
-    """Song -> second -> mean of the second's samples; empty cells are seconds without a label."""
+    """Song -> second -> mean of the second's samples; seconds with empty cells have no label."""
     tracks: dict[str, dict[int, float]] = {}
     try:
         with file.open(encoding="utf-8-sig", newline="") as lines:
@@ -116,15 +116,15 @@ def _seconds(cells: list[str], columns: dict[int, int], header: list[str], where
 
 
 def windows(seconds: Seconds, duration_s: float) -> list[Window]:
-    """The joined clips of one track: from each whole labelled 2-second clip on, up to five consecutive ones.
+    """The joined clips of one track: from each labelled 2-second clip up to five consecutive ones.
 
-    Windows overlap, and those at the end are shorter, so that there are as many as 2-second clips.
+    Windows overlap, and the last ones are shorter, so that there are as many as 2-second clips.
 
     Args:
         seconds: labels.
-        duration_s: of the sound; seconds that are not wholly in it do not count.
+        duration_s: of the sound; seconds that are not completely in it are ignored.
     """
-    # A decoder may lose a few milliseconds of the last second.
+    # Decoders may lose a few milliseconds of the last second.
     labelled = {second for second in seconds if second + 1 <= duration_s + 0.05}
     clips = sorted(start // CLIP_S + 1 for start in labelled if start % CLIP_S == 0 and start + 1 in labelled)
     numbers = set(clips)
@@ -140,7 +140,7 @@ def windows(seconds: Seconds, duration_s: float) -> list[Window]:
 
 
 def find_sounds(folder: Path) -> dict[str, Path]:
-    """Track -> sound file, for every sound file under the folder, by name without suffix."""
+    """Track -> sound file for all sound files below the folder, by name without suffix."""
     sounds: dict[str, Path] = {}
     for parent, folders, names in os.walk(folder):
         folders.sort()

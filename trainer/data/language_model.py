@@ -12,7 +12,7 @@ from trainer.libraries import first_line
 
 
 class LocalModel:
-    """A causal language model of a folder or the hub (the paper: Llama-3.1-8B), decoding greedily.
+    """A causal language model from a folder or the hub (in the paper Llama-3.1-8B), with greedy decoding.
 
     Args:
         source: folder or hub name.
@@ -21,7 +21,7 @@ class LocalModel:
         batch_size: captions at a time.
 
     Raises:
-        WeightsError: model or tokenizer are not to be had.
+        WeightsError: model or tokenizer are not available.
     """
 
     def __init__(self, source: str, device: torch.device, max_new_tokens: int, batch_size: int) -> None:

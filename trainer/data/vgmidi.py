@@ -1,6 +1,6 @@
 """Read VGMIDI (Ferreira & Whitehead 2019): 200 piano arrangements of video game music with valence and arousal over time.
 
-About thirty raters drew both while they listened, a value for each measure in [-1, 1]. The pieces are MIDI files.
+About thirty raters annotated both while listening, a value for each measure in [-1, 1]. The pieces are MIDI files.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ from trainer.data.scale import to_unit
 from trainer.errors import DataError
 
 LONGEST_S = 3600
-"""A piece that is said to last longer is a mistake; half as much again bounds what may be rendered."""
+"""The longest accepted duration of a piece."""
 
 _CURE = "get VGMIDI's annotations again"
 
@@ -27,16 +27,16 @@ _CURE = "get VGMIDI's annotations again"
 def read(folder: Path, soundfont: Path | None, problems: list[str]) -> list[Track]:
     """The labelled pieces of VGMIDI as cloned: `labelled/annotations/*.json` and `labelled/midi/`.
 
-    A piece's curve is the mean over its raters. Raters whose curve has another length than most raters' of that piece are left out, as are
-    annotations that belong to no piece: VGMIDI has a few of both.
+    A piece's curve is the mean over its raters. Raters whose curve differs in length from most curves of that piece are left out, as are
+    annotations without a piece: VGMIDI has a few of both.
 
     Args:
         folder: VGMIDI, or its `labelled`.
-        soundfont: what plays it; a General MIDI one is looked for without.
+        soundfont: to render with; None to search for a General MIDI one.
         problems: gets a line for each bad piece.
 
     Raises:
-        DataError: a folder or file is missing or not what it should be, or not one piece is left.
+        DataError: a folder or file is missing or invalid, or no usable piece.
     """
     labelled = folder if (folder / "annotations").is_dir() else folder / "labelled"
     for name in ("annotations", "midi"):
