@@ -47,7 +47,7 @@ def calibrate(job: Job, path: Path, on_progress: OnProgress = lambda what, done,
 
 
 def plot(predictions: dict[str, np.ndarray]) -> bytes:
-    """The calibration as a PNG: how many held-out rows lie under each value, before and after, valence and arousal.
+    """The calibration as a PNG: the fraction of held-out rows below each value, before and after, valence and arousal.
 
     Args:
         predictions: modality -> VA (n, 2) of held-out rows.

@@ -123,7 +123,7 @@ class Data:
     """Data that are read once and can be trained on many times, in parts.
 
     Attributes:
-        manifest: the rows that can be trained on, labels as the recipe wants them.
+        manifest: the rows that can be trained on, with the labels that the recipe asks for.
         caches: modality -> its cached features; modalities without an entry are read from the files.
         keys_of: modality -> row id -> key in the cache.
         pool: threads that read files.
@@ -205,7 +205,8 @@ def read_data(job: Job, model: MMVA, processes: Processes, on_progress: OnProgre
             model, recipe.towers, weights, manifest, folder, pool=pool, processes=processes, skip_bad=job.skip_bad, on_progress=on_progress
         )
         keys_of = {
-            modality: {row.id: key for row, key in zip(manifest.rows(modality), found, strict=True)} for modality, found in keys.items()
+            modality: {row.id: key for row, key in zip(manifest.rows(modality), row_keys, strict=True)}
+            for modality, row_keys in keys.items()
         }
     else:
         bad = bad_rows(model, manifest, pool, processes, on_progress) if job.skip_bad else BadRows({}, {})

@@ -123,7 +123,7 @@ def test_mert_refuses_weights_trained_on_other_audio(tmp_path: Path, file: str, 
 
 def test_weights_that_are_nowhere_say_how_to_get_them(tmp_path: Path) -> None:
     for build, source in ((MertMusicTower, "m-a-p/MERT-v1-95M"), (RobertaTextTower, "FacebookAI/roberta-base")):
-        with pytest.raises(WeightsError, match=rf"weights of '{source}' could not be had .*connect to the model hub once, or name"):
+        with pytest.raises(WeightsError, match=rf"weights of '{source}' could not be loaded .*connect to the model hub once, or name"):
             build(source)
     with pytest.raises(WeightsError, match=r"holds no config.json: name a folder that holds config.json and pytorch_model.bin"):
         MertMusicTower(str(tmp_path))

@@ -185,7 +185,7 @@ def _read_recipe(file: Path) -> "CaptionRecipe":
     try:
         table = tomllib.loads(file.read_text(encoding="utf-8")).get("captions")
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{file}: not TOML ({error}); mend the file") from error
+        raise RecipeError(f"{file}: not TOML ({error}); correct the file") from error
     if not isinstance(table, dict):
         raise RecipeError(f"{file}: no [captions] table; it must say how captions are made")
     try:

@@ -257,7 +257,9 @@ def run_command(command: Sequence[str], paths: Sequence[Path]) -> Iterator[str]:
                     name, _, caption = line.decode("utf-8", "surrogateescape").rstrip("\r\n").partition("\t")
                     if done == len(names) or name != names[done]:
                         wanted = f"{names[done]}<TAB>caption" if done < len(names) else "nothing more"
-                        raise DataError(f"{command[0]}: the captioner's line {done + 1} is {name[:100]!a}..., expected {wanted}; mend it")
+                        raise DataError(
+                            f"{command[0]}: the captioner's line {done + 1} is {name[:100]!a}..., expected {wanted}; correct it"
+                        )
                     done += 1
                     yield caption
             except BaseException:

@@ -31,7 +31,7 @@ EMOTIONS = {
 }
 """Mean valence and arousal of each emotion's word, or of the closest rated word ("solemn", "calm", "joyful"), 1 to 9."""
 
-_CURE = "mend or delete the row"
+_CURE = "correct or delete the row"
 
 
 def read(folder: Path, problems: list[str]) -> list[Track]:

@@ -112,7 +112,7 @@ def render(midi: Path, soundfont: Path, expected_s: float, rate_hz: int, *, limi
         sound = read_sound(wav, rate_hz)
     audible = np.flatnonzero(np.abs(sound) > SILENT)
     if not len(audible):
-        raise DataError(f"{midi}: nothing is to be heard of it ({message}); {_CURE}")
+        raise DataError(f"{midi}: the result is silent ({message}); {_CURE}")
     return sound[: audible[-1] + 1]
 
 

@@ -117,7 +117,7 @@ def _cut_all(folder: Path, music: Path, problems: list[str], skip_bad: bool, pro
 def _read_ratings(source: str, file: Path, scale: str, problems: list[str]) -> list[list[object]]:
     """Rows id, valence, arousal in [0, 1]; an id rated several times (EMOTIC: each person in it) gets the mean."""
     low, high = NOMINAL[source]
-    cure = f"{source} is rated from {low:g} to {high:g}; mend or delete the row"
+    cure = f"{source} is rated from {low:g} to {high:g}; correct or delete the row"
     rated: dict[str, list[tuple[float, float]]] = defaultdict(list)
     for row in read_rows(file, ("valence", "arousal"), problems):
         try:

@@ -204,7 +204,7 @@ def load(
     for name, rows, needed in tables:
         if not rows and needed:
             bad = next((f", the first bad one: {line}" for line in problems if name in line), "")
-            raise DataError(f"{folder / name}: not one usable row{bad}; mend the file")
+            raise DataError(f"{folder / name}: not one usable row{bad}; correct the file")
     merged: list[str] = []
     kept_images = _merge(images, folder / IMAGE_CSV, merged)
     kept_clips = _merge(clips, folder / MUSIC_CSV, merged)

@@ -15,7 +15,7 @@ from trainer.data.scale import NOMINAL, to_unit
 from trainer.data.table import read_rows
 from trainer.errors import DataError
 
-_CURE = "OASIS is rated from 1 to 7; mend or delete the row"
+_CURE = "OASIS is rated from 1 to 7; correct or delete the row"
 LEFT_OUT = ("bdsm", "nude couple", "nude man", "nude woman")
 """Themes that are not read: 62 of the 900 pictures, too unlike the others to be useful."""
 _NUMBER = re.compile(r"\s*\d+$")

@@ -63,9 +63,9 @@ def _parse(line: str, where: str) -> tuple[str, str, float]:
         image, text = rest.rsplit(maxsplit=1)
         score = float(text)
     except ValueError:
-        raise DataError(f"{where}: {line.strip()[:80]!r} is not 'clip_id image_id score'; mend the line") from None
+        raise DataError(f"{where}: {line.strip()[:80]!r} is not 'clip_id image_id score'; correct the line") from None
     if not 0 <= score <= 1:  # NaN too
-        raise DataError(f"{where}: score {text} is outside [0, 1]; mend the line")
+        raise DataError(f"{where}: score {text} is outside [0, 1]; correct the line")
     return clip, image, score
 
 

@@ -38,7 +38,7 @@ def to_unit(ratings: np.ndarray, source: str, scale: str = "minmax") -> np.ndarr
     low, high = NOMINAL[source]
     if not ((ratings >= low) & (ratings <= high)).all():
         outlier = ratings[~((ratings >= low) & (ratings <= high))][0]
-        raise DataError(f"{source}: a rating of {outlier:g} is outside its scale of {low:g} to {high:g}; mend the ratings")
+        raise DataError(f"{source}: a rating of {outlier:g} is outside its scale of {low:g} to {high:g}; correct the ratings")
     if scale == "nominal":
         return (ratings - low) / (high - low)
     lowest, highest = ratings.min(axis=0), ratings.max(axis=0)

@@ -23,7 +23,7 @@ def read_emobank(file: Path, problems: list[str]) -> list[list[object]]:
     Raises:
         DataError: no such file, another header, or not one row is left.
     """
-    cure = "EmoBank is rated from 1 to 5; mend or delete the row"
+    cure = "EmoBank is rated from 1 to 5; correct or delete the row"
     rows: list[list[object]] = []
     for row in read_rows(file, ("split", "v", "a", "text"), problems, "id"):
         try:
@@ -31,7 +31,7 @@ def read_emobank(file: Path, problems: list[str]) -> list[list[object]]:
             valence, arousal = to_unit(ratings, "emobank", "nominal").round(6).tolist()[0]
             split = row.cells["split"].strip()
             if split not in SPLITS:
-                raise DataError(f"{row.where}: split {split!r} is not one of {', '.join(SPLITS)}; mend or delete the row")
+                raise DataError(f"{row.where}: split {split!r} is not one of {', '.join(SPLITS)}; correct or delete the row")
             rows.append([f"emobank-{row.id}", valence, arousal, row.text("text"), "emobank", split])
         except DataError as error:
             problems.append(str(error))

@@ -66,7 +66,7 @@ def text_fault(text: str) -> str:
     if not text.strip():
         return "is empty; fill it in"
     broken = [char for char in text if "\ud800" <= char <= "\udfff" or char == "\ufffd" or (char < " " and char not in "\t\r\n")]
-    return f"has broken Unicode ({broken[0]!a}); save the file as UTF-8 or mend the text" if broken else ""
+    return f"has broken Unicode ({broken[0]!a}); save the file as UTF-8 or correct the text" if broken else ""
 
 
 def read_captions(file: Path, problems: list[str]) -> dict[str, str]:
@@ -108,7 +108,7 @@ def read_rows(file: Path, needed: tuple[str, ...], skipped: list[str], id_name: 
                 if not any(cell.strip() for cell in cells):
                     continue
                 if len(cells) <= max(id_column, *(columns[name] for name in needed)) or not cells[id_column].strip():
-                    skipped.append(f"{file} row {number}: {len(cells)} cells, expected {len(header)} with an id; mend or delete the row")
+                    skipped.append(f"{file} row {number}: {len(cells)} cells, expected {len(header)} with an id; correct or delete the row")
                     continue
                 named = {name: cells[column] for name, column in columns.items() if column < len(cells)}
                 yield Row(file, number, cells[id_column].strip(), named)

@@ -51,7 +51,7 @@ def read(folder: Path, soundfont: Path | None, problems: list[str]) -> list[Trac
         key = f"{hashlib.file_digest(content, 'sha256').hexdigest()} {fluidsynth.RATE_HZ} {fluidsynth.GAIN}"
 
     def play(midi: Path, length_s: float) -> np.ndarray:
-        # What still rings after the length that raters heard has no label.
+        # The decay after the annotated length has no label.
         return fluidsynth.render(midi, font, length_s, RATE_HZ)[: round(length_s * RATE_HZ)]
 
     tracks = []
@@ -103,7 +103,7 @@ def _midi(piece: Any, folder: Path, where: str) -> tuple[Path, float]:
 def _curve(raters: list[tuple[str, Any]], where: str) -> np.ndarray:
     """Valence and arousal, each the mean over the raters; float64 (m, 2) in [-1, 1]."""
     if not raters:
-        raise DataError(f"{where}: nobody rated it; {_CURE}")
+        raise DataError(f"{where}: it has no annotations; {_CURE}")
     curves: list[Any] = []
     for name, annotation in raters:
         both: list[Any] = [annotation.get(axis) for axis in ("valence", "arousal")] if isinstance(annotation, dict) else []

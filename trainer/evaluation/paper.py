@@ -1,4 +1,4 @@
-"""The paper's own figures (Choi, Kim & Kang 2025, Tables 1 to 5), printed beside ours."""
+"""The figures of the paper (Choi, Kim & Kang 2025, Tables 1 to 5)."""
 
 import json
 from dataclasses import dataclass

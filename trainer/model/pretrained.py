@@ -37,7 +37,7 @@ def find_file(source: str, names: Sequence[str], how_to_get: str) -> Path:
             return Path(hf_hub_download(source, name))
         except (OSError, ValueError, RuntimeError) as error:  # the hub's errors are one of these, offline or not
             reason = error
-    raise WeightsError(f"weights of {source!r} could not be had ({first_line(reason)}): connect to the model hub once, or {how_to_get}")
+    raise WeightsError(f"weights of {source!r} could not be loaded ({first_line(reason)}): connect to the model hub once, or {how_to_get}")
 
 
 def read_tensors(path: Path) -> dict[str, torch.Tensor]:

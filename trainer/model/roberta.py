@@ -53,7 +53,7 @@ class RobertaTextTower(nn.Module):
                 self.backbone, report = loaded
         except (OSError, ValueError, RuntimeError) as error:
             raise WeightsError(
-                f"weights of {source!r} could not be had ({first_line(error)}): connect to the model hub once, or {HOW_TO_GET}"
+                f"weights of {source!r} could not be loaded ({first_line(error)}): connect to the model hub once, or {HOW_TO_GET}"
             ) from error
         config = loaded[0].eval().config
         if config.model_type not in _SAME_FORWARD:

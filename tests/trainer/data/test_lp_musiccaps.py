@@ -45,9 +45,9 @@ def test_lp_musiccaps_loads_from_a_folder_and_captions_in_batches(
     clips: list[tuple[str, Path]], tmp_path: Path, suffix: str, prefix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lp_musiccaps, "MAX_TOKENS", 10)
-    made = lp_folder(tmp_path / "lp", suffix, prefix)
+    published = lp_folder(tmp_path / "lp", suffix, prefix)
     captioner = Captioner(tmp_path / "lp", CPU, batch_size=3)
-    for name, tensor in made.state_dict().items():
+    for name, tensor in published.state_dict().items():
         torch.testing.assert_close(captioner.model.state_dict()[name], tensor, rtol=0, atol=0)
     together = list(captioner.caption([path for _, path in clips]))
     assert len(together) == 4
