@@ -1,6 +1,6 @@
-"""The MMVA model: build it, train it, load it, predict valence and arousal with it. Knows nothing of the application.
+"""The MMVA model: build it, train it, load it, predict valence and arousal with it. Independent of the application.
 
-What is named here is what the application uses, and all that it uses.
+The names here are the public interface: the application uses nothing else of this package.
 """
 
 from importlib import import_module
@@ -17,18 +17,19 @@ if TYPE_CHECKING:
     from trainer.data.files import open_picture, read_picture
     from trainer.evaluation.paper import summary_rows
     from trainer.libraries import explain as explain_import
+    from trainer.libraries import first_line
     from trainer.model.mmva import check_modalities
-    from trainer.model.pretrained import first_line, quiet_transformers
+    from trainer.model.pretrained import quiet_transformers
     from trainer.predict import Predictor, pick_device
 
-# Imported when first used: the errors, the recipes and the command line must not wait seconds for torch.
+# Imported on first use: the errors, the recipes and the command line must not wait seconds for torch.
 _PUBLIC = {
     "Predictor": "trainer.predict:Predictor",
     "check_modalities": "trainer.model.mmva:check_modalities",
     "dataset_command": "trainer.commands.dataset:dataset",
     "evaluate_command": "trainer.commands.evaluate:evaluate",
     "explain_import": "trainer.libraries:explain",
-    "first_line": "trainer.model.pretrained:first_line",
+    "first_line": "trainer.libraries:first_line",
     "matching_score": "trainer.affect:matching_score",
     "open_picture": "trainer.data.files:open_picture",
     "pick_device": "trainer.predict:pick_device",

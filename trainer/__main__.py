@@ -7,7 +7,7 @@ from trainer.errors import TrainerError
 
 
 def main() -> None:
-    """Run the command; what is wrong is one line on stderr and exit status 1."""
+    """Run the command; an error is one line on stderr and exit status 1."""
     try:
         train()
     except TrainerError as error:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-_ROWS, _COLUMNS = 8, 4096  # a block of squares is 256 KiB: it stays in a core's cache
+_ROWS, _COLUMNS = 8, 4096  # a block of squares has 256 KiB, which fits into a core's cache
 
 
 def matching_score(va_a: np.ndarray, va_b: np.ndarray, sigma: float) -> np.ndarray:
@@ -23,7 +23,7 @@ def matching_score(va_a: np.ndarray, va_b: np.ndarray, sigma: float) -> np.ndarr
 
 
 def score_of_distance(distance: np.ndarray, sigma: float) -> np.ndarray:
-    """Eq. 1 of distances (...) that are known already: float32 (...).
+    """The matching score (Eq. 1) of distances (...): float32 (...).
 
     Raises:
         ValueError: sigma is not a finite number above 0.
@@ -36,8 +36,8 @@ def score_of_distance(distance: np.ndarray, sigma: float) -> np.ndarray:
 def mean_distance(va_a: np.ndarray, va_b: np.ndarray) -> float:
     """Eq. 1's sigma: the mean Euclidean distance over all pairs of two sets of VA, without their a x b matrix.
 
-    Exact: every pair is visited, in blocks of 8 x 4096 whose memory is used again and again. That and the two label
-    arrays is all it needs: about 1 MB for 25,000 x 24,000 labels, which took .9 s on one core. Distances are float32,
+    Exact: all pairs are computed, in blocks of 8 x 4096 with reused memory. With the two arrays of labels that is about
+    1 MB for 25,000 x 24,000 labels, which took .9 s on one core. Distances are float32,
     the sum of blocks float64: off by less than 1e-7 for labels in [0, 1].
 
     Args:

@@ -1,4 +1,4 @@
-"""The exponential moving average of a model's weights: steadier than the last step's, and better on little data."""
+"""The exponential moving average of a model's weights, which varies less than the last weights and is better on small data."""
 
 import copy
 
@@ -8,11 +8,11 @@ from trainer.model.mmva import MMVA
 
 
 class Average:
-    """A copy of a model whose weights follow the model's.
+    """A copy of a model with the moving average of its weights.
 
     Args:
-        model: that is trained.
-        decay: in [0, 1); the first steps count for more: after n steps it is at most (1 + n) / (10 + n).
+        model: the model that is trained.
+        decay: in [0, 1); at most (1 + n) / (10 + n) after n steps.
     """
 
     def __init__(self, model: MMVA, decay: float) -> None:
@@ -20,10 +20,10 @@ class Average:
         self.decay = decay
 
     @torch.no_grad()
-    def follow(self, model: MMVA, step: int) -> None:
-        """Take in the weights after step `step`, from 0; buffers are copied as they are."""
+    def update(self, model: MMVA, step: int) -> None:
+        """Update the average with the weights after step `step`, from 0; buffers are copied."""
         weight = 1 - min(self.decay, (1 + step) / (10 + step))
-        trained = [(mine, theirs) for mine, theirs in zip(self.model.parameters(), model.parameters(), strict=True) if theirs.requires_grad]
-        torch._foreach_lerp_([mine for mine, _ in trained], [theirs for _, theirs in trained], weight)
-        for mine, theirs in zip(self.model.buffers(), model.buffers(), strict=True):
-            mine.copy_(theirs)
+        trained = [(own, new) for own, new in zip(self.model.parameters(), model.parameters(), strict=True) if new.requires_grad]
+        torch._foreach_lerp_([own for own, _ in trained], [new for _, new in trained], weight)
+        for own, new in zip(self.model.buffers(), model.buffers(), strict=True):
+            own.copy_(new)

@@ -1,4 +1,4 @@
-"""The end of a training whose recipe calibrates: figures by cross-validation, heads that agree, and a small copy."""
+"""Calibrate a trained checkpoint: cross-validated figures, calibrated heads, and a copy in 8 bits."""
 
 import json
 from pathlib import Path
@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from trainer import checkpoint
+from trainer.constants import OnProgress
 from trainer.evaluation import cv
 from trainer.evaluation.va import AXES
 from trainer.model.calibration import COMMON, LEVELS, Calibration
@@ -16,37 +17,37 @@ PLOT, FIGURES, SMALL = "calibration.png", "cv.json", "small.safetensors"
 _GRID = np.linspace(0, 1, 201)
 
 
-def calibrate(job: Job, path: Path, told: cv.Told = lambda what, done, total: None) -> cv.CrossValidation:
-    """Cross-validate a finished training's recipe and calibrate its checkpoint by what was said of held-out rows.
+def calibrate(job: Job, path: Path, on_progress: OnProgress = lambda what, done, total: None) -> cv.CrossValidation:
+    """Cross-validate the recipe of a finished training and calibrate its checkpoint with the held-out predictions.
 
     Writes into the checkpoint itself (calibrations, figures), and beside it cv.json (the figures), calibration.png and
     small.safetensors (the checkpoint with its matrices in 8 bits).
 
     Args:
-        job: the training.
+        job: the training run.
         path: its checkpoint.
-        told: as for `cv.cross_validate`.
+        on_progress: as for `cv.cross_validate`.
 
     Raises:
-        TrainerError: whatever cross-validation raises.
+        TrainerError: as for `cv.cross_validate`.
     """
-    found = cv.cross_validate(job, told=told)
+    result = cv.cross_validate(job, on_progress=on_progress)
     loaded = checkpoint.read(path)
     tensors = {key: value for key, value in loaded.tensors.items() if not key.startswith("calibrations.")}
-    for modality, predictions in found.predictions.items():
+    for modality, predictions in result.predictions.items():
         tensors[f"calibrations.{modality}.given"] = Calibration(predictions).given
-    figures = json.dumps({"figures": [figure.to_json() for figure in found.figures]})
+    figures = json.dumps({"figures": [figure.to_json() for figure in result.figures]})
     notes = {**loaded.notes, "cross_validation": figures}
     metadata = {**notes, "format": checkpoint.FORMAT, "name": loaded.name, "towers": json.dumps(loaded.towers)}
     checkpoint.write(path, tensors, metadata)
     checkpoint.shrink(path, path.with_name(SMALL))
     path.with_name(FIGURES).write_text(figures + "\n", "utf-8")
-    path.with_name(PLOT).write_bytes(plot(found.predictions))
-    return found
+    path.with_name(PLOT).write_bytes(plot(result.predictions))
+    return result
 
 
 def plot(predictions: dict[str, np.ndarray]) -> bytes:
-    """The calibration as a PNG: how many held-out rows lie under each value, before and after, valence and arousal.
+    """The calibration as a PNG: the fraction of held-out rows below each value, before and after, valence and arousal.
 
     Args:
         predictions: modality -> VA (n, 2) of held-out rows.

@@ -4,12 +4,12 @@ Metadata (all values are strings, as safetensors has it):
     format    "mmvatool.checkpoint/1"
     name      short name, shown with every result
     towers    JSON: modality -> {"name": tower, ...its settings}
-    sigma     Eq. 1's sigma of the training split; without it there is a distance but no matching score
+    sigma     Eq. 1's sigma of the training split; without it distances are defined, matching scores are not
     backbones JSON: modality -> fingerprint of the pretrained weights that the heads were trained on
-    encoders  JSON: modality -> how its tower made features of its input: version, and what the weights' own configuration says
+    encoders  JSON: modality -> how its tower computed features: its version, and the relevant configuration of its weights
     others    free JSON notes for readers: label scale, data, recipe, metrics, libraries, licences
-Tensors are named as in `MMVA.state_dict()`. The backbone of a tower that brings its own pretrained weights may be left out. A matrix
-may be kept in 8 bits: int8 `NAME` with float16 `NAME.scale8`, one for each row.
+Tensors are named as in `MMVA.state_dict()`. The backbone of a tower with published pretrained weights may be left out. A matrix
+may be stored in 8 bits: int8 `NAME` with float16 `NAME.scale8`, one scale for each row.
 """
 
 import hashlib
@@ -26,21 +26,22 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from trainer.constants import MODALITIES
 from trainer.errors import CheckpointError
 from trainer.model.calibration import Calibration
 from trainer.model.mmva import MMVA, check_modalities
 from trainer.model.pretrained import fingerprint
-from trainer.model.towers import MODALITIES, VERSIONS, TowerSpec
+from trainer.model.towers import VERSIONS, TowerSpec
 
 FORMAT = "mmvatool.checkpoint/1"
 WEIGHTS_DIR = Path(__file__).parent / "weights"
 BUNDLED = ("compact",)
-SCALE = ".scale8"  # what is behind a matrix's name for the scales of its rows
+SCALE = ".scale8"  # suffix of the name of the tensor with a matrix's row scales
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A checkpoint as read: its name, which towers it needs, its tensors and its notes."""
+    """A checkpoint as read: its name, the towers it needs, its tensors and its notes."""
 
     path: Path
     name: str
@@ -51,7 +52,7 @@ class Checkpoint:
 
     @property
     def card(self) -> str:
-        """What is said of the model: the card beside a bundled checkpoint; of others their notes, a line each."""
+        """The model card beside a bundled checkpoint; for others the notes, one per line."""
         beside = self.path.with_suffix(".md")
         if self.path.parent == WEIGHTS_DIR and beside.is_file():
             return beside.read_text("utf-8")
@@ -59,10 +60,10 @@ class Checkpoint:
 
     @property
     def sigma(self) -> float | None:
-        """Eq. 1's sigma of the training split, or None: then there is no matching score.
+        """Eq. 1's sigma of the training split, or None: then matching scores are not defined.
 
         Raises:
-            CheckpointError: the note is not a number above 0.
+            CheckpointError: the note is not a positive number.
         """
         if "sigma" not in self.notes:
             return None
@@ -76,7 +77,7 @@ class Checkpoint:
 
 
 def resolve(model: str | Path) -> Path:
-    """The file behind a model name ("compact") or a path.
+    """The file of a model name ("compact") or a path.
 
     Raises:
         CheckpointError: neither a bundled model nor a file.
@@ -93,7 +94,7 @@ def read(model: str | Path) -> Checkpoint:
     """Read a checkpoint by bundled name or path.
 
     Raises:
-        CheckpointError: not there, not safetensors, truncated, or not one of this project's checkpoints.
+        CheckpointError: missing, not safetensors, truncated, or not one of this project's checkpoints.
     """
     path = resolve(model)
     try:
@@ -125,17 +126,17 @@ def read(model: str | Path) -> Checkpoint:
 
 
 def build(checkpoint: Checkpoint, modalities: Collection[str] | None = None, sources: Mapping[str, str] | None = None) -> MMVA:
-    """The model of a checkpoint, weights loaded, float32, in eval mode.
+    """Build the model of a checkpoint with its weights loaded, float32, in eval mode.
 
     Args:
         checkpoint: as read.
-        modalities: which towers to build; None for all. The similarity head comes with all three.
-        sources: modality -> folder or hub name of a tower's pretrained weights, instead of where they were in training.
+        modalities: which towers to build; None for all. The similarity head is built if all three are.
+        sources: modality -> folder or hub name of a tower's pretrained weights, instead of their location in training.
 
     Raises:
-        CheckpointError: a tower that it does not have; tensors missing, left over or of the wrong shape; other pretrained
-            weights than those it was trained on, or the same that run otherwise.
-        WeightsError: a tower's own pretrained weights are not to be had.
+        CheckpointError: a tower that it does not have; tensors missing, left over or of the wrong shape; pretrained weights, or a
+            configuration of them, other than in training.
+        WeightsError: a tower's own pretrained weights are not available.
     """
     wanted = tuple(checkpoint.towers) if modalities is None else tuple(modalities)
     check_modalities(checkpoint.towers, wanted, str(checkpoint.path))
@@ -156,8 +157,18 @@ def build(checkpoint: Checkpoint, modalities: Collection[str] | None = None, sou
         for key, value in checkpoint.tensors.items()
         if not key.startswith(others) and (similarity or not key.startswith("similarity."))
     }
-    # A frozen backbone loads its own weights; its checkpoint then holds what is learned on top of it alone.
+    # A frozen published backbone has loaded its own weights; the checkpoint then stores only what was trained on top of it.
     own = tuple(prefix for prefix in model.frozen_prefixes() if not any(key.startswith(prefix) for key in tensors))
+    _load_exactly(checkpoint, model, tensors, own)
+    _check_backbones(checkpoint, model, own, {modality: spec.get("source") for modality, spec in towers.items()})
+    check_encoders(
+        checkpoint.path, checkpoint.notes, model, "give it the weights with the configuration that it was trained on, or train it again"
+    )
+    return model.eval()
+
+
+def _load_exactly(checkpoint: Checkpoint, model: MMVA, tensors: Mapping[str, torch.Tensor], own: tuple[str, ...]) -> None:
+    """Load the tensors; only those whose names begin with one of `own` may be missing, and none may be left over."""
     try:
         result = model.load_state_dict(tensors, strict=False)
     except RuntimeError as error:
@@ -168,39 +179,39 @@ def build(checkpoint: Checkpoint, modalities: Collection[str] | None = None, sou
             f"{checkpoint.path}: does not fit its towers: {len(missing)} tensors missing {missing[:3]}, "
             f"{len(result.unexpected_keys)} left over {result.unexpected_keys[:3]}; get the checkpoint again"
         )
+
+
+def _check_backbones(checkpoint: Checkpoint, model: MMVA, own: tuple[str, ...], sources: Mapping[str, object]) -> None:
+    """Raise CheckpointError if a backbone that the checkpoint leaves out has other weights than in training."""
     trained_on = read_note(checkpoint.path, checkpoint.notes, "backbones", str)
     for modality in model.frozen_modalities():
         left_out = f"towers.{modality}.backbone." in own and modality in trained_on
         if left_out and trained_on[modality] != fingerprint(model.tower(modality).backbone):
             raise CheckpointError(
-                f"{checkpoint.path}: was trained on other weights of its {modality} tower than {towers[modality].get('source')!r} holds: "
+                f"{checkpoint.path}: was trained on other weights of its {modality} tower than {sources[modality]!r} holds: "
                 "give it the weights it was trained on"
             )
-    check_encoders(
-        checkpoint.path, checkpoint.notes, model, "give it the weights with the configuration that it was trained on, or train it again"
-    )
-    return model.eval()
 
 
 def check_encoders(where: Path, notes: Mapping[str, str], model: MMVA, cure: str) -> None:
-    """Refuse a model whose towers make other features than those that something was trained on, as its note `encoders` tells.
+    """Check that a model's towers compute the features recorded in the note `encoders`.
 
-    Equal weights are not enough: the activation, for one, is none of the tensors.
+    Equal weights are not enough: the activation, for example, is not among the tensors.
 
     Args:
-        where: the file with the notes.
+        where: the file with the notes, for the message.
         notes: its metadata.
-        model: that is to run.
-        cure: what to do about it.
+        model: the model to check.
+        cure: what to do about it, for the message.
 
     Raises:
-        CheckpointError: a tower's version or configuration is another now.
+        CheckpointError: a tower's version or configuration has changed.
     """
     noted = read_note(where, notes, "encoders", dict)
     for modality, now in model.encoders().items():
         if modality in noted:
             before = noted[modality]
-        elif hasattr(model.tower(modality), "configuration"):  # from before the note: then there were the first versions only
+        elif hasattr(model.tower(modality), "configuration"):  # older than the note: all towers had their first version
             before = {"version": now["version"].split("/")[0] + "/1"}
         else:
             continue
@@ -212,10 +223,10 @@ def check_encoders(where: Path, notes: Mapping[str, str], model: MMVA, cure: str
 
 
 def read_note(where: Path, notes: Mapping[str, str], key: str, kind: type) -> dict[str, Any]:
-    """A JSON note that has something of a kind for each modality, {} if it is not there.
+    """A JSON note, modality -> value of type `kind`; {} if it is missing.
 
     Raises:
-        CheckpointError: it is not JSON of that form.
+        CheckpointError: the note has another form.
     """
     try:
         note = json.loads(notes.get(key, "{}"))
@@ -227,12 +238,12 @@ def read_note(where: Path, notes: Mapping[str, str], key: str, kind: type) -> di
 
 
 def start_backbone(model: MMVA, modality: str, source: str | Path) -> None:
-    """Give a tower the backbone of a checkpoint's tower of the same kind; what is learned on top of it is not taken.
+    """Load the backbone of a checkpoint's tower of the same kind into a tower, and nothing on top of it.
 
     Args:
-        model: to be trained.
+        model: the model to be trained.
         modality: of the tower.
-        source: a bundled checkpoint by name, or the path of one.
+        source: name of a bundled checkpoint, or the path of one.
 
     Raises:
         CheckpointError: no such checkpoint, or its tower has no backbone that fits.
@@ -267,7 +278,7 @@ def save(
         model: whose `state_dict()` is written.
         name: short name, shown with every result.
         towers: modality -> {"name": tower, ...its settings}.
-        notes: further metadata for readers; how the towers make features is added to it.
+        notes: further metadata for readers; the note `encoders` is added to it.
         dtype: of the floats in the file; None keeps the model's own.
     """
     frozen = model.frozen_prefixes() or ("\0",)
@@ -281,9 +292,9 @@ def save(
 
 
 def shrink(path: Path, out: Path) -> None:
-    """Copy a checkpoint with its large matrices in 8 bits, each row with a scale of its own; what has short rows stays in 16.
+    """Copy a checkpoint with its large matrices in 8 bits with a scale per row; matrices with short rows stay in 16 bits.
 
-    Of a row's greatest number the rounding is 0.4 %; on the bundled model it moved no prediction by more than 0.0013.
+    The rounding is 0.4 % of a row's largest number; on the bundled model it moved no prediction by more than 0.0013.
 
     Raises:
         CheckpointError: as `read`.
@@ -301,7 +312,7 @@ def shrink(path: Path, out: Path) -> None:
 
 
 def write(path: Path, tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str]) -> None:
-    """Write a safetensors file under a temporary name and rename it, so that `path` is always whole."""
+    """Write a safetensors file under a temporary name and rename it, so that `path` is never partial."""
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".mmvatool-", suffix=".safetensors")
     os.close(handle)
     try:

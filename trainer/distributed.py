@@ -1,4 +1,4 @@
-"""The processes that train together: one, or as many as torchrun started."""
+"""The processes of a training run: one, or those that torchrun started."""
 
 import os
 from dataclasses import dataclass
@@ -11,12 +11,12 @@ from torch import distributed
 
 @dataclass(frozen=True)
 class Processes:
-    """This process's place among those that train together.
+    """The rank of this process among the processes of a training run.
 
     Attributes:
-        rank: its number, from 0.
-        count: how many there are.
-        local_rank: its number on this machine.
+        rank: from 0.
+        count: number of processes.
+        local_rank: rank on this machine.
     """
 
     rank: int = 0
@@ -25,20 +25,20 @@ class Processes:
 
     @property
     def first(self) -> bool:
-        """Whether this is the process that writes files and speaks."""
+        """Whether this is the process that writes files and reports."""
         return self.rank == 0
 
     def share(self, length: int) -> slice:
-        """Which rows of a batch of `length` are this process's; shares differ by at most one row."""
+        """This process's rows of a batch of `length`; shares differ by at most one row."""
         return slice(length * self.rank // self.count, length * (self.rank + 1) // self.count)
 
     def wait(self) -> None:
-        """Return when all processes are here."""
+        """Wait until all processes have called this."""
         if self.count > 1:
             distributed.barrier()
 
     def gather(self, value: Any) -> list[Any]:
-        """Everybody's value, in the order of ranks."""
+        """The values of all processes, in the order of ranks."""
         values: list[Any] = [value]
         if self.count > 1:
             values = [None] * self.count
@@ -46,20 +46,20 @@ class Processes:
         return values
 
     def add(self, tensor: torch.Tensor) -> torch.Tensor:
-        """The sum of everybody's tensor."""
+        """The sum of the tensors of all processes."""
         if self.count > 1:
             distributed.all_reduce(tensor)
         return tensor
 
 
 def start(device: torch.device) -> tuple[Processes, torch.device]:
-    """Join the processes that torchrun started, if it did.
+    """Join the process group if torchrun started this process.
 
     Args:
-        device: of the training; on CUDA each process takes the GPU of its local rank.
+        device: of the run; on CUDA each process uses the GPU of its local rank.
 
     Returns:
-        This process's place and device.
+        The processes and the device of this one.
     """
     count = int(os.environ.get("WORLD_SIZE", "1"))
     if count == 1:
@@ -68,12 +68,12 @@ def start(device: torch.device) -> tuple[Processes, torch.device]:
     if device.type == "cuda":
         device = torch.device("cuda", processes.local_rank)
         torch.cuda.set_device(device)
-    # Hours: the first process evaluates and the slowest reads files while the others wait.
+    # Hours, as the others wait while the first process evaluates or the slowest reads files.
     distributed.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=timedelta(hours=6))
     return processes, device
 
 
 def stop(processes: Processes) -> None:
-    """Leave the others."""
+    """Leave the process group."""
     if processes.count > 1:
         distributed.destroy_process_group()

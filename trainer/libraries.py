@@ -1,8 +1,8 @@
-"""A library that is installed and does not load, or is not installed: said in one line, with the command that mends it.
+"""A library that is installed and does not load, or is not installed: reported in one line, with the command that fixes it.
 
-C++ extensions of torchaudio, torchvision and the like are made against the torch of one release. Beside another they fail while they are
+C++ extensions such as those of torchaudio and torchvision are built against one release of torch. With another they fail while they are
 imported, with an OSError of the dynamic linker, a RuntimeError of torch's registry or, where transformers imports lazily, a
-ModuleNotFoundError about something else. What all have in common is that the traceback leads through an import into the library.
+ModuleNotFoundError about something else. In all cases the traceback leads through an import into the library.
 """
 
 import importlib.metadata
@@ -21,22 +21,22 @@ _PRODUCT = "mmvatool"
 
 @contextmanager
 def imports() -> Iterator[None]:
-    """Around imports: a library that does not load is one line.
+    """Context for imports: a library that does not load raises one `LibraryLoadError`.
 
     Raises:
-        LibraryLoadError: it does not; the message names it, what it was made for, and the command that mends it.
+        LibraryLoadError: a library does not load; the message names it, the library it conflicts with, and the command that fixes it.
     """
     try:
         yield
     except Exception as error:
-        told = explain(error)
-        if told is None:
+        message = explain(error)
+        if message is None:
             raise
-        raise LibraryLoadError(told) from error
+        raise LibraryLoadError(message) from error
 
 
 def explain(error: BaseException) -> str | None:
-    """What is wrong with a library, in one line with the pip command that mends it; None if the error is about something else."""
+    """What is wrong with a library, in one line with the pip command that fixes it; None if the error has another cause."""
     chain = list(_chain(error))
     if any(isinstance(link, MemoryError) for link in chain):
         return None
@@ -44,7 +44,7 @@ def explain(error: BaseException) -> str | None:
         missing = _distribution((link.name or "").split(".")[0]) if isinstance(link, ModuleNotFoundError) else ""
         if missing and not _installed(missing):
             return f"{missing} is not installed: {_command([missing])}"
-    # The library is the last, on the way down, that was being imported; below it stands the partner that it does not get on with.
+    # The innermost library that was being imported is the broken one; torch below it is the one it conflicts with.
     for link in reversed(chain):
         packages = list(_packages_in_import(link.__traceback__))
         if not packages:
@@ -53,26 +53,26 @@ def explain(error: BaseException) -> str | None:
         broken = next((name for name in reversed(packages) if name != partner), packages[-1])
         names = [broken, *([partner] if partner and partner != broken else [])]
         beside = f" beside {_named(names[1])}" if len(names) > 1 else ""
-        return f"{_named(broken)} does not load{beside} ({_first_line(link)}): {_command(names)}"
+        return f"{_named(broken)} does not load{beside} ({first_line(link)}): {_command(names)}"
     return None
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    """The error and what it came from, the root cause last."""
-    seen: set[int] = set()
-    while error is not None and id(error) not in seen:
-        seen.add(id(error))
+    """The error and its causes, the root cause last."""
+    visited: set[int] = set()
+    while error is not None and id(error) not in visited:
+        visited.add(id(error))
         yield error
         error = error.__cause__ or error.__context__
 
 
 def _packages_in_import(traceback: TracebackType | None) -> Iterator[str]:
-    """Distributions whose modules were being executed by an import when it failed, and what they called, from the outside in."""
+    """Distributions whose modules an import was executing when it failed, and those they called, outermost first."""
     importing, last = False, ""
     while traceback is not None:
         code = traceback.tb_frame.f_code
         if name := _distribution(_top_level(code.co_filename)):
-            importing |= code.co_name == "<module>"  # Python takes the import's own frames out of tracebacks
+            importing |= code.co_name == "<module>"  # Python removes the import's own frames from tracebacks
             if importing and name != last:
                 yield (last := name)
         traceback = traceback.tb_next
@@ -81,16 +81,16 @@ def _packages_in_import(traceback: TracebackType | None) -> Iterator[str]:
 def _top_level(file: str) -> str:
     """The package under site-packages that a file belongs to, "" for any other file."""
     parts = Path(file).parts
-    at = max((index for index, part in enumerate(parts) if part in ("site-packages", "dist-packages")), default=-1)
-    return parts[at + 1].removesuffix(".py") if 0 <= at < len(parts) - 1 else ""
+    index = max((index for index, part in enumerate(parts) if part in ("site-packages", "dist-packages")), default=-1)
+    return parts[index + 1].removesuffix(".py") if 0 <= index < len(parts) - 1 else ""
 
 
 @cache
 def _distributions() -> dict[str, str]:
-    found = {module: names[0] for module, names in importlib.metadata.packages_distributions().items()}
-    for requirement in _requirements():  # of what is not installed nothing else knows the name
-        found.setdefault(requirement.replace("-", "_").lower(), requirement)
-    return found
+    names_of = {module: names[0] for module, names in importlib.metadata.packages_distributions().items()}
+    for requirement in _requirements():  # the only source of names for what is not installed
+        names_of.setdefault(requirement.replace("-", "_").lower(), requirement)
+    return names_of
 
 
 def _distribution(module: str) -> str:
@@ -99,16 +99,16 @@ def _distribution(module: str) -> str:
 
 @cache
 def _requirements() -> dict[str, str]:
-    """What the product requires: distribution -> requirement as pip takes it, without its condition."""
+    """The product's requirements: distribution -> requirement in pip's syntax, without environment markers."""
     try:
         lines = importlib.metadata.requires(_PRODUCT) or []
-    except importlib.metadata.PackageNotFoundError:  # run from a checkout that is not installed
+    except importlib.metadata.PackageNotFoundError:  # running from a checkout that is not installed
         return {}
-    found = {}
+    requirements = {}
     for line in lines:
         requirement = line.split(";")[0].strip()
-        found[re.split(r"[<>=!~\[ ]", requirement)[0]] = requirement
-    return found
+        requirements[re.split(r"[<>=!~\[ ]", requirement)[0]] = requirement
+    return requirements
 
 
 def _command(names: list[str]) -> str:
@@ -137,5 +137,6 @@ def _named(name: str) -> str:
     return f"{name} {importlib.metadata.version(name)}" if _installed(name) else name
 
 
-def _first_line(error: BaseException) -> str:
+def first_line(error: BaseException | None) -> str:
+    """The first line of an error's message, or the name of its type."""
     return str(error).strip().split("\n", 1)[0] or type(error).__name__

@@ -1,7 +1,7 @@
 """The losses of MMVA (Choi, Kim & Kang 2025), Eq. 2-4.
 
-Each is a sum over the rows at hand divided by the size of the global batch, so that the losses of several processes,
-added up, are the loss of one process that holds the whole batch, however unequal the processes' shares are.
+Each is the sum over the given rows divided by the size of the global batch, so that the losses of several processes add up to
+the loss of one process with the whole batch, also with unequal shares.
 """
 
 import torch

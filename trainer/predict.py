@@ -1,4 +1,4 @@
-"""Predict valence and arousal with a checkpoint: the one door through which the application uses the model."""
+"""Predict valence and arousal with a checkpoint: the interface through which the application uses the model."""
 
 import itertools
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -9,13 +9,13 @@ import numpy as np
 import torch
 
 from trainer import checkpoint
+from trainer.constants import DEVICES, PRECISIONS, SILENCE_PEAK
 from trainer.errors import DeviceError
+from trainer.libraries import first_line
 from trainer.model.heads import EMBEDDING_DIM
 from trainer.model.mmva import MMVA, check_modalities
-from trainer.model.towers import MAX_CHARACTERS, SILENT_PEAK
+from trainer.model.towers import MAX_CHARACTERS
 
-DEVICES = ("auto", "cpu", "cuda", "mps")
-PRECISIONS = ("float32", "bf16")
 DEFAULT_BATCH_SIZE = 32
 MIN_WINDOW_S = 0.1
 SILENCE_VA = (0.5, 0.0)
@@ -29,12 +29,12 @@ def pick_device(name: str) -> torch.device:
     Raises:
         DeviceError: an unknown name, or a device this machine does not have.
     """
-    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if name == "auto":
-        return torch.device(next(kind for kind in ("cuda", "mps", "cpu") if there[kind]))
-    if name not in there:
+        return torch.device(next(kind for kind in ("cuda", "mps", "cpu") if available[kind]))
+    if name not in available:
         raise DeviceError(f"unknown device {name!r}: allowed are {', '.join(DEVICES)}")
-    if not there[name]:
+    if not available[name]:
         raise DeviceError(f"device {name!r} is not available on this machine: use --device auto or cpu")
     return torch.device(name)
 
@@ -46,15 +46,15 @@ class Predictor:
     rounding).
 
     Attributes:
-        name: of the model, to be shown with every result.
-        modalities: which of "image", "music" and "text" it can predict.
-        sigma: Eq. 1's sigma of the data it was trained on; None: it has a distance but no matching score.
+        name: of the model, shown with every result.
+        modalities: which of "image", "music" and "text" it can predict VA of.
+        sigma: Eq. 1's sigma of the training data; None: distances are defined, matching scores are not.
         sample_rate_hz: of the windows that `music` takes; None without a music tower.
         window_s: their greatest length; None without a music tower.
-        fingerprint: of the checkpoint's file and its towers' versions, 16 hexadecimal digits: equal ones predict equal numbers, so that
-            what was predicted may be kept and reused.
-        card: what is said of the model: its card, or its checkpoint's notes; data, figures and licences among them.
-        notes: what was done otherwise than asked for.
+        fingerprint: of the checkpoint's file and its towers' versions, 16 hexadecimal digits: models with equal fingerprints predict
+            equal numbers, so predictions may be stored and reused.
+        card: the model card, or else the checkpoint's notes: data, figures, licences.
+        warnings: what differs from what was asked for.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class Predictor:
         for modality in self.modalities:
             if hasattr(model.tower(modality), "fold"):
                 model.tower(modality).fold()
-        if device.type == "cuda":  # convolutions are quicker there where a pixel's channels lie together
+        if device.type == "cuda":  # convolutions are faster on a GPU with the channels of a pixel adjacent
             self._model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         music: Any = model.towers["music"] if "music" in self.modalities else None
         self.sample_rate_hz: int | None = music.sample_rate_hz if music else None
@@ -107,17 +107,17 @@ class Predictor:
             precision: "float32", or "bf16" (autocast: faster on a GPU; its error of about .002 is as large as the whole
                 arousal spread of a talking head).
             batch_size: rows in one forward pass, at least 1.
-            modalities: which towers to load; None for all that the checkpoint has.
-            sources: modality -> folder or hub name of a tower's pretrained weights, instead of where they were in training.
-            compiled: whether towers with a backbone are compiled by `torch.compile`, which takes up to some minutes and pays for hours of video;
-                where that does not work `warnings` says why, and they are not.
+            modalities: which towers to load; None for all of the checkpoint's.
+            sources: modality -> folder or hub name of a tower's pretrained weights, instead of their location in training.
+            compiled: compile towers with a backbone by `torch.compile`, which takes up to some minutes and pays off for hours of video;
+                where compiling fails they run uncompiled and `warnings` says why.
 
         Raises:
-            CheckpointError: no such model, a file that is not a sound checkpoint, or one without such a tower.
-            WeightsError: the checkpoint names a tower whose weights are not to be had.
+            CheckpointError: no such model, not a valid checkpoint, or one without such a tower.
+            WeightsError: a tower's pretrained weights are not available.
             LibraryLoadError: a library that a tower needs does not load.
-            DeviceError: the device is not there.
-            ValueError: another precision or batch size.
+            DeviceError: the device is not available.
+            ValueError: an unknown precision, or a batch size below 1.
         """
         if precision not in PRECISIONS:
             raise ValueError(f"precision {precision!r}: allowed are {', '.join(PRECISIONS)}")
@@ -134,15 +134,13 @@ class Predictor:
         if compiled:
             try:
                 predictor._compile()
-            except Exception as error:  # a compiler that is missing, too old, or at odds with the driver: torch raises all kinds
-                from trainer.model.pretrained import first_line  # brings the hub's client
-
+            except Exception as error:  # a missing or old compiler, or one that does not fit the driver: torch raises many types
                 predictor = build()
                 predictor.warnings = (f"not compiled, as torch cannot do it here ({first_line(error)})",)
         return predictor
 
     def _compile(self) -> None:
-        """Compile the towers that have a backbone, and try each on a batch and on a single one: that is when torch does it."""
+        """Compile the towers that have a backbone, and run each on a batch and on a single row: torch compiles on the first run."""
         for modality in self.modalities:
             tower = self._model.tower(modality)
             if tower.backbone is None:
@@ -172,10 +170,10 @@ class Predictor:
         """VA of pictures.
 
         Args:
-            frames: (N, H, W, 3) uint8 RGB, any size; or N of (H_i, W_i, 3), each of its own size, which are taken one at a time
-                and not held: a generator may read them from files. N may be 0.
+            frames: (N, H, W, 3) uint8 RGB, any size; or N of (H_i, W_i, 3), each of its own size, which are read one at a time
+                and not kept: a generator may read them from files. N may be 0.
             embeddings: also return the tower's embeddings.
-            still: they are photos, not frames of a video: the compact tower looks at each seven ways, which takes seven times as
+            still: photos, not frames of a video: the compact tower averages seven views of each, which takes seven times as
                 long and raises r by .02.
 
         Returns:
@@ -202,15 +200,15 @@ class Predictor:
     @overload
     def music(self, windows: np.ndarray | Sequence[np.ndarray], *, embeddings: Literal[True]) -> tuple[np.ndarray, np.ndarray]: ...
     def music(self, windows: np.ndarray | Sequence[np.ndarray], *, embeddings: bool = False) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
-        """VA of sound. Digital silence is not predicted: it feels like nothing at all.
+        """VA of sound. Digital silence has a defined VA that is not predicted.
 
         Args:
             windows: float32 (N, n), or N of (n_i,): mono at `sample_rate_hz`, in [-1, 1], .1 to `window_s` seconds; N may be 0.
             embeddings: also return the tower's embeddings.
 
         Returns:
-            float32 (N, 2): valence, arousal, each in [0, 1]; with `embeddings`, that and float32 (N, 512). A window that
-            never reaches 1e-4 (three steps of 16-bit sound) has valence .5, arousal 0 and an embedding of zeros.
+            float32 (N, 2): valence, arousal, each in [0, 1]; with `embeddings`, that and float32 (N, 512). A window whose
+            peak is below 1e-4 (three steps of 16-bit sound) has valence .5, arousal 0 and an embedding of zeros.
 
         Raises:
             ValueError: another shape, dtype or length, or a sample that is not finite.
@@ -227,7 +225,7 @@ class Predictor:
                 limits = f"{MIN_WINDOW_S:g} to {self.window_s:g} s"
                 raise ValueError(f"window {index} has {length_s:.2f} s at {self.sample_rate_hz} Hz: must be {limits}")
         va, vectors = self._predict("music", len(windows), lambda part: windows[part])
-        silent = [index for index, window in enumerate(windows) if np.abs(window).max() < SILENT_PEAK]
+        silent = [index for index, window in enumerate(windows) if np.abs(window).max() < SILENCE_PEAK]
         va[silent] = SILENCE_VA
         vectors[silent] = 0
         return (va, vectors) if embeddings else va
@@ -240,7 +238,7 @@ class Predictor:
         """VA of words.
 
         Args:
-            captions: N texts; N may be 0. What is behind the first 2,000 characters is not read.
+            captions: N texts; N may be 0. Only the first 2,000 characters of each are read.
             embeddings: also return the tower's embeddings.
 
         Returns:
@@ -257,10 +255,10 @@ class Predictor:
         return (va, vectors) if embeddings else va
 
     def unknown(self, captions: Sequence[str]) -> list[bool]:
-        """Which texts hold no word that the model knows: their VA says nothing.
+        """Which texts have no word that the model knows: their VA is meaningless.
 
-        A word is known that was seen in training, or that is an inflection of one that was. A tower that cannot tell, such
-        as RoBERTa, takes all words for known; a text without a letter or a digit is always unknown.
+        A word is known if it, or a word it is an inflection of, was in the training data. Towers without a vocabulary, such
+        as RoBERTa, treat all words as known; a text without a letter or a digit is always unknown.
 
         Args:
             captions: N texts; N may be 0.
@@ -272,12 +270,12 @@ class Predictor:
         cut = _cut(captions)
         check_modalities(self.modalities, ("text",), self.name)
         tower = self._model.tower("text")
-        found = [_blank(caption) for caption in cut]
+        unknown = [_blank(caption) for caption in cut]
         if hasattr(tower, "unknown"):
             for start in range(0, len(cut), self.batch_size):
                 part = slice(start, start + self.batch_size)
-                found[part] = tower.unknown(tower.encode(tower.preprocess(cut[part]))).tolist()
-        return found
+                unknown[part] = tower.unknown(tower.encode(tower.preprocess(cut[part]))).tolist()
+        return unknown
 
     def _predict(self, modality: str, count: int, raw: Callable[[slice], Any], still: bool = False) -> tuple[np.ndarray, np.ndarray]:
         check_modalities(self.modalities, (modality,), self.name)
@@ -302,7 +300,7 @@ class Predictor:
         def batches() -> Iterator[tuple[None, _Batch]]:
             for first in pictures:
                 batch = itertools.chain([first], itertools.islice(pictures, self.batch_size - 1))
-                del first  # only what the tower makes of a picture is held
+                del first  # only the preprocessed picture is kept
                 yield None, self._predict_batch("image", raw(batch), still)
 
         with torch.inference_mode():
@@ -317,7 +315,7 @@ class Predictor:
 
     @staticmethod
     def _in_flight(batches: Iterable[tuple[_Key, _Batch]]) -> Iterator[tuple[_Key, tuple[np.ndarray, np.ndarray]]]:
-        """The batches as float32 arrays, each fetched when the next has been begun: a GPU works on one while the next is decoded."""
+        """The batches as float32 arrays, each fetched after the next was started: a GPU computes one while the next is decoded."""
         waiting: list[tuple[_Key, _Batch]] = []
         for batch in itertools.chain(batches, [None]):
             if waiting:
@@ -329,7 +327,7 @@ class Predictor:
 
 def _tensor(pictures: np.ndarray) -> torch.Tensor:
     plain = np.ascontiguousarray(pictures)
-    return torch.from_numpy(plain if plain.flags.writeable else plain.copy())  # torch warns of what it must not write to
+    return torch.from_numpy(plain if plain.flags.writeable else plain.copy())  # torch warns about read-only arrays
 
 
 def _cut(captions: Sequence[str]) -> list[str]:

@@ -1,7 +1,6 @@
-"""Pretraining of the compact image tower: its backbone learns to tell classes of pictures apart, before it learns to feel.
+"""Pretraining of the compact image tower: its backbone is trained as a classifier of pictures.
 
-Read top to bottom: read -> train -> save. The result is a checkpoint whose image tower a recipe's [start] can name; its VA head
-has learned nothing yet.
+The result is a checkpoint for the [start] table of a recipe; its VA head is not trained.
 """
 
 import copy
@@ -25,33 +24,31 @@ from trainer.model.compact_image import IMAGENET_MEAN, IMAGENET_STD
 from trainer.model.heads import EMBEDDING_DIM
 from trainer.model.mmva import MMVA
 from trainer.predict import pick_device
-from trainer.recipe import ClassesRecipe
+from trainer.recipe import ClassesRecipe, Recipe
 from trainer.session import Job
-
-Told = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class Result:
-    """A finished pretraining: its checkpoint, and the part of held-out pictures whose class it names first."""
+    """A finished pretraining: its checkpoint, the number of classes, and the accuracy on held-out pictures."""
 
     checkpoint: Path
     accuracy: float
     classes: int
 
 
-def pretrain(job: Job, told: Told = lambda line: None) -> Result:
+def pretrain(job: Job, log: Callable[[str], None] = lambda line: None) -> Result:
     """Train the image tower's backbone as a classifier.
 
     Args:
         job: its recipe has an image tower named "compact" and a [classes] table; its data folder holds one folder for each class,
-            with pictures anywhere below it, or such a folder named `train` (Tiny-ImageNet's layout).
-        told: is told a line for each epoch.
+            with pictures anywhere below it, or a folder `train` with these (Tiny-ImageNet's layout).
+        log: called with a line for each epoch.
 
     Raises:
         DataError: no folder of classes, or too few pictures.
         CheckpointError: the run's folder holds a run already.
-        TrainerError: the loss is no number.
+        TrainerError: the loss is not finite.
     """
     recipe, classes = job.recipe, job.recipe.classes
     assert classes is not None
@@ -67,27 +64,18 @@ def pretrain(job: Job, told: Told = lambda line: None) -> Result:
     beta1, beta2 = recipe.train.betas
     optimizer = torch.optim.AdamW(network.parameters(), recipe.train.lr, betas=(beta1, beta2), weight_decay=recipe.train.weight_decay)
     mixup = v2.MixUp(alpha=recipe.train.mixup, num_classes=count) if recipe.train.mixup else None
-    total, step, started = recipe.train.epochs * len(train), 0, time.monotonic()
+    total, started = recipe.train.epochs * len(train), time.monotonic()
     for epoch in range(recipe.train.epochs):
         network.train()
         losses = 0.0
-        for pictures, labels in train:
-            for group in optimizer.param_groups:
-                group["lr"] = learning_rate(recipe.train.lr, step, total) * min(1.0, (step + 1) / (0.05 * total + 1))
+        for step, (pictures, labels) in enumerate(train, epoch * len(train)):
             inputs, targets = mixup(pictures, labels) if mixup is not None else (pictures, labels)
-            with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda" and recipe.train.precision != "float32"):
-                said = _classify(network, inputs.to(device))
-            loss = nn.functional.cross_entropy(said.float(), targets.to(device), label_smoothing=classes.label_smoothing)
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            nn.utils.clip_grad_norm_(network.parameters(), recipe.train.clip_norm)
-            optimizer.step()
-            _follow(average, network, 1 - min(recipe.train.ema, (1 + step) / (10 + step)))
-            losses, step = losses + float(loss.detach()), step + 1
+            losses += _train_step(network, optimizer, recipe, inputs.to(device), targets.to(device), step, total)
+            _update_average(average, network, step, recipe.train.ema)
         if not math.isfinite(losses):
             raise TrainerError(f"epoch {epoch + 1}: the loss is {losses}: lower train.lr and start again")
         accuracy = _accuracy(average, held, device)
-        told(f"epoch {epoch + 1}: loss {losses / len(train):.4f}, {accuracy:.1%} of held-out pictures, {time.monotonic() - started:.0f} s")
+        log(f"epoch {epoch + 1}: loss {losses / len(train):.4f}, {accuracy:.1%} of held-out pictures, {time.monotonic() - started:.0f} s")
     model.tower("image").backbone.load_state_dict(average["backbone"].state_dict())
     job.out.mkdir(parents=True, exist_ok=True)
     notes = {
@@ -99,15 +87,39 @@ def pretrain(job: Job, told: Told = lambda line: None) -> Result:
     return Result(job.out / BEST, accuracy, count)
 
 
+def _train_step(
+    network: nn.ModuleDict,
+    optimizer: torch.optim.Optimizer,
+    recipe: Recipe,
+    pictures: torch.Tensor,
+    targets: torch.Tensor,
+    step: int,
+    total: int,
+) -> float:
+    """One step of the optimizer, with linear warm-up in the first 5 % of the steps; returns the loss."""
+    assert recipe.classes is not None
+    for group in optimizer.param_groups:
+        group["lr"] = learning_rate(recipe.train.lr, step, total) * min(1.0, (step + 1) / (0.05 * total + 1))
+    half = pictures.device.type == "cuda" and recipe.train.precision != "float32"
+    with torch.autocast(pictures.device.type, torch.bfloat16, enabled=half):
+        logits = _classify(network, pictures)
+    loss = nn.functional.cross_entropy(logits.float(), targets, label_smoothing=recipe.classes.label_smoothing)
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    nn.utils.clip_grad_norm_(network.parameters(), recipe.train.clip_norm)
+    optimizer.step()
+    return float(loss.detach())
+
+
 def _read(job: Job, classes: ClassesRecipe, input_px: int) -> tuple[DataLoader, DataLoader, int]:
-    """Batches to train on, batches held out (each n-th picture), and the number of classes."""
+    """Batches for training, batches of held-out pictures (every n-th), and the number of classes."""
     folder = job.data / "train" if (job.data / "train").is_dir() else job.data
     finish = [v2.ToImage(), v2.ToDtype(torch.float32, scale=True), v2.Normalize(IMAGENET_MEAN, IMAGENET_STD)]
     jitter = v2.ColorJitter(0.3, 0.3, 0.3)
-    varied = v2.Compose([v2.RandomResizedCrop(input_px, (classes.least_crop, 1.0)), v2.RandomHorizontalFlip(), jitter, *finish])
-    whole = v2.Compose([v2.Resize((input_px, input_px)), *finish])
+    augmentation = v2.Compose([v2.RandomResizedCrop(input_px, (classes.least_crop, 1.0)), v2.RandomHorizontalFlip(), jitter, *finish])
+    evaluation = v2.Compose([v2.Resize((input_px, input_px)), *finish])
     try:
-        training, judging = ImageFolder(str(folder), varied), ImageFolder(str(folder), whole)
+        training, held_out = ImageFolder(str(folder), augmentation), ImageFolder(str(folder), evaluation)
     except (FileNotFoundError, OSError) as error:
         raise DataError(
             f"{folder}: holds no class folders with pictures ({error}): give a folder that holds one folder for each class"
@@ -124,7 +136,7 @@ def _read(job: Job, classes: ClassesRecipe, input_px: int) -> tuple[DataLoader, 
     def batches(data: Dataset, *, shuffled: bool) -> DataLoader:
         return DataLoader(data, batch, shuffle=shuffled, num_workers=job.workers, drop_last=shuffled, generator=order)
 
-    return batches(Subset(training, kept), shuffled=True), batches(Subset(judging, held), shuffled=False), count
+    return batches(Subset(training, kept), shuffled=True), batches(Subset(held_out, held), shuffled=False), count
 
 
 def _classify(network: nn.ModuleDict, pictures: torch.Tensor) -> torch.Tensor:
@@ -134,10 +146,12 @@ def _classify(network: nn.ModuleDict, pictures: torch.Tensor) -> torch.Tensor:
 
 
 @torch.no_grad()
-def _follow(average: nn.Module, network: nn.Module, weight: float) -> None:
+def _update_average(average: nn.Module, network: nn.Module, step: int, decay: float) -> None:
+    """Update the moving average of the weights after step `step`; see `trainer.average`."""
+    weight = 1 - min(decay, (1 + step) / (10 + step))
     torch._foreach_lerp_(list(average.parameters()), list(network.parameters()), weight)
-    for mine, theirs in zip(average.buffers(), network.buffers(), strict=True):
-        mine.copy_(theirs)
+    for own, new in zip(average.buffers(), network.buffers(), strict=True):
+        own.copy_(new)
 
 
 @torch.inference_mode()

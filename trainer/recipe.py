@@ -1,12 +1,12 @@
-"""Recipes: one TOML file a training run, checked in full before any data is read.
+"""Recipes: TOML files that describe training runs, checked completely before any data is read.
 
 name = "mmva"
 [towers.image]  name, and the settings of that tower (`trainer.model.towers.TOWERS`)
 [towers.music]
 [towers.text]
-[start]         modality -> a checkpoint (a path, or the name of a bundled one) whose backbone its tower begins with
+[start]         modality -> a checkpoint (a path, or the name of a bundled one) whose backbone initialises its tower
 [classes]       pretrain the image tower on classes of pictures instead
-[model] [data] [pairs] [train]  as the dataclasses below; what is left out keeps its default
+[model] [data] [pairs] [train]  see the dataclasses below for keys and defaults
 """
 
 import dataclasses
@@ -18,10 +18,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from trainer.constants import MODALITIES, SPLIT_BY, TRAIN_PRECISIONS
 from trainer.errors import RecipeError
-from trainer.model.towers import BACKBONES, MODALITIES, TOWERS, Setting, TowerSpec
+from trainer.model.towers import BACKBONES, TOWERS, Setting, TowerSpec
 
-# In a wheel recipes lie beside this file, in a checkout at its top.
+# Recipes are beside this file in a wheel, at the top in a checkout.
 _FOLDERS = (Path(__file__).parent / "recipes", Path(__file__).parents[1] / "recipes")
 
 
@@ -40,14 +41,14 @@ class ModelRecipe:
 
 @dataclass(frozen=True)
 class DataRecipe:
-    """How data are split, and whether features are cached."""
+    """Split, labels and feature cache of the data."""
 
-    # "clip" lets windows of one track leak into the test split; "all" trains on everything and tests on what was trained on.
-    split: str = _of("track", choices=("track", "clip", "all"))
+    # "clip" leaks windows of one track into the test split; "all" trains and tests on everything.
+    split: str = _of("track", choices=SPLIT_BY)
     fractions: tuple[float, ...] = _of((0.8, 0.05, 0.15), 0, 1)  # train, val, test
     split_seed: int = _of(0, 0, 2**31)
     cache: bool = _of(True)
-    labels: str = _of("given", choices=("given", "standard"))  # "standard": every source to the same mean and spread
+    labels: str = _of("given", choices=("given", "standard"))  # "standard": the same mean and spread for every source
 
 
 @dataclass(frozen=True)
@@ -55,9 +56,9 @@ class PairsRecipe:
     """Which image goes with which clip."""
 
     matching: str = _of("random", choices=("random", "imemnet", "zhao2020"))
-    # source -> how often its rows are drawn, relative to others of its modality
+    # source -> how often its rows are drawn, relative to other sources of its modality
     shares: dict[str, float] = field(default_factory=dict, metadata={"rule": Setting(dict, 0)})
-    # modality -> how many different rows of it a step has, each in several pairs: a small set is then not seen too often
+    # modality -> number of distinct rows per step, each in several pairs: fewer epochs over a small set
     distinct: dict[str, float] = field(default_factory=dict, metadata={"rule": Setting(dict, 1)})
 
 
@@ -73,15 +74,15 @@ class TrainRecipe:
     betas: tuple[float, ...] = _of((0.9, 0.999), 0, 0.999999)
     clip_norm: float = _of(1.0, 1e-6, 1e6)
     seed: int = _of(0, 0, 2**31)
-    precision: str = _of("auto", choices=("auto", "float32", "bf16"))  # auto: bf16 autocast on a GPU, else float32
+    precision: str = _of("auto", choices=TRAIN_PRECISIONS)  # autocast; auto: bf16 on a GPU, else float32
     finetune: tuple[str, ...] = _of((), choices=MODALITIES)
     freeze_batch_norm: bool = _of(False)
-    mixup: float = _of(0.0, 0, 10)  # alpha of the Beta distribution that images, and clips, are mixed by in twos; 0: not
-    ema: float = _of(0.0, 0, 0.99999)  # decay of the moving average of the weights that is evaluated and kept; 0: none
+    mixup: float = _of(0.0, 0, 10)  # alpha of mixup's Beta distribution, for images and clips; 0: none
+    ema: float = _of(0.0, 0, 0.99999)  # decay of the moving average of the weights that is evaluated and saved; 0: none
     deterministic: bool = _of(False)
     validate_every: int = _of(1, 1, 1_000_000)  # epochs
     save_every_s: float = _of(60.0, 0, 1e6)
-    calibrate: bool = _of(False)  # at the end: cross-validate, bring the heads to common quantiles, write an 8-bit copy
+    calibrate: bool = _of(False)  # after training: cross-validate, calibrate the heads, write an 8-bit copy
 
 
 @dataclass(frozen=True)
@@ -89,8 +90,8 @@ class ClassesRecipe:
     """Pretraining on classes of pictures (`trainer.pretrain`)."""
 
     label_smoothing: float = _of(0.1, 0, 0.9)
-    least_crop: float = _of(0.25, 0.01, 1)  # area of the smallest crop, as a part of the picture
-    hold_out_every: int = _of(20, 2, 1_000_000)  # of so many pictures one is held out
+    least_crop: float = _of(0.25, 0.01, 1)  # area of the smallest crop, as a fraction of the picture
+    hold_out_every: int = _of(20, 2, 1_000_000)  # every n-th picture is held out
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,7 @@ class Recipe:
     classes: ClassesRecipe | None = None
 
     def to_json(self) -> str:
-        """The whole recipe, defaults included, as one line of JSON."""
+        """The recipe with all defaults as one line of JSON."""
         table = dataclasses.asdict(self)
         return json.dumps({key: value for key, value in table.items() if value is not None}, sort_keys=True)
 
@@ -116,7 +117,7 @@ _SECTIONS = {"model": ModelRecipe, "data": DataRecipe, "pairs": PairsRecipe, "tr
 
 
 def names() -> list[str]:
-    """The recipes that come with the package."""
+    """The names of the recipes that come with the package."""
     return sorted({path.stem for folder in _FOLDERS for path in folder.glob("*.toml")})
 
 
@@ -145,7 +146,7 @@ def load(recipe: str | Path, changes: Iterable[str] = ()) -> Recipe:
 
 
 def from_json(text: str, changes: Iterable[str] = (), where: str = "recipe") -> Recipe:
-    """The recipe that `Recipe.to_json` wrote, with `changes` as for `load`."""
+    """The recipe from the result of `Recipe.to_json`, with `changes` as for `load`."""
     table = json.loads(text)
     for change in changes:
         _set(table, change)

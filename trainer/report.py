@@ -1,4 +1,4 @@
-"""What a training tells: a progress bar on stderr, metrics.csv, losses.png, TensorBoard's file where it is installed."""
+"""Reports of a training run: a progress bar on stderr, metrics.csv, losses.png, and TensorBoard's file if it is installed."""
 
 import csv
 import time
@@ -16,11 +16,11 @@ _COLUMNS = (
 
 
 class Report:
-    """Speaks for one training; a silent one (of another process than the first) does nothing.
+    """Reports one training run.
 
     Args:
         out: the run's folder.
-        silent: say and write nothing.
+        silent: print and write nothing, for processes other than the first.
     """
 
     def __init__(self, out: Path, *, silent: bool = False) -> None:
@@ -35,7 +35,7 @@ class Report:
         self._bar.start()
 
     def begin(self, epochs_done: int) -> None:
-        """Open the metrics; rows of later epochs, which a killed training left, are dropped."""
+        """Open metrics.csv; rows of later epochs, from an interrupted run, are dropped."""
         if not self._silent:
             kept = [row for row in read_metrics(self._out) if int(row["epoch"]) <= epochs_done]
             fresh = self._out / f".{METRICS}"
@@ -43,24 +43,24 @@ class Report:
                 writer = csv.DictWriter(file, _COLUMNS)
                 writer.writeheader()
                 writer.writerows(kept)
-            fresh.replace(self._out / METRICS)  # a kill here must not cost the rows
+            fresh.replace(self._out / METRICS)  # atomic: an interruption here must not lose rows
             self._csv = (self._out / METRICS).open("a", newline="", encoding="utf-8")
             self._writer = csv.DictWriter(self._csv, _COLUMNS)
             self._board = _tensorboard(self._out)
 
     def note(self, message: str) -> None:
-        """One line on stderr."""
+        """Print a line on stderr."""
         if not self._silent:
             self._bar.console.print(message, markup=False, highlight=False, soft_wrap=True)
 
     def step(self, what: str, done: int, total: int) -> None:
-        """Move the bar of `what` to `done` of `total`."""
+        """Set the progress bar of `what` to `done` of `total`."""
         if what not in self._tasks:
             self._tasks[what] = self._bar.add_task(what, total=total)
         self._bar.update(self._tasks[what], completed=done, total=total)
 
     def epoch(self, row: Mapping[str, float | int | str]) -> None:
-        """One row of the metrics; on a stderr that is no terminal, one line too."""
+        """Write a row of the metrics; also print a line if stderr is not a terminal."""
         if self._silent:
             return
         self._writer.writerow({**row, "seconds": f"{time.monotonic() - self._start:.1f}"})
@@ -81,7 +81,7 @@ class Report:
 
 
 def plot(out: Path) -> None:
-    """Draw the losses of a run by epoch, as losses.png in its folder."""
+    """Plot the losses of a run by epoch to losses.png in its folder."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -100,7 +100,7 @@ def plot(out: Path) -> None:
 
 
 def read_metrics(out: Path) -> list[dict[str, str]]:
-    """The rows of a run's metrics.csv; none where there is no such file. A row that a kill cut short is left out."""
+    """The complete rows of a run's metrics.csv; none if there is no such file."""
     if not (out / METRICS).is_file():
         return []
     with (out / METRICS).open(newline="", encoding="utf-8") as file:

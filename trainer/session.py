@@ -1,8 +1,7 @@
-"""Everything a training needs, put together from a job: data, model, features, pairs, optimizer."""
+"""Set up a training run from a job: data, model, features, pairs, optimizer."""
 
 import json
 import os
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from torch.optim import AdamW
 from trainer import checkpoint
 from trainer.affect import mean_distance
 from trainer.average import Average
+from trainer.constants import OnProgress
 from trainer.data import manifest as manifests
 from trainer.data.cache import FeatureCache
 from trainer.data.features import BadRows, Features, bad_rows, build_cache, reading_pool, sources
@@ -31,25 +31,25 @@ from trainer.model.pretrained import fingerprint
 from trainer.recipe import Recipe
 
 RUN_FILE = "run.json"
-# What a resumed run may change; everything else would make it another run.
+# Keys of the recipe that a resumed run may change; any other would make it a different run.
 RESUMABLE = ("train.epochs", "train.validate_every", "train.save_every_s")
 
 
 @dataclass(frozen=True)
 class Job:
-    """A training to be done.
+    """A training run to be done.
 
     Attributes:
-        recipe: checked.
+        recipe: the checked recipe.
         data: folder with the manifests.
         out: the run's folder.
-        images, music: where pictures and clips are, if not beside the manifests.
+        images, music: folders of the pictures and clips, if not beside the manifests.
         captions: a CSV of captions that replace those of the manifest.
         cache: folder of the feature cache; None for `data/features`.
-        resume: go on with the run in `out`.
+        resume: continue the run in `out`.
         device: "auto", "cpu", "cuda" or "mps".
-        skip_bad: leave bad rows out.
-        strict: refuse ids that come twice with differing labels.
+        skip_bad: leave bad rows out instead of raising.
+        strict: raise on ids that occur twice with different labels.
         workers: threads that read files.
     """
 
@@ -69,15 +69,15 @@ class Job:
 
 @dataclass(frozen=True)
 class Session:
-    """A job, ready to be trained.
+    """A job with everything that training it needs.
 
     Attributes:
         parts: the manifest's splits: "train", "val", "test".
         train_va: modality -> labels float32 (n, 2) of the training split.
-        features: split -> modality -> its rows' features.
-        sigma: Eq. 1's, of the training split; None without images or without clips.
+        features: split -> modality -> the features of its rows.
+        sigma: Eq. 1's sigma of the training split; None without images or without clips.
         weights: modality -> fingerprint of its frozen backbone.
-        ema: the moving average of the weights; None: there is none.
+        ema: the moving average of the weights, if the recipe has one.
     """
 
     job: Job
@@ -102,13 +102,13 @@ class Session:
         return self.job.recipe
 
     def autocast(self) -> AbstractContextManager[Any]:
-        """The precision to compute in: bf16 autocast where the recipe says so, or on a GPU unless it says otherwise."""
+        """bf16 autocast if the recipe says so, or on a GPU if its precision is "auto"."""
         precision = self.recipe.train.precision
         enabled = precision == "bf16" or (precision == "auto" and self.device.type == "cuda")
         return torch.autocast(self.device.type, torch.bfloat16, enabled=enabled)
 
     def kept_model(self) -> MMVA:
-        """The model that is evaluated and kept: the average of the weights where there is one."""
+        """The model that is evaluated and saved: the moving average if there is one."""
         return self.model if self.ema is None else self.ema.model
 
     def training_mode(self) -> None:
@@ -120,12 +120,12 @@ class Session:
 
 @dataclass(frozen=True)
 class Data:
-    """What is read once and can be trained on many times, by parts.
+    """Data that are read once and can be trained on many times, in parts.
 
     Attributes:
-        manifest: the rows that can be trained on, labels as the recipe wants them.
-        caches: modality -> its cached features; a modality that is not there is read from the files.
-        keys_of: modality -> row id -> its key in the cache.
+        manifest: the rows that can be trained on, with the labels that the recipe asks for.
+        caches: modality -> its cached features; modalities without an entry are read from the files.
+        keys_of: modality -> row id -> key in the cache.
         pool: threads that read files.
     """
 
@@ -135,32 +135,32 @@ class Data:
     pool: ThreadPoolExecutor
 
 
-def prepare(job: Job, processes: Processes, device: torch.device, told: Callable[[str, int, int], None]) -> Session:
-    """Read the data, build the model, fill the cache, split.
+def prepare(job: Job, processes: Processes, device: torch.device, on_progress: OnProgress) -> Session:
+    """Build the model, read the data, fill the cache, split.
 
     Args:
-        job: what is to be trained.
-        processes: that train together.
+        job: the training run.
+        processes: all processes of the run.
         device: of this process.
-        told: is told how far the cache is: modality, done, total.
+        on_progress: called while the cache is filled with modality, rows done, rows in all.
 
     Raises:
         DataError: bad data, or a training split that cannot be trained on.
-        WeightsError: a tower's weights are not to be had.
+        WeightsError: a tower's weights are not available.
         RecipeError: a batch smaller than the number of processes.
-        CheckpointError: a checkpoint to start from is not to be had, or is of another tower.
+        CheckpointError: a checkpoint to start from is missing, or has another tower.
     """
     recipe = job.recipe
     if recipe.train.batch_size < processes.count:
         raise RecipeError(f"train.batch_size: {recipe.train.batch_size}: must be at least the number of processes, {processes.count}")
     model = build_model(recipe, processes, device)
-    data = read_data(job, model, processes, told)
+    data = read_data(job, model, processes, on_progress)
     parts = split(data.manifest, recipe.data.split, recipe.data.fractions, recipe.data.split_seed)
     return begin(job, processes, device, model, data, parts)
 
 
 def build_model(recipe: Recipe, processes: Processes, device: torch.device) -> MMVA:
-    """The recipe's model as training begins with it, on the device, in eval mode.
+    """The recipe's model with its initial weights, on the device, in eval mode.
 
     Raises:
         WeightsError, CheckpointError: as `prepare`.
@@ -171,14 +171,14 @@ def build_model(recipe: Recipe, processes: Processes, device: torch.device) -> M
         checkpoint.start_backbone(model, modality, source)
     model.freeze(recipe.train.finetune)
     for modality in model.frozen_modalities():
-        if not model.tower(modality).published:  # checkpoints hold it in float16: the heads are to learn on what is kept
+        if not model.tower(modality).published:  # checkpoints store it in float16: the heads must train on the stored weights
             model.tower(modality).backbone.half().float()
     if processes.count > 1 and device.type == "cuda":
-        model = nn.SyncBatchNorm.convert_sync_batchnorm(model)  # gloo has none: there every process has its own statistics
+        model = nn.SyncBatchNorm.convert_sync_batchnorm(model)  # with gloo every process has its own statistics
     return model.to(device).eval()
 
 
-def read_data(job: Job, model: MMVA, processes: Processes, told: Callable[[str, int, int], None]) -> Data:
+def read_data(job: Job, model: MMVA, processes: Processes, on_progress: OnProgress) -> Data:
     """Read the manifest and fill the cache of every tower that is not fine-tuned.
 
     Raises:
@@ -202,13 +202,14 @@ def read_data(job: Job, model: MMVA, processes: Processes, told: Callable[[str, 
         _make(folder)
         weights = _fingerprints(model)
         caches, keys, bad = build_cache(
-            model, recipe.towers, weights, manifest, folder, pool=pool, processes=processes, skip_bad=job.skip_bad, told=told
+            model, recipe.towers, weights, manifest, folder, pool=pool, processes=processes, skip_bad=job.skip_bad, on_progress=on_progress
         )
         keys_of = {
-            modality: {row.id: key for row, key in zip(manifest.rows(modality), found, strict=True)} for modality, found in keys.items()
+            modality: {row.id: key for row, key in zip(manifest.rows(modality), row_keys, strict=True)}
+            for modality, row_keys in keys.items()
         }
     else:
-        bad = bad_rows(model, manifest, pool, processes, told) if job.skip_bad else BadRows({}, {})
+        bad = bad_rows(model, manifest, pool, processes, on_progress) if job.skip_bad else BadRows({}, {})
     if bad.images or bad.clips:
         manifest = manifest.without(bad.images, bad.clips)
     if recipe.data.labels == "standard":
@@ -217,13 +218,13 @@ def read_data(job: Job, model: MMVA, processes: Processes, told: Callable[[str, 
 
 
 def begin(job: Job, processes: Processes, device: torch.device, model: MMVA, data: Data, parts: dict[str, Manifest]) -> Session:
-    """A session on given parts of the data.
+    """Set up a session on given splits of the data.
 
     Raises:
         DataError: a training split that cannot be trained on.
     """
     recipe, train = job.recipe, parts["train"]
-    # Without images or without clips there is nothing to match.
+    # Matching scores need both images and clips.
     sigma = mean_distance(train.image_va(), train.clip_va()) if train.images and train.clips else None
     if sigma == 0:
         raise DataError(f"{job.data}: all labels of the training split are the same: there is nothing to learn; check the CSVs")
@@ -264,7 +265,7 @@ def _fingerprints(model: MMVA) -> dict[str, str]:
 
 
 def check_resumable(now: Recipe, before: Recipe, where: Path) -> None:
-    """RecipeError when a resumed run's recipe differs in anything that would make it another run."""
+    """Raise RecipeError if a resumed run's recipe differs in a key other than `RESUMABLE`."""
     old, new = _flat(before), _flat(now)
     for key in sorted({*old, *new}):
         if old.get(key) != new.get(key) and key not in RESUMABLE:
@@ -289,15 +290,15 @@ def _flat(recipe: Recipe) -> dict[str, Any]:
 
 
 def remember(job: Job) -> None:
-    """Write where the run's data are, so that a resumed one need not be told again."""
-    places = {"data": job.data, "images": job.images, "music": job.music, "captions": job.captions, "cache": job.cache}
-    told = {key: str(path.resolve()) if path is not None else None for key, path in places.items()}
-    text = json.dumps({**told, "skip_bad": job.skip_bad, "strict": job.strict}, indent=1)
+    """Write the locations of the run's data to run.json, for `recall`."""
+    paths = {"data": job.data, "images": job.images, "music": job.music, "captions": job.captions, "cache": job.cache}
+    locations = {key: str(path.resolve()) if path is not None else None for key, path in paths.items()}
+    text = json.dumps({**locations, "skip_bad": job.skip_bad, "strict": job.strict}, indent=1)
     (job.out / RUN_FILE).write_text(text + "\n", "utf-8")
 
 
 def recall(out: Path, recipe: Recipe, *, device: str, workers: int) -> Job:
-    """The job of a run that is to be resumed.
+    """The job of a run to resume, read from run.json.
 
     Raises:
         RecipeError: the folder holds no run.

@@ -1,6 +1,6 @@
-"""What a killed training goes on from: `state.safetensors`, written whole or not at all, no pickle.
+"""The state that an interrupted training resumes from: `state.safetensors`, written atomically, no pickle.
 
-Dropout's random numbers, pairs and learning rate follow from seed and step, so none of them is stored.
+Dropout's random numbers, pairs and learning rate depend on seed and step alone, so none of them is stored.
 """
 
 import json
@@ -22,13 +22,13 @@ NAME = "state.safetensors"
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a training has come.
+    """How far a training run is.
 
     Attributes:
         step: the next step, from 0.
-        sums: losses of the epoch's steps so far, added up: image, music, text, similarity.
+        sums: sums of the losses of the epoch's steps so far: image, music, text, similarity.
         best: lowest validation loss; None before the first validation.
-        best_epoch: the epoch it was reached after, from 1.
+        best_epoch: the epoch that reached it, from 1.
     """
 
     step: int = 0
@@ -47,17 +47,17 @@ def save(
     backbones: Mapping[str, str],
     average: MMVA | None = None,
 ) -> None:
-    """Write the state of a training.
+    """Write the state of a training run.
 
     Args:
         path: the file.
-        model: all but its frozen backbones is stored, in full precision.
-        optimizer: of the model's parameters that are trained.
-        progress: how far it has come.
+        model: stored without its frozen backbones, in full precision.
+        optimizer: of the trained parameters.
+        progress: how far the run is.
         recipe: `Recipe.to_json()`.
         data: the manifest's fingerprint.
         backbones: modality -> fingerprint of its frozen backbone.
-        average: of the model's weights.
+        average: the moving average of the model's weights.
     """
     frozen = model.frozen_prefixes() or ("\0",)
     tensors = {f"model.{key}": value for key, value in model.state_dict().items() if not key.startswith(frozen)}
@@ -72,7 +72,7 @@ def save(
 
 @dataclass(frozen=True)
 class State:
-    """A state as read; of its notes those that a checkpoint has, too: `backbones` and `encoders`."""
+    """A state as read; its notes include `backbones` and `encoders`, as a checkpoint's do."""
 
     path: Path
     progress: Progress
@@ -82,10 +82,10 @@ class State:
     tensors: dict[str, torch.Tensor]
 
     def restore(self, model: MMVA, optimizer: Optimizer, average: MMVA | None = None) -> None:
-        """Put model, optimizer and the average of the weights back where they were.
+        """Load the state into model, optimizer and moving average.
 
         Raises:
-            CheckpointError: the state is of another model.
+            CheckpointError: the state belongs to another model.
         """
         own = {key.removeprefix("model."): value for key, value in self.tensors.items() if key.startswith("model.")}
         frozen = model.frozen_prefixes() or ("\0",)
@@ -101,10 +101,10 @@ class State:
             average.load_state_dict(averaged, strict=False)
         for name, parameter in _trained(model):
             prefix = f"optimizer.{name}."
-            found = {key.removeprefix(prefix): value for key, value in self.tensors.items() if key.startswith(prefix)}
-            if found:
+            values = {key.removeprefix(prefix): value for key, value in self.tensors.items() if key.startswith(prefix)}
+            if values:
                 optimizer.state[parameter] = {
-                    key: value.clone() if key == "step" else value.clone().to(parameter.device) for key, value in found.items()
+                    key: value.clone() if key == "step" else value.clone().to(parameter.device) for key, value in values.items()
                 }
 
 
@@ -112,7 +112,7 @@ def load(path: Path) -> State:
     """Read a state.
 
     Raises:
-        CheckpointError: there is none, or it is damaged.
+        CheckpointError: the file is missing or damaged.
     """
     if not path.is_file():
         raise CheckpointError(f"{path.parent}: holds no {NAME}: there is nothing to resume; start the run without --resume")

@@ -1,4 +1,4 @@
-"""Tiny versions of OASIS, Emotify, VGMIDI and EmoBank in their real layouts, drawn with known answers."""
+"""Tiny versions of OASIS, Emotify, VGMIDI and EmoBank in their real layouts, with known labels."""
 
 import csv
 import json
@@ -71,9 +71,9 @@ def tone(path: Path, length_s: float, hz: float) -> None:
     subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
 
 
-def midi_bytes(warnings: int, pitches: Sequence[int] = range(60, 72)) -> bytes:
-    """So many notes after another, half a second each: a quarter note of 96 ticks at 120 beats a minute."""
-    keys = [pitches[number % len(pitches)] for number in range(warnings)]
+def midi_bytes(notes: int, pitches: Sequence[int] = range(60, 72)) -> bytes:
+    """A MIDI file of consecutive notes, half a second each: a quarter note of 96 ticks at 120 beats a minute."""
+    keys = [pitches[number % len(pitches)] for number in range(notes)]
     events = b"".join(bytes([0, 0x90, key, 100, 96, 0x80, key, 0]) for key in keys)
     track = b"\x00\xc0\x00" + events + b"\x00\xff\x2f\x00"
     return b"MThd" + bytes([0, 0, 0, 6, 0, 0, 0, 1, 0, 96]) + b"MTrk" + len(track).to_bytes(4) + track
@@ -85,7 +85,7 @@ def rater(valence: list[float], arousal: list[float]) -> dict[str, object]:
 
 @pytest.fixture
 def vgmidi_dir(tmp_path: Path) -> Path:
-    """Two pieces, said to last 18 s and 25 s; of the first piece's raters, one drew too few points."""
+    """Two pieces of 18 s and 25 s; one of the first piece's raters has too few values."""
     folder = tmp_path / "vgmidi"
     (folder / "labelled" / "annotations").mkdir(parents=True)
     (folder / "labelled" / "midi").mkdir()
@@ -119,15 +119,15 @@ def emobank(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def soundfont(tmp_path: Path) -> Path:
-    """What the made-up fluidsynth takes for a soundfont."""
+    """A file that is accepted as a soundfont."""
     file = tmp_path / "font.sf2"
     file.write_bytes(b"RIFF\x04\x00\x00\x00sfbk")
     return file
 
 
 @pytest.fixture
-def pretend(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
-    """Put a made-up `fluidsynth` on PATH: Python that finds the output in `out` and its calls in a log."""
+def fake_fluidsynth(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
+    """Put a fake `fluidsynth` on PATH: a Python script with the path of its output in `out`, which logs its calls."""
     folder = tmp_path / "bin"
     folder.mkdir()
     monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
@@ -152,7 +152,7 @@ def plays(length_s: float = 20.0, silence_s: float = 4.0) -> str:
     )
 
 
-def spoil(file: Path, old: str, new: str) -> None:
+def replace_in(file: Path, old: str, new: str) -> None:
     content = file.read_bytes().decode()
     assert old in content
     file.write_bytes(content.replace(old, new).encode())

@@ -1,8 +1,8 @@
-"""A small synthetic IMEMNet-C whose valence and arousal are known functions of what is seen, heard and read.
+"""A small synthetic IMEMNet-C whose valence and arousal are known functions of pictures, sounds and captions.
 
 pictures   valence: from blue (0) to yellow (1); arousal: from dark (0) to bright (1)
 sounds     valence: pitch from 220 Hz (0) to 880 Hz (1); arousal: from 1 (0) to 8 pulses a second (1)
-captions   a word for each of seven steps of valence and of arousal
+captions   one of seven words for valence and one of seven for arousal
 """
 
 import csv
@@ -38,14 +38,14 @@ def draw(
     """Draw the data folder.
 
     Args:
-        folder: made if it is not there.
-        images: how many pictures.
-        tracks: how many recordings; ids of clips are "track-number" from 9 on.
+        folder: created if missing.
+        images: number of pictures.
+        tracks: number of recordings; ids of clips are "track-number" from 9 on.
         clips_a_track: clips of one track, whose labels differ a little.
         clip_s: length of a clip in seconds.
         image_px: side of a picture.
         seed: of everything drawn.
-        shuffled: labels are permuted over images and over clips: nothing is left to learn.
+        shuffled: labels are permuted over images and over clips, so that nothing can be learned.
 
     Returns:
         The folder, with `image_va.csv`, `music_va.csv`, `images/` and `music/`.
@@ -74,12 +74,12 @@ def draw(
     with (folder / "music_va.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["", "clip_id", "valence", "arousal", "caption"])
-        writer.writerows([at, ids[at], *va, captions[at]] for at, va in enumerate(clip_labels.tolist()))
+        writer.writerows([index, ids[index], *va, captions[index]] for index, va in enumerate(clip_labels.tolist()))
     return folder
 
 
 def picture(va: np.ndarray, side_px: int, rng: np.random.Generator) -> np.ndarray:
-    """uint8 (side, side, 3): a few lighter and darker patches on the colour that stands for the VA."""
+    """uint8 (side, side, 3): a few lighter and darker patches on the colour of the VA."""
     valence, arousal = va
     colour = np.array([valence, 0.2 + 0.6 * valence, 1 - valence]) * (0.25 + 0.7 * arousal)
     canvas = np.broadcast_to(colour, (side_px, side_px, 3)).copy()
@@ -92,7 +92,7 @@ def picture(va: np.ndarray, side_px: int, rng: np.random.Generator) -> np.ndarra
 
 
 def sound(va: np.ndarray, length_s: float, rng: np.random.Generator, rate_hz: int = RATE_HZ) -> np.ndarray:
-    """float32 (n,): a tone with two overtones whose pitch stands for valence, pulsing at a rate that stands for arousal."""
+    """float32 (n,): a tone with two overtones with the pitch of the valence, pulsing at the rate of the arousal."""
     valence, arousal = va
     time_s = np.arange(round(length_s * rate_hz)) / rate_hz
     pitch_hz, pulses_hz = 220 * 4**valence, 8**arousal
@@ -104,9 +104,9 @@ def sound(va: np.ndarray, length_s: float, rng: np.random.Generator, rate_hz: in
 
 def caption(va: np.ndarray, rng: np.random.Generator) -> str:
     """A sentence with one word for valence and one for arousal."""
-    valence_at, arousal_at = (min(int(value * 7), 6) for value in va)
+    valence_index, arousal_index = (min(int(value * 7), 6) for value in va)
     template = TEMPLATES[rng.integers(len(TEMPLATES))]
-    return template.format(v=VALENCE_WORDS[valence_at], a=AROUSAL_WORDS[arousal_at])
+    return template.format(v=VALENCE_WORDS[valence_index], a=AROUSAL_WORDS[arousal_index])
 
 
 def write_wav(path: Path, samples: np.ndarray, rate_hz: int = RATE_HZ) -> None:
@@ -122,7 +122,7 @@ SENTENCES = 90
 
 
 def open_sets(folder: Path) -> Path:
-    """As `draw`, small, in the form of several open sets: pictures of themes, and texts of their own that no clip has.
+    """A small data folder like `draw`'s in the form of several open sets: pictures of themes, and texts without clips.
 
     90 sentences on a narrow scale with a published split, and seven rated words without one.
     """
@@ -141,6 +141,6 @@ def open_sets(folder: Path) -> Path:
             part = ("train", "train", "dev", "test")[number % 4]
             low, high = (0.45 + 0.1 * va).tolist()
             writer.writerow([f"s{number}", low, high, caption(va, rng), "sentences", part])
-        for at, word in enumerate(VALENCE_WORDS):
-            writer.writerow([f"w{at}", (at + 0.5) / 7, 0.4 + 0.01 * at, word, "words", ""])
+        for index, word in enumerate(VALENCE_WORDS):
+            writer.writerow([f"w{index}", (index + 0.5) / 7, 0.4 + 0.01 * index, word, "words", ""])
     return folder

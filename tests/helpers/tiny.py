@@ -1,4 +1,4 @@
-"""Tiny random configurations of the real tower classes, saved as a hub repository would hold them."""
+"""Tiny random configurations of the real tower classes, saved like hub repositories."""
 
 import json
 from pathlib import Path
@@ -41,7 +41,7 @@ def mert(folder: Path, seed: int = 0) -> Path:
 
 
 def roberta(folder: Path, seed: int = 0) -> Path:
-    """RoBERTa with its language-model head and a byte-level BPE tokenizer of the synthetic captions' words."""
+    """RoBERTa with its language-model head and a byte-level BPE tokenizer of the words of synthetic captions."""
     folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(seed)
     bpe = ByteLevelBPETokenizer()

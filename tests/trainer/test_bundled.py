@@ -86,8 +86,8 @@ def birthday() -> np.ndarray:
     rng = np.random.default_rng(2)
     picture = Image.new("RGB", (300, 200), (255, 236, 200))
     draw = ImageDraw.Draw(picture)
-    for at in range(14):
-        x, y = 15 + at * 21, 40 + int(rng.integers(-20, 25))
+    for number in range(14):
+        x, y = 15 + number * 21, 40 + int(rng.integers(-20, 25))
         colour = tuple(int(v) for v in rng.permutation([250, int(rng.integers(60, 220)), int(rng.integers(30, 120))]))
         draw.line((x, y + 20, 150, 130), fill=(200, 180, 160))
         draw.ellipse((x - 16, y - 20, x + 16, y + 20), fill=colour)

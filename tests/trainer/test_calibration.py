@@ -20,20 +20,20 @@ TOWERS = {"text": {"name": "compact"}}
 def test_shrunk_predictions_get_the_common_quantiles_in_the_same_order() -> None:
     rng = np.random.default_rng(0)
     shrunk = np.column_stack([rng.normal(0.5, 0.05, 4000), rng.beta(2, 8, 4000)]).clip(0, 1).astype(np.float32)
-    made = Calibration(shrunk)
-    after = made(torch.from_numpy(shrunk)).numpy()
+    calibration = Calibration(shrunk)
+    after = calibration(torch.from_numpy(shrunk)).numpy()
     for axis in (0, 1):
         np.testing.assert_allclose(np.quantile(after[:, axis], LEVELS), COMMON, atol=0.005)
         order = np.argsort(shrunk[:, axis], kind="stable")
         assert (np.diff(after[order, axis]) >= -1e-6).all()
-    ends = made(torch.tensor([[0.0, 0.0], [1.0, 1.0]])).numpy()
+    ends = calibration(torch.tensor([[0.0, 0.0], [1.0, 1.0]])).numpy()
     np.testing.assert_allclose(ends, [[0, 0], [1, 1]], atol=1e-6)
 
 
 @pytest.mark.parametrize("constant", [0.0, 0.5, 1.0])
 def test_predictions_that_are_all_the_same_stay_in_range(constant: float) -> None:
-    made = Calibration(np.full((10, 2), constant, np.float32))
-    after = made(torch.linspace(0, 1, 101)[:, None].repeat(1, 2)).numpy()
+    calibration = Calibration(np.full((10, 2), constant, np.float32))
+    after = calibration(torch.linspace(0, 1, 101)[:, None].repeat(1, 2)).numpy()
     assert np.isfinite(after).all()
     assert after.min() >= 0
     assert after.max() <= 1
@@ -52,9 +52,9 @@ def test_a_finished_training_is_calibrated_by_what_was_held_out(trained: Path, m
     captions = [f"{mood} {thing}" for mood in ("calm", "furious", "sad", "bright") for thing in ("song", "cello", "drums", "night", "rain")]
     before = Predictor.load(trained, device="cpu").text(captions)
     figure = Figure("text", "mine", "test split", 20, (0.6, 0.5), (0.01, 0.02), (0.5, 0.4), "ridge on TF-IDF")
-    found = CrossValidation((figure,), {"text": before})
-    monkeypatch.setattr(calibrate.cv, "cross_validate", lambda job, told: found)
-    assert calibrate.calibrate(Job(None, trained.parent, trained.parent), trained) is found  # type: ignore[arg-type]
+    result = CrossValidation((figure,), {"text": before})
+    monkeypatch.setattr(calibrate.cv, "cross_validate", lambda job, on_progress: result)
+    assert calibrate.calibrate(Job(None, trained.parent, trained.parent), trained) is result  # type: ignore[arg-type]
 
     loaded = checkpoint.read(trained)
     assert (loaded.name, loaded.sigma, loaded.notes["recipe"]) == ("mine", 0.3, "kept")

@@ -105,7 +105,7 @@ def test_preprocessing_is_open_clips_own(tmp_path: Path, interpolation: str, res
 
 def test_preprocessing_that_we_do_not_have_is_refused(tmp_path: Path):
     with pytest.raises(
-        WeightsError, match=r"take pictures of 32x32 pixels, bicubic, longest: only squares, .* can be had; use another model"
+        WeightsError, match=r"take pictures of 32x32 pixels, bicubic, longest: only squares, .* are supported; use another model"
     ):
         ClipImageTower(str(save_tiny_clip(tmp_path / "tiny", resize_mode="longest")))
 

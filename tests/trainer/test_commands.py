@@ -71,7 +71,7 @@ def test_python_m_trainer_says_what_is_wrong_in_one_line(small: Path, tmp_path: 
     assert done.stderr.count("\n") == 1
 
 
-def test_evaluate_va_prints_and_keeps_what_training_found(small: Path, trained: Path) -> None:
+def test_evaluate_va_prints_and_saves_the_figures_of_training(small: Path, trained: Path) -> None:
     code, stdout, stderr = run(evaluate, "va", trained / "best.safetensors", "--data", small, "--device", "cpu", "--json")
     assert code == 0
     assert stderr == ""
@@ -116,9 +116,9 @@ def test_evaluate_retrieval(small: Path, trained: Path) -> None:
     arguments = ("retrieval", trained / "best.safetensors", "--data", small, "--part", "all", "--pairs", "20", "--device", "cpu")
     code, stdout, _ = run(evaluate, *arguments, "--json")
     assert code == 0
-    found = json.loads(stdout)
-    assert found["pairs"] == 20
-    assert 0 <= found["recall_1"] <= found["recall_5"] <= found["recall_10"] <= 100
+    result = json.loads(stdout)
+    assert result["pairs"] == 20
+    assert 0 <= result["recall_1"] <= result["recall_5"] <= result["recall_10"] <= 100
     assert "Contrastive-BERT (paper)  10.20" in run(evaluate, *arguments)[1]
 
 

@@ -90,7 +90,7 @@ def test_inflections_share_what_was_learned(learned: tuple[CompactTextTower, tor
     assert not tower.unknown(tower.preprocess(unseen)).any()
 
 
-def test_what_is_unknown_is_said(learned: tuple[CompactTextTower, torch.nn.Module]) -> None:
+def test_unknown_texts_are_reported(learned: tuple[CompactTextTower, torch.nn.Module]) -> None:
     tower, _ = learned
     captions = ["qwertz", "", "!!!", "静かな歌", "120", "qwertz happy", "Happy", "a", "unhappyish"]
     assert tower.unknown(tower.preprocess(captions)).tolist() == [True, True, True, True, True, False, False, False, True]
@@ -98,12 +98,12 @@ def test_what_is_unknown_is_said(learned: tuple[CompactTextTower, torch.nn.Modul
     assert fresh.unknown(fresh.preprocess(captions)).tolist() == [False, True, True, False, True, False, False, False, False]
 
 
-def test_few_unseen_words_pass_for_seen_ones() -> None:
+def test_few_unknown_words_pass_as_known() -> None:
     tower = CompactTextTower()
-    seen = [f"seen{chr(97 + n % 26)}{chr(97 + n // 26 % 26)}{chr(97 + n // 676)}x" for n in range(12_000)]
-    tower.fit(tower.preprocess([" ".join(seen[at : at + 60]) for at in range(0, len(seen), 60)]))
-    other = ["new" + word for word in seen]
-    assert not tower.unknown(tower.preprocess(seen[:2000])).any()
+    known_words = [f"seen{chr(97 + n % 26)}{chr(97 + n // 26 % 26)}{chr(97 + n // 676)}x" for n in range(12_000)]
+    tower.fit(tower.preprocess([" ".join(known_words[start : start + 60]) for start in range(0, len(known_words), 60)]))
+    other = ["new" + word for word in known_words]
+    assert not tower.unknown(tower.preprocess(known_words[:2000])).any()
     assert tower.unknown(tower.preprocess(other[:4000])).float().mean() > 0.995
 
 
@@ -151,7 +151,7 @@ def test_a_tower_without_a_vocabulary_learns_by_gradients() -> None:
     assert not tower.unknown(features).any()
 
 
-def test_the_linear_model_in_training_has_not_seen_the_row() -> None:
+def test_the_linear_model_in_training_is_fitted_without_the_row() -> None:
     rng = np.random.default_rng(0)
     # Every row has a word of its own and labels of pure chance: only a model that has seen the row can tell them.
     words = torch.from_numpy(rng.integers(1, 2**31 - 1, (600, 1)))
@@ -197,9 +197,9 @@ def test_a_tower_that_cannot_tell_knows_all_words(tmp_path: Path) -> None:
 
 def test_the_baseline_learns_words_and_pairs() -> None:
     texts, va = planted()
-    found = tfidf_ridge(texts, va.numpy(), ["a merry song", "a grim song", "qwertz", "not happy song"], penalty=0.1)
-    assert found.dtype == np.float32
-    assert found[0, 0] > 0.55 > 0.45 > found[1, 0]
+    predicted = tfidf_ridge(texts, va.numpy(), ["a merry song", "a grim song", "qwertz", "not happy song"], penalty=0.1)
+    assert predicted.dtype == np.float32
+    assert predicted[0, 0] > 0.55 > 0.45 > predicted[1, 0]
     np.testing.assert_allclose(tfidf_ridge(["a", "b"], np.array([[0.2, 0.4], [0.4, 0.8]]), ["zz", ""]), [[0.3, 0.6]] * 2)
 
 

@@ -23,25 +23,25 @@ def job(data: Path, *changes: str) -> Job:
 
 
 def test_texts_of_their_own_are_read_split_and_drawn(open_data: Path) -> None:
-    whole = manifest.load(open_data)
-    assert (len(whole.images), len(whole.clips), len(whole.texts)) == (60, 40, SENTENCES + 7)
-    assert whole.rows("text") is whole.texts
-    parts = split(whole)
+    data = manifest.load(open_data)
+    assert (len(data.images), len(data.clips), len(data.texts)) == (60, 40, SENTENCES + 7)
+    assert data.rows("text") is data.texts
+    parts = split(data)
     assert [sum(row.source == "sentences" for row in parts[part].texts) for part in ("train", "val", "test")] == [46, 22, 22]
     assert all(row.source == "sentences" for part in ("val", "test") for row in parts[part].texts)
     themes = [{row.group for row in parts[part].images} for part in ("train", "val", "test")]
-    assert all(not a & b for at, a in enumerate(themes) for b in themes[at + 1 :])
+    assert all(not a & b for index, a in enumerate(themes) for b in themes[index + 1 :])
 
-    rows, scores = RandomPairing(whole, 0.5, 400, 0, {"sentences": 1, "words": 3}, {"image": 10})(3)
+    rows, scores = RandomPairing(data, 0.5, 400, 0, {"sentences": 1, "words": 3}, {"image": 10})(3)
     assert rows.shape == (400, 3)
     np.testing.assert_array_equal(rows[:10, 0], rows[10:20, 0])
-    assert np.mean([whole.texts[at].source == "words" for at in rows[:, 2]]) == pytest.approx(0.75, abs=0.07)
-    va = {modality: whole.va(modality)[rows[:, at]] for at, modality in enumerate(("image", "music", "text"))}
+    assert np.mean([data.texts[index].source == "words" for index in rows[:, 2]]) == pytest.approx(0.75, abs=0.07)
+    va = {modality: data.va(modality)[rows[:, index]] for index, modality in enumerate(("image", "music", "text"))}
     distance = (np.linalg.norm(va["image"] - va["music"], axis=1) + np.linalg.norm(va["image"] - va["text"], axis=1)) / 2
     np.testing.assert_allclose(scores, np.exp(-distance / 0.5), rtol=1e-5)
     np.testing.assert_allclose(scores_of(va, 0.5), scores, rtol=1e-6)
     with pytest.raises(DataError, match=r"names sources of text, but not 'words': name all of them \(sentences, words\)"):
-        RandomPairing(whole, 0.5, 4, 0, {"sentences": 1})
+        RandomPairing(data, 0.5, 4, 0, {"sentences": 1})
 
 
 def test_a_bad_text_is_named_with_its_row(open_data: Path, tmp_path: Path) -> None:
@@ -59,14 +59,14 @@ def test_a_bad_text_is_named_with_its_row(open_data: Path, tmp_path: Path) -> No
 
 
 def test_standardised_labels_have_one_mean_and_spread_a_source(open_data: Path) -> None:
-    whole = standardise(manifest.load(open_data))
+    data = standardise(manifest.load(open_data))
     for source in ("sentences", "words"):
-        va = np.array([row.va for row in whole.texts if row.source == source])
+        va = np.array([row.va for row in data.texts if row.source == source])
         np.testing.assert_allclose(va.mean(0), 0.5, atol=0.01)
         np.testing.assert_allclose(va.std(0), 0.18, atol=0.01)
     before = manifest.load(open_data)
-    assert np.corrcoef(whole.va("text")[:SENTENCES, 0], before.va("text")[:SENTENCES, 0])[0, 1] > 0.999
-    assert whole.fingerprint != before.fingerprint
+    assert np.corrcoef(data.va("text")[:SENTENCES, 0], before.va("text")[:SENTENCES, 0])[0, 1] > 0.999
+    assert data.fingerprint != before.fingerprint
 
 
 def test_labels_that_are_all_the_same_cannot_be_standardised(tmp_path: Path) -> None:
@@ -79,7 +79,7 @@ def test_labels_that_are_all_the_same_cannot_be_standardised(tmp_path: Path) -> 
 
 def test_folds_keep_groups_together_and_spread_each_source() -> None:
     rng = np.random.default_rng(0)
-    keys, sources = [f"{at}" for at in rng.integers(0, 40, 400)], []
+    keys, sources = [f"{index}" for index in rng.integers(0, 40, 400)], []
     sources = ["a" if int(key) < 25 else "b" for key in keys]
     fold = cv.assign_folds(keys, sources, 5)
     for key in set(keys):
@@ -92,19 +92,19 @@ def test_folds_keep_groups_together_and_spread_each_source() -> None:
 
 
 @pytest.mark.slow
-def test_what_can_be_learned_is_found_and_what_cannot_is_not(open_data: Path) -> None:
+def test_cross_validation_measures_what_can_be_learned(open_data: Path) -> None:
     run = job(open_data, "towers.image.input_px=32", "towers.music.window_s=1.0", "train.epochs=40", "train.batch_size=32")
-    found = cv.cross_validate(run, folds=2, only=("image", "text"))
-    figures = {(figure.modality, figure.protocol): figure for figure in found.figures}
+    result = cv.cross_validate(run, folds=2, only=("image", "text"))
+    figures = {(figure.modality, figure.protocol): figure for figure in result.figures}
     schemes = ("unseen themes", "unseen themes, one view", "plain", "plain, one view")
     assert set(figures) == {*(("image", scheme) for scheme in schemes), ("text", "test split")}
     assert figures["text", "test split"].rows == 22
     assert min(figures["text", "test split"].r) > 0.75
     assert min(figures["image", "plain"].r) > 0.7  # what the pictures show is a colour
     assert min(figures["image", "plain"].baseline) > 0.2
-    assert found.predictions["text"].shape == (22 + 7, 2)
-    assert json.loads(json.dumps(found.figures[0].to_json()))["r"].keys() == {"valence", "arousal"}
-    assert "image, drawn, unseen themes" in cv.table(found)
+    assert result.predictions["text"].shape == (22 + 7, 2)
+    assert json.loads(json.dumps(result.figures[0].to_json()))["r"].keys() == {"valence", "arousal"}
+    assert "image, drawn, unseen themes" in cv.table(result)
 
 
 def test_ridge_finds_a_plane_and_ignores_noise() -> None:

@@ -10,27 +10,27 @@ from trainer.evaluation.va import Agreement, Evaluation
 
 
 def test_agreement_by_hand() -> None:
-    found = va.agreement(np.array([0.1, 0.4, 0.9]), np.array([0.2, 0.4, 0.6]))
-    assert found.mse == pytest.approx((0.01 + 0 + 0.09) / 3)
-    assert found.mae == pytest.approx((0.1 + 0 + 0.3) / 3)
-    assert found.r == pytest.approx(np.corrcoef([0.1, 0.4, 0.9], [0.2, 0.4, 0.6])[0, 1])
+    result = va.agreement(np.array([0.1, 0.4, 0.9]), np.array([0.2, 0.4, 0.6]))
+    assert result.mse == pytest.approx((0.01 + 0 + 0.09) / 3)
+    assert result.mae == pytest.approx((0.1 + 0 + 0.3) / 3)
+    assert result.r == pytest.approx(np.corrcoef([0.1, 0.4, 0.9], [0.2, 0.4, 0.6])[0, 1])
     x, y = np.array([0.1, 0.4, 0.9]), np.array([0.2, 0.4, 0.6])
-    assert found.ccc == pytest.approx(2 * np.cov(x, y, bias=True)[0, 1] / (x.var() + y.var() + (x.mean() - y.mean()) ** 2))
+    assert result.ccc == pytest.approx(2 * np.cov(x, y, bias=True)[0, 1] / (x.var() + y.var() + (x.mean() - y.mean()) ** 2))
 
 
 def test_a_constant_has_no_correlation() -> None:
-    found = va.agreement(np.full(3, 0.5), np.array([0.2, 0.4, 0.6]))
-    assert found.to_json() == {"mse": pytest.approx(0.11 / 3), "mae": pytest.approx(0.5 / 3), "r": None, "ccc": None}
+    result = va.agreement(np.full(3, 0.5), np.array([0.2, 0.4, 0.6]))
+    assert result.to_json() == {"mse": pytest.approx(0.11 / 3), "mae": pytest.approx(0.5 / 3), "r": None, "ccc": None}
 
 
 def test_json_has_the_documented_form_and_no_nan() -> None:
     one = Agreement(0.1, 0.2, float("nan"), 0.3)
-    found = Evaluation({"image": (one, one), "text": (one, one)}, one)
-    document = json.loads(json.dumps(found.to_json(), allow_nan=False))
+    result = Evaluation({"image": (one, one), "text": (one, one)}, one)
+    document = json.loads(json.dumps(result.to_json(), allow_nan=False))
     assert document["image"]["valence"] == {"mse": 0.1, "mae": 0.2, "r": None, "ccc": 0.3}
     assert document["similarity"] == {"mse": 0.1, "mae": 0.2}
     assert set(document) == {"image", "text", "similarity"}
-    assert found.loss() == pytest.approx(0.5)
+    assert result.loss() == pytest.approx(0.5)
 
 
 def test_table_stands_beside_the_paper() -> None:
@@ -56,9 +56,9 @@ def test_retrieval_by_hand() -> None:
     clips = np.array([[0.0, 0.0], [0.5, 0.5], [1.0, 1.0]])
     queries = np.array([[0.1, 0.1], [0.9, 0.9], [0.6, 0.6]])
     assert retrieval.ranks(queries, clips).tolist() == [1, 2, 2]
-    found = retrieval.recalls(np.array([1, 2, 7, 11]))
-    assert (found.recall_1, found.recall_5, found.recall_10) == (25, 50, 75)
-    assert found.map_10 == pytest.approx(100 * (1 + 1 / 2 + 1 / 7) / 4)
+    result = retrieval.recalls(np.array([1, 2, 7, 11]))
+    assert (result.recall_1, result.recall_5, result.recall_10) == (25, 50, 75)
+    assert result.map_10 == pytest.approx(100 * (1 + 1 / 2 + 1 / 7) / 4)
 
 
 def test_a_model_that_says_the_same_of_everything_finds_nothing() -> None:

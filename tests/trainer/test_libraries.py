@@ -62,7 +62,7 @@ def run(folder: Path, *arguments: str, modules: str, by: str = f"raise OSError('
     return subprocess.run([sys.executable, *arguments], cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
 
 
-def test_torchaudio_made_for_another_torch(broken: Path) -> None:
+def test_torchaudio_built_for_another_torch(broken: Path) -> None:
     """As torchaudio 2.11.1 was beside torch 2.11.0: sound fails, in a line that says why; pictures and words do not need it."""
     done = run(broken, "-m", "mmvatool", "score", "picture.png", "sounds/song.wav", "--text", "calm", "--csv", modules="torchaudio")
     assert done.returncode == 3, done.stderr
@@ -84,7 +84,7 @@ def test_the_image_towers_library_is_theirs_alone(broken: Path) -> None:
     assert "-m pip install torchvision==0.26.0" in done.stderr
 
 
-def test_without_torch_nothing_is_predicted_and_that_is_said(broken: Path) -> None:
+def test_without_torch_prediction_fails_with_one_line(broken: Path) -> None:
     done = run(broken, "-m", "mmvatool", "score", "picture.png", modules="torch", by="raise OSError('libtorch_cpu.so: cannot open')")
     assert done.returncode == 1
     assert "Error: torch 2.11.0 does not load (libtorch_cpu.so: cannot open): " in done.stderr
@@ -107,8 +107,8 @@ def test_a_library_without_partner_is_named_alone(broken: Path) -> None:
 def test_the_partner_below_is_named_beside() -> None:
     """The linker's error comes out of torch, which was asked to load the other's file."""
 
-    def fails(at: str, then: object = None) -> object:
-        code = compile("if then:\n    then()\nelse:\n    raise OSError('undefined symbol')", at, "exec")
+    def fails(path: str, then: object = None) -> object:
+        code = compile("if then:\n    then()\nelse:\n    raise OSError('undefined symbol')", path, "exec")
         return lambda: exec(code, {"then": then})
 
     site = Path(np.__file__).parents[1]
@@ -119,7 +119,7 @@ def test_the_partner_below_is_named_beside() -> None:
     assert str(raised.value).endswith("-m pip install torchaudio==2.11.0 torch==2.11.0")
 
 
-def test_what_is_not_installed_is_said_to_be_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_library_that_is_not_installed_is_reported_as_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(libraries, "_installed", lambda name: name != "moviepy")
     with (
         pytest.raises(LibraryLoadError, match=r"^moviepy is not installed: python.* -m pip install .*'moviepy>=2.2,<3'|'moviepy<3,>=2.2'"),

@@ -35,7 +35,7 @@ def frames(count: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (count, 40, 50, 3), dtype=np.uint8)
 
 
-def test_the_bundled_model_says_what_it_always_said() -> None:
+def test_the_bundled_model_predicts_the_same_values() -> None:
     bundled = Predictor.load(device="cpu")
     picture = np.zeros((1, 100, 200, 3), np.uint8)
     picture[:, :50] = (255, 120, 0)

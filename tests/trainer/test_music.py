@@ -53,7 +53,7 @@ def scales() -> dict[str, torch.Tensor]:
     return groups(notes(MAJOR), notes(MINOR), notes(MAJOR, 63), notes(MAJOR, 64))
 
 
-def test_mode_is_heard(scales: dict[str, torch.Tensor]) -> None:
+def test_features_distinguish_major_and_minor(scales: dict[str, torch.Tensor]) -> None:
     major, minor, difference, clear = scales["mode"][:, :4].T
     assert major[0] > minor[0] + 0.1
     assert minor[1] > major[1] + 0.05
@@ -120,7 +120,7 @@ def test_silence_inside_is_left_out_of_the_means() -> None:
         assert (whole[name] - cut[name])[0, :half].abs().max() < limit, name
 
 
-def test_neither_length_nor_batch_is_heard() -> None:
+def test_features_depend_neither_on_length_nor_batch() -> None:
     tower = CompactMusicTower(window_s=2.0).eval()
     second = tiny.waves(24000)[0]
     torch.testing.assert_close(tower.preprocess([second]), tower.preprocess([np.tile(second, 2)]))
@@ -140,10 +140,10 @@ def test_any_sound_gives_finite_features(window_s: float) -> None:
     impulse[100] = 1
     full = np.ones(RATE_HZ, np.float32)
     sounds = [tiny.waves(2400)[0], np.zeros(2400, np.float32), impulse, full, full * np.float32(2e-4), np.float32([0.5]), clicks(4, 0.1)]
-    found = CompactMusicTower(window_s).preprocess(sounds)
-    assert found.shape == (7, COUNT)
-    assert found.isfinite().all()
-    assert found.abs().max() < 1000  # float16 of a mean over them stays finite
+    features = CompactMusicTower(window_s).preprocess(sounds)
+    assert features.shape == (7, COUNT)
+    assert features.isfinite().all()
+    assert features.abs().max() < 1000  # float16 of a mean over them stays finite
 
 
 def test_fit_standardises_and_survives_a_checkpoint(tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ def test_shapes_and_range(predictor: Predictor, frames: np.ndarray):
     np.testing.assert_array_equal(predictor.image(frames), va)
 
 
-def test_calm_and_intense_scenes_are_told_apart(predictor: Predictor, frames: np.ndarray):
+def test_calm_and_intense_scenes_differ(predictor: Predictor, frames: np.ndarray):
     arousal = dict(zip(media.SCENES, predictor.image(frames)[:, 1].reshape(-1, 14), strict=True))
     for intense in media.INTENSE:
         for calm in set(media.SCENES) - set(media.INTENSE):
@@ -83,17 +83,19 @@ def test_the_size_of_a_picture_hardly_matters(predictor: Predictor):
 
 
 def test_eval_mode_without_gradients(predictor: Predictor, frames: np.ndarray, monkeypatch: pytest.MonkeyPatch):
-    seen: list[tuple[bool, bool, bool]] = []
+    batches: list[tuple[bool, bool, bool]] = []
     predict = type(predictor._model).predict
 
     def watched(model: torch.nn.Module, modality: str, batch: torch.Tensor, *, still: bool) -> tuple[torch.Tensor, torch.Tensor]:
         va, embedded = predict(model, modality, batch, still=still)
-        seen.append((any(part.training for part in model.modules()), torch.is_grad_enabled(), va.requires_grad or embedded.requires_grad))
+        batches.append(
+            (any(part.training for part in model.modules()), torch.is_grad_enabled(), va.requires_grad or embedded.requires_grad)
+        )
         return va, embedded
 
     monkeypatch.setattr(type(predictor._model), "predict", watched)
     before = predictor.image(frames[:4])
-    assert seen == [(False, False, False)]
+    assert batches == [(False, False, False)]
     # Dropout or batch statistics would show as noise, or as a change of the weights.
     np.testing.assert_array_equal(predictor.image(frames[:4]), before)
     assert torch.is_grad_enabled()
@@ -168,10 +170,10 @@ def test_wrong_settings_are_named(options: dict[str, object], error: type[Except
 def test_auto_takes_what_is_there_and_a_missing_device_is_named(monkeypatch: pytest.MonkeyPatch):
     from trainer.predict import pick_device
 
-    for cuda, mps, found in ((True, True, "cuda"), (False, True, "mps"), (False, False, "cpu")):
+    for cuda, mps, expected in ((True, True, "cuda"), (False, True, "mps"), (False, False, "cpu")):
         monkeypatch.setattr(torch.cuda, "is_available", lambda cuda=cuda: cuda)
         monkeypatch.setattr(torch.backends.mps, "is_available", lambda mps=mps: mps)
-        assert pick_device("auto").type == found
+        assert pick_device("auto").type == expected
     for absent in ("cuda", "mps"):
         with pytest.raises(DeviceError, match=f"device '{absent}' is not available on this machine: use --device auto or cpu"):
             pick_device(absent)
@@ -223,7 +225,7 @@ def test_compiled_machine_code_predicts_the_same(frames: np.ndarray):
     assert (predictor.warnings == ()) == ("_pooled" in vars(predictor._model.tower("image")))
 
 
-def test_where_nothing_can_be_compiled_it_is_said(monkeypatch: pytest.MonkeyPatch, frames: np.ndarray):
+def test_a_failed_compilation_is_a_warning(monkeypatch: pytest.MonkeyPatch, frames: np.ndarray):
     def fail(*args, **options):
         raise RuntimeError("no C++ compiler found\nand much more")
 

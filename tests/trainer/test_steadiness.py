@@ -86,10 +86,10 @@ def test_rounding_moves_no_sound(predictor: Predictor, threads: Callable[[int], 
     noisy = [clean + NOISE * np.random.default_rng(seed).standard_normal(len(clean)) for seed in SEEDS]
     windows = [sound.astype(np.float32) for sound in (clean, *noisy)]
     threads(1)
-    found = [predictor.music(windows[:1])]
+    predicted = [predictor.music(windows[:1])]
     threads(2)
-    found.append(predictor.music(windows))
-    assert np.ptp(np.concatenate(found), axis=0).max() < MOST
+    predicted.append(predictor.music(windows))
+    assert np.ptp(np.concatenate(predicted), axis=0).max() < MOST
 
 
 @pytest.mark.parametrize("still", [False, True])
@@ -106,9 +106,9 @@ def test_rounding_moves_no_picture(
         return clean + NOISE / 0.225 * torch.randn(clean.shape, generator=noise)
 
     threads(1)
-    found = [predictor.image([PICTURES[name]], still=still)]
+    predicted = [predictor.image([PICTURES[name]], still=still)]
     threads(2)
-    found.append(predictor.image([PICTURES[name]], still=still))
+    predicted.append(predictor.image([PICTURES[name]], still=still))
     if still:
         monkeypatch.setattr(kind, "views", lambda tower, frame: noisy(views(tower, frame)))
     else:
@@ -116,7 +116,7 @@ def test_rounding_moves_no_picture(
     seeds = SEEDS if not still else SEEDS[:3]  # seven views each
     va, vectors = predictor.image([PICTURES[name] for _ in seeds], still=still, embeddings=True)
     assert np.ptp(vectors, axis=0).max() > 0  # the noise is there
-    assert np.ptp(np.concatenate([*found, va]), axis=0).max() < MOST
+    assert np.ptp(np.concatenate([*predicted, va]), axis=0).max() < MOST
 
 
 def test_every_kind_of_processor_squeezes_a_picture_to_the_same_bytes() -> None:
@@ -132,8 +132,8 @@ def test_every_kind_of_processor_squeezes_a_picture_to_the_same_bytes() -> None:
     for kind in (None, "default"):
         environment = {**os.environ, **({"ATEN_CPU_CAPABILITY": kind} if kind else {})}
         done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
-        capability, *found = done.stdout.split()
+        capability, *values = done.stdout.split()
         kinds.add(capability)
-        sums.add(tuple(round(float(value), 3) for value in found))
+        sums.add(tuple(round(float(value), 3) for value in values))
     assert "DEFAULT" in kinds
     assert len(sums) == 1

@@ -98,22 +98,22 @@ def test_mert_refuses_what_is_not_hubert(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("file", "told", "message"),
+    ("file", "settings", "message"),
     [
-        ("config.json", {"sample_rate": 16000}, r"config.json: sample_rate is 16000, this tower hears with 24000 only: use MERT-v1-95M"),
-        ("preprocessor_config.json", {"sampling_rate": 16000}, "sampling_rate is 16000, this tower hears with 24000 only"),
+        ("config.json", {"sample_rate": 16000}, r"config.json: sample_rate is 16000, this tower takes 24000 only: use MERT-v1-95M"),
+        ("preprocessor_config.json", {"sampling_rate": 16000}, "sampling_rate is 16000, this tower takes 24000 only"),
         (
             "preprocessor_config.json",
             {"sampling_rate": 24000, "do_normalize": False},
-            "do_normalize is False, this tower hears with True only",
+            "do_normalize is False, this tower takes True only",
         ),
         ("preprocessor_config.json", {"sampling_rate": 24000, "do_normalize": True}, None),
     ],
 )
-def test_mert_refuses_weights_that_heard_other_sound(tmp_path: Path, file: str, told: dict[str, Any], message: str | None) -> None:
+def test_mert_refuses_weights_trained_on_other_audio(tmp_path: Path, file: str, settings: dict[str, Any], message: str | None) -> None:
     folder = tiny.mert(tmp_path / "mert")
     before = json.loads((folder / file).read_text()) if (folder / file).exists() else {}
-    (folder / file).write_text(json.dumps(before | told))
+    (folder / file).write_text(json.dumps(before | settings))
     if message is None:
         MertMusicTower(str(folder))
     else:
@@ -123,7 +123,7 @@ def test_mert_refuses_weights_that_heard_other_sound(tmp_path: Path, file: str, 
 
 def test_weights_that_are_nowhere_say_how_to_get_them(tmp_path: Path) -> None:
     for build, source in ((MertMusicTower, "m-a-p/MERT-v1-95M"), (RobertaTextTower, "FacebookAI/roberta-base")):
-        with pytest.raises(WeightsError, match=rf"weights of '{source}' could not be had .*connect to the model hub once, or name"):
+        with pytest.raises(WeightsError, match=rf"weights of '{source}' could not be loaded .*connect to the model hub once, or name"):
             build(source)
     with pytest.raises(WeightsError, match=r"holds no config.json: name a folder that holds config.json and pytorch_model.bin"):
         MertMusicTower(str(tmp_path))

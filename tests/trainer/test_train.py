@@ -41,8 +41,8 @@ def test_compact_learns_the_synthetic_data(tmp_path: Path) -> None:
     data = synthetic.draw(tmp_path / "data", images=320, tracks=320, clips_a_track=1, clip_s=2.0, image_px=32)
     result = train(job(data, tmp_path / "run", "towers.image.input_px=32", "towers.music.window_s=2.0", "train.epochs=16"))
     for modality, axes in result.evaluation.va.items():
-        for axis, found in zip(("valence", "arousal"), axes, strict=True):
-            assert found.r > 0.9, f"{modality} {axis}"
+        for axis, agreement in zip(("valence", "arousal"), axes, strict=True):
+            assert agreement.r > 0.9, f"{modality} {axis}"
     assert result.evaluation.similarity is not None
     assert result.evaluation.similarity.mse < 0.02
 
@@ -56,7 +56,7 @@ def test_shuffled_labels_are_not_learned(tmp_path: Path) -> None:
     data = synthetic.draw(tmp_path / "data", images=120, tracks=60, clips_a_track=2, clip_s=1.0, image_px=32, shuffled=True)
     result = train(job(data, tmp_path / "run", *QUICK, "train.epochs=6", "data.fractions=[0.45, 0.05, 0.5]"))
     # 60 images and 60 clips are held out: by chance |r| stays below .42 in 99.9% of cases.
-    assert all(abs(found.r) < 0.42 for axes in result.evaluation.va.values() for found in axes)
+    assert all(abs(agreement.r) < 0.42 for axes in result.evaluation.va.values() for agreement in axes)
 
 
 @pytest.fixture(scope="module")
@@ -118,11 +118,11 @@ def test_killed_at_ten_random_moments_and_resumed_it_ends_the_same(small: Path, 
 
 def _wait_for_saves(file: Path, saves: int, child: multiprocessing.process.BaseProcess) -> None:
     """Return when the child has saved its state so many times (0: at some moment before it first does)."""
-    seen: set[int] = set()
+    states: set[int] = set()
     before = file.stat().st_mtime_ns if file.exists() else 0
-    while child.is_alive() and len(seen) < saves:
+    while child.is_alive() and len(states) < saves:
         now = file.stat().st_mtime_ns if file.exists() else 0
-        seen |= {now} - {before}
+        states |= {now} - {before}
         time.sleep(0.002)
     if not saves:
         time.sleep(0.4)
@@ -194,7 +194,7 @@ def test_what_a_run_leaves_behind(traced: Path) -> None:
 
 
 def test_a_run_is_not_overwritten_and_resumes_only_as_itself(small: Path, traced: Path, tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match="already holds a run: go on with it"):
+    with pytest.raises(CheckpointError, match="already holds a run: resume it"):
         train(job(small, traced, *TRACE))
     shutil.copytree(traced, tmp_path / "run")
     with pytest.raises(RecipeError, match=r"train.lr was 0.0001, now it is 0.1: a resumed run may change train.epochs"):

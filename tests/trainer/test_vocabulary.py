@@ -46,18 +46,18 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 
 
 def test_captions_are_the_seeds() -> None:
-    made = captions(NORMS, 1500, 0)
-    assert len(made) == 1500
-    assert made == captions(NORMS, 1500, 0)
-    assert made != captions(NORMS, 1500, 1)
-    assert len({text for text, _, _ in made}) > 1300
-    va = np.array([row[1:] for row in made])
+    drawn = captions(NORMS, 1500, 0)
+    assert len(drawn) == 1500
+    assert drawn == captions(NORMS, 1500, 0)
+    assert drawn != captions(NORMS, 1500, 1)
+    assert len({text for text, _, _ in drawn}) > 1300
+    va = np.array([row[1:] for row in drawn])
     assert va.min() >= 0
     assert va.max() <= 1
     assert va.std(0).min() > 0.1
     assert captions({}, 10, 0)
     assert captions(NORMS, 0, 0) == []
-    assert not any(" a a" in text or " a e" in text or "{" in text for text, _, _ in made)
+    assert not any(" a a" in text or " a e" in text or "{" in text for text, _, _ in drawn)
 
 
 def test_moods_come_from_the_norms_or_from_us() -> None:
@@ -66,15 +66,15 @@ def test_moods_come_from_the_norms_or_from_us() -> None:
     assert "aardvark" not in rated
     assert rated["easy going"][0] > 0.6
     assert "gloomy" not in rated  # neither in these norms nor judged
-    made = {text: (valence, arousal) for text, valence, arousal in captions(NORMS, len(rated), 0)}
-    assert made == rated  # each mood alone comes first
+    drawn = {text: (valence, arousal) for text, valence, arousal in captions(NORMS, len(rated), 0)}
+    assert drawn == rated  # each mood alone comes first
 
 
 def test_what_moves_a_caption() -> None:
-    made = captions(NORMS, 20_000, 3)
+    drawn = captions(NORMS, 20_000, 3)
 
     def mean(*words: str) -> np.ndarray:
-        return np.mean([row[1:] for row in made if any(word in row[0] for word in words)], 0)
+        return np.mean([row[1:] for row in drawn if any(word in row[0] for word in words)], 0)
 
     assert mean("very fast", "racing")[1] > mean("very slow", "dragging")[1] + 0.15
     assert mean("heavy metal", "death metal")[1] > mean("lullaby", "dark ambient")[1] + 0.15

@@ -1,1 +1,1 @@
-"""The trainer's own commands, which the application takes into its command line."""
+"""The trainer's commands, which the application adds to its command line."""

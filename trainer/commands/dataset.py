@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from trainer.commands.options import FILE, FOLDER, OUT_FOLDER, device_option, json_option, quiet_option
+
 if TYPE_CHECKING:
     from trainer.data.captions import CaptionRecipe
     from trainer.data.imemnet import Captioner
 
     Bar = Callable[[Iterable[Any], int], Iterable[Any]]
-
-_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
-_FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 
 
 @click.group()
@@ -27,19 +26,19 @@ def dataset() -> None:
     "--deam",
     "deam_dir",
     required=True,
-    type=_FOLDER,
+    type=FOLDER,
     help="DEAM as unpacked: its dynamic annotations (valence.csv, arousal.csv) and its sound files, anywhere below.",
 )
 @click.option(
     "--out",
     default="imemnet-c",
     show_default=True,
-    type=click.Path(file_okay=False, path_type=Path),
+    type=OUT_FOLDER,
     help="The data folder. All of DEAM takes about 13 GB: clips overlap.",
 )
-@click.option("--iaps", type=_FILE, help="IAPS ratings as a CSV: id, valence, arousal (1 to 9).")
-@click.option("--naps", type=_FILE, help="NAPS ratings as a CSV: id, valence, arousal (1 to 9).")
-@click.option("--emotic", type=_FILE, help="EMOTIC ratings as a CSV: id, valence, arousal (1 to 10); several rows of an id are averaged.")
+@click.option("--iaps", type=FILE, help="IAPS ratings as a CSV: id, valence, arousal (1 to 9).")
+@click.option("--naps", type=FILE, help="NAPS ratings as a CSV: id, valence, arousal (1 to 9).")
+@click.option("--emotic", type=FILE, help="EMOTIC ratings as a CSV: id, valence, arousal (1 to 10); several rows of an id are averaged.")
 @click.option(
     "--scale",
     type=click.Choice(["minmax", "nominal"]),
@@ -48,21 +47,15 @@ def dataset() -> None:
     help="How ratings become labels in 0..1. minmax: each source's lowest is 0 and its highest 1, as in the published labels; nominal: the "
     "ends of its scale are (DEAM -1..1, IAPS and NAPS 1..9, EMOTIC 1..10).",
 )
-@click.option("--captions", type=_FILE, help="Captions as a CSV: id, caption. They are taken as they are.")
+@click.option("--captions", type=FILE, help="Captions as a CSV: id, caption. They are taken as they are.")
 @click.option(
-    "--recipe", type=_FILE, help="Instead of --captions: a TOML file whose [captions] table says how captions are made and refined."
+    "--recipe", type=FILE, help="Instead of --captions: a TOML file whose [captions] table says how captions are made and refined."
 )
-@click.option(
-    "--device",
-    type=click.Choice(["auto", "cpu", "cuda", "mps"]),
-    default="auto",
-    show_default=True,
-    help="Where a captioner or language model of the recipe runs.",
-)
+@device_option("Where a captioner or language model of the recipe runs.")
 @click.option("--skip-bad", is_flag=True, help="Leave bad tracks, clips and rows out and list them, instead of stopping at the first.")
 @click.option("--overwrite", is_flag=True, help="Replace music_va.csv and image_va.csv if they are there.")
-@click.option("-q", "--quiet", is_flag=True, help="Print errors only (and data asked for with --json).")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout.")
+@quiet_option
+@json_option()
 def imemnet_c(
     deam_dir: Path,
     out: Path,
@@ -91,11 +84,9 @@ def imemnet_c(
     """
     if captions and recipe:
         raise click.UsageError("--captions and --recipe: give one of them")
-    from rich.console import Console
-
     from trainer.data import imemnet
 
-    console = Console(stderr=True, markup=False, highlight=False, soft_wrap=True, quiet=quiet)
+    console = _console(quiet)
     plan = _read_recipe(recipe) if recipe else None
     bar = _bar(console)
     built = imemnet.build(
@@ -119,23 +110,23 @@ def imemnet_c(
 
 
 @dataset.command("open")
-@click.option("--oasis", type=_FOLDER, help="OASIS as unpacked: OASIS.csv and images/. 900 pictures.")
-@click.option("--emotify", type=_FOLDER, help="Emotify as unpacked: data.csv and a folder of mp3 files for each genre. 400 tracks.")
-@click.option("--vgmidi", type=_FOLDER, help="VGMIDI as cloned, with labelled/. 200 pieces, which fluidsynth renders.")
-@click.option("--emobank", type=_FILE, help="EmoBank's emobank.csv. 10,000 sentences.")
-@click.option("--norms", type=_FILE, help="Warriner's word norms, Ratings_Warriner_et_al.csv: words, and captions of music made of them.")
+@click.option("--oasis", type=FOLDER, help="OASIS as unpacked: OASIS.csv and images/. 900 pictures.")
+@click.option("--emotify", type=FOLDER, help="Emotify as unpacked: data.csv and a folder of mp3 files for each genre. 400 tracks.")
+@click.option("--vgmidi", type=FOLDER, help="VGMIDI as cloned, with labelled/. 200 pieces, which fluidsynth renders.")
+@click.option("--emobank", type=FILE, help="EmoBank's emobank.csv. 10,000 sentences.")
+@click.option("--norms", type=FILE, help="Warriner's word norms, Ratings_Warriner_et_al.csv: words, and captions of music made of them.")
 @click.option(
     "--out",
     default="open-va",
     show_default=True,
-    type=click.Path(file_okay=False, path_type=Path),
+    type=OUT_FOLDER,
     help="The data folder. All four take about 2.2 GB.",
 )
-@click.option("--soundfont", type=_FILE, help="A General MIDI soundfont (.sf2) for VGMIDI. Looked for in the usual folders without.")
+@click.option("--soundfont", type=FILE, help="A General MIDI soundfont (.sf2) for VGMIDI. Looked for in the usual folders without.")
 @click.option("--skip-bad", is_flag=True, help="Leave bad pictures, tracks and rows out and list them, instead of stopping at the first.")
 @click.option("--overwrite", is_flag=True, help="Replace the CSV files if they are there. Clips cut from the same files are kept.")
-@click.option("-q", "--quiet", is_flag=True, help="Print errors only (and data asked for with --json).")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout.")
+@quiet_option
+@json_option()
 def open_sets(
     oasis: Path | None,
     emotify: Path | None,
@@ -159,19 +150,23 @@ def open_sets(
     Example:
       mmvatool dataset open --oasis OASIS --emotify emotify --emobank emobank.csv --out open-va
     """
-    from rich.console import Console
-
     from trainer.data import open_sets
 
     sources = open_sets.Sources(oasis, emotify, vgmidi, emobank, norms)
     if sources == open_sets.Sources():
         raise click.UsageError("no source: give at least one of --oasis, --emotify, --vgmidi, --emobank and --norms")
-    console = Console(stderr=True, markup=False, highlight=False, soft_wrap=True, quiet=quiet)
+    console = _console(quiet)
     built = open_sets.build(sources, out, soundfont=soundfont, skip_bad=skip_bad, overwrite=overwrite, progress=_bar(console))
     _list_skipped(console, built.skipped)
     console.print(f"{out}: {', '.join(f'{count} rows of {source}' for source, count in built.rows.items())}.")
     if as_json:
         click.echo(json.dumps({"folder": str(out), "rows": built.rows, "skipped": built.skipped}))
+
+
+def _console(quiet: bool) -> Any:
+    from rich.console import Console
+
+    return Console(stderr=True, markup=False, highlight=False, soft_wrap=True, quiet=quiet)
 
 
 def _list_skipped(console: Any, skipped: Sequence[str]) -> None:
@@ -190,7 +185,7 @@ def _read_recipe(file: Path) -> "CaptionRecipe":
     try:
         table = tomllib.loads(file.read_text(encoding="utf-8")).get("captions")
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{file}: not TOML ({error}); mend the file") from error
+        raise RecipeError(f"{file}: not TOML ({error}); correct the file") from error
     if not isinstance(table, dict):
         raise RecipeError(f"{file}: no [captions] table; it must say how captions are made")
     try:

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from trainer.commands.options import FOLDER, OUT_FOLDER, device_option, images_option, json_option, music_option, workers_option
+from trainer.constants import MODALITIES
+
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from trainer.evaluation.opened import Opened
-
-_DEVICES = ("auto", "cpu", "cuda", "mps")
-_FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 
 
 @click.group()
@@ -23,11 +23,12 @@ def evaluate() -> None:
 
 
 def _shared(command: Callable[..., None], subject: str = "CHECKPOINT") -> Callable[..., None]:
+    """Add the argument and the options that all evaluations have."""
     options = [
         click.argument("checkpoint", metavar=subject),
-        click.option("--data", required=True, type=_FOLDER, help="Folder with image_va.csv, music_va.csv, images/ and music/."),
-        click.option("--images", type=_FOLDER, help="Where the pictures are, if not in DATA/images."),
-        click.option("--music", type=_FOLDER, help="Where the clips are, if not in DATA/music."),
+        click.option("--data", required=True, type=FOLDER, help="Folder with image_va.csv, music_va.csv, images/ and music/."),
+        images_option,
+        music_option,
         click.option(
             "--part",
             type=click.Choice(("test", "val", "train", "all")),
@@ -42,11 +43,9 @@ def _shared(command: Callable[..., None], subject: str = "CHECKPOINT") -> Callab
             help="Folder or hub name of a tower's pretrained weights (image=, music=, text=), if not where they were in training.",
         ),
         click.option("--skip-bad", is_flag=True, help="Leave bad rows out and list them."),
-        click.option(
-            "--device", type=click.Choice(("auto", "cpu", "cuda", "mps")), default="auto", show_default=True, help="Where to compute."
-        ),
-        click.option("--workers", type=click.IntRange(1, 256), default=4, show_default=True, help="Threads that read files."),
-        click.option("--json", "as_json", is_flag=True, help="Print one JSON document."),
+        device_option(),
+        workers_option,
+        json_option("Print one JSON document."),
     ]
     for option in reversed(options):
         command = option(command)
@@ -59,11 +58,9 @@ def _shared(command: Callable[..., None], subject: str = "CHECKPOINT") -> Callab
     "--folds", type=click.IntRange(2, 100), default=5, show_default=True, help="Parts that pictures and tracks are divided into (--cv)."
 )
 @click.option("--seeds", type=click.IntRange(1, 100), default=1, show_default=True, help="Models averaged in each part (--cv).")
-@click.option("--only", multiple=True, type=click.Choice(("image", "music", "text")), help="Only this tower (--cv). Repeatable.")
+@click.option("--only", multiple=True, type=click.Choice(MODALITIES), help="Only this tower (--cv). Repeatable.")
 @click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="Change a key of the recipe (--cv). Repeatable.")
-@click.option(
-    "--cache", type=click.Path(file_okay=False, path_type=Path), help="Folder of the feature cache (--cv); default: DATA/features."
-)
+@click.option("--cache", type=OUT_FOLDER, help="Folder of the feature cache (--cv); default: DATA/features.")
 @partial(_shared, subject="CHECKPOINT|RECIPE")
 def va(
     checkpoint: str,
@@ -102,9 +99,9 @@ def va(
     from trainer.evaluation import va as evaluation
 
     with _open(checkpoint, options) as opened:
-        found = evaluation.evaluate(opened.model, opened.features, opened.part, opened.sigma, opened.device)
-        text = evaluation.table(opened.name, found, paper.va_rows(opened.recipe))
-        _print(opened, f"va-{options['part']}", found.to_json(), text, as_json)
+        result = evaluation.evaluate(opened.model, opened.features, opened.part, opened.sigma, opened.device)
+        text = evaluation.table(opened.name, result, paper.va_rows(opened.recipe))
+        _print(opened, f"va-{options['part']}", result.to_json(), text, as_json)
 
 
 @evaluate.command()
@@ -124,9 +121,9 @@ def retrieval(checkpoint: str, as_json: bool, pairs: int, **options: Any) -> Non
 
     with _open(checkpoint, options) as opened:
         chosen = evaluation.choose(len(opened.part.clips), pairs)
-        found = evaluation.evaluate(opened.model, opened.features, chosen, opened.device)
-        text = evaluation.table(opened.name, found, paper.retrieval_rows(opened.recipe))
-        _print(opened, f"retrieval-{options['part']}", found.to_json(), text, as_json)
+        result = evaluation.evaluate(opened.model, opened.features, chosen, opened.device)
+        text = evaluation.table(opened.name, result, paper.retrieval_rows(opened.recipe))
+        _print(opened, f"retrieval-{options['part']}", result.to_json(), text, as_json)
 
 
 def _cross_validate(
@@ -151,12 +148,12 @@ def _cross_validate(
     given = {key: options[key] for key in ("images", "music", "device", "skip_bad", "workers")}
     job = Job(recipes.load(recipe, changes), options["data"], options["data"], cache=cache, **given)
 
-    def told(what: str, done: int, total: int) -> None:
+    def on_progress(what: str, done: int, total: int) -> None:
         if console.is_terminal:
             console.print(f"{what}: {done} of {total}", end="\r")
 
-    found = cv.cross_validate(job, folds=folds, seeds=seeds, only=only, told=told)
-    click.echo(json.dumps({"figures": [figure.to_json() for figure in found.figures]}) if as_json else cv.table(found))
+    result = cv.cross_validate(job, folds=folds, seeds=seeds, only=only, on_progress=on_progress)
+    click.echo(json.dumps({"figures": [figure.to_json() for figure in result.figures]}) if as_json else cv.table(result))
 
 
 def _open(checkpoint: str, options: dict[str, Any]) -> "AbstractContextManager[Opened]":
@@ -168,7 +165,7 @@ def _open(checkpoint: str, options: dict[str, Any]) -> "AbstractContextManager[O
 
 def _modality(value: str) -> tuple[str, str]:
     modality, equals, source = value.partition("=")
-    if not equals or not source or modality not in ("image", "music", "text"):
+    if not equals or not source or modality not in MODALITIES:
         raise click.BadParameter(f"{value!r}: must be image=, music= or text= and a folder or hub name", param_hint="--weights")
     return modality, source
 
@@ -176,7 +173,7 @@ def _modality(value: str) -> tuple[str, str]:
 def _print(opened: "Opened", kind: str, figures: dict[str, Any], text: str, as_json: bool) -> None:
     for line in opened.part.skipped:
         click.echo(line, err=True)
-    if opened.seen:
+    if opened.may_be_trained_on:
         click.echo("Some of these rows may have been trained on: the data or the part are not those that were held out.", err=True)
     click.echo(json.dumps(figures) if as_json else text)
     if opened.path.parent.name == "weights":  # of the installed package

@@ -1,31 +1,34 @@
 """`mmvatool train`, and `python -m trainer`."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-DEVICES = ("auto", "cpu", "cuda", "mps")
-PRECISIONS = ("auto", "float32", "bf16")
-_FOLDER = click.Path(path_type=Path, file_okay=False)
-_THERE = click.Path(path_type=Path, file_okay=False, exists=True)
+from trainer.commands.options import FILE, FOLDER, OUT_FOLDER, device_option, images_option, music_option, workers_option
+from trainer.constants import TRAIN_PRECISIONS
+
+if TYPE_CHECKING:
+    from trainer.recipe import Recipe
+    from trainer.session import Job
 
 
 @click.command()
 @click.argument("recipe", metavar="RECIPE")
-@click.option("--data", type=_THERE, help="Folder with image_va.csv and music_va.csv, and images/ and music/ beside them.")
-@click.option("--out", type=_FOLDER, help="Folder for the run; made if it is not there.")
-@click.option("--resume", type=_THERE, help="Go on with the run in this folder, after a kill or a power cut, to the same result.")
+@click.option("--data", type=FOLDER, help="Folder with image_va.csv and music_va.csv, and images/ and music/ beside them.")
+@click.option("--out", type=OUT_FOLDER, help="Folder for the run; made if it is not there.")
+@click.option("--resume", type=FOLDER, help="Go on with the run in this folder, after a kill or a power cut, to the same result.")
 @click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="Change a key, such as train.epochs=20; may be repeated.")
-@click.option("--images", type=_THERE, help="Where the pictures are, if not in DATA/images.")
-@click.option("--music", type=_THERE, help="Where the clips are, if not in DATA/music.")
-@click.option("--captions", type=click.Path(path_type=Path, dir_okay=False, exists=True), help="A CSV of captions to use instead.")
-@click.option("--cache", type=_FOLDER, help="Folder of the feature cache, which runs can share; default: DATA/features.")
+@images_option
+@music_option
+@click.option("--captions", type=FILE, help="A CSV of captions to use instead.")
+@click.option("--cache", type=OUT_FOLDER, help="Folder of the feature cache, which runs can share; default: DATA/features.")
 @click.option("--skip-bad", is_flag=True, help="Leave bad rows out, list them and count them at the end.")
 @click.option("--strict-data", is_flag=True, help="Refuse ids that come twice with differing labels, instead of averaging them.")
-@click.option("--device", type=click.Choice(DEVICES), default="auto", show_default=True, help="Where to compute.")
-@click.option("--precision", type=click.Choice(PRECISIONS), help="The recipe's train.precision; auto: bf16 on a GPU, else float32.")
+@device_option()
+@click.option("--precision", type=click.Choice(TRAIN_PRECISIONS), help="The recipe's train.precision; auto: bf16 on a GPU, else float32.")
 @click.option("--batch-size", type=click.IntRange(1), help="The recipe's train.batch_size: of all processes together.")
-@click.option("--workers", type=click.IntRange(1, 256), default=4, show_default=True, help="Threads that read files.")
+@workers_option
 def train(
     recipe: str,
     data: Path | None,
@@ -68,15 +71,10 @@ def train(
     if checked.classes is not None:
         if data is None or out is None:
             raise click.UsageError("a pretraining cannot be resumed: give --data and --out")
-        from trainer import pretrain
-        from trainer.session import Job
-
-        done = pretrain.pretrain(Job(checked, data, out, device=device, workers=workers), lambda line: click.echo(line, err=True))
-        click.echo(f"{done.checkpoint}: names the class of {done.accuracy:.1%} of held-out pictures of {done.classes} classes")
+        _pretrain(checked, data, out, device, workers)
         return
 
-    from trainer import loop, session
-    from trainer.evaluation import paper, va
+    from trainer import session
 
     if resume is not None:
         job = session.recall(resume, checked, device=device, workers=workers)
@@ -84,17 +82,33 @@ def train(
         assert data is not None
         assert out is not None
         job = session.Job(checked, data, out, images, music, captions, cache, False, device, skip_bad, strict_data, workers)
+    _train(job)
+
+
+def _pretrain(recipe: "Recipe", data: Path, out: Path, device: str, workers: int) -> None:
+    from trainer import pretrain
+    from trainer.session import Job
+
+    result = pretrain.pretrain(Job(recipe, data, out, device=device, workers=workers), lambda line: click.echo(line, err=True))
+    click.echo(f"{result.checkpoint}: names the class of {result.accuracy:.1%} of held-out pictures of {result.classes} classes")
+
+
+def _train(job: "Job") -> None:
+    """Train, print the evaluation, and calibrate if the recipe says so."""
+    from trainer import loop
+    from trainer.evaluation import paper, va
+
     result = loop.train(job)
-    if not result.evaluation.va:  # of the processes, the first speaks
+    if not result.evaluation.va:  # only the first process reports
         return
     for line in (*result.merged, *result.skipped):
         click.echo(line, err=True)
     if result.skipped or result.merged:
         click.echo(f"{len(result.skipped)} bad rows left out, {len(result.merged)} ids with differing labels averaged", err=True)
-    click.echo(va.table(checked.name, result.evaluation, paper.va_rows(checked)))
-    if checked.data.split == "all":
+    click.echo(va.table(job.recipe.name, result.evaluation, paper.va_rows(job.recipe)))
+    if job.recipe.data.split == "all":
         click.echo("These rows were trained on: only cross-validation says how good the model is.", err=True)
-    if checked.train.calibrate:
+    if job.recipe.train.calibrate:
         from trainer import calibrate
         from trainer.evaluation import cv
 

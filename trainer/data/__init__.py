@@ -1,1 +1,1 @@
-"""What the model learns from: files, manifests, splits, pairs, and how IMEMNet-C is made from its sources."""
+"""Training data: files, manifests, splits, pairs, and the building of data folders from their sources."""

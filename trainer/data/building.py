@@ -1,4 +1,4 @@
-"""What building any data folder takes: work in threads, the rule for bad input, CSV files that are whole or not there."""
+"""Helpers for building data folders: work in threads, handling of bad input, CSV files written atomically."""
 
 import csv
 import os
@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from trainer.errors import DataError
 
 Progress = Callable[[Iterable[Any], int], Iterable[Any]]
-"""Wraps the iterable of pieces of work (and their number), for a progress bar."""
+"""Wraps an iterable of work items, given their number, for a progress bar."""
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -19,9 +19,9 @@ Result = TypeVar("Result")
 
 @contextmanager
 def each(work: Callable[[Item], Result], items: Sequence[Item], progress: Progress) -> Iterator[Iterable[Result]]:
-    """The result of each item in order, worked out in as many threads as there are cores; for work that other programs do.
+    """The results of all items in order, computed in as many threads as there are cores; for work done by other programs.
 
-    An error inside the `with` drops what has not begun.
+    An error in the body of the `with` cancels items that have not begun.
     """
     with ThreadPoolExecutor(os.cpu_count()) as threads:
         try:
@@ -31,10 +31,10 @@ def each(work: Callable[[Item], Result], items: Sequence[Item], progress: Progre
 
 
 def raise_or_skip(problems: Sequence[str], skip_bad: bool) -> None:
-    """Nothing if there are no problems or they may be skipped.
+    """Raise if there are problems that may not be skipped.
 
     Raises:
-        DataError: the first problem and how many more there are.
+        DataError: with the first problem and the number of others.
     """
     if problems and not skip_bad:
         more = f" (and {len(problems) - 1} more such)" if len(problems) > 1 else ""
@@ -42,10 +42,10 @@ def raise_or_skip(problems: Sequence[str], skip_bad: bool) -> None:
 
 
 def refuse_existing(files: Iterable[Path], overwrite: bool) -> None:
-    """Nothing if none of the files is there or they may be overwritten.
+    """Raise if one of the files exists and may not be overwritten.
 
     Raises:
-        DataError: one is there.
+        DataError: a file exists.
     """
     for file in files:
         if file.exists() and not overwrite:
@@ -53,7 +53,7 @@ def refuse_existing(files: Iterable[Path], overwrite: bool) -> None:
 
 
 def write_csv(file: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Write a CSV under a temporary name and rename it, so that a file that is there is whole."""
+    """Write a CSV under a temporary name and rename it, so that the file is never partial."""
     temporary = file.with_suffix(".tmp")
     with temporary.open("w", encoding="utf-8", newline="") as lines:
         writer = csv.writer(lines, lineterminator="\n")

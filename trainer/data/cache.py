@@ -1,12 +1,12 @@
-"""The feature cache: what a frozen backbone makes of each file, computed once, memory-mapped afterwards.
+"""The feature cache: the features of a frozen backbone, computed once per file and memory-mapped afterwards.
 
-A folder for each tower and weights, in it shards of safetensors that are written under another name and renamed:
+Each tower with its weights has a folder of safetensors shards, which are written under a temporary name and renamed:
 
     <cache>/<modality>-<tower's key>/<first item's key>.safetensors    "features" (n, ...), metadata "items": their keys
-    <cache>/contents-<process>.tsv                                     path, size, time of change, hash of a file
+    <cache>/contents-<process>.tsv                                     path, size, modification time, hash of a file
 
-An item's key is the hash of its content, so a file that is moved keeps its features and one that is changed loses them. A
-build that is interrupted keeps its finished shards.
+An item's key is the hash of its content, so moved files keep their features and changed files are computed again. An
+interrupted build keeps its finished shards.
 """
 
 import hashlib
@@ -32,11 +32,11 @@ def text_key(text: str) -> str:
 
 
 class ContentKeys:
-    """Keys of files: hashes of their bytes, remembered by path, size and time of change so that no file is read twice.
+    """Keys of files: hashes of their bytes, stored by path, size and modification time so that no file is read twice.
 
     Args:
         folder: of the cache.
-        process: number of this process among those that train together; each writes a file of its own.
+        process: rank of this process; each process writes its own file.
     """
 
     def __init__(self, folder: Path, process: int = 0) -> None:
@@ -45,18 +45,18 @@ class ContentKeys:
         for file in sorted(folder.glob("contents-*.tsv")):
             for line in file.read_text("utf-8", errors="replace").splitlines():
                 match line.split("\t"):
-                    case [size, changed, digest, path] if len(digest) == 32:  # a killed process may leave half a line
+                    case [size, changed, digest, path] if len(digest) == 32:  # an interrupted process may leave a partial line
                         self._known[path, size, changed] = digest
 
     def keys(self, paths: Iterable[Path]) -> list[str]:
-        """The keys of files, reading those that are new or changed.
+        """The keys of files; only new and changed files are read.
 
         Raises:
             DataError: a file cannot be read.
         """
         keys = []
-        with self._own.open("a", encoding="utf-8") as memory:
-            memory.write("\n")
+        with self._own.open("a", encoding="utf-8") as stored:
+            stored.write("\n")
             for path in paths:
                 try:
                     status = path.stat()
@@ -64,7 +64,7 @@ class ContentKeys:
                     if name not in self._known:
                         with path.open("rb") as file:
                             self._known[name] = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
-                        memory.write("\t".join((name[1], name[2], self._known[name], name[0])) + "\n")
+                        stored.write("\t".join((name[1], name[2], self._known[name], name[0])) + "\n")
                 except OSError as error:
                     raise DataError(f"{path}: cannot be read ({error.strerror}): check the file and its permissions") from error
                 keys.append(self._known[name])
@@ -75,12 +75,12 @@ class FeatureCache:
     """The cached features of one tower.
 
     Args:
-        folder: of the cache; made if it is not there.
+        folder: of the cache, created if missing.
         modality: "image", "music" or "text".
-        tower_key: stands for everything that decides the features besides the content: tower, version, settings, weights.
+        tower_key: identifies what determines the features besides the content: tower, version, settings, weights.
 
     Raises:
-        DataError: the folder cannot be made, or a shard is damaged.
+        DataError: the folder cannot be created, or a shard is damaged.
     """
 
     def __init__(self, folder: Path, modality: str, tower_key: str) -> None:
@@ -91,29 +91,29 @@ class FeatureCache:
         except OSError as error:
             raise DataError(f"{self.folder}: cannot be made ({error.strerror}): name a writable folder with --cache") from error
         self._shards: list[torch.Tensor] = []
-        self._place: dict[str, tuple[int, int]] = {}
+        self._position: dict[str, tuple[int, int]] = {}
         self._read: set[str] = set()
         self.refresh()
 
     def refresh(self) -> None:
-        """Take in the shards that have come since, from this or another process."""
+        """Open shards that were added since, by this or another process."""
         for path in sorted(self.folder.glob("*.safetensors")):
             if path.name in self._read:
                 continue
             try:
                 with safe_open(path, framework="pt") as file:
                     items = json.loads(file.metadata()["items"])
-                    self._shards.append(file.get_tensor("features"))  # memory-mapped: read when a row is asked for
+                    self._shards.append(file.get_tensor("features"))  # memory-mapped, rows are read on access
             except (SafetensorError, OSError, KeyError, TypeError, json.JSONDecodeError) as error:
                 raise DataError(f"{path}: damaged feature cache ({error}): delete the file, it is computed again") from error
             self._read.add(path.name)
             for row, item in enumerate(items):
-                self._place[item] = (len(self._shards) - 1, row)
+                self._position[item] = (len(self._shards) - 1, row)
 
     def missing(self, keys: Sequence[str]) -> list[int]:
-        """Indices of the keys that have no features yet, the first of equal keys only."""
+        """Indices of keys without features, only the first of equal keys."""
         first = {key: index for index, key in reversed(list(enumerate(keys)))}
-        return [index for index, key in enumerate(keys) if key not in self._place and first[key] == index]
+        return [index for index, key in enumerate(keys) if key not in self._position and first[key] == index]
 
     def add(self, keys: Sequence[str], features: torch.Tensor) -> None:
         """Store the features (n, ...) of n keys as one shard."""
@@ -127,14 +127,14 @@ class FeatureCache:
 
     def get(self, keys: Sequence[str]) -> torch.Tensor:
         """The features (n, ...) of n keys, in their order."""
-        return torch.stack([self._shards[shard][row] for shard, row in (self._place[key] for key in keys)])
+        return torch.stack([self._shards[shard][row] for shard, row in (self._position[key] for key in keys)])
 
 
 class CachedFeatures:
-    """The features of a list of rows, by index.
+    """The cached features of a list of rows, by index.
 
     Args:
-        cache: that has them all.
+        cache: that contains all of them.
         keys: of the rows.
     """
 

@@ -1,19 +1,19 @@
-"""Caption clips: from a CSV, by LP-MusicCaps or by any command, then refined; what is done is kept, so a broken run goes on.
+"""Caption clips from a CSV, by LP-MusicCaps or by a command, and refine the captions; results are stored, so that runs can be resumed.
 
 The recipe's table:
 
     [captions]
     captioner = "lp-musiccaps"            # or "command", or "csv"
     weights = "weights/lp-musiccaps"      # lp-musiccaps: folder of its checkpoint and BART's config and tokenizer
-    command = ["my-captioner", "--fast"]  # command: gets one path a line on stdin, writes path<TAB>caption lines
+    command = ["my-captioner", "--fast"]  # command: reads a path per line from stdin, writes path<TAB>caption lines
     csv = "captions.csv"                  # csv: id and caption
-    refine = ["rule", "llm"]              # which refinements, in this order
+    refine = ["rule", "llm"]              # refinements, in this order
     batch_size = 16
 
     [captions.llm]
-    model = "weights/llama-3.1-8b"        # folder or hub name; with an endpoint, the name it knows
-    endpoint = "http://localhost:8000/v1" # OpenAI-compatible; left out: the model runs here
-    key_env = "OPENAI_API_KEY"            # environment variable with the endpoint's key
+    model = "weights/llama-3.1-8b"        # folder or hub name; with an endpoint, its name of the model
+    endpoint = "http://localhost:8000/v1" # OpenAI-compatible; without it the model runs locally
+    key_env = "OPENAI_API_KEY"            # environment variable with the key
     workers = 8                           # requests at a time
     max_new_tokens = 160
 """
@@ -23,22 +23,22 @@ import json
 import os
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from trainer.data import refine
+from trainer.data.building import Progress
 from trainer.data.table import read_captions, text_fault
 from trainer.errors import DataError, RecipeError
 
 CAPTIONERS = {"lp-musiccaps": "weights", "command": "command", "csv": "csv"}
-"""Captioner -> the setting it needs."""
+"""Captioner -> its required setting."""
 
 _LINE_START = b'{"key": "'
 
 REFINEMENTS = ("rule", "llm")
-Progress = Callable[[Iterable[Any], int], Iterable[Any]]
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class LlmRecipe:
 
 @dataclass(frozen=True)
 class CaptionRecipe:
-    """How captions are made; see the module."""
+    """How clips are captioned; see the module."""
 
     captioner: str = "csv"
     weights: str = ""
@@ -66,10 +66,10 @@ class CaptionRecipe:
 
 
 def parse(table: Mapping[str, Any]) -> CaptionRecipe:
-    """Check a recipe's `captions` table.
+    """Check the `captions` table of a recipe.
 
     Raises:
-        RecipeError: an unknown key, a wrong type or an impossible value, with the key's name and what is allowed.
+        RecipeError: an unknown key, a wrong type or an invalid value, with the key's name and what is allowed.
     """
     table = dict(table)
     llm = table.pop("llm", {})
@@ -111,9 +111,9 @@ def _checked(table: Mapping[str, Any], kind: type, where: str) -> dict[str, Any]
 
 
 class Cache:
-    """Captions that were made before, by what they were made from; one JSON line each, added as they come.
+    """Captions of earlier runs by the hash of their input, in a file of JSON lines that are appended at once.
 
-    A last line that a killed run left half written does not count.
+    A partial last line, from an interrupted run, is removed.
     """
 
     def __init__(self, file: Path) -> None:
@@ -133,7 +133,7 @@ class Cache:
             os.truncate(file, len(content) - len(torn))
 
     def fill(self, keys: Sequence[str], make: Callable[[list[int]], Iterator[str]], progress: Progress) -> list[str]:
-        """The text of each key; `make` is asked for those not known, by index, each key once."""
+        """The text of each key; `make` generates the unknown ones from their indices, each key once."""
         first = {key: index for index, key in reversed(list(enumerate(keys))) if key not in self.known}
         wanted = sorted(first.values())
         if wanted:
@@ -141,7 +141,7 @@ class Cache:
             with self.file.open("ab", buffering=0) as lines:
                 for index, text in progress(zip(wanted, make(wanted), strict=True), len(wanted)):
                     self.known[keys[index]] = text
-                    if not text_fault(text):  # a broken one is asked for again
+                    if not text_fault(text):  # broken ones are generated again
                         lines.write(json.dumps({"key": keys[index], "text": text}).encode() + b"\n")
         return [self.known[key] for key in keys]
 
@@ -158,18 +158,18 @@ def make(
 
     Args:
         clips: id and sound file of each.
-        recipe: how.
-        cache_file: JSON lines of what was made so far; made if it is not there.
-        device: for models that run here: "auto", "cpu", "cuda" or "mps".
-        progress: wraps the iterable of what is still to make (and its number), for a progress bar.
+        recipe: how to caption and refine.
+        cache_file: JSON lines with the results so far; created if missing.
+        device: for local models: "auto", "cpu", "cuda" or "mps".
+        progress: wraps the iterable of captions to generate, for a progress bar.
 
     Returns:
-        Caption by id, and a line for each clip that got none or a broken one.
+        Captions by id, and a line for each clip without a caption or with a broken one.
 
     Raises:
         DataError: the CSV, the command or the endpoint fails.
-        WeightsError: a model's weights are not to be had.
-        DeviceError: the device is not there.
+        WeightsError: a model's weights are not available.
+        DeviceError: the device is not available.
     """
     problems: list[str] = []
     cache = Cache(cache_file)
@@ -179,9 +179,9 @@ def make(
         texts = {name: known[name] for name, _ in clips if known.get(name)}
         problems += [f"{file}: no caption for clip {name}; add one" for name, _ in clips if name not in known]
     else:
-        made = _caption(clips, recipe, cache, device, progress)
+        generated = _caption(clips, recipe, cache, device, progress)
         texts = {}
-        for (name, path), text in zip(clips, made, strict=True):
+        for (name, path), text in zip(clips, generated, strict=True):
             if fault := text_fault(text):
                 problems.append(f"{path}: its caption {text[:40]!a} {fault.split(';')[0]}; leave the clip out or use another captioner")
             else:
@@ -197,14 +197,14 @@ def make(
 def _caption(clips: Sequence[tuple[str, Path]], recipe: CaptionRecipe, cache: Cache, device: str, progress: Progress) -> list[str]:
     paths = [path for _, path in clips]
     if recipe.captioner == "command":
-        maker = json.dumps(["command", *recipe.command])
+        method = json.dumps(["command", *recipe.command])
     else:
-        from trainer.data.lp_musiccaps import checkpoint_of  # torch and transformers: only when they are needed
+        from trainer.data.lp_musiccaps import checkpoint_of  # imports torch and transformers
 
-        maker = f"lp-musiccaps {_digest_of(checkpoint_of(Path(recipe.weights).expanduser()))}"
-    keys = [_key(maker, _digest_of(path)) for path in paths]
+        method = f"lp-musiccaps {_digest_of(checkpoint_of(Path(recipe.weights).expanduser()))}"
+    keys = [_key(method, _digest_of(path)) for path in paths]
 
-    def made(wanted: list[int]) -> Iterator[str]:
+    def generate(wanted: list[int]) -> Iterator[str]:
         chosen = [paths[index] for index in wanted]
         if recipe.captioner == "command":
             return run_command(recipe.command, chosen)
@@ -213,14 +213,14 @@ def _caption(clips: Sequence[tuple[str, Path]], recipe: CaptionRecipe, cache: Ca
 
         return Captioner(Path(recipe.weights).expanduser(), pick_device(device), recipe.batch_size).caption(chosen)
 
-    return cache.fill(keys, made, progress)
+    return cache.fill(keys, generate, progress)
 
 
 def _rewrite(texts: Sequence[str], recipe: CaptionRecipe, cache: Cache, device: str, progress: Progress) -> list[str]:
     llm = recipe.llm
-    maker = json.dumps(["llm", llm.model, llm.endpoint, llm.max_new_tokens, refine.PROMPT, refine.EXAMPLES])
+    method = json.dumps(["llm", llm.model, llm.endpoint, llm.max_new_tokens, refine.PROMPT, refine.EXAMPLES])
 
-    def made(wanted: list[int]) -> Iterator[str]:
+    def generate(wanted: list[int]) -> Iterator[str]:
         chosen = [texts[index] for index in wanted]
         if llm.endpoint:
             return refine.through_endpoint(
@@ -231,17 +231,17 @@ def _rewrite(texts: Sequence[str], recipe: CaptionRecipe, cache: Cache, device: 
 
         return LocalModel(str(Path(llm.model).expanduser()), pick_device(device), llm.max_new_tokens, recipe.batch_size).refine(chosen)
 
-    return cache.fill([_key(maker, text) for text in texts], made, progress)
+    return cache.fill([_key(method, text) for text in texts], generate, progress)
 
 
 def run_command(command: Sequence[str], paths: Sequence[Path]) -> Iterator[str]:
-    """Run an external captioner once: it gets one path a line on stdin and writes `path<TAB>caption` lines, in the same order.
+    """Run an external captioner, which reads a path per line from stdin and writes `path<TAB>caption` lines in the same order.
 
     Raises:
         DataError: it cannot be started, fails, or writes other lines.
     """
     with tempfile.TemporaryFile() as inputs, tempfile.TemporaryFile() as errors:
-        # Files, not pipes: a captioner that reads or complains all at once cannot block on us.
+        # Files instead of pipes, so that a captioner that reads or logs everything at once cannot deadlock.
         names = [str(path.resolve()) for path in paths]
         inputs.write("".join(f"{name}\n" for name in names).encode())
         inputs.seek(0)
@@ -253,27 +253,29 @@ def run_command(command: Sequence[str], paths: Sequence[Path]) -> Iterator[str]:
         with process:
             try:
                 for line in process.stdout or ():
-                    # The path is written back so that a line left out or added cannot shift all captions by one clip.
+                    # The path is repeated so that a missing or extra line cannot shift the captions of all following clips.
                     name, _, caption = line.decode("utf-8", "surrogateescape").rstrip("\r\n").partition("\t")
                     if done == len(names) or name != names[done]:
                         wanted = f"{names[done]}<TAB>caption" if done < len(names) else "nothing more"
-                        raise DataError(f"{command[0]}: the captioner's line {done + 1} is {name[:100]!a}..., expected {wanted}; mend it")
+                        raise DataError(
+                            f"{command[0]}: the captioner's line {done + 1} is {name[:100]!a}..., expected {wanted}; correct it"
+                        )
                     done += 1
                     yield caption
             except BaseException:
                 process.kill()
                 raise
         errors.seek(0)
-        said = errors.read().decode(errors="replace").strip().splitlines() or ["no message"]
+        message = errors.read().decode(errors="replace").strip().splitlines() or ["no message"]
         if process.returncode or done < len(names):
             raise DataError(
-                f"{command[0]}: the captioner ended with code {process.returncode} after {done} of {len(names)} clips ({said[-1][:200]}); "
+                f"{command[0]}: the captioner ended with code {process.returncode} after {done} of {len(names)} clips ({message[-1][:200]}); "
                 "run it by hand, then go on: captions that were made are kept"
             )
 
 
-def _key(maker: str, made_from: str) -> str:
-    return hashlib.sha256(json.dumps([maker, made_from]).encode()).hexdigest()
+def _key(method: str, content: str) -> str:
+    return hashlib.sha256(json.dumps([method, content]).encode()).hexdigest()
 
 
 def _digest_of(path: Path) -> str:

@@ -1,7 +1,7 @@
-"""Cut labelled tracks into 10-second clips that do not overlap, and remember what was cut.
+"""Cut labelled tracks into 10-second clips that do not overlap, with a journal.
 
-`music.jsonl` beside the clips has a line for each track that was cut: its fingerprint, its length, its clips. A track whose
-fingerprint is there and whose files are whole is not decoded again: a run that broke off goes on, and a file that changed is cut anew.
+The journal `music.jsonl` has a line for each track that was cut: its fingerprint, its length, its clips. A track with the same
+fingerprint and complete files is not decoded again: an interrupted run is resumed, and a changed file is cut again.
 """
 
 import hashlib
@@ -12,16 +12,16 @@ from pathlib import Path
 
 import numpy as np
 
+from trainer.constants import SILENCE_PEAK
 from trainer.data.building import Progress, each, raise_or_skip
 from trainer.data.files import write_wav
-from trainer.data.manifest import SILENCE_PEAK
 from trainer.errors import DataError
 
 CLIP_S = 10
 SHORTEST_S = 5
-"""The last clip of a track is kept if it is as long as this."""
+"""The least length of the last clip of a track."""
 RATE_HZ = 24_000
-"""MERT's sample rate, the highest that any of the music towers hears."""
+"""MERT's sample rate, the highest of all music towers."""
 JOURNAL = "music.jsonl"
 
 _WAV_HEADER_BYTES = 44
@@ -32,12 +32,12 @@ class Track:
     """A recording with its labels.
 
     Attributes:
-        id: of its clips up to their number, "emotify-12".
+        id: prefix of the ids of its clips, "emotify-12".
         source: the data set.
-        file: what it is made from.
+        file: the sound or MIDI file.
         sound: decodes or renders it, float32 (n,) mono at `RATE_HZ`.
-        key: what the sound depends on beside the file.
-        curve: valence and arousal in [0, 1], float64 (m, 2), each row for an equal part of its length; one row for a whole track.
+        key: what the sound depends on besides the file.
+        curve: valence and arousal in [0, 1], float64 (m, 2), each row for an equal part of its length; one row for a label of the whole track.
     """
 
     id: str
@@ -60,13 +60,13 @@ def cut_all(
 ) -> list[list[object]]:
     """Write the clips of all tracks to `out/music/`.
 
-    A clip that is silent throughout is left out; a track that cannot be read is a problem.
+    Silent clips are left out.
 
     Args:
         tracks: in the order of the rows.
-        out: the data folder, which has a `music/`.
+        out: the data folder, with a folder `music/`.
         problems: gets a line for each bad track.
-        skip_bad: go on after a bad one.
+        skip_bad: continue after bad tracks.
         progress: wraps the iterable of tracks.
         sources: the number of clips of each source is added here.
 
@@ -74,7 +74,7 @@ def cut_all(
         Rows id, valence, arousal, track, source.
 
     Raises:
-        DataError: a bad track, and it is not to be skipped.
+        DataError: a bad track, unless `skip_bad`.
     """
     before = _read_journal(out / JOURNAL)
 
@@ -86,41 +86,41 @@ def cut_all(
 
     rows: list[list[object]] = []
     with (out / JOURNAL).open("a", encoding="utf-8") as journal, each(cut, tracks, progress) as results:
-        for track, (made, problem) in zip(tracks, results, strict=True):
-            if made is None:
+        for track, (result, problem) in zip(tracks, results, strict=True):
+            if result is None:
                 problems.append(problem)
                 raise_or_skip(problems, skip_bad)
                 continue
-            if made != before.get(track.id):
-                line = {"track": track.id, "fingerprint": made.fingerprint, "samples": made.samples, "clips": made.clips}
+            if result != before.get(track.id):
+                line = {"track": track.id, "fingerprint": result.fingerprint, "samples": result.samples, "clips": result.clips}
                 journal.write(json.dumps(line) + "\n")
                 journal.flush()
-            for number in made.clips:
-                start, end = _bounds(number, made.samples)
-                valence, arousal = mean_between(track.curve, start / made.samples, end / made.samples)
+            for number in result.clips:
+                start, end = _bounds(number, result.samples)
+                valence, arousal = mean_between(track.curve, start / result.samples, end / result.samples)
                 rows.append([f"{track.id}-{number}", valence, arousal, track.id, track.source])
-            sources[track.source] = sources.get(track.source, 0) + len(made.clips)
+            sources[track.source] = sources.get(track.source, 0) + len(result.clips)
     return rows
 
 
 def mean_between(curve: np.ndarray, start: float, end: float) -> tuple[float, float]:
-    """Mean valence and arousal of a stretch of a track.
+    """Mean valence and arousal of a segment of a track.
 
     Args:
         curve: (m, 2), each row for an equal part of the track.
-        start: where the stretch begins, as a fraction of the track in [0, 1).
-        end: where it ends, after `start`, at most 1.
+        start: of the segment, as a fraction of the track in [0, 1).
+        end: of the segment, above `start`, at most 1.
     """
     edges = np.arange(len(curve) + 1) / len(curve)
     shares = np.clip(np.minimum(edges[1:], end) - np.maximum(edges[:-1], start), 0, None)
     valence, arousal = shares @ curve / shares.sum()
-    # Rounded: the last digits of a sum are the processor's.
+    # Rounded, as the last digits of a sum depend on the processor.
     return round(float(valence), 6), round(float(arousal), 6)
 
 
 def _cut(track: Track, music: Path, before: _Cut | None) -> _Cut:
     fingerprint = _fingerprint(track)
-    if before and before.fingerprint == fingerprint and _whole(track, music, before):
+    if before and before.fingerprint == fingerprint and _is_complete(track, music, before):
         return before
     sound = track.sound()
     if len(sound) < SHORTEST_S * RATE_HZ:
@@ -137,7 +137,7 @@ def _cut(track: Track, music: Path, before: _Cut | None) -> _Cut:
 
 
 def _bounds(number: int, samples: int) -> tuple[int, int]:
-    """First sample of a clip and one past its last."""
+    """First sample of a clip and its end, exclusive."""
     return number * CLIP_S * RATE_HZ, min((number + 1) * CLIP_S * RATE_HZ, samples)
 
 
@@ -148,7 +148,7 @@ def _fingerprint(track: Track) -> str:
         raise DataError(f"{track.file}: cannot be read ({error.strerror}); put the file there") from error
 
 
-def _whole(track: Track, music: Path, cut: _Cut) -> bool:
+def _is_complete(track: Track, music: Path, cut: _Cut) -> bool:
     for number in cut.clips:
         start, end = _bounds(number, cut.samples)
         path = music / f"{track.id}-{number}.wav"
@@ -158,7 +158,7 @@ def _whole(track: Track, music: Path, cut: _Cut) -> bool:
 
 
 def _read_journal(file: Path) -> dict[str, _Cut]:
-    """What was cut before; the last line of a track counts, and one that broke off half-way does not."""
+    """The tracks cut before; the last line of a track counts, partial lines are ignored."""
     cuts = {}
     try:
         text = file.read_text(encoding="utf-8", errors="replace")

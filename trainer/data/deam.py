@@ -1,8 +1,8 @@
-"""Cut DEAM (Aljanaki, Yang & Soleymani 2017) into labelled clips as IMEMNet does.
+"""Cut DEAM (Aljanaki, Yang & Soleymani 2017) into labelled clips by IMEMNet's method.
 
 DEAM's dynamic annotations are two tables, `valence.csv` and `arousal.csv`: a row for each song, a column `sample_15000ms`,
-`sample_15500ms`, ... for each half second, values in [-1, 1]. They start at second 15: before that listeners were still
-making up their minds.
+`sample_15500ms`, ... for each half second, values in [-1, 1]. They start at second 15, as raters need
+time for their first judgement.
 """
 
 import csv
@@ -16,16 +16,17 @@ from pathlib import Path
 
 import numpy as np
 
+from trainer.constants import SILENCE_PEAK
 from trainer.data.files import read_sound, write_wav
-from trainer.data.manifest import MUSIC_SUFFIXES, SILENCE_PEAK
+from trainer.data.manifest import MUSIC_SUFFIXES
 from trainer.errors import DataError
 
 FIRST_LABEL_S = 15
 CLIP_S = 2
 JOINED = 5
-"""So many consecutive clips make a joined clip of at most 10 seconds, as much as MERT hears at once."""
+"""Number of consecutive clips in a joined clip of at most 10 seconds, the length of MERT's input."""
 RATE_HZ = 24_000
-"""MERT's sample rate; joined clips overlap, and at 44.1 kHz they would fill twice the disk."""
+"""MERT's sample rate; joined clips overlap and would take twice the space at 44.1 kHz."""
 
 _SAMPLE = re.compile(r"sample_(\d+)ms")
 
@@ -35,12 +36,12 @@ Seconds = Mapping[int, tuple[float, float]]
 
 @dataclass(frozen=True)
 class Window:
-    """A joined clip: where it lies in its track, and its label.
+    """A joined clip: its position in its track, and its label.
 
     Attributes:
         number: of its first 2-second clip; clip k covers seconds [2k - 2, 2k), so the first labelled one is 9, as in IMEMNet.
         start_s: first second.
-        end_s: one past its last second; at most 10 later.
+        end_s: exclusive; at most 10 after `start_s`.
         ratings: mean valence and arousal over its seconds, in [-1, 1].
     """
 
@@ -60,33 +61,33 @@ class Clip:
 
 
 def read_annotations(folder: Path) -> dict[str, Seconds]:
-    """The per-second labels of every track, from the two tables wherever they lie under the folder.
+    """The per-second labels of every track, from the two tables anywhere below the folder.
 
     Raises:
-        DataError: the tables are not there, there are several, or a cell is not a number in [-1, 1].
+        DataError: the tables are missing or several, or a cell is not a number in [-1, 1].
     """
-    found = sorted(path.parent for path in folder.rglob("valence.csv") if (path.parent / "arousal.csv").is_file())
-    if len(found) != 1:
-        where = f"several: {', '.join(map(str, found))}; name the folder of one DEAM" if found else "none"
+    folders = sorted(path.parent for path in folder.rglob("valence.csv") if (path.parent / "arousal.csv").is_file())
+    if len(folders) != 1:
+        where = f"several: {', '.join(map(str, folders))}; name the folder of one DEAM" if folders else "none"
         raise DataError(f"{folder}: DEAM's dynamic annotations (valence.csv beside arousal.csv) are needed once, there are {where}")
-    valence, arousal = (_read_table(found[0] / name) for name in ("valence.csv", "arousal.csv"))
+    valence, arousal = (_read_table(folders[0] / name) for name in ("valence.csv", "arousal.csv"))
     tracks = {}
     for track in valence.keys() & arousal.keys():
         both = valence[track].keys() & arousal[track].keys()
         tracks[track] = {second: (valence[track][second], arousal[track][second]) for second in sorted(both)}
     if not tracks:
-        raise DataError(f"{found[0]}: valence.csv and arousal.csv have no song in common; get the annotations again")
+        raise DataError(f"{folders[0]}: valence.csv and arousal.csv have no song in common; get the annotations again")
     return dict(sorted(tracks.items(), key=lambda item: (len(item[0]), item[0])))
 
 
 def _read_table(file: Path) -> dict[str, dict[int, float]]:
-    """Song -> second -> mean of the second's samples; empty cells are seconds without a label."""
+    """Song -> second -> mean of the second's samples; seconds with empty cells have no label."""
     tracks: dict[str, dict[int, float]] = {}
     try:
         with file.open(encoding="utf-8-sig", newline="") as lines:
             reader = csv.reader(lines)
             header = [name.strip() for name in next(reader, [])]
-            columns = {at: int(match[1]) // 1000 for at, name in enumerate(header) if (match := _SAMPLE.fullmatch(name))}
+            columns = {column: int(match[1]) // 1000 for column, name in enumerate(header) if (match := _SAMPLE.fullmatch(name))}
             if not columns or "song_id" not in header:
                 raise DataError(f"{file} row 1: not DEAM's header 'song_id,sample_15000ms,...'; get the annotations again")
             for number, cells in enumerate(reader, 2):
@@ -100,8 +101,8 @@ def _read_table(file: Path) -> dict[str, dict[int, float]]:
 
 def _seconds(cells: list[str], columns: dict[int, int], header: list[str], where: str) -> dict[int, float]:
     samples: dict[int, list[float]] = defaultdict(list)
-    for at, second in columns.items():
-        text = cells[at].strip() if at < len(cells) else ""
+    for column, second in columns.items():
+        text = cells[column].strip() if column < len(cells) else ""
         if second < FIRST_LABEL_S or text.lower() in ("", "nan"):
             continue
         try:
@@ -109,37 +110,37 @@ def _seconds(cells: list[str], columns: dict[int, int], header: list[str], where
         except ValueError:
             value = math.nan
         if not -1 <= value <= 1:
-            raise DataError(f"{where}: {header[at]} {text!r} is not a number in [-1, 1]; get DEAM's annotations again")
+            raise DataError(f"{where}: {header[column]} {text!r} is not a number in [-1, 1]; get DEAM's annotations again")
         samples[second].append(value)
     return {second: sum(values) / len(values) for second, values in samples.items()}
 
 
 def windows(seconds: Seconds, duration_s: float) -> list[Window]:
-    """The joined clips of one track: from each whole labelled 2-second clip on, up to five consecutive ones.
+    """The joined clips of one track: from each labelled 2-second clip up to five consecutive ones.
 
-    Windows overlap, and those at the end are shorter, so that there are as many as 2-second clips.
+    Windows overlap, and the last ones are shorter, so that there are as many as 2-second clips.
 
     Args:
         seconds: labels.
-        duration_s: of the sound; seconds that are not wholly in it do not count.
+        duration_s: of the sound; seconds that are not completely in it are ignored.
     """
-    # A decoder may lose a few milliseconds of the last second.
+    # Decoders may lose a few milliseconds of the last second.
     labelled = {second for second in seconds if second + 1 <= duration_s + 0.05}
     clips = sorted(start // CLIP_S + 1 for start in labelled if start % CLIP_S == 0 and start + 1 in labelled)
-    there = set(clips)
-    made = []
+    numbers = set(clips)
+    joined = []
     for number in clips:
         last = number
-        while last + 1 in there and last + 1 < number + JOINED:
+        while last + 1 in numbers and last + 1 < number + JOINED:
             last += 1
         start_s, end_s = (number - 1) * CLIP_S, last * CLIP_S
         mean = np.mean([seconds[second] for second in range(start_s, end_s)], axis=0)
-        made.append(Window(number, start_s, end_s, (float(mean[0]), float(mean[1]))))
-    return made
+        joined.append(Window(number, start_s, end_s, (float(mean[0]), float(mean[1]))))
+    return joined
 
 
 def find_sounds(folder: Path) -> dict[str, Path]:
-    """Track -> sound file, for every sound file under the folder, by name without suffix."""
+    """Track -> sound file for all sound files below the folder, by name without suffix."""
     sounds: dict[str, Path] = {}
     for parent, folders, names in os.walk(folder):
         folders.sort()

@@ -1,7 +1,7 @@
-"""Read Emotify (Aljanaki, Wiering & Veltkamp 2016): 400 one-minute excerpts and the emotions that listeners felt.
+"""Read Emotify (Aljanaki, Wiering & Veltkamp 2016): 400 one-minute excerpts and the emotions that they induced in listeners.
 
-Listeners ticked up to three of nine emotions (the Geneva Emotional Music Scale). Each emotion stands for the valence and arousal that
-Warriner, Kuperman & Brysbaert (2013) measured for its word; a track is the mean of the emotions weighted by its listeners' ticks.
+Listeners chose up to three of nine emotions (the Geneva Emotional Music Scale). Each emotion has the valence and arousal that
+Warriner, Kuperman & Brysbaert (2013) measured for its word; a track has the mean over the emotions weighted by its votes.
 """
 
 import os
@@ -29,22 +29,22 @@ EMOTIONS = {
     "tension": (3.60, 5.08),
     "sadness": (2.40, 2.81),
 }
-"""Mean valence and arousal of each emotion's word, or of the nearest word that was rated ("solemn", "calm", "joyful"), 1 to 9."""
+"""Mean valence and arousal of each emotion's word, or of the closest rated word ("solemn", "calm", "joyful"), 1 to 9."""
 
-_CURE = "mend or delete the row"
+_CURE = "correct or delete the row"
 
 
 def read(folder: Path, problems: list[str]) -> list[Track]:
     """The tracks of Emotify as unpacked: `data.csv` and a folder of sound files for each genre, anywhere below.
 
-    Files are numbered over all genres (`rock/101.mp3`) or anew in each (`rock/1.mp3`).
+    Files are numbered over all genres (`rock/101.mp3`) or within each (`rock/1.mp3`).
 
     Args:
-        folder: holds it all.
+        folder: with the table and the folders of sound files.
         problems: gets a line for each bad row, and each rated track without a file or without a vote.
 
     Raises:
-        DataError: no folder, no `data.csv` or several, its header is another, or not one track is left.
+        DataError: no folder, no `data.csv` or several, an unexpected header, or no usable track.
     """
     table = _find_table(folder)
     votes: dict[int, np.ndarray] = {}
@@ -80,11 +80,11 @@ def read(folder: Path, problems: list[str]) -> list[Track]:
 def _find_table(folder: Path) -> Path:
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder; name the folder that Emotify was unpacked to")
-    found = sorted(folder.rglob("data.csv"))
-    if len(found) != 1:
-        where = f"several: {', '.join(map(str, found))}; name the folder of one Emotify" if found else "none"
+    tables = sorted(folder.rglob("data.csv"))
+    if len(tables) != 1:
+        where = f"several: {', '.join(map(str, tables))}; name the folder of one Emotify" if tables else "none"
         raise DataError(f"{folder}: Emotify's table data.csv is needed once, there are {where}")
-    return found[0]
+    return tables[0]
 
 
 def _find_sounds(folder: Path, genres: dict[int, str]) -> dict[int, Path]:
@@ -100,14 +100,14 @@ def _find_sounds(folder: Path, genres: dict[int, str]) -> dict[int, Path]:
     for genre, numbered in files.items():
         tracks = {number for number, named in genres.items() if named == genre}
         if tracks:
-            # Numbered over all genres or anew in each: as more of them are tracks of this genre.
+            # Numbered over all genres or within each: whichever matches more tracks of this genre.
             shift = max((0, _first(genre, genres) - 1), key=lambda by: len({number + by for number in numbered} & tracks))
             sounds.update({number + shift: path for number, path in numbered.items() if number + shift in tracks})
     return sounds
 
 
 def _first(genre: str, genres: dict[int, str]) -> int:
-    """The number of a genre's first track: genres have a hundred each, though a part of the set may lack the first ones."""
+    """The number of a genre's first track: genres have a hundred each, of which a subset may lack the first."""
     lowest = min(number for number, named in genres.items() if named == genre)
     return (lowest - 1) // 100 * 100 + 1
 

@@ -1,4 +1,4 @@
-"""The features of a manifest's rows, from the cache or straight from the files."""
+"""The features of a manifest's rows, from the cache or computed from the files."""
 
 import json
 from collections import deque
@@ -11,25 +11,24 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 
-from trainer.data.cache import CachedFeatures, ContentKeys, FeatureCache, text_key
+from trainer.constants import OnProgress
+from trainer.data.cache import SHARD_ITEMS, CachedFeatures, ContentKeys, FeatureCache, text_key
 from trainer.data.manifest import ClipRow, ImageRow, Manifest, Row, TextRow, picture_of, sound_of
 from trainer.distributed import Processes
 from trainer.errors import DataError
 from trainer.model.mmva import MMVA
 from trainer.model.towers import TowerSpec
 
-SHARD_ITEMS = 256
 ENCODE_BATCH = 32
 
-# Indices of rows to their features (or, for a fine-tuned tower, to its preprocessed batch).
+# Indices of rows -> their features, or their preprocessed inputs for a fine-tuned tower.
 Features = Callable[[np.ndarray], Any]
-Told = Callable[[str, int, int], None]
 T = TypeVar("T")
 R = TypeVar("R")
 
 
 def prepare(tower: Any, modality: str, row: Row, *, views: bool = False) -> torch.Tensor:
-    """One row, read and preprocessed; with `views` a picture as all the views that its tower has of a still picture, if it has such.
+    """Read and preprocess one row; with `views` a picture gives all of the tower's views, if it has any.
 
     Raises:
         DataError: its file is missing, damaged or silent; the message names file and row.
@@ -47,21 +46,24 @@ def prepare(tower: Any, modality: str, row: Row, *, views: bool = False) -> torc
 
 def encode(tower: Any, batch: Sequence[torch.Tensor]) -> torch.Tensor:
     """Features of a preprocessed batch, in the dtype they are cached in, on the CPU."""
-    with torch.no_grad():  # inference mode's tensors could not be trained on
+    with torch.no_grad():  # tensors of inference mode cannot be used in training
         return torch.cat(
-            [tower.encode(batch[at : at + ENCODE_BATCH]).to(tower.feature_dtype).cpu() for at in range(0, len(batch), ENCODE_BATCH)]
+            [
+                tower.encode(batch[start : start + ENCODE_BATCH]).to(tower.feature_dtype).cpu()
+                for start in range(0, len(batch), ENCODE_BATCH)
+            ]
         )
 
 
 class LiveFeatures:
-    """Features computed from the files whenever they are asked for.
+    """Features computed from the files on each call.
 
     Args:
         tower: of the modality.
         modality: "image", "music" or "text".
         rows: of a split.
         pool: threads that read files.
-        encoded: False gives preprocessed batches, for a tower that is fine-tuned.
+        encoded: False for preprocessed inputs, for a fine-tuned tower.
     """
 
     def __init__(self, tower: Any, modality: str, rows: Sequence[Row], pool: Executor, *, encoded: bool) -> None:
@@ -78,7 +80,7 @@ class LiveFeatures:
 
 @dataclass(frozen=True)
 class BadRows:
-    """Rows that turned out bad when read: index -> what is wrong."""
+    """Rows whose files cannot be used: index -> error message."""
 
     images: dict[int, str]
     clips: dict[int, str]
@@ -94,26 +96,26 @@ def build_cache(
     pool: Executor,
     processes: Processes,
     skip_bad: bool = False,
-    told: Told = lambda what, done, total: None,
+    on_progress: OnProgress = lambda what, done, total: None,
 ) -> tuple[dict[str, FeatureCache], dict[str, list[str]], BadRows]:
     """Compute the features that the cache lacks, for every tower that is not fine-tuned; processes share the work.
 
     Args:
-        model: whose towers' backbones are used.
+        model: with the towers.
         towers: their specs, part of the cache's key.
-        weights: fingerprints of their backbones, by modality; another part of it.
-        manifest: all rows of all splits.
+        weights: fingerprints of their backbones by modality, part of the cache's key.
+        manifest: the rows of all splits.
         folder: of the cache.
         pool: threads that read files.
-        processes: that train together.
-        skip_bad: go on after a bad row.
-        told: is told what is done: modality, rows done, rows to do.
+        processes: of the training run.
+        skip_bad: continue after bad rows.
+        on_progress: called with modality, rows done, rows in all.
 
     Returns:
         The caches and the rows' keys by modality, and the bad rows (empty unless `skip_bad`).
 
     Raises:
-        DataError: a bad row, or a cache that cannot be read or written.
+        DataError: a bad row, or the cache cannot be read or written.
     """
     caches: dict[str, FeatureCache] = {}
     keys: dict[str, list[str]] = {}
@@ -125,19 +127,21 @@ def build_cache(
         caches[modality] = FeatureCache(folder, modality, tower_key(tower, towers[modality], weights.get(modality, "")))
         rows = manifest.rows(modality)
         keys[modality] = _row_keys(rows, modality, folder, processes)
-        found = _fill(caches[modality], keys[modality], tower, modality, rows, pool, processes, skip_bad, told)
-        (bad.images if modality == "image" else bad.clips).update(found)
+        unreadable = _fill(caches[modality], keys[modality], tower, modality, rows, pool, processes, skip_bad, on_progress)
+        (bad.images if modality == "image" else bad.clips).update(unreadable)
     return caches, keys, bad
 
 
-def bad_rows(model: MMVA, manifest: Manifest, pool: Executor, processes: Processes, told: Told = lambda what, done, total: None) -> BadRows:
-    """Read every row once and say which cannot be read; for `skip_bad` where nothing is cached."""
+def bad_rows(
+    model: MMVA, manifest: Manifest, pool: Executor, processes: Processes, on_progress: OnProgress = lambda what, done, total: None
+) -> BadRows:
+    """Read every row once to collect the bad ones, for `skip_bad` without a cache."""
     bad = BadRows({}, {})
     for modality in model.modalities:
         rows = manifest.rows(modality)
         own = range(processes.rank, len(rows), processes.count)
-        shards = [own[at : at + SHARD_ITEMS] for at in range(0, len(own), SHARD_ITEMS)]
-        found: dict[int, str] = {}
+        shards = [own[start : start + SHARD_ITEMS] for start in range(0, len(own), SHARD_ITEMS)]
+        unreadable: dict[int, str] = {}
 
         def read(index: int, modality: str = modality, rows: Sequence[Row] = rows) -> str | None:
             try:
@@ -146,18 +150,18 @@ def bad_rows(model: MMVA, manifest: Manifest, pool: Executor, processes: Process
                 return str(error)
             return None
 
-        for number, (indices, lines) in enumerate(zip(shards, ahead(pool, read, shards), strict=True)):
-            found.update({index: line for index, line in zip(indices, lines, strict=True) if line})
-            told(modality, number + 1, len(shards))
-        for part in processes.gather(found):
+        for number, (indices, lines) in enumerate(zip(shards, prefetch(pool, read, shards), strict=True)):
+            unreadable.update({index: line for index, line in zip(indices, lines, strict=True) if line})
+            on_progress(modality, number + 1, len(shards))
+        for part in processes.gather(unreadable):
             (bad.images if modality == "image" else bad.clips).update(part)
     return bad
 
 
 def tower_key(tower: Any, spec: TowerSpec, weights: str) -> str:
-    """What decides the features besides the content: tower, version, settings, the backbone's weights and their configuration.
+    """What determines features besides the content: tower, version, settings, the backbone's weights and their configuration.
 
-    Weights from a folder are the same wherever it is; those from a hub's name go by name and tag, too.
+    The path of a folder of weights does not count; the hub's name and tag do.
     """
     settings = {key: value for key, value in spec.items() if key not in ("source", "pretrained")}
     published = [tower.origin, tower.configuration] if hasattr(tower, "configuration") else []
@@ -167,7 +171,7 @@ def tower_key(tower: Any, spec: TowerSpec, weights: str) -> str:
 def _row_keys(rows: Sequence[Row], modality: str, folder: Path, processes: Processes) -> list[str]:
     if modality == "text":
         return [text_key(row.caption) for row in rows if not isinstance(row, ImageRow)]
-    # Every process hashes its share and remembers it where the others find it.
+    # Every process hashes its share and stores the keys for the others.
     ContentKeys(folder, processes.rank).keys(_paths(rows[processes.rank :: processes.count]))
     processes.wait()
     return ContentKeys(folder, processes.rank).keys(_paths(rows))
@@ -186,12 +190,12 @@ def _fill(
     pool: Executor,
     processes: Processes,
     skip_bad: bool,
-    told: Told,
+    on_progress: OnProgress,
 ) -> dict[int, str]:
     todo = cache.missing(keys)
-    processes.wait()  # nobody adds before everybody has seen what is missing
+    processes.wait()  # no process adds shards before all have listed what is missing
     own = todo[processes.rank :: processes.count]
-    shards = [own[at : at + SHARD_ITEMS] for at in range(0, len(own), SHARD_ITEMS)]
+    shards = [own[start : start + SHARD_ITEMS] for start in range(0, len(own), SHARD_ITEMS)]
     bad: dict[int, str] = {}
 
     def read(index: int) -> torch.Tensor | DataError:
@@ -203,21 +207,21 @@ def _fill(
             return error
 
     done = 0
-    for indices, prepared in zip(shards, ahead(pool, read, shards), strict=True):
+    for indices, prepared in zip(shards, prefetch(pool, read, shards), strict=True):
         bad.update({index: str(item) for index, item in zip(indices, prepared, strict=True) if isinstance(item, DataError)})
         good = [(keys[index], item) for index, item in zip(indices, prepared, strict=True) if isinstance(item, torch.Tensor)]
         if good:
             cache.add([key for key, _ in good], encode(tower, [item for _, item in good]))
         done += len(indices)
-        told(modality, done, len(own))
-    bad = {index: line for part in processes.gather(bad) for index, line in part.items()}  # also waits for all
+        on_progress(modality, done, len(own))
+    bad = {index: line for part in processes.gather(bad) for index, line in part.items()}  # also waits for all processes
     cache.refresh()
     by_key = {keys[index]: line for index, line in bad.items()}
     return {index: by_key[key] for index, key in enumerate(keys) if key in by_key}
 
 
-def ahead(pool: Executor, function: Callable[[T], R], batches: Iterable[Sequence[T]], depth: int = 2) -> Iterator[list[R]]:
-    """`[function(item) for item in batch]` for every batch, computed by the pool `depth` batches ahead."""
+def prefetch(pool: Executor, function: Callable[[T], R], batches: Iterable[Sequence[T]], depth: int = 2) -> Iterator[list[R]]:
+    """Yield `[function(item) for item in batch]` for every batch, computed by the pool up to `depth` batches in advance."""
     waiting: deque[list[Future[R]]] = deque()
     for batch in batches:
         waiting.append([pool.submit(function, item) for item in batch])
@@ -230,26 +234,26 @@ def ahead(pool: Executor, function: Callable[[T], R], batches: Iterable[Sequence
 def sources(
     model: MMVA, manifest: Manifest, caches: dict[str, FeatureCache], keys_of: dict[str, dict[str, str]], pool: Executor
 ) -> dict[str, Features]:
-    """The features of a split, by modality: cached where there is a cache, else from the files.
+    """The features of a split by modality: from the cache if there is one, else from the files.
 
     Args:
-        model: whose towers are used.
+        model: with the towers.
         manifest: of the split.
         caches: by modality.
-        keys_of: modality -> row id -> its key in the cache.
+        keys_of: modality -> row id -> key in the cache.
         pool: threads that read files.
     """
-    made: dict[str, Features] = {}
+    features: dict[str, Features] = {}
     for modality in model.modalities:
         rows = manifest.rows(modality)
         if modality in caches:
-            made[modality] = CachedFeatures(caches[modality], [keys_of[modality][row.id] for row in rows])
+            features[modality] = CachedFeatures(caches[modality], [keys_of[modality][row.id] for row in rows])
         else:
             encoded = modality not in model.finetuned
-            made[modality] = LiveFeatures(model.tower(modality), modality, rows, pool, encoded=encoded)
-    return made
+            features[modality] = LiveFeatures(model.tower(modality), modality, rows, pool, encoded=encoded)
+    return features
 
 
 def reading_pool(workers: int) -> ThreadPoolExecutor:
-    """Threads that read files: decoding leaves Python's lock, and ffmpeg is a process of its own."""
+    """Threads that read files: decoders release Python's lock, and ffmpeg is a separate process."""
     return ThreadPoolExecutor(workers, thread_name_prefix="read")

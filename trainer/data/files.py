@@ -13,7 +13,7 @@ from PIL import Image
 from trainer.errors import DataError
 
 DECODE_LIMIT_S = 600
-"""A decode that takes longer is taken for hung: ffmpeg decodes an hour of music in well under a minute."""
+"""Time limit of a decode: ffmpeg decodes an hour of music in well under a minute."""
 
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -24,23 +24,23 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-"""What makes a picture upright, by its EXIF orientation."""
+"""The transposition to upright by EXIF orientation."""
 
 _ADDRESS = re.compile(r"\[\S+ @ 0x[0-9a-f]+\]")
 
 
 def open_picture(path: str | Path) -> Image.Image:
-    """Open a picture without decoding it: any file Pillow reads, HEIC as well.
+    """Open a picture without decoding it: any file that Pillow reads, or HEIC.
 
     Raises:
-        UnidentifiedImageError: it is none; or what else Pillow raises.
+        UnidentifiedImageError: not a picture; also other errors of Pillow.
     """
     try:
         return Image.open(path)
     except Image.UnidentifiedImageError:
         if "HEIF" in Image.OPEN:
             raise
-        import pillow_heif  # here: the first HEIC waits for it, not every start
+        import pillow_heif  # imported for the first HEIC only, as it takes time
 
         pillow_heif.register_heif_opener()
         return Image.open(path)
@@ -49,25 +49,25 @@ def open_picture(path: str | Path) -> Image.Image:
 def read_picture(path: str | Path, least_px: int | None = None) -> np.ndarray:
     """Read a picture upright and in sRGB.
 
-    EXIF orientation is honoured, colour profiles are converted, transparency lies over white, CMYK, palettes, grey and 16-bit
-    grey are converted; of an animation the first frame counts.
+    EXIF orientation is applied, colour profiles are converted, transparency is composited over white, CMYK, palettes, grey and
+    16-bit grey are converted; of an animation the first frame is read.
 
     Args:
-        path: any file Pillow reads, HEIC as well.
-        least_px: a JPEG may be decoded at 1/2, 1/4 or 1/8 of its size as long as both sides have so many pixels, which is quicker.
+        path: any file that Pillow reads, or HEIC.
+        least_px: a JPEG may be decoded at 1/2, 1/4 or 1/8 of its size if both sides have at least this many pixels, which is faster.
 
     Returns:
         uint8 (H, W, 3).
 
     Raises:
-        DataError: no such file, not a picture, truncated, or too large to be meant.
+        DataError: no such file, not a picture, truncated, or too large.
     """
     try:
         with open_picture(path) as opened:
             if least_px is not None:
                 opened.draft(None, (least_px, least_px))
-            opened.load()  # a TIFF is upright after this
-            # In this order: what is converted has lost its EXIF block.
+            opened.load()  # also transposes a TIFF
+            # In this order, as converted pictures have no EXIF block.
             return np.asarray(_over_white(_in_srgb(_upright(opened))))
     except FileNotFoundError as error:
         raise DataError(f"{path}: no such picture; check the path") from error
@@ -82,13 +82,13 @@ def read_picture(path: str | Path, least_px: int | None = None) -> np.ndarray:
 def _upright(picture: Image.Image) -> Image.Image:
     try:
         orientation = picture.getexif().get(0x0112)
-    except Exception:  # a broken EXIF block: the picture itself is none the worse
+    except Exception:  # a broken EXIF block does not affect the picture
         orientation = None
     return picture.transpose(_TURNS[orientation]) if orientation in _TURNS else picture
 
 
 def _in_srgb(picture: Image.Image) -> Image.Image:
-    """Convert a picture by its colour profile; as it is where it has none, an unusable one, or more than 8 bits."""
+    """Convert a picture by its colour profile; unchanged if it has none, an unusable one, or more than 8 bits."""
     from PIL import ImageCms
 
     profile = picture.info.get("icc_profile")
@@ -113,13 +113,13 @@ def _in_srgb(picture: Image.Image) -> Image.Image:
 def _over_white(picture: Image.Image) -> Image.Image:
     if picture.mode.startswith("I;16") or picture.mode in ("I", "F"):
         grey = np.asarray(picture, np.float64)
-        # "I" is how some Pillow versions open 16-bit PNGs; a float picture is taken as 0..1 unless it is brighter.
+        # Some Pillow versions open 16-bit PNGs as "I"; float pictures are in 0..1 unless their maximum is larger.
         white = 65535.0 if picture.mode != "F" else (1.0 if grey.max(initial=0.0) <= 1.0 else 255.0)
         return Image.fromarray(np.clip(np.nan_to_num(grey) * (255.0 / white) + 0.5, 0, 255).astype(np.uint8)).convert("RGB")
     if "transparency" in picture.info or picture.mode in ("RGBA", "LA", "PA", "La", "RGBa"):
         rgba = picture.convert("RGBA")
-        white_paper = Image.new("RGBA", rgba.size, "white")
-        return Image.alpha_composite(white_paper, rgba).convert("RGB")
+        background = Image.new("RGBA", rgba.size, "white")
+        return Image.alpha_composite(background, rgba).convert("RGB")
     return picture.convert("RGB")
 
 
@@ -127,21 +127,21 @@ def read_sound(path: str | Path, rate_hz: int, max_s: float | None = None) -> np
     """Decode the first audio stream of a file to mono.
 
     Args:
-        path: any file ffmpeg reads.
+        path: any file that ffmpeg reads.
         rate_hz: sample rate of the result.
-        max_s: decode at most so many seconds; None for all.
+        max_s: seconds to decode at most; None for all.
 
     Returns:
         float32 (n,) in [-1, 1], n > 0.
 
     Raises:
-        DataError: no such file, no audio in it, not decodable, or not a single sample.
+        DataError: no such file, no audio stream, not decodable, or no samples.
     """
     if not Path(path).is_file():
         raise DataError(f"{path}: no such sound file; check the path")
     if (plain := _plain_wav(path, rate_hz, max_s)) is not None:
         return plain
-    # "file:" keeps a name such as "concat:a" from being read as a protocol; the whitelist keeps playlists off the network.
+    # "file:" prevents names such as "concat:a" from being read as a protocol; the whitelist prevents playlists from accessing the network.
     command = [imageio_ffmpeg.get_ffmpeg_exe(), "-nostdin", "-v", "error", "-protocol_whitelist", "file"]
     # Without rematrix_maxval, ffmpeg mixes stereo to float as .71 (left + right), which clips loud music.
     command += ["-i", f"file:{path}", "-map", "0:a:0", "-af", "aresample=rematrix_maxval=1", "-ac", "1", "-ar", str(rate_hz)]
@@ -163,7 +163,7 @@ def read_sound(path: str | Path, rate_hz: int, max_s: float | None = None) -> np
 
 
 def write_wav(path: Path, samples: np.ndarray, rate_hz: int) -> None:
-    """Write mono samples in [-1, 1] as a 16-bit WAV, whole or not at all."""
+    """Write mono samples in [-1, 1] as a 16-bit WAV, atomically."""
     temporary = path.with_name(f".{path.name}.tmp")
     try:
         with wave.open(str(temporary), "wb") as file:
@@ -177,7 +177,7 @@ def write_wav(path: Path, samples: np.ndarray, rate_hz: int) -> None:
 
 
 def _plain_wav(path: str | Path, rate_hz: int, max_s: float | None) -> np.ndarray | None:
-    """The sound of a 16-bit PCM WAV that has the rate already; None for every other file, which ffmpeg decodes.
+    """The sound of a 16-bit PCM WAV with the requested rate; None for other files, which ffmpeg decodes.
 
     Measured on 10-second clips: 0.7 ms against the 49 ms of starting ffmpeg. IMEMNet-C has 26,000 of them.
     """
@@ -190,11 +190,11 @@ def _plain_wav(path: str | Path, rate_hz: int, max_s: float | None) -> np.ndarra
             channels = file.getnchannels()
     except (wave.Error, EOFError, OSError, ValueError, RuntimeError):  # the last from damaged chunks
         return None
-    whole = samples[: len(samples) // channels * channels].reshape(-1, channels)
-    return whole.mean(axis=1, dtype=np.float32) / np.float32(32768) if len(whole) else None
+    frames = samples[: len(samples) // channels * channels].reshape(-1, channels)
+    return frames.mean(axis=1, dtype=np.float32) / np.float32(32768) if len(frames) else None
 
 
 def _one_line(message: object) -> str:
-    """The first line of a message that says something, without ffmpeg's addresses."""
+    """The first line of a message that is not blank, without ffmpeg's addresses."""
     lines = [_ADDRESS.sub("", line).strip() for line in str(message).splitlines() if line.strip()]
     return (lines[0] if lines else type(message).__name__)[:200]

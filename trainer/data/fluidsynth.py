@@ -1,4 +1,4 @@
-"""Turn MIDI files into sound: the one place that runs fluidsynth, as an argument list, with a limit on time and size."""
+"""Render MIDI files with fluidsynth, run as an argument list, with limits on time and size."""
 
 import os
 import shutil
@@ -13,14 +13,14 @@ from trainer.data.files import read_sound
 from trainer.errors import DataError
 
 RATE_HZ = 44_100
-"""Rendered above the rate that is wanted and brought down by ffmpeg, which filters what would fold back; fluidsynth does not."""
+"""Rendered at a higher rate and resampled by ffmpeg, which filters aliases; fluidsynth does not."""
 GAIN = "0.5"
-"""The same for every piece: how loud a piece is played is part of what it says."""
+"""The same for every piece, as loudness is part of the expression."""
 SILENT = 1e-3
-"""A reverberation that stays below this (-60 dBFS) is over."""
+"""Amplitude (-60 dBFS) below which the reverberation at the end is cut off."""
 
 TAIL_S = 60.0
-"""A note that the file never ends rings on until it has died away; no longer than this is waited for."""
+"""The longest accepted decay of notes that the file does not end."""
 
 _FONT_FOLDERS = (
     "/usr/share/sounds/sf2",
@@ -39,8 +39,8 @@ def executable() -> str:
     Raises:
         DataError: it is not installed.
     """
-    if found := shutil.which("fluidsynth"):
-        return found
+    if program := shutil.which("fluidsynth"):
+        return program
     raise DataError(
         "fluidsynth: not installed, and MIDI files cannot be rendered without it; install it (Debian: apt install fluidsynth "
         "fluid-soundfont-gm; macOS: brew install fluid-synth)"
@@ -48,16 +48,16 @@ def executable() -> str:
 
 
 def find_soundfont(named: str | Path | None = None) -> Path:
-    """The soundfont that was named, or a General MIDI one from where systems keep them.
+    """The given soundfont, or a General MIDI one from the usual folders.
 
     Raises:
-        DataError: there is none, or the named file is none.
+        DataError: there is none, or the given file is not a soundfont.
     """
     if named is None:
         folders = [Path(folder).expanduser() for folder in _FONT_FOLDERS]
-        found = [folder / name for name in _FONTS for folder in folders if (folder / name).is_file()]
-        if found:
-            return found[0]
+        fonts = [folder / name for name in _FONTS for folder in folders if (folder / name).is_file()]
+        if fonts:
+            return fonts[0]
         raise DataError(
             f"no General MIDI soundfont in {', '.join(_FONT_FOLDERS)}; install one (Debian: apt install fluid-soundfont-gm) or name a "
             ".sf2 file with --soundfont"
@@ -74,22 +74,22 @@ def find_soundfont(named: str | Path | None = None) -> Path:
 
 
 def render(midi: Path, soundfont: Path, expected_s: float, rate_hz: int, *, limit_s: float | None = None) -> np.ndarray:
-    """Play a MIDI file with a soundfont.
+    """Render a MIDI file with a soundfont.
 
-    fluidsynth is killed when it takes too long or writes too much, as a broken file can make it do; nothing of what it wrote stays.
+    fluidsynth is killed if it exceeds a limit, as with broken files; its output is deleted.
 
     Args:
         midi: a Standard MIDI File.
         soundfont: a .sf2 file.
-        expected_s: how long the piece is; half as much again and `TAIL_S` may be written.
+        expected_s: length of the piece; the limit on the output is half as much again and `TAIL_S`.
         rate_hz: sample rate of the result.
-        limit_s: seconds that rendering may take; a minute and the piece's own length without.
+        limit_s: time limit in seconds; None for a minute plus the length of the piece.
 
     Returns:
         float32 (n,) mono in [-1, 1] without the silence at the end, n > 0.
 
     Raises:
-        DataError: not MIDI, fluidsynth failed or ran past a limit, or there is nothing to hear.
+        DataError: not MIDI, fluidsynth failed or exceeded a limit, or the result is silent.
     """
     try:
         with midi.open("rb") as file:
@@ -101,22 +101,22 @@ def render(midi: Path, soundfont: Path, expected_s: float, rate_hz: int, *, limi
     limit_bytes = round((expected_s * 1.5 + TAIL_S) * RATE_HZ * 4)
     with tempfile.TemporaryDirectory(prefix="mmvatool-") as folder:
         wav, log = Path(folder) / "render.wav", Path(folder) / "log"
-        # Without -f it would read the user's own settings; absolute names cannot be taken for options.
+        # Without -f it would read the user's settings; absolute paths cannot be mistaken for options.
         command = [executable(), "-n", "-i", "-q", "-f", os.devnull, "-g", GAIN, "-r", str(RATE_HZ), "-T", "wav", "-O", "s16"]
         command += ["-F", str(wav), str(soundfont.absolute()), str(midi.absolute())]
         code = _run_limited(command, (wav, log), log, midi, limit_s, limit_bytes)
         lines = log.read_text(errors="replace").splitlines()
-        said = next((line.strip() for line in lines if "error" in line.lower()), f"exit code {code}")[:200]
+        message = next((line.strip() for line in lines if "error" in line.lower()), f"exit code {code}")[:200]
         if code or not wav.is_file():
-            raise DataError(f"{midi}: fluidsynth cannot render it ({said}); {_CURE}")
+            raise DataError(f"{midi}: fluidsynth cannot render it ({message}); {_CURE}")
         sound = read_sound(wav, rate_hz)
-    heard = np.flatnonzero(np.abs(sound) > SILENT)
-    if not len(heard):
-        raise DataError(f"{midi}: nothing is to be heard of it ({said}); {_CURE}")
-    return sound[: heard[-1] + 1]
+    audible = np.flatnonzero(np.abs(sound) > SILENT)
+    if not len(audible):
+        raise DataError(f"{midi}: the result is silent ({message}); {_CURE}")
+    return sound[: audible[-1] + 1]
 
 
-def _run_limited(command: list[str], grows: tuple[Path, ...], log: Path, midi: Path, limit_s: float, limit_bytes: int) -> int:
+def _run_limited(command: list[str], outputs: tuple[Path, ...], log: Path, midi: Path, limit_s: float, limit_bytes: int) -> int:
     """Run a command to its end or its limit; the exit code."""
     with log.open("wb") as lines:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=lines, stderr=lines)
@@ -126,7 +126,7 @@ def _run_limited(command: list[str], grows: tuple[Path, ...], log: Path, midi: P
             try:
                 return process.wait(0.05)
             except subprocess.TimeoutExpired:
-                written = sum(path.stat().st_size for path in grows if path.exists())
+                written = sum(path.stat().st_size for path in outputs if path.exists())
                 if written > limit_bytes:
                     raise DataError(
                         f"{midi}: fluidsynth was stopped after {written >> 20} MB, more than the piece can take; {_CURE}"

@@ -1,4 +1,4 @@
-"""Build IMEMNet-C's data folder from the data sets it is made of."""
+"""Build IMEMNet-C's data folder from its source data sets."""
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -15,7 +15,7 @@ from trainer.data.table import read_rows
 from trainer.errors import DataError
 
 Captioner = Callable[[Sequence[deam.Clip]], tuple[dict[str, str], list[str]]]
-"""Clips to their captions by id, and a line for each clip that has none."""
+"""Gives the captions of clips by id, and a line for each clip without one."""
 
 
 @dataclass(frozen=True)
@@ -46,21 +46,21 @@ def build(
 ) -> Built:
     """Cut DEAM into `out/music/`, map every source's ratings to [0, 1] and write the manifests.
 
-    The manifests are written last and under a temporary name, so that a folder that has them is whole.
+    The manifests are written last and atomically, so that a folder with manifests is complete.
 
     Args:
         deam_dir: DEAM as unpacked: its dynamic annotations and its sound files, anywhere below.
-        out: the data folder; made if it is not there.
+        out: the data folder, created if missing.
         ratings: source ("iaps", "naps", "emotic") -> CSV of ids with valence and arousal on the source's own scale. Without
             any, `image_va.csv` is not written.
         scale: "minmax" or "nominal", see `scale.to_unit`.
-        captions: makes the captions; without it `music_va.csv` has no caption column.
-        skip_bad: leave out what is bad and list it, instead of raising.
-        overwrite: replace manifests that are there.
-        progress: wraps the iterable of tracks (and their number), for a progress bar.
+        captions: generates the captions; without it `music_va.csv` has no caption column.
+        skip_bad: leave out bad items and list them, instead of raising.
+        overwrite: replace existing manifests.
+        progress: wraps the iterable of tracks, for a progress bar.
 
     Raises:
-        DataError: a source is missing or bad, nothing is left, or a manifest is there already.
+        DataError: a source is missing or bad, no item is usable, or a manifest exists.
     """
     deam_dir, out = Path(deam_dir), Path(out)
     refuse_existing([out / name for name in (MUSIC_CSV, *([IMAGE_CSV] if ratings else []))], overwrite)
@@ -105,8 +105,8 @@ def _cut_all(folder: Path, music: Path, problems: list[str], skip_bad: bool, pro
     tracks = [track for track in annotations if track in sounds]
     clips: list[deam.Clip] = []
     with each(cut, tracks, progress) as results:
-        for made, bad in results:
-            clips += made
+        for cut_clips, bad in results:
+            clips += cut_clips
             problems += bad
             raise_or_skip(problems, skip_bad)
     if not clips:
@@ -117,7 +117,7 @@ def _cut_all(folder: Path, music: Path, problems: list[str], skip_bad: bool, pro
 def _read_ratings(source: str, file: Path, scale: str, problems: list[str]) -> list[list[object]]:
     """Rows id, valence, arousal in [0, 1]; an id rated several times (EMOTIC: each person in it) gets the mean."""
     low, high = NOMINAL[source]
-    cure = f"{source} is rated from {low:g} to {high:g}; mend or delete the row"
+    cure = f"{source} is rated from {low:g} to {high:g}; correct or delete the row"
     rated: dict[str, list[tuple[float, float]]] = defaultdict(list)
     for row in read_rows(file, ("valence", "arousal"), problems):
         try:

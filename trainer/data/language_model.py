@@ -8,10 +8,11 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from trainer.data.refine import cleaned, completion_prompt
 from trainer.errors import WeightsError
+from trainer.libraries import first_line
 
 
 class LocalModel:
-    """A causal language model of a folder or the hub (the paper: Llama-3.1-8B), decoding greedily.
+    """A causal language model from a folder or the hub (in the paper Llama-3.1-8B), with greedy decoding.
 
     Args:
         source: folder or hub name.
@@ -20,7 +21,7 @@ class LocalModel:
         batch_size: captions at a time.
 
     Raises:
-        WeightsError: model or tokenizer are not to be had.
+        WeightsError: model or tokenizer are not available.
     """
 
     def __init__(self, source: str, device: torch.device, max_new_tokens: int, batch_size: int) -> None:
@@ -30,7 +31,7 @@ class LocalModel:
             model: Any = AutoModelForCausalLM.from_pretrained(source, dtype=dtype, trust_remote_code=False)
             self.model = model.to(device).eval()
         except (OSError, ValueError, ImportError) as error:
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+            reason = first_line(error)[:200]
             raise WeightsError(
                 f"language model {source!r} could not be loaded ({reason}): connect to the model hub once, or name a folder with "
                 "its config, weights and tokenizer as captions.llm.model"
@@ -47,8 +48,8 @@ class LocalModel:
             prompts = [completion_prompt(caption) for caption in part]
             inputs = self.tokenizer(prompts, return_tensors="pt", padding=True).to(self.model.device)
             inputs.pop("token_type_ids", None)
-            made = self.model.generate(
+            generated = self.model.generate(
                 **inputs, max_new_tokens=self.max_new_tokens, do_sample=False, pad_token_id=self.tokenizer.pad_token_id
             )
-            answers = self.tokenizer.batch_decode(made[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
+            answers = self.tokenizer.batch_decode(generated[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
             yield from (cleaned(answer, caption) for answer, caption in zip(answers, part, strict=True))

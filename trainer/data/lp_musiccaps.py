@@ -20,14 +20,15 @@ from transformers.modeling_outputs import BaseModelOutput
 
 from trainer.data.files import read_sound
 from trainer.errors import WeightsError
+from trainer.libraries import first_line
 
 RATE_HZ = 16_000
 INPUT_S = 10
 HOP = RATE_HZ // 100
 N_FFT = 1024
 BEAMS, MIN_TOKENS, MAX_TOKENS = 5, 2, 128
-BART_HABITS = ("no_repeat_ngram_size", "early_stopping", "forced_bos_token_id", "forced_eos_token_id")
-"""How facebook/bart-base generates, from its config.json: transformers 5 no longer reads these from there."""
+BART_GENERATION = ("no_repeat_ngram_size", "early_stopping", "forced_bos_token_id", "forced_eos_token_id")
+"""Generation settings in the config.json of facebook/bart-base, which transformers 5 no longer reads from there."""
 
 
 class _MelEncoder(nn.Module):
@@ -45,7 +46,7 @@ class _MelEncoder(nn.Module):
 
 
 class _AudioEncoder(nn.Module):
-    """Sound (N, 160000) to the (N, positions, width) that BART's encoder reads in place of word embeddings."""
+    """Sound (N, 160000) to the (N, positions, width) that BART's encoder takes instead of word embeddings."""
 
     positional_embedding: torch.Tensor
 
@@ -86,12 +87,12 @@ class LPMusicCaps(nn.Module):
         self.audio_encoder = _AudioEncoder(n_mels, int(config.d_model or 0), strided)
 
     @torch.inference_mode()
-    def generate(self, sounds: torch.Tensor, **habits: Any) -> torch.Tensor:
+    def generate(self, sounds: torch.Tensor, **generation: Any) -> torch.Tensor:
         """Token ids (N, at most 128) of captions for sounds (N, 160000), by beam search.
 
         Args:
             sounds: float32 at 16 kHz.
-            habits: further settings of transformers' `generate`.
+            generation: further settings of transformers' `generate`.
         """
         hidden = self.bart.model.encoder(inputs_embeds=self.audio_encoder(sounds)).last_hidden_state
         tokens: torch.Tensor = self.bart.generate(
@@ -100,7 +101,7 @@ class LPMusicCaps(nn.Module):
             num_beams=BEAMS,
             min_length=MIN_TOKENS,
             max_length=MAX_TOKENS,
-            **habits,
+            **generation,
         )
         return tokens
 
@@ -109,7 +110,7 @@ class Captioner:
     """LP-MusicCaps with the weights of a folder.
 
     Args:
-        folder: holds one checkpoint (.pth or .safetensors) and BART's `config.json` and tokenizer files, as in facebook/bart-base.
+        folder: with one checkpoint (.pth or .safetensors) and BART's `config.json` and tokenizer files, as in facebook/bart-base.
         device: where it runs.
         batch_size: clips at a time.
 
@@ -124,7 +125,7 @@ class Captioner:
             self.tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
             config = BartConfig.from_pretrained(folder)
             written = json.loads((folder / "config.json").read_text())
-            self.habits = {name: written[name] for name in BART_HABITS if name in written}
+            self.generation = {name: written[name] for name in BART_GENERATION if name in written}
         except (OSError, ValueError) as error:
             raise WeightsError(
                 f"{folder}: BART's configuration or tokenizer could not be read; copy config.json and the tokenizer files "
@@ -142,7 +143,7 @@ class Captioner:
         self.device, self.batch_size = device, batch_size
 
     def caption(self, paths: Sequence[Path]) -> Iterator[str]:
-        """Captions of sound files, in order; the first 10 seconds of each, shorter ones padded with silence.
+        """Captions of the first 10 seconds of sound files, in order; shorter ones are padded with silence.
 
         Raises:
             DataError: a file is not a sound.
@@ -153,7 +154,7 @@ class Captioner:
             for row, path in zip(sounds, part, strict=True):
                 sound = torch.from_numpy(read_sound(path, RATE_HZ, INPUT_S))[: RATE_HZ * INPUT_S]
                 row[: len(sound)] = sound
-            tokens = self.model.generate(sounds.to(self.device), **self.habits)
+            tokens = self.model.generate(sounds.to(self.device), **self.generation)
             yield from self.tokenizer.batch_decode(tokens, skip_special_tokens=True)
 
 
@@ -163,18 +164,22 @@ def checkpoint_of(folder: Path) -> Path:
     Raises:
         WeightsError: no such folder, or none or several in it.
     """
-    found = sorted(path for path in folder.glob("*") if path.suffix in (".pth", ".safetensors"))
-    if len(found) != 1:
-        there = "no such folder" if not folder.is_dir() else f"has {len(found)} checkpoints ({', '.join(path.name for path in found)})"
-        raise WeightsError(f"{folder}: {there}; name a folder with one of LP-MusicCaps' checkpoints, such as transfer.pth")
-    return found[0]
+    checkpoints = sorted(path for path in folder.glob("*") if path.suffix in (".pth", ".safetensors"))
+    if len(checkpoints) != 1:
+        problem = (
+            "no such folder"
+            if not folder.is_dir()
+            else f"has {len(checkpoints)} checkpoints ({', '.join(path.name for path in checkpoints)})"
+        )
+        raise WeightsError(f"{folder}: {problem}; name a folder with one of LP-MusicCaps' checkpoints, such as transfer.pth")
+    return checkpoints[0]
 
 
 def _read_tensors(path: Path) -> Mapping[str, torch.Tensor]:
     try:
         loaded: Any = load_file(path) if path.suffix == ".safetensors" else torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch.load raises whatever its unpickler meets
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+    except Exception as error:  # torch.load raises many types for damaged pickles
+        reason = first_line(error)[:200]
         raise WeightsError(f"{path}: not a readable checkpoint ({reason}); get it again") from error
     tensors: Mapping[str, torch.Tensor] = loaded.get("state_dict", loaded)
     return {name.removeprefix("module."): tensor for name, tensor in tensors.items()}

@@ -1,8 +1,8 @@
-"""The manifest of a data folder: which picture and which clip has which valence and arousal.
+"""The manifest of a data folder: pictures, clips and texts with their valence and arousal.
 
-The folder is laid out as IMEMNet-C is published: `image_va.csv` and `music_va.csv`, with `images/` and `music/` beside them.
-Words are the captions of the clips, or, where there is a `text_va.csv`, texts with labels of their own.
-Labels, captions and the presence of every file are checked here; what is inside a file when it is first read.
+The folder has the layout of the published IMEMNet-C: `image_va.csv` and `music_va.csv`, with `images/` and `music/` beside them.
+Texts are the captions of the clips, or, if there is a `text_va.csv`, texts with labels of their own.
+Labels, captions and the existence of all files are checked here; contents of files are checked when they are first read.
 """
 
 import hashlib
@@ -17,17 +17,15 @@ from typing import TypeVar
 
 import numpy as np
 
+from trainer.constants import MODALITIES, SILENCE_PEAK
 from trainer.data.files import read_picture, read_sound
 from trainer.data.table import Row as TableRow
 from trainer.data.table import read_captions, read_rows
 from trainer.errors import DataError
 
-MODALITIES = ("image", "music", "text")
 IMAGE_CSV, MUSIC_CSV, TEXT_CSV = "image_va.csv", "music_va.csv", "text_va.csv"
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 MUSIC_SUFFIXES = (".wav", ".flac", ".mp3", ".ogg", ".m4a")
-SILENCE_PEAK = 1e-4
-"""A clip that never passes this amplitude (-80 dBFS) is silent."""
 
 _LABEL_CURE = "map the labels to 0..1 or delete the row"
 _CLIP_OF_TRACK = re.compile(r"(.+)-\d+")
@@ -41,9 +39,9 @@ class ImageRow:
         id: as in the CSV.
         path: the picture.
         va: valence, arousal, each in [0, 1].
-        row: row in the CSV, the header being row 1.
-        group: pictures of one group (a theme, a series) are alike; the id where the CSV names none.
-        source: the data set it comes from, "" where the CSV names none.
+        row: row in the CSV; the header is row 1.
+        group: of similar pictures (a theme, a series); the id if the CSV has none.
+        source: the data set it is from, "" if the CSV has none.
     """
 
     id: str
@@ -60,12 +58,12 @@ class ClipRow:
 
     Attributes:
         id: as in the CSV.
-        track: the recording it was cut from; clips of one track may overlap.
+        track: the recording that it is from; clips of one track may overlap.
         path: the sound file.
         va: valence, arousal, each in [0, 1].
-        caption: what the clip sounds like, in words.
-        row: row in the CSV, the header being row 1.
-        source: the data set it comes from, "" where the CSV names none.
+        caption: a description of the sound.
+        row: row in the CSV; the header is row 1.
+        source: the data set it is from, "" if the CSV has none.
     """
 
     id: str
@@ -79,15 +77,15 @@ class ClipRow:
 
 @dataclass(frozen=True)
 class TextRow:
-    """One labelled text that belongs to no clip.
+    """One labelled text without a clip.
 
     Attributes:
         id: as in the CSV.
         caption: the text.
         va: valence, arousal, each in [0, 1].
-        row: row in the CSV, the header being row 1.
-        source: the data set it comes from, "" where the CSV names none.
-        split: "train", "val" or "test" as the source published it, "" where it says nothing.
+        row: row in the CSV; the header is row 1.
+        source: the data set it is from, "" if the CSV has none.
+        split: "train", "val" or "test" as published by the source, "" if it has none.
     """
 
     id: str
@@ -111,9 +109,9 @@ class Manifest:
         images: in the CSV's order, one for each id.
         clips: likewise.
         skipped: one line for each bad row that was left out.
-        merged: one line for each id that came with differing labels and was averaged.
+        merged: one line for each id with several different labels, which were averaged.
         fingerprint: SHA-256 over ids, labels and captions.
-        texts: of `text_va.csv`; empty where the captions of the clips are the words.
+        texts: of `text_va.csv`; empty if the captions of the clips are the texts.
     """
 
     images: tuple[ImageRow, ...]
@@ -124,7 +122,7 @@ class Manifest:
     texts: tuple[TextRow, ...] = ()
 
     def rows(self, modality: str) -> Sequence["Row"]:
-        """What a tower reads: images; clips; for "text" the texts, or the clips for their captions."""
+        """The rows of a modality: images; clips; for "text" the texts, or the clips with their captions."""
         return self.images if modality == "image" else self.texts if modality == "text" and self.texts else self.clips
 
     def va(self, modality: str) -> np.ndarray:
@@ -140,7 +138,7 @@ class Manifest:
         return self.va("music")
 
     def subset(self, images: Iterable[int], clips: Iterable[int], texts: Iterable[int] | None = None) -> "Manifest":
-        """The rows of these indices alone (all texts if `texts` is None), in their order here, with a fingerprint of their own."""
+        """The rows with these indices (all texts if `texts` is None), in the same order, with their own fingerprint."""
         kept_images = tuple(self.images[index] for index in sorted(images))
         kept_clips = tuple(self.clips[index] for index in sorted(clips))
         kept_texts = self.texts if texts is None else tuple(self.texts[index] for index in sorted(texts))
@@ -148,7 +146,7 @@ class Manifest:
         return replace(self, images=kept_images, clips=kept_clips, texts=kept_texts, fingerprint=fingerprint)
 
     def without(self, images: Mapping[int, str], clips: Mapping[int, str]) -> "Manifest":
-        """Leave out rows that turned out bad when read (index -> what is wrong); what is wrong joins `skipped`."""
+        """Leave out bad rows (index -> error message); the messages are added to `skipped`."""
         kept = self.subset(set(range(len(self.images))) - images.keys(), set(range(len(self.clips))) - clips.keys())
         return replace(kept, skipped=(*self.skipped, *images.values(), *clips.values()))
 
@@ -163,22 +161,22 @@ def load(
     caption_csv: str | Path | None = None,
     modalities: Collection[str] = MODALITIES,
 ) -> Manifest:
-    """Read and check the two CSVs of a data folder.
+    """Read and check the CSVs of a data folder.
 
-    Columns are found by name (valence, arousal, caption; `track` may be there too), the id by position, see
+    Columns are identified by name (valence, arousal, caption; optionally `track`), the id by position, see
     `table.read_rows`. An id is a file name with or without its suffix, relative to the images or music folder, or a path.
 
     Args:
         folder: holds `image_va.csv` and `music_va.csv`.
-        images_dir: where the pictures are, if not in `folder/images`.
-        music_dir: where the clips are, if not in `folder/music`.
+        images_dir: folder of the pictures, if not `folder/images`.
+        music_dir: folder of the clips, if not `folder/music`.
         skip_bad: leave bad rows out and list them in `skipped`, instead of raising on the first.
-        strict: raise on an id that comes twice with differing labels, instead of averaging.
+        strict: raise on an id that occurs twice with different labels, instead of averaging.
         caption_csv: a CSV with ids and a `caption` column, whose captions replace those of `music_va.csv`.
-        modalities: what the model takes of "image", "music" and "text"; what it does not take need not be there.
+        modalities: of the model; data of others need not exist.
 
     Returns:
-        The manifest: every label in [0, 1], every file there and not empty, every caption sound text. Without "image" it has no
+        The manifest: all labels in [0, 1], all files existing and not empty, all captions valid text. Without "image" it has no
         images, without "music" and "text" no clips, without "text" no captions.
 
     Raises:
@@ -198,15 +196,15 @@ def load(
 
     if problems and not skip_bad:
         raise DataError(f"{problems[0]}{_and_more(problems)}; --skip-bad leaves bad rows out and lists them")
-    found: tuple[tuple[str, Sequence[Row], bool], ...] = (
+    tables: tuple[tuple[str, Sequence[Row], bool], ...] = (
         (IMAGE_CSV, images, "image" in modalities),
         (MUSIC_CSV, clips, bool({"music", "text"} & clip_modalities)),
         (TEXT_CSV, texts, own_texts),
     )
-    for name, rows, wanted in found:
-        if not rows and wanted:
+    for name, rows, needed in tables:
+        if not rows and needed:
             bad = next((f", the first bad one: {line}" for line in problems if name in line), "")
-            raise DataError(f"{folder / name}: not one usable row{bad}; mend the file")
+            raise DataError(f"{folder / name}: not one usable row{bad}; correct the file")
     merged: list[str] = []
     kept_images = _merge(images, folder / IMAGE_CSV, merged)
     kept_clips = _merge(clips, folder / MUSIC_CSV, merged)
@@ -218,18 +216,18 @@ def load(
 
 
 def _images(folder: Path, pictures: Path, problems: list[str]) -> list[ImageRow]:
-    found, images = _Folder(pictures, IMAGE_SUFFIXES), []
+    files, images = _Folder(pictures, IMAGE_SUFFIXES), []
     for row in read_rows(folder / IMAGE_CSV, ("valence", "arousal"), problems):
         try:
             group = row.cells.get("group", "").strip() or row.id
-            images.append(ImageRow(row.id, found.find(row), _va(row), row.number, group, _source(row)))
+            images.append(ImageRow(row.id, files.find(row), _va(row), row.number, group, _source(row)))
         except DataError as error:
             problems.append(str(error))
     return images
 
 
 def _clips(folder: Path, music: Path, captions: dict[str, str] | None, modalities: Collection[str], problems: list[str]) -> list[ClipRow]:
-    found = _Folder(music, MUSIC_SUFFIXES) if "music" in modalities else None
+    files = _Folder(music, MUSIC_SUFFIXES) if "music" in modalities else None
     in_manifest = "text" in modalities and captions is None
     clips = []
     for row in read_rows(folder / MUSIC_CSV, ("valence", "arousal", *(["caption"] if in_manifest else [])), problems):
@@ -238,9 +236,9 @@ def _clips(folder: Path, music: Path, captions: dict[str, str] | None, modalitie
             if captions is not None:
                 if row.id not in captions:
                     raise DataError(f"{row.where}: the CSV of captions has none for it; add one")
-                if not (caption := captions[row.id]):  # that row is among the problems already
+                if not (caption := captions[row.id]):  # already among the problems
                     continue
-            path = found.find(row) if found else music / row.id
+            path = files.find(row) if files else music / row.id
             track = row.cells.get("track", "").strip() or track_of(row.id)
             clips.append(ClipRow(row.id, track, path, _va(row), caption, row.number, _source(row)))
         except DataError as error:
@@ -266,7 +264,7 @@ def _source(row: TableRow) -> str:
 
 
 def track_of(clip_id: str) -> str:
-    """The track of a clip: "725" of "725-16", as IMEMNet names its clips; an id of another form is its own track."""
+    """The track of a clip id in IMEMNet's form, "725" for "725-16"; an id of another form is its own track."""
     match = _CLIP_OF_TRACK.fullmatch(clip_id)
     return match[1] if match else clip_id
 
@@ -275,7 +273,7 @@ def picture_of(row: ImageRow) -> np.ndarray:
     """The picture of a row, uint8 (H, W, 3) RGB.
 
     Raises:
-        DataError: as `read_picture`, with the row.
+        DataError: as for `read_picture`, with the row.
     """
     try:
         return read_picture(row.path)
@@ -287,7 +285,7 @@ def sound_of(row: ClipRow, rate_hz: int, max_s: float | None = None) -> np.ndarr
     """The sound of a row, float32 (n,) mono in [-1, 1].
 
     Raises:
-        DataError: as `read_sound`, with the row; or the clip is silent.
+        DataError: as for `read_sound`, with the row; or the clip is silent.
     """
     try:
         sound = read_sound(row.path, rate_hz, max_s)
@@ -299,7 +297,7 @@ def sound_of(row: ClipRow, rate_hz: int, max_s: float | None = None) -> np.ndarr
 
 
 class _Folder:
-    """Finds files by id in one listing of the folder: 25,000 probes on a network disk take minutes, a listing a second."""
+    """Finds files by id in a listing of the folder: on a network disk 25,000 single checks take minutes, a listing a second."""
 
     def __init__(self, folder: Path, suffixes: tuple[str, ...]) -> None:
         self.folder, self.suffixes = folder, suffixes
@@ -310,10 +308,10 @@ class _Folder:
             raise DataError(f"{folder}: no such folder ({error.strerror}); put the files there or name their folder") from error
 
     def find(self, row: TableRow) -> Path:
-        """The file of a row: its id as it is, or with one of the suffixes in either case.
+        """The file of a row: its id, as it is or with one of the suffixes in lower or upper case.
 
         Raises:
-            DataError: not there, or empty.
+            DataError: missing or empty.
         """
         names = [row.id, *(row.id + form for suffix in self.suffixes for form in (suffix, suffix.upper()))]
         for name in names:
@@ -333,7 +331,7 @@ def _va(row: TableRow) -> tuple[float, float]:
 
 
 def _merge(rows: list[AnyRow], file: Path, merged: list[str]) -> tuple[AnyRow, ...]:
-    """One row for each id, at the place of its first; differing labels are averaged and listed, the first caption stays."""
+    """One row for each id, in the order of their first rows; different labels are averaged and listed, the first caption is kept."""
     by_id: dict[str, list[AnyRow]] = defaultdict(list)
     for row in rows:
         by_id[row.id].append(row)

@@ -1,9 +1,9 @@
-"""The musical vocabulary: moods, tempos, dynamics, genres, instruments, occasions; with how they feel where that is a judgement of ours.
+"""The musical vocabulary: moods, tempos, dynamics, genres, instruments, occasions; with the authors' ratings where there are no norms.
 
-VA are on the scale of Warriner's norms brought to [0, 1], where ordinary words lie at about .51 and .40. Shifts are added to a caption's VA.
+VA are on the scale of Warriner's norms mapped to [0, 1], where neutral words have about .51 and .40. Shifts are added to a caption's VA.
 """
 
-# Moods of one word; their VA comes from the norms where those have them.
+# Moods of one word; their VA is that of the norms, if they have the word.
 _MOODS = """
 calm furious euphoric melancholic majestic mysterious dramatic whimsical haunting exuberant soothing aggressive dreamy
 energetic happy sad angry joyful gloomy serene peaceful relaxed relaxing tense anxious nervous scary eerie ominous dark bright
@@ -141,7 +141,7 @@ INSTRUMENTS: dict[str, tuple[float, float]] = {
     "kalimba": (0.08, -0.09), "steel drums": (0.12, 0.07), "piccolo": (0.05, 0.03), "screamed vocals": (-0.20, 0.24), "rapper": (-0.02, 0.08),
 }  # fmt: skip
 
-# What music is for, and what is seen with it.
+# Occasions for music, and scenes that it accompanies.
 OCCASIONS: dict[str, tuple[float, float]] = {
     "sunset": (0.14, -0.13), "sunrise": (0.15, -0.07), "road trip": (0.12, 0.08), "party": (0.17, 0.20), "wedding": (0.20, 0.07), "funeral": (-0.28, -0.10),
     "workout": (0.09, 0.25), "gym session": (0.08, 0.24), "yoga class": (0.13, -0.20), "birthday": (0.20, 0.12), "dinner": (0.12, -0.09),

@@ -15,9 +15,9 @@ from trainer.data.scale import NOMINAL, to_unit
 from trainer.data.table import read_rows
 from trainer.errors import DataError
 
-_CURE = "OASIS is rated from 1 to 7; mend or delete the row"
+_CURE = "OASIS is rated from 1 to 7; correct or delete the row"
 LEFT_OUT = ("bdsm", "nude couple", "nude man", "nude woman")
-"""Themes that are not read: 62 of the 900 pictures. As the only ones of their kind they say nothing of other pictures."""
+"""Themes that are not read: 62 of the 900 pictures, too unlike the others to be useful."""
 _NUMBER = re.compile(r"\s*\d+$")
 
 
@@ -26,10 +26,10 @@ class Picture:
     """A rated picture.
 
     Attributes:
-        id: of its row, and its file's name in the data folder without suffix: "oasis-car-crash-1".
+        id: of its row, and the stem of its file in the data folder: "oasis-car-crash-1".
         path: the file in OASIS.
         va: valence, arousal in [0, 1].
-        group: its theme, "car crash", which other pictures share.
+        group: its theme, "car crash", shared with other pictures.
     """
 
     id: str
@@ -42,11 +42,11 @@ def read(folder: Path, problems: list[str]) -> list[Picture]:
     """The pictures of OASIS as unpacked, `OASIS.csv` and `images/THEME.jpg`, without the themes `LEFT_OUT`.
 
     Args:
-        folder: holds both.
+        folder: with both.
         problems: gets a line for each bad row and each rated picture without a file.
 
     Raises:
-        DataError: no folder, no table or one with another header, or not one picture is left.
+        DataError: no folder, no table, an unexpected header, or no usable picture.
     """
     table, images = folder / "OASIS.csv", folder / "images"
     for path in (folder, images):
@@ -75,8 +75,8 @@ def read(folder: Path, problems: list[str]) -> list[Picture]:
     return list(pictures.values())
 
 
-def place(picture: Picture, images: Path) -> None:
-    """Put a picture into the data folder: a hard link where the file system has them, else a copy.
+def add(picture: Picture, images: Path) -> None:
+    """Add a picture to the data folder, as a hard link or else a copy.
 
     Raises:
         DataError: it cannot be decoded.

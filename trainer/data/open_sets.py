@@ -1,6 +1,6 @@
-"""Lay open data sets out as one data folder: pictures, music and sentences with valence and arousal in [0, 1].
+"""Combine open data sets in one data folder: pictures, music and sentences with valence and arousal in [0, 1].
 
-Every label is on its source's own scale, whose ends become 0 and 1; no source is stretched to what happens to occur in it.
+The ends of each source's rating scale are mapped to 0 and 1, whatever the range of the ratings.
 """
 
 from collections import Counter
@@ -21,7 +21,7 @@ TEXT_HEADER = ("id", "valence", "arousal", "text", "source", "split")
 
 @dataclass(frozen=True)
 class Sources:
-    """Where the data sets are; None for one that is not at hand.
+    """Locations of the data sets; None for those not used.
 
     Attributes:
         oasis: folder with `OASIS.csv` and `images/`.
@@ -60,29 +60,28 @@ def build(
     overwrite: bool = False,
     progress: Progress = lambda items, total: items,
 ) -> Built:
-    """Write `image_va.csv`, `music_va.csv` and `text_va.csv`, as far as there is a source for them, with `images/` and `music/`.
+    """Write `image_va.csv`, `music_va.csv` and `text_va.csv`, if there is a source for them, with `images/` and `music/`.
 
-    Each CSV is written whole from the sources that are named, last and under a temporary name. Clips that an earlier run cut from the
-    same files are kept.
+    The CSVs are written last and atomically. Clips that an earlier run cut from the same files are kept.
 
     Args:
         sources: at least one.
-        out: the data folder; made if it is not there.
-        soundfont: what plays VGMIDI; a General MIDI one is looked for without.
-        skip_bad: leave out what is bad and list it, instead of raising.
-        overwrite: replace CSV files that are there.
-        progress: wraps the iterables of pictures and of tracks (and their number), for a progress bar.
+        out: the data folder, created if missing.
+        soundfont: to render VGMIDI with; None to search for a General MIDI one.
+        skip_bad: leave out bad items and list them, instead of raising.
+        overwrite: replace existing CSV files.
+        progress: wraps the iterables of pictures and of tracks, for a progress bar.
 
     Raises:
-        DataError: a source is missing or bad, nothing is left of it, a CSV is there already, or no source is named.
+        DataError: a source is missing or bad, no item of it is usable, a CSV exists, or there is no source.
     """
     out = Path(out)
     music = sources.emotify is not None or sources.vgmidi is not None
     wanted = {IMAGE_CSV: sources.oasis is not None, MUSIC_CSV: music, TEXT_CSV: sources.emobank is not None or sources.norms is not None}
     if not any(wanted.values()):
         raise DataError("no source: name at least one data set")
-    refuse_existing([out / name for name, there in wanted.items() if there], overwrite)
-    # All tables first: what is wrong with them is known before minutes of decoding.
+    refuse_existing([out / name for name, needed in wanted.items() if needed], overwrite)
+    # Read all tables first, so that errors in them are raised before minutes of decoding.
     problems: list[str] = []
     pictures = oasis.read(sources.oasis, problems) if sources.oasis else []
     tracks: list[Track] = emotify.read(sources.emotify, problems) if sources.emotify else []
@@ -90,40 +89,54 @@ def build(
     texts = read_emobank(sources.emobank, problems) if sources.emobank else []
     texts += read_words(sources.norms) if sources.norms else []
     raise_or_skip(problems, skip_bad)
-    counts: dict[str, int] = {}
     try:
-        if pictures:
-            (out / "images").mkdir(parents=True, exist_ok=True)
-            images = _place_all(pictures, out, problems, skip_bad, progress)
-            counts["oasis"] = len(images)
-        if tracks:
-            (out / "music").mkdir(parents=True, exist_ok=True)
-            clips = cut_all(tracks, out, problems, skip_bad, progress, counts)
-            if not clips:
-                raise DataError(f"{out / 'music'}: not one clip could be cut; the first bad track: {problems[0]}")
-        out.mkdir(parents=True, exist_ok=True)
-        if pictures:
-            write_csv(out / IMAGE_CSV, IMAGE_HEADER, images)
-        if tracks:
-            write_csv(out / MUSIC_CSV, MUSIC_HEADER, clips)
-        if texts:
-            write_csv(out / TEXT_CSV, TEXT_HEADER, texts)
-            counts |= Counter(str(row[4]) for row in texts)
+        counts = _write(out, pictures, tracks, texts, problems, skip_bad, progress)
     except OSError as error:
         raise DataError(f"{out}: cannot be written ({error.strerror}); make room, or name another folder with --out") from error
     return Built(counts, tuple(problems))
 
 
-def _place_all(pictures: list[oasis.Picture], out: Path, problems: list[str], skip_bad: bool, progress: Progress) -> list[list[object]]:
-    def place(picture: oasis.Picture) -> str:
+def _write(
+    out: Path,
+    pictures: list[oasis.Picture],
+    tracks: list[Track],
+    texts: list[list[object]],
+    problems: list[str],
+    skip_bad: bool,
+    progress: Progress,
+) -> dict[str, int]:
+    """Write pictures, clips and CSVs; returns the number of rows of each source."""
+    counts: dict[str, int] = {}
+    if pictures:
+        (out / "images").mkdir(parents=True, exist_ok=True)
+        images = _add_pictures(pictures, out, problems, skip_bad, progress)
+        counts["oasis"] = len(images)
+    if tracks:
+        (out / "music").mkdir(parents=True, exist_ok=True)
+        clips = cut_all(tracks, out, problems, skip_bad, progress, counts)
+        if not clips:
+            raise DataError(f"{out / 'music'}: not one clip could be cut; the first bad track: {problems[0]}")
+    out.mkdir(parents=True, exist_ok=True)
+    if pictures:
+        write_csv(out / IMAGE_CSV, IMAGE_HEADER, images)
+    if tracks:
+        write_csv(out / MUSIC_CSV, MUSIC_HEADER, clips)
+    if texts:
+        write_csv(out / TEXT_CSV, TEXT_HEADER, texts)
+        counts |= Counter(str(row[4]) for row in texts)
+    return counts
+
+
+def _add_pictures(pictures: list[oasis.Picture], out: Path, problems: list[str], skip_bad: bool, progress: Progress) -> list[list[object]]:
+    def add(picture: oasis.Picture) -> str:
         try:
-            oasis.place(picture, out / "images")
+            oasis.add(picture, out / "images")
         except DataError as error:
             return str(error)
         return ""
 
     rows: list[list[object]] = []
-    with each(place, pictures, progress) as results:
+    with each(add, pictures, progress) as results:
         for picture, problem in zip(pictures, results, strict=True):
             if problem:
                 problems.append(problem)

@@ -1,4 +1,4 @@
-"""Which image is paired with which clip in training: random matching (MMVA), and the fixed pairs of IMEMNet.
+"""Pairs of images and clips for training: random matching (MMVA), and the fixed pairs of IMEMNet.
 
 A pair is (image index, clip index), indices into a manifest.
 """
@@ -16,9 +16,9 @@ KEPT = 0.1
 
 
 def random_pairs(n_images: int, n_clips: int, batch: int, seed: int, step: int) -> np.ndarray:
-    """The pairs of one step of random matching: a random image with a random clip, each drawn with replacement.
+    """The pairs of one step of random matching: random images with random clips, drawn with replacement.
 
-    Drawn for the whole global batch from seed and step alone, so that a resumed run and every process see the same.
+    The pairs of the whole global batch depend on seed and step alone, so that they are equal in a resumed run and in every process.
 
     Returns:
         int64 (batch, 2).
@@ -30,13 +30,13 @@ def random_pairs(n_images: int, n_clips: int, batch: int, seed: int, step: int) 
 def read_matching(path: str | Path, manifest: Manifest) -> tuple[np.ndarray, np.ndarray]:
     """Read fixed pairs from one of IMEMNet's files, lines of `clip_id image_id score`.
 
-    Pairs of ids that the manifest does not have are left out: the files cover all of IMEMNet, the manifest may be a part.
+    Pairs with ids that are not in the manifest are left out: the files cover all of IMEMNet, the manifest may be a part of it.
 
     Returns:
         pairs int64 (n, 2) and scores float32 (n,) in [0, 1].
 
     Raises:
-        DataError: no such file, a line of another form, a score outside [0, 1], or no pair of the manifest in it.
+        DataError: no such file, a malformed line, a score outside [0, 1], or no pair of the manifest.
     """
     images = {row.id: index for index, row in enumerate(manifest.images)}
     clips = {row.id: index for index, row in enumerate(manifest.clips)}
@@ -63,15 +63,15 @@ def _parse(line: str, where: str) -> tuple[str, str, float]:
         image, text = rest.rsplit(maxsplit=1)
         score = float(text)
     except ValueError:
-        raise DataError(f"{where}: {line.strip()[:80]!r} is not 'clip_id image_id score'; mend the line") from None
+        raise DataError(f"{where}: {line.strip()[:80]!r} is not 'clip_id image_id score'; correct the line") from None
     if not 0 <= score <= 1:  # NaN too
-        raise DataError(f"{where}: score {text} is outside [0, 1]; mend the line")
+        raise DataError(f"{where}: score {text} is outside [0, 1]; correct the line")
     return clip, image, score
 
 
 def sample_zhao2020(image_va: np.ndarray, clip_va: np.ndarray, sigma: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Make fixed pairs as IMEMNet was made (Zhao et al. 2020): for each clip its 10 best images, its 10 worst and 30 random
-    others, and of all these pairs a random tenth.
+    """Fixed pairs by the method of IMEMNet (Zhao et al. 2020): for each clip its 10 best images, its 10 worst and 30 random
+    others, and a random tenth of all these pairs.
 
     Args:
         image_va: (a, 2).
@@ -101,7 +101,7 @@ def sample_zhao2020(image_va: np.ndarray, clip_va: np.ndarray, sigma: float, see
 
 
 def _fifty(distance: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Indices of the nearest, the farthest and random others; all there are where they are fewer."""
+    """Indices of the nearest, the farthest and random other images; all indices if there are at most 50."""
     count = len(distance)
     if count <= BEST_A_CLIP + WORST_A_CLIP + RANDOM_A_CLIP:
         return np.arange(count)

@@ -1,6 +1,6 @@
-"""Take the talk of audio quality out of captions, as the MMVA paper does: a rule, then a language model.
+"""Remove mentions of audio quality from captions, as in the MMVA paper: a rule, then a language model.
 
-Captions of a captioner trained on MusicCaps often speak of "low quality recording", which says nothing of the music.
+Captioners trained on MusicCaps often mention a "low quality recording", which does not describe the music.
 """
 
 import json
@@ -35,7 +35,7 @@ EXAMPLES = (
         "This instrumental features a bright synth lead and a four on the floor kick. The mood is euphoric.",
     ),
 )
-"""Four captions before and after; the last has nothing to refine, so that such captions stay as they are."""
+"""Four captions before and after; the last is unchanged, as an example of captions that need no refinement."""
 
 RETRY_AFTER_S = (1.0, 4.0, 16.0)
 ANSWER_LIMIT_S = 120
@@ -49,7 +49,7 @@ def by_rule(caption: str) -> str:
 
 
 def completion_prompt(caption: str) -> str:
-    """The prompt and the examples as a text that a language model goes on with."""
+    """The prompt and the examples as a text that a language model completes."""
     shots = [f"Caption: {before}\nRefined: {after}\n" for before, after in EXAMPLES]
     return "\n".join([f"{PROMPT}.\n", *shots, f"Caption: {caption}\nRefined:"])
 
@@ -63,7 +63,7 @@ def chat_prompt(caption: str) -> list[dict[str, str]]:
 
 
 def cleaned(answer: str, caption: str) -> str:
-    """The first line of a model's answer without its label and quotes; the caption itself if nothing is left."""
+    """The first line of a model's answer without its label and quotes; the caption itself if that is empty."""
     lines = [line.strip() for line in answer.splitlines() if line.strip()]
     text = re.sub(r"^(refined|caption)\s*:\s*", "", lines[0], flags=re.IGNORECASE) if lines else ""
     if len(text) > 1 and text[0] == text[-1] == '"':
@@ -72,18 +72,18 @@ def cleaned(answer: str, caption: str) -> str:
 
 
 def through_endpoint(captions: Sequence[str], *, url: str, model: str, key_env: str, max_new_tokens: int, workers: int) -> Iterator[str]:
-    """Refine captions through an OpenAI-compatible endpoint, several at once, in order.
+    """Refine captions through an OpenAI-compatible endpoint, concurrently, in order.
 
     Args:
-        captions: what to refine.
-        url: up to and with the version, such as `http://localhost:8000/v1`.
-        model: as the endpoint calls it.
-        key_env: environment variable that holds the key; none is sent if it is not set.
+        captions: the captions to refine.
+        url: base URL with the version, such as `http://localhost:8000/v1`.
+        model: the endpoint's name of the model.
+        key_env: environment variable with the key; no key is sent if it is not set.
         max_new_tokens: of an answer.
         workers: requests at a time.
 
     Raises:
-        DataError: the endpoint refuses, does not answer after three more tries, or answers in another form.
+        DataError: the endpoint refuses the request, does not answer after three retries, or gives an invalid answer.
     """
     threads = ThreadPoolExecutor(workers)
     try:
@@ -106,8 +106,8 @@ def _ask(url: str, model: str, key_env: str, max_new_tokens: int, caption: str) 
             if error.code in (401, 403):
                 raise DataError(f"{url}: refused the key (HTTP {error.code}); set ${key_env} to a valid one") from error
             if error.code not in (408, 429) and error.code < 500:
-                said = " ".join(error.read(300).decode(errors="replace").split())
-                raise DataError(f"{url}: HTTP {error.code} for model {model!r} ({said}); check captions.llm in the recipe") from error
+                message = " ".join(error.read(300).decode(errors="replace").split())
+                raise DataError(f"{url}: HTTP {error.code} for model {model!r} ({message}); check captions.llm in the recipe") from error
             failure = f"HTTP {error.code}"
         except (KeyError, IndexError, TypeError, ValueError) as error:
             raise DataError(f"{url}: its answer is not a chat completion ({error!r}); use an OpenAI-compatible endpoint") from error

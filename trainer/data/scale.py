@@ -17,13 +17,11 @@ NOMINAL = {
     "emobank": (1.0, 5.0),
     "norms": (1.0, 9.0),
 }
-"""The scale each source was rated on."""
-
-SCALES = ("minmax", "nominal")
+"""The rating scale of each source."""
 
 
 def to_unit(ratings: np.ndarray, source: str, scale: str = "minmax") -> np.ndarray:
-    """Map ratings to [0, 1], valence and arousal each on its own.
+    """Map ratings to [0, 1], valence and arousal separately.
 
     Args:
         ratings: (n, 2) valence, arousal on the source's own scale, n > 0.
@@ -40,7 +38,7 @@ def to_unit(ratings: np.ndarray, source: str, scale: str = "minmax") -> np.ndarr
     low, high = NOMINAL[source]
     if not ((ratings >= low) & (ratings <= high)).all():
         outlier = ratings[~((ratings >= low) & (ratings <= high))][0]
-        raise DataError(f"{source}: a rating of {outlier:g} is outside its scale of {low:g} to {high:g}; mend the ratings")
+        raise DataError(f"{source}: a rating of {outlier:g} is outside its scale of {low:g} to {high:g}; correct the ratings")
     if scale == "nominal":
         return (ratings - low) / (high - low)
     lowest, highest = ratings.min(axis=0), ratings.max(axis=0)
@@ -50,15 +48,15 @@ def to_unit(ratings: np.ndarray, source: str, scale: str = "minmax") -> np.ndarr
 
 
 CENTRE, SPREAD = 0.5, 0.18
-"""Where `standardise` puts the mean and one standard deviation of each source."""
+"""Mean and standard deviation of each source after `standardise`."""
 _ENDS = (0.01, 0.99)
 
 
 def standardise(manifest: Manifest) -> Manifest:
-    """Give every source's labels the same mean and spread, valence and arousal each on its own: CENTRE + SPREAD z.
+    """Give the labels of every source the same mean and spread, valence and arousal separately: CENTRE + SPREAD z.
 
-    Raters of sentences use a fifth of their scale, raters of pictures nearly all of theirs: trained together on such labels, a
-    model's 0.7 of a sentence would not mean its 0.7 of a picture. What lies beyond 0.01 or 0.99 (2.7 deviations) is put there.
+    Raters of sentences use a fifth of their scale, raters of pictures nearly all of it: without standardising, a 0.7 for a
+    sentence and a 0.7 for a picture would not mean the same. Labels are clipped to 0.01 and 0.99 (2.7 deviations).
 
     Raises:
         DataError: all ratings of a source are the same.

@@ -10,7 +10,7 @@ from trainer.errors import DataError
 
 SPLITS = ("train", "dev", "test")
 CAPTIONS = 20_000
-"""So many captions are drawn from the musical vocabulary."""
+"""Number of captions drawn from the musical vocabulary."""
 
 
 def read_emobank(file: Path, problems: list[str]) -> list[list[object]]:
@@ -23,7 +23,7 @@ def read_emobank(file: Path, problems: list[str]) -> list[list[object]]:
     Raises:
         DataError: no such file, another header, or not one row is left.
     """
-    cure = "EmoBank is rated from 1 to 5; mend or delete the row"
+    cure = "EmoBank is rated from 1 to 5; correct or delete the row"
     rows: list[list[object]] = []
     for row in read_rows(file, ("split", "v", "a", "text"), problems, "id"):
         try:
@@ -31,7 +31,7 @@ def read_emobank(file: Path, problems: list[str]) -> list[list[object]]:
             valence, arousal = to_unit(ratings, "emobank", "nominal").round(6).tolist()[0]
             split = row.cells["split"].strip()
             if split not in SPLITS:
-                raise DataError(f"{row.where}: split {split!r} is not one of {', '.join(SPLITS)}; mend or delete the row")
+                raise DataError(f"{row.where}: split {split!r} is not one of {', '.join(SPLITS)}; correct or delete the row")
             rows.append([f"emobank-{row.id}", valence, arousal, row.text("text"), "emobank", split])
         except DataError as error:
             problems.append(str(error))
@@ -41,12 +41,12 @@ def read_emobank(file: Path, problems: list[str]) -> list[list[object]]:
 
 
 def read_words(file: Path, seed: int = 0) -> list[list[object]]:
-    """Rows as of `read_emobank`, without a split: every word of Warriner's norms (source "norms"), then `CAPTIONS` captions of music made of
-    words with norms (source "vocabulary").
+    """Rows as from `read_emobank`, without a split: all words of Warriner's norms (source "norms"), then `CAPTIONS` captions of music
+    composed of words with norms (source "vocabulary").
 
     Args:
         file: Warriner, Kuperman & Brysbaert's table of 2013.
-        seed: of the captions that are drawn.
+        seed: of the drawn captions.
 
     Raises:
         DataError: no such file, or another table.
@@ -54,6 +54,8 @@ def read_words(file: Path, seed: int = 0) -> list[list[object]]:
     from trainer.data.vocabulary import captions, read_norms
 
     norms = read_norms(file)
-    made = [(f"norms-{word}", word, *va, "norms") for word, va in norms.items()]
-    made += [(f"vocabulary-{number}", *caption, "vocabulary") for number, caption in enumerate(captions(norms, CAPTIONS, seed))]
-    return [[ident, round(float(valence), 6), round(float(arousal), 6), text, source, ""] for ident, text, valence, arousal, source in made]
+    texts = [(f"norms-{word}", word, *va, "norms") for word, va in norms.items()]
+    texts += [(f"vocabulary-{number}", *caption, "vocabulary") for number, caption in enumerate(captions(norms, CAPTIONS, seed))]
+    return [
+        [ident, round(float(valence), 6), round(float(arousal), 6), text, source, ""] for ident, text, valence, arousal, source in texts
+    ]

@@ -1,4 +1,4 @@
-"""Read CSV files of labels: columns by name, the id by position, every complaint with file and row."""
+"""Read CSV files of labels: columns by name, the id by position, errors with file and row."""
 
 import csv
 import math
@@ -9,7 +9,7 @@ from pathlib import Path
 from trainer.errors import DataError
 
 NAMED = ("valence", "arousal", "caption", "track", "text", "group", "source", "split")
-"""Columns that are found by name and are therefore never the id."""
+"""Columns that are identified by name and are therefore never the id."""
 
 
 @dataclass(frozen=True)
@@ -18,9 +18,9 @@ class Row:
 
     Attributes:
         file: the CSV.
-        number: its row, the header being row 1, as a spreadsheet counts.
+        number: of the row; the header is row 1, as in spreadsheets.
         id: the cell of the id column.
-        cells: the named columns that the file has, name -> text; text that is not UTF-8 holds lone surrogates.
+        cells: name -> text of the named columns that exist; text that is not UTF-8 contains lone surrogates.
     """
 
     file: Path
@@ -30,14 +30,14 @@ class Row:
 
     @property
     def where(self) -> str:
-        """File, row and id, to open a message with."""
+        """File, row and id, for the beginning of a message."""
         return f"{self.file} row {self.number} (id {self.id.encode('utf-8', 'replace').decode()!r})"
 
     def number_in(self, column: str, low: float, high: float, cure: str) -> float:
         """The cell as a number in [low, high].
 
         Raises:
-            DataError: empty, not a number, NaN, or outside; with the cure.
+            DataError: empty, not a number, NaN, or out of range; the message ends with `cure`.
         """
         text = self.cells[column].strip()
         try:
@@ -50,10 +50,10 @@ class Row:
         return value
 
     def text(self, column: str) -> str:
-        """The cell as clean text, without surrounding blanks.
+        """The cell with normalised white space.
 
         Raises:
-            DataError: empty, not UTF-8, or with replacement or control characters where letters were.
+            DataError: empty, not UTF-8, or with replacement or control characters.
         """
         text = " ".join(self.cells[column].split())
         if fault := text_fault(text):
@@ -62,15 +62,15 @@ class Row:
 
 
 def text_fault(text: str) -> str:
-    """What is wrong with a text and the cure: it is empty, or it has signs of a wrong encoding; "" if it is sound."""
+    """What is wrong with a text (empty, or signs of a wrong encoding) and the cure; "" if nothing is."""
     if not text.strip():
         return "is empty; fill it in"
     broken = [char for char in text if "\ud800" <= char <= "\udfff" or char == "\ufffd" or (char < " " and char not in "\t\r\n")]
-    return f"has broken Unicode ({broken[0]!a}); save the file as UTF-8 or mend the text" if broken else ""
+    return f"has broken Unicode ({broken[0]!a}); save the file as UTF-8 or correct the text" if broken else ""
 
 
 def read_captions(file: Path, problems: list[str]) -> dict[str, str]:
-    """Captions by id from a CSV of ids and a `caption` column; a broken one joins the problems and is "".
+    """Captions by id from a CSV of ids and a `caption` column; a broken one is added to `problems` and is "".
 
     Raises:
         DataError: as `read_rows`.
@@ -86,18 +86,18 @@ def read_captions(file: Path, problems: list[str]) -> dict[str, str]:
 
 
 def read_rows(file: Path, needed: tuple[str, ...], skipped: list[str], id_name: str | None = None) -> Iterator[Row]:
-    """The rows of a CSV, blank ones left out.
+    """Yield the rows of a CSV, except blank ones.
 
-    The id is the second column, as IMEMNet-C has it, or the first one that is not named where the second is.
+    The id is the second column, as in IMEMNet-C, or the first unnamed column if the second is named.
 
     Args:
         file: a CSV in UTF-8 with a header.
-        needed: the named columns it must have, in small letters; letter case and blanks in the header do not count.
-        skipped: gets one line for each row with too few cells or no id.
-        id_name: the column of the id, in small letters, for a file that has names for all its columns.
+        needed: the required columns in lower case; case and surrounding blanks of the header are ignored.
+        skipped: gets a line for each row with too few cells or no id.
+        id_name: the column of the id in lower case, for a file whose columns all have names.
 
     Raises:
-        DataError: no such file, no header, a column is missing or comes twice, or it is not CSV.
+        DataError: no such file, no header, a column is missing or occurs twice, or it is not CSV.
     """
     try:
         with file.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as lines:
@@ -108,9 +108,9 @@ def read_rows(file: Path, needed: tuple[str, ...], skipped: list[str], id_name: 
                 if not any(cell.strip() for cell in cells):
                     continue
                 if len(cells) <= max(id_column, *(columns[name] for name in needed)) or not cells[id_column].strip():
-                    skipped.append(f"{file} row {number}: {len(cells)} cells, expected {len(header)} with an id; mend or delete the row")
+                    skipped.append(f"{file} row {number}: {len(cells)} cells, expected {len(header)} with an id; correct or delete the row")
                     continue
-                named = {name: cells[at] for name, at in columns.items() if at < len(cells)}
+                named = {name: cells[column] for name, column in columns.items() if column < len(cells)}
                 yield Row(file, number, cells[id_column].strip(), named)
     except FileNotFoundError as error:
         raise DataError(f"{file}: no such file; name the folder that holds it, or write it ({', '.join(('id', *needed))})") from error
@@ -131,7 +131,7 @@ def _columns(file: Path, header: list[str], needed: tuple[str, ...], id_name: st
         )
     if id_name:
         return columns[id_name], columns
-    free = [at for at in range(len(header)) if at not in columns.values()]
+    free = [column for column in range(len(header)) if column not in columns.values()]
     if not free:
         raise DataError(f"{file} row 1: no column for the id beside {', '.join(header)[:100]}; put the id first")
     return (1 if 1 in free else free[0]), columns

@@ -1,6 +1,6 @@
 """Read VGMIDI (Ferreira & Whitehead 2019): 200 piano arrangements of video game music with valence and arousal over time.
 
-About thirty raters drew both while they listened, a value for each measure in [-1, 1]. The pieces are MIDI files.
+About thirty raters annotated both while listening, a value for each measure in [-1, 1]. The pieces are MIDI files.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ from trainer.data.scale import to_unit
 from trainer.errors import DataError
 
 LONGEST_S = 3600
-"""A piece that is said to last longer is a mistake; half as much again bounds what may be rendered."""
+"""The longest accepted duration of a piece."""
 
 _CURE = "get VGMIDI's annotations again"
 
@@ -27,16 +27,16 @@ _CURE = "get VGMIDI's annotations again"
 def read(folder: Path, soundfont: Path | None, problems: list[str]) -> list[Track]:
     """The labelled pieces of VGMIDI as cloned: `labelled/annotations/*.json` and `labelled/midi/`.
 
-    A piece's curve is the mean over its raters. Raters whose curve has another length than most raters' of that piece are left out, as are
-    annotations that belong to no piece: VGMIDI has a few of both.
+    A piece's curve is the mean over its raters. Raters whose curve differs in length from most curves of that piece are left out, as are
+    annotations without a piece: VGMIDI has a few of both.
 
     Args:
         folder: VGMIDI, or its `labelled`.
-        soundfont: what plays it; a General MIDI one is looked for without.
+        soundfont: to render with; None to search for a General MIDI one.
         problems: gets a line for each bad piece.
 
     Raises:
-        DataError: a folder or file is missing or not what it should be, or not one piece is left.
+        DataError: a folder or file is missing or invalid, or no usable piece.
     """
     labelled = folder if (folder / "annotations").is_dir() else folder / "labelled"
     for name in ("annotations", "midi"):
@@ -51,7 +51,7 @@ def read(folder: Path, soundfont: Path | None, problems: list[str]) -> list[Trac
         key = f"{hashlib.file_digest(content, 'sha256').hexdigest()} {fluidsynth.RATE_HZ} {fluidsynth.GAIN}"
 
     def play(midi: Path, length_s: float) -> np.ndarray:
-        # What still rings after the length that raters heard has no label.
+        # The decay after the annotated length has no label.
         return fluidsynth.render(midi, font, length_s, RATE_HZ)[: round(length_s * RATE_HZ)]
 
     tracks = []
@@ -103,7 +103,7 @@ def _midi(piece: Any, folder: Path, where: str) -> tuple[Path, float]:
 def _curve(raters: list[tuple[str, Any]], where: str) -> np.ndarray:
     """Valence and arousal, each the mean over the raters; float64 (m, 2) in [-1, 1]."""
     if not raters:
-        raise DataError(f"{where}: nobody rated it; {_CURE}")
+        raise DataError(f"{where}: it has no annotations; {_CURE}")
     curves: list[Any] = []
     for name, annotation in raters:
         both: list[Any] = [annotation.get(axis) for axis in ("valence", "arousal")] if isinstance(annotation, dict) else []

@@ -1,4 +1,4 @@
-"""Musical words that feel: captions made from a vocabulary of ours and published norms of single words."""
+"""Captions of music with VA, composed from a musical vocabulary and published norms of single words."""
 
 import csv
 import re
@@ -15,8 +15,7 @@ NEUTRAL = (0.51, 0.40)
 _COLUMNS = ("Word", "V.Mean.Sum", "A.Mean.Sum")
 _SHIFTS = {"t": TEMPOS, "d": DYNAMICS, "g": GENRES, "i": INSTRUMENTS, "j": INSTRUMENTS, "o": OCCASIONS}
 _ARTICLE = re.compile(r"\b([Aa]) (?=[aeiou])()")
-# Beside a mood, which says how it feels, the rest says less.
-_BESIDE_MOOD = 0.7
+_BESIDE_MOOD = 0.7  # factor of the shifts in captions with a mood, which determines most of the VA
 
 
 def read_norms(path: Path) -> dict[str, tuple[float, float]]:
@@ -29,7 +28,7 @@ def read_norms(path: Path) -> dict[str, tuple[float, float]]:
         Word in lower case -> (valence, arousal), each in [0, 1]: (x - 1) / 8.
 
     Raises:
-        DataError: it cannot be read, lacks a column, or has a rating that is none; one line.
+        DataError: the file cannot be read, lacks a column, or has an invalid rating.
     """
     norms: dict[str, tuple[float, float]] = {}
     try:
@@ -54,38 +53,38 @@ def read_norms(path: Path) -> dict[str, tuple[float, float]]:
 
 
 def moods(norms: Mapping[str, tuple[float, float]]) -> dict[str, tuple[float, float]]:
-    """Valence and arousal, each in [0, 1], of every mood that the norms or our own judgement rate."""
+    """Valence and arousal, each in [0, 1], of every mood that is in the norms or was rated by the authors."""
     rated = {mood: norms[mood] for mood in MOODS if mood in norms}
     return {**rated, **JUDGED}
 
 
 def captions(norms: Mapping[str, tuple[float, float]], count: int, seed: int) -> list[tuple[str, float, float]]:
-    """Musical captions with the valence and arousal that their words suggest.
+    """Captions of music with the valence and arousal of their words.
 
-    The first are the moods alone, then come sentences. A sentence's VA is the mean of its moods' (a negated one counts
-    reflected at the neutral, by half), shifted by tempo, dynamics, genre, instruments and occasion.
+    The first are single moods, followed by sentences. A sentence's VA is the mean over its moods (negated ones reflected at
+    neutral, by half), shifted by tempo, dynamics, genre, instruments and occasion.
 
     Args:
-        norms: word -> (valence, arousal) in [0, 1]; may be empty: then only our own judgements are used.
-        count: how many to make.
-        seed: the same gives the same captions.
+        norms: word -> (valence, arousal) in [0, 1]; if empty, only the authors' ratings are used.
+        count: number of captions.
+        seed: of the drawn sentences.
 
     Returns:
         (caption, valence, arousal), each VA in [0, 1].
     """
     rng = np.random.default_rng(seed)
     rated = moods(norms)
-    made = [(mood, *va) for mood, va in rated.items()][:count]
+    drawn = [(mood, *va) for mood, va in rated.items()][:count]
     names = list(rated)
-    while len(made) < count:
-        made.append(_caption(rated, names, rng))
-    return made
+    while len(drawn) < count:
+        drawn.append(_caption(rated, names, rng))
+    return drawn
 
 
 def _caption(rated: Mapping[str, tuple[float, float]], names: list[str], rng: np.random.Generator) -> tuple[str, float, float]:
     template = TEMPLATES[rng.integers(len(TEMPLATES))]
     words: dict[str, str] = {}
-    feelings: list[np.ndarray] = []
+    mood_vas: list[np.ndarray] = []
     shift = np.zeros(2)
     for _, field, _, _ in string.Formatter().parse(template):
         if field in _SHIFTS:
@@ -95,8 +94,8 @@ def _caption(rated: Mapping[str, tuple[float, float]], names: list[str], rng: np
         elif field:
             words[field] = names[rng.integers(len(names))]
             va = np.array(rated[words[field]])
-            feelings.append(np.array(NEUTRAL) - 0.5 * (va - NEUTRAL) if field == "x" else va)
-    va = np.mean(feelings, 0) + _BESIDE_MOOD * shift if feelings else np.array(NEUTRAL) + shift
+            mood_vas.append(np.array(NEUTRAL) - 0.5 * (va - NEUTRAL) if field == "x" else va)
+    va = np.mean(mood_vas, 0) + _BESIDE_MOOD * shift if mood_vas else np.array(NEUTRAL) + shift
     valence, arousal = np.clip(va, 0, 1).tolist()
     return _ARTICLE.sub(r"\1n \2", template.format(**words)), valence, arousal
 

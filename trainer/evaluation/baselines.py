@@ -1,6 +1,6 @@
-"""What a tower has to beat: ridge regression on features that anybody could write down in an afternoon.
+"""Baselines for the towers: ridge regression on simple features.
 
-image   colour: mean, deviation and histogram of hue, saturation and brightness, and how much neighbouring pixels differ
+image   colour: mean, deviation and histogram of hue, saturation and brightness, and differences of neighbouring pixels
 music   timbre: mean and deviation of a 40-band log-mel spectrogram, and of its change from frame to frame
 text    TF-IDF of words
 """
@@ -21,7 +21,7 @@ _STRENGTHS = np.logspace(-1, 6, 29)
 
 
 def features(modality: str, rows: Sequence[Row], pool: Executor) -> np.ndarray:
-    """The simple features float64 (n, ...) of pictures, of clips, or of texts (which have none: (n, 0)).
+    """Simple features float64 (n, ...) of pictures or clips; (n, 0) for texts, which have none.
 
     Raises:
         DataError: a file that cannot be read.
@@ -59,7 +59,7 @@ def timbre(sound: np.ndarray) -> np.ndarray:
 
 
 def ridge(train_x: np.ndarray, train_y: np.ndarray, test_x: np.ndarray) -> np.ndarray:
-    """Ridge regression, its strength chosen for each output by leave-one-out error.
+    """Ridge regression with the penalty of each output chosen by leave-one-out error.
 
     Args:
         train_x: (n, f), standardised here.

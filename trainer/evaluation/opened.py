@@ -1,4 +1,4 @@
-"""A checkpoint and the part of a data folder that it is to be evaluated on."""
+"""A checkpoint and the part of a data folder to evaluate it on."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -18,23 +18,21 @@ from trainer.model.mmva import MMVA
 from trainer.predict import pick_device
 from trainer.recipe import DataRecipe, Recipe
 
-PARTS = ("test", "val", "train", "all")
-
 
 @dataclass(frozen=True)
 class Opened:
-    """What an evaluation works with.
+    """The inputs of an evaluation.
 
     Attributes:
         path: of the checkpoint.
         name: of the model.
         model: on `device`, in eval mode.
-        recipe: it was trained by; None if the checkpoint does not say.
-        sigma: Eq. 1's, of its training split; None if the checkpoint does not say.
+        recipe: it was trained by; None if the checkpoint lacks it.
+        sigma: Eq. 1's sigma of its training split; None if the checkpoint lacks it.
         part: the rows to evaluate on.
         features: their features, by modality.
         device: where to compute.
-        seen: whether some of the rows may have been trained on.
+        may_be_trained_on: whether some of the rows may have been training data.
     """
 
     path: Path
@@ -45,7 +43,7 @@ class Opened:
     part: Manifest
     features: Mapping[str, Features]
     device: torch.device
-    seen: bool
+    may_be_trained_on: bool
 
 
 @contextmanager
@@ -67,14 +65,14 @@ def open_part(
         model: "compact", or the path of a checkpoint.
         data: folder with the manifests.
         part: "test", "val", "train" or "all".
-        images, music: where pictures and clips are, if not beside the manifests.
+        images, music: folders of the pictures and clips, if not beside the manifests.
         device: "auto", "cpu", "cuda" or "mps".
         skip_bad: leave bad rows out.
         workers: threads that read files.
-        sources_of: modality -> folder or hub name of a tower's pretrained weights, instead of where they were in training.
+        sources_of: modality -> folder or hub name of a tower's pretrained weights, instead of their location in training.
 
     Raises:
-        TrainerError: whatever is wrong with checkpoint, data, weights or device, in one line.
+        TrainerError: an error in checkpoint, data, weights or device, in one line.
     """
     where = pick_device(device)
     loaded = checkpoint.read(model)
@@ -88,5 +86,5 @@ def open_part(
             manifest = manifest.without(bad.images, bad.clips)
         chosen = manifest if part == "all" else split(manifest, how.split, how.fractions, how.split_seed)[part]
         features = sources(built, chosen, {}, {}, pool)
-        seen = recipe is not None and (part in ("train", "all") or loaded.notes.get("data") != manifest.fingerprint)
-        yield Opened(loaded.path, loaded.name, built, recipe, loaded.sigma, chosen, features, where, seen)
+        may_be_trained_on = recipe is not None and (part in ("train", "all") or loaded.notes.get("data") != manifest.fingerprint)
+        yield Opened(loaded.path, loaded.name, built, recipe, loaded.sigma, chosen, features, where, may_be_trained_on)

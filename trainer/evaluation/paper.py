@@ -1,4 +1,4 @@
-"""The paper's own figures (Choi, Kim & Kang 2025, Tables 1 to 5), to be printed beside ours."""
+"""The figures of the paper (Choi, Kim & Kang 2025, Tables 1 to 5)."""
 
 import json
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ class PaperRow:
 
 
 def ablation(recipe: Recipe | None) -> str | None:
-    """What the paper calls the ablation that a recipe trains, if it is one."""
+    """The paper's name of the ablation that a recipe trains, None if it is not one."""
     if recipe is None:
         return None
     if recipe.pairs.matching != "random":

@@ -1,4 +1,4 @@
-"""Text-to-music retrieval (Table 2 of the paper): a caption finds its clip by the VA that the model predicts of both."""
+"""Text-to-music retrieval (Table 2 of the paper): captions retrieve their clips by the predicted VA of both."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -16,10 +16,10 @@ PAIRS = 1000
 
 @dataclass(frozen=True)
 class Retrieval:
-    """Percent of captions whose clip is among the 1, 5, 10 found first, and mean average precision at 10, in percent.
+    """Recall at 1, 5 and 10 and mean average precision at 10, in percent.
 
     Attributes:
-        pairs: how many clips there were to choose from.
+        pairs: number of clips to retrieve from.
     """
 
     pairs: int
@@ -29,7 +29,7 @@ class Retrieval:
     map_10: float
 
     def to_json(self) -> dict[str, float]:
-        """The fields, as they are."""
+        """The fields as a table."""
         return asdict(self)
 
 
@@ -58,30 +58,30 @@ def evaluate(model: MMVA, features: Mapping[str, Features], chosen: np.ndarray, 
 
 
 def ranks(queries: np.ndarray, clips: np.ndarray) -> np.ndarray:
-    """At which place, from 1, query i finds clip i: VA (N, 2) each; clips at the same distance count as found before it.
+    """The rank (N,), from 1, of clip i among all clips for query i, by VA (N, 2) each; clips at equal distances rank before it.
 
     Memory is O(N): one query at a time.
     """
     clips = clips.astype(np.float64)
-    places = np.empty(len(queries), np.int64)
+    result = np.empty(len(queries), np.int64)
     for index, query in enumerate(queries.astype(np.float64)):
         distance = np.hypot(*(clips - query).T)
-        places[index] = np.count_nonzero(distance <= distance[index])
-    return places
+        result[index] = np.count_nonzero(distance <= distance[index])
+    return result
 
 
-def recalls(places: np.ndarray) -> Retrieval:
-    """The figures of places (N,) from 1; with one clip to find, average precision is one over its place."""
-    within = {k: float((places <= k).mean() * 100) for k in (1, 5, 10)}
-    precision = np.where(places <= 10, 1 / places, 0)
-    return Retrieval(len(places), within[1], within[5], within[10], float(precision.mean() * 100))
+def recalls(positions: np.ndarray) -> Retrieval:
+    """The figures from ranks (N,), from 1; with one relevant clip, average precision is one over its rank."""
+    within = {k: float((positions <= k).mean() * 100) for k in (1, 5, 10)}
+    precision = np.where(positions <= 10, 1 / positions, 0)
+    return Retrieval(len(positions), within[1], within[5], within[10], float(precision.mean() * 100))
 
 
-def table(name: str, found: Retrieval, rows: tuple[PaperRow, ...]) -> str:
-    """The evaluation as text, beside rows of the paper."""
+def table(name: str, result: Retrieval, rows: tuple[PaperRow, ...]) -> str:
+    """The evaluation as text, above rows of the paper."""
     width = max(len(name), *(len(row.name) for row in rows))
-    lines = [f"{'':<{width}}    R@1    R@5   R@10  mAP@10   ({found.pairs} pairs; the paper: {PAIRS})"]
-    own = PaperRow(name, (found.recall_1, found.recall_5, found.recall_10, found.map_10))
+    lines = [f"{'':<{width}}    R@1    R@5   R@10  mAP@10   ({result.pairs} pairs; the paper: {PAIRS})"]
+    own = PaperRow(name, (result.recall_1, result.recall_5, result.recall_10, result.map_10))
     for row in (own, *rows):
         lines.append(f"{row.name:<{width}} " + " ".join("     -" if value is None else f"{value:6.2f}" for value in row.values))
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""VA prediction and similarity against the labels of a split: the columns of the paper's Table 1, with r and CCC beside."""
+"""VA and similarity predictions compared with the labels of a split: the columns of the paper's Table 1, and r and CCC."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import torch
 
+from trainer.constants import MODALITIES
 from trainer.data.features import Features
 from trainer.data.manifest import Manifest
 from trainer.data.pairing import evaluation_pairs
 from trainer.evaluation.paper import PaperRow
 from trainer.model.mmva import MMVA
-from trainer.model.towers import MODALITIES
 
 AXES = ("valence", "arousal")
 BATCH = 256
@@ -20,9 +20,9 @@ BATCH = 256
 
 @dataclass(frozen=True)
 class Agreement:
-    """How predictions agree with labels: mean squared and mean absolute error, Pearson's r, Lin's concordance.
+    """Mean squared error, mean absolute error, Pearson's r and Lin's concordance of predictions and labels.
 
-    r and ccc are NaN where either side does not vary.
+    r and ccc are NaN if either side is constant.
     """
 
     mse: float
@@ -37,11 +37,11 @@ class Agreement:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What was measured on a split.
+    """The agreements measured on a split.
 
     Attributes:
         va: modality -> (valence, arousal).
-        similarity: of the similarity predictor; None without one, or without a sigma.
+        similarity: of the similarity predictor; None without one, or without sigma.
     """
 
     va: dict[str, tuple[Agreement, Agreement]]
@@ -51,27 +51,27 @@ class Evaluation:
         """`{"image": {"valence": {"mse", "mae", "r", "ccc"}, "arousal": ...}, ..., "similarity": {"mse", "mae"}}`."""
         result: dict[str, Any] = {}
         for modality, axes in self.va.items():
-            result[modality] = {axis: found.to_json() for axis, found in zip(AXES, axes, strict=True)}
+            result[modality] = {axis: measured.to_json() for axis, measured in zip(AXES, axes, strict=True)}
         if self.similarity is not None:
             result["similarity"] = {"mse": self.similarity.mse, "mae": self.similarity.mae}
         return result
 
     def loss(self) -> float:
-        """Eq. 4 on this split: squared L2 distances of VA and the similarity's squared error, added up."""
+        """Eq. 4 on this split: the sum of the squared L2 distances of VA and the similarity's squared error."""
         va = sum(valence.mse + arousal.mse for valence, arousal in self.va.values())
         return va + (self.similarity.mse if self.similarity is not None else 0.0)
 
     def table1(self) -> tuple[float | None, ...]:
-        """The 14 numbers of the paper's Table 1, None where this model has none."""
-        return tuple(value for found in self._columns() for value in ((found.mse, found.mae) if found is not None else (None, None)))
+        """The 14 numbers of the paper's Table 1, None for what this model lacks."""
+        return tuple(value for column in self._columns() for value in ((column.mse, column.mae) if column is not None else (None, None)))
 
     def agreements(self) -> tuple[float | None, ...]:
-        """r and CCC in the order of Table 1, None where this model has none and for the similarity."""
+        """r and CCC in the order of Table 1, None for the similarity and what this model lacks."""
         columns = [None, *self._columns()[1:]]
-        return tuple(value for found in columns for value in ((found.r, found.ccc) if found is not None else (None, None)))
+        return tuple(value for column in columns for value in ((column.r, column.ccc) if column is not None else (None, None)))
 
     def _columns(self) -> list[Agreement | None]:
-        return [self.similarity, *(found for modality in MODALITIES for found in self.va.get(modality, (None, None)))]
+        return [self.similarity, *(column for modality in MODALITIES for column in self.va.get(modality, (None, None)))]
 
 
 def agreement(predicted: np.ndarray, labels: np.ndarray) -> Agreement:
@@ -91,13 +91,13 @@ def evaluate(
     sigma: float | None,
     device: torch.device,
 ) -> Evaluation:
-    """Evaluate a model on a split, in float32: bf16's rounding is as large as differences that matter.
+    """Evaluate a model on a split, in float32, as the rounding of bf16 is as large as relevant differences.
 
     Args:
         model: on `device`; it is put in eval mode.
         features: of the split, by modality.
         part: the split.
-        sigma: Eq. 1's, of the training split; None leaves the similarity out.
+        sigma: Eq. 1's sigma of the training split; None leaves the similarity out.
         device: where to compute.
     """
     embeddings, va = {}, {}
@@ -108,41 +108,47 @@ def evaluate(
             va[modality] = (agreement(predicted[:, 0], labels[:, 0]), agreement(predicted[:, 1], labels[:, 1]))
         similarity = None
         if model.similarity is not None and sigma is not None:
-            pairs, scores = evaluation_pairs(part, sigma)
-            found = []
-            for at in range(0, len(pairs), BATCH):
-                rows = torch.from_numpy(pairs[at : at + BATCH]).to(device).T
-                chosen = {modality: embeddings[modality][own] for modality, own in zip(MODALITIES, rows, strict=True)}
-                found.append(model.similarity_of(chosen).float().cpu())
-            similarity = agreement(torch.cat(found).numpy(), scores)
+            similarity = _evaluate_similarity(model, embeddings, part, sigma, device)
     return Evaluation(va, similarity)
+
+
+def _evaluate_similarity(
+    model: MMVA, embeddings: Mapping[str, torch.Tensor], part: Manifest, sigma: float, device: torch.device
+) -> Agreement:
+    pairs, scores = evaluation_pairs(part, sigma)
+    predicted = []
+    for start in range(0, len(pairs), BATCH):
+        rows = torch.from_numpy(pairs[start : start + BATCH]).to(device).T
+        chosen = {modality: embeddings[modality][own] for modality, own in zip(MODALITIES, rows, strict=True)}
+        predicted.append(model.similarity_of(chosen).float().cpu())
+    return agreement(torch.cat(predicted).numpy(), scores)
 
 
 def embed_rows(model: MMVA, modality: str, features: Features, rows: np.ndarray, device: torch.device) -> tuple[torch.Tensor, np.ndarray]:
     """Embeddings (n, 512) on `device` and predicted VA float32 (n, 2) of n rows of a split."""
     embedded, predicted = [], []
-    for at in range(0, len(rows), BATCH):
-        inputs = features(rows[at : at + BATCH])
+    for start in range(0, len(rows), BATCH):
+        inputs = features(rows[start : start + BATCH])
         embedded.append(model.embed(modality, inputs.to(device) if isinstance(inputs, torch.Tensor) else inputs))
         predicted.append(model.heads[modality](embedded[-1]).float().cpu())
     return torch.cat(embedded), torch.cat(predicted).numpy()
 
 
-def table(name: str, found: Evaluation, rows: tuple[PaperRow, ...]) -> str:
-    """The evaluation as text, beside rows of the paper: Table 1's layout, then r and CCC."""
+def table(name: str, evaluation: Evaluation, rows: tuple[PaperRow, ...]) -> str:
+    """The evaluation as text, above rows of the paper: Table 1's layout, then r and CCC."""
     width = max(len(name), *(len(row.name) for row in rows), 10)
     heads = [("similarity", ""), *((modality, axis) for modality in MODALITIES for axis in AXES)]
     lines = [
         " " * width + "".join(f" | {' '.join(head).strip():^15}" for head in heads),
         " " * width + " |     MSE     MAE" * len(heads),
-        _line(name, width, found.table1()),
+        _line(name, width, evaluation.table1()),
         *(_line(row.name, width, row.values) for row in rows),
         "",
         " " * width + " |       r     CCC" * len(heads),
     ]
-    return "\n".join([*lines, _line(name, width, found.agreements())])
+    return "\n".join([*lines, _line(name, width, evaluation.agreements())])
 
 
 def _line(name: str, width: int, values: tuple[float | None, ...]) -> str:
     cells = ["      -" if value is None or value != value else f"{value:7.4f}" for value in values]
-    return f"{name:<{width}}" + "".join(f" | {cells[at]} {cells[at + 1]}" for at in range(0, len(cells), 2))
+    return f"{name:<{width}}" + "".join(f" | {cells[column]} {cells[column + 1]}" for column in range(0, len(cells), 2))

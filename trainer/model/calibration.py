@@ -1,4 +1,4 @@
-"""What makes 0.2 and 0.8 mean the same for pictures, music and words."""
+"""Calibration of predictions, so that 0.2 and 0.8 mean the same for pictures, music and words."""
 
 import numpy as np
 import torch
@@ -9,18 +9,18 @@ LEVELS = (0.01, 0.05, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 0.9, 0.95, 0.99)
 _CENTRE, _SPREAD = 0.5, 0.18
 _NORMAL = (-2.326348, -1.644854, -1.281552, -0.841621, -0.385320, 0.0, 0.385320, 0.841621, 1.281552, 1.644854, 2.326348)
 COMMON = tuple(_CENTRE + _SPREAD * z for z in _NORMAL)
-"""Where the quantiles are put: those of a normal distribution with mean .5 and deviation .18. So .2 is what 5 % lie under, .8 what 95 % do."""
-_STEP = 1e-4  # quantiles that fall together are set apart
+"""The targets of the quantiles: those of a normal distribution with mean .5 and deviation .18, so that 5 % are below .2 and 95 % below .8."""
+_STEP = 1e-4  # least distance of two quantiles
 
 
 class Calibration(nn.Module):
-    """A monotone map of predictions: straight lines between quantiles of held-out predictions and common quantiles.
+    """A monotone piecewise linear map from quantiles of held-out predictions to common quantiles.
 
-    A regression's predictions are drawn to the mean, the more the harder its task is: without this, a sentence's 0.6 is as far out
-    among sentences as a picture's 0.7 among pictures. 0 and 1 stay where they are.
+    Regression shrinks predictions to the mean, the more the harder the task: without calibration a 0.6 is as extreme among
+    sentences as a 0.7 among pictures. 0 and 1 are mapped to themselves.
 
     Args:
-        predictions: VA (n, 2) that a model gave to rows it was not trained on; None for a map to be loaded.
+        predictions: predicted VA (n, 2) of held-out rows; None for a map whose weights will be loaded.
     """
 
     def __init__(self, predictions: np.ndarray | None = None) -> None:
@@ -37,7 +37,7 @@ class Calibration(nn.Module):
         common = torch.tensor([0.0, *COMMON, 1.0], device=va.device)
         columns = []
         for given, values in zip(self.given, va.float().T, strict=True):
-            at = torch.searchsorted(given, values.contiguous(), right=True).clamp(1, len(given) - 1)
-            part = (values - given[at - 1]) / (given[at] - given[at - 1]).clamp_min(1e-9)
-            columns.append(common[at - 1] + part.clamp(0, 1) * (common[at] - common[at - 1]))
+            index = torch.searchsorted(given, values.contiguous(), right=True).clamp(1, len(given) - 1)
+            part = (values - given[index - 1]) / (given[index] - given[index - 1]).clamp_min(1e-9)
+            columns.append(common[index - 1] + part.clamp(0, 1) * (common[index] - common[index - 1]))
         return torch.stack(columns, 1)

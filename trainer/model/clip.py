@@ -14,11 +14,11 @@ from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as F
 
 from trainer.errors import WeightsError
-from trainer.model.pretrained import first_line
+from trainer.libraries import first_line
 from trainer.model.towers import VERSIONS
 
 HOW_TO_GET = "name a folder that holds open_clip_config.json and open_clip_model.safetensors as the tower's source"
-# "random" is of training alone: open_clip, too, takes bicubic where it only looks.
+# "random" is for training: open_clip itself evaluates with bicubic.
 _INTERPOLATIONS = {"bicubic": InterpolationMode.BICUBIC, "bilinear": InterpolationMode.BILINEAR, "random": InterpolationMode.BICUBIC}
 _RESIZE_MODES = ("shortest", "squash")
 
@@ -26,16 +26,16 @@ _RESIZE_MODES = ("shortest", "squash")
 class ClipImageTower(nn.Module):
     """RGB pictures to CLIP's projected class-token embedding (512-d for ViT-B/32), run as the weights were trained.
 
-    Activation and preprocessing are those that open_clip lists for the tag, or that the folder's configuration states: OpenAI's
-    weights run on QuickGELU under either name, "ViT-B-32" or "ViT-B-32-quickgelu".
+    Activation and preprocessing are those that open_clip lists for the tag, or those of the folder's configuration: OpenAI's
+    weights run with QuickGELU under either name, "ViT-B-32" or "ViT-B-32-quickgelu".
 
     Args:
         source: an open_clip model name such as "ViT-B-32", "hf-hub:OWNER/NAME", or a folder that holds `open_clip_config.json` and weights.
-        pretrained: open_clip's tag of the weights, for a model name; folders and repositories bring their own.
+        pretrained: open_clip's tag of the weights, for a model name; folders and repositories have their own.
 
     Raises:
-        WeightsError: the weights are neither in the folder nor in the hub's cache nor to be had from the hub; the tag is none of the model's;
-            the model's activation is not the one that the weights were trained with; or their preprocessing is one we do not have.
+        WeightsError: the weights are neither in the folder nor in the hub's cache nor on the hub; the model has no such tag; its activation
+            is not the one that the weights were trained with; or their preprocessing is not supported.
     """
 
     version = VERSIONS["image", "clip"]
@@ -53,7 +53,7 @@ class ClipImageTower(nn.Module):
         self.configuration: dict[str, Any] = {"activation": ", ".join(sorted(_activations(model.visual))), **config}
 
     def preprocess(self, frames: torch.Tensor) -> torch.Tensor:
-        """The weights' own preprocessing, for CLIP's: shorter side to the input size (bicubic), centre crop, normalise.
+        """The weights' own preprocessing; for OpenAI's: shorter side to the input size (bicubic), centre crop, normalise.
 
         Args:
             frames: (N, 3, H, W) uint8 RGB, any size.
@@ -62,12 +62,12 @@ class ClipImageTower(nn.Module):
             (N, 3, input_px, input_px) float32.
         """
         scaled = F.to_dtype(frames, torch.float32, scale=True)
-        size = [self.input_px] * 2 if self._squash else [self.input_px]  # one number is the shorter side's
+        size = [self.input_px] * 2 if self._squash else [self.input_px]  # a single number is the length of the shorter side
         scaled = F.resize(scaled, size, interpolation=self._interpolation, antialias=True)
         return F.normalize(F.center_crop(scaled.clamp(0, 1), [self.input_px]), self._mean, self._std)
 
     def compile(self, *args: Any, **options: Any) -> None:
-        """Compile what takes long, with the arguments of `torch.compile`."""
+        """Compile the backbone, with the arguments of `torch.compile`."""
         assert self.backbone is not None
         self.backbone.compile(*args, **options)
 
@@ -78,7 +78,7 @@ class ClipImageTower(nn.Module):
         return self.backbone(pictures.to(next(self.backbone.parameters()).device))
 
     def reduce(self, features: torch.Tensor) -> torch.Tensor:
-        """CLIP's embedding is used as it is: nothing is learned on top of it but the heads."""
+        """CLIP's embedding unchanged: only the heads are trained on top of it."""
         return features
 
     def embed(self, batch: Sequence[torch.Tensor]) -> torch.Tensor:
@@ -87,7 +87,7 @@ class ClipImageTower(nn.Module):
 
 
 def _load(source: str, pretrained: str) -> tuple[Any, dict[str, str]]:
-    """The open_clip model, its activation that of the weights; and the name and tag that it is from, {} for a folder."""
+    """The open_clip model, with the activation of its weights; and its name and tag, {} for a folder."""
     name, origin = f"local-dir:{source}" if Path(source).is_dir() else source, {}
     try:
         with _silence(), warnings.catch_warnings():
@@ -100,7 +100,7 @@ def _load(source: str, pretrained: str) -> tuple[Any, dict[str, str]]:
             else:
                 name = name.replace("/", "-")  # as open_clip reads it
                 asked = open_clip.get_pretrained_cfg(name, pretrained)
-                if not asked and name in open_clip.list_models():  # open_clip would take a file, which cannot say what it was trained with
+                if not asked and name in open_clip.list_models():  # open_clip would accept a file, which has no record of its activation
                     tags = ", ".join(open_clip.list_pretrained_tags_by_model(name)) or "none"
                     raise WeightsError(f"{pretrained!r} is no tag of {source!r}: allowed are {tags}; for other weights {HOW_TO_GET}")
                 quick = bool(asked.get("quick_gelu"))
@@ -113,7 +113,7 @@ def _load(source: str, pretrained: str) -> tuple[Any, dict[str, str]]:
         raise WeightsError(
             f"CLIP weights for {source!r} could not be loaded ({first_line(error)}): connect to the model hub once, or {HOW_TO_GET}"
         ) from error
-    # What runs counts: timm's models bring an activation of their own, and open_clip does not even warn where QuickGELU is asked for.
+    # Check the modules themselves: timm's models have an activation of their own, and open_clip ignores QuickGELU for them without a warning.
     runs = _activations(model.visual)
     if asked.get("quick_gelu") and any(kind.startswith("GELU") for kind in runs):
         ran = ", ".join(sorted(runs))
@@ -130,21 +130,21 @@ def _activations(module: nn.Module) -> set[str]:
 
 
 def _preprocessing(model: Any, source: str) -> dict[str, Any]:
-    """What is done to pictures: input_px, mean, std, interpolation, resize_mode; WeightsError for what we do not do."""
+    """input_px, mean, std, interpolation and resize_mode of a model; WeightsError for values that are not supported."""
     config = open_clip.get_model_preprocess_cfg(model)
     size = config["size"] if isinstance(config["size"], tuple | list) else (config["size"],)
     chosen = {key: config[key] for key in ("interpolation", "resize_mode")}
     if len(set(size)) > 1 or chosen["interpolation"] not in _INTERPOLATIONS or chosen["resize_mode"] not in _RESIZE_MODES:
         raise WeightsError(
             f"CLIP weights for {source!r} take pictures of {'x'.join(map(str, size))} pixels, {chosen['interpolation']}, {chosen['resize_mode']}: "
-            f"only squares, {' or '.join(_INTERPOLATIONS)}, {' or '.join(_RESIZE_MODES)} can be had; use another model"
+            f"only squares, {' or '.join(_INTERPOLATIONS)}, {' or '.join(_RESIZE_MODES)} are supported; use another model"
         )
     return {"input_px": size[0], "mean": list(config["mean"]), "std": list(config["std"]), **chosen}
 
 
 @contextmanager
 def _silence() -> Iterator[None]:
-    """open_clip and the hub log what they raise as well, on several lines of stderr; the error alone says it."""
+    """Silence logging: open_clip and the hub also log the errors that they raise."""
     before = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:

@@ -1,4 +1,4 @@
-"""The compact music tower: features that need no learning, then a small network."""
+"""The compact music tower: fixed features, then a small network."""
 
 import math
 from collections.abc import Sequence
@@ -7,22 +7,23 @@ import numpy as np
 import torch
 from torch import nn
 
+from trainer.constants import SILENCE_PEAK
 from trainer.model import music_features
 from trainer.model.heads import EMBEDDING_DIM
 from trainer.model.music_features import MusicFeatures
-from trainer.model.towers import SILENT_PEAK, VERSIONS
+from trainer.model.towers import VERSIONS
 
-CPU_CHUNK, GPU_CHUNK = 4, 64  # windows whose spectrograms are held at once: more of them no longer fit into a CPU's caches
+CPU_CHUNK, GPU_CHUNK = 4, 64  # windows whose spectrograms are computed at once: more do not fit into a CPU's caches
 _BLOCK = 240  # samples, 10 ms
 
 
 class CompactMusicTower(nn.Module):
-    """Sound to 512-d embeddings: what `MusicFeatures` computes, standardised, then two layers; .3 M parameters.
+    """Sound to 512-d embeddings: the features of `MusicFeatures`, standardised, then two layers; .3 M parameters.
 
-    A cache holds the features themselves, so that training takes seconds.
+    The features are cached, so that training takes seconds.
 
     Args:
-        window_s: length of the windows it looks at, in seconds.
+        window_s: length of its input windows in seconds.
     """
 
     sample_rate_hz = music_features.RATE_HZ
@@ -30,7 +31,7 @@ class CompactMusicTower(nn.Module):
     version = VERSIONS["music", "compact"]
     feature_dtype = torch.float32
     _HIDDEN = 256
-    _FAR = 4.0  # deviations; what is further out counts as that far
+    _CLAMP = 4.0  # standardised features are clamped to this many deviations
 
     def __init__(self, window_s: float = 10.0) -> None:
         super().__init__()
@@ -49,10 +50,10 @@ class CompactMusicTower(nn.Module):
         )
 
     def preprocess(self, windows: Sequence[np.ndarray]) -> torch.Tensor:
-        """Features of windows repeated to fill `window_s` (shorter ones would show their length, not their mood).
+        """Features of windows, repeated to fill `window_s` so that the features do not depend on their length.
 
         Args:
-            windows: float32 (n_i,) mono at 24 kHz, each in [-1, 1], n_i at least 1; what is longer is cut.
+            windows: float32 (n_i,) mono at 24 kHz, each in [-1, 1], n_i at least 1; longer ones are truncated.
 
         Returns:
             (N, COUNT) float32, on this tower's device.
@@ -60,17 +61,17 @@ class CompactMusicTower(nn.Module):
         samples = round(self.window_s * self.sample_rate_hz)
         chunks = []
         chunk = CPU_CHUNK if self.mean.device.type == "cpu" else GPU_CHUNK
-        for at in range(0, len(windows), chunk):
-            filled = np.stack([_filled(window[:samples], samples) for window in windows[at : at + chunk]])
+        for start in range(0, len(windows), chunk):
+            filled = np.stack([_filled(window[:samples], samples) for window in windows[start : start + chunk]])
             chunks.append(self.features(torch.from_numpy(filled).to(self.mean.device)))
         return torch.cat(chunks) if chunks else self.mean.new_empty((0, music_features.COUNT))
 
     def fit(self, features: torch.Tensor, va: torch.Tensor | None = None, weights: torch.Tensor | None = None) -> None:
-        """Learn what is usual from the training split's features (N, COUNT): called once, before training."""
-        # Rounded to what a checkpoint holds: the loaded model is the trained one.
+        """Set the mean and deviation for standardising from the training split's features (N, COUNT)."""
+        # Rounded to a checkpoint's precision, so that the loaded model equals the trained one.
         mean, deviation = (values.half().float() for values in (features.float().mean(0), features.float().std(0, correction=0)))
         self.mean.copy_(mean)
-        # What never changed in training, or by less than the rounding of its mean, says nothing, however far it is off later.
+        # Features that are constant in training, up to the rounding of their mean, are suppressed.
         least = (mean.abs() * 2**-8).clamp(min=1e-4)
         self.deviation.copy_(torch.where(deviation > least, deviation, torch.full_like(deviation, 1e4)))
 
@@ -80,7 +81,7 @@ class CompactMusicTower(nn.Module):
 
     def reduce(self, features: torch.Tensor) -> torch.Tensor:
         """(N, COUNT) to (N, 512)."""
-        return self.layers(((features.float() - self.mean) / self.deviation).clamp(-self._FAR, self._FAR))
+        return self.layers(((features.float() - self.mean) / self.deviation).clamp(-self._CLAMP, self._CLAMP))
 
     def embed(self, batch: Sequence[torch.Tensor]) -> torch.Tensor:
         """Features to (N, 512)."""
@@ -88,11 +89,11 @@ class CompactMusicTower(nn.Module):
 
 
 def _filled(window: np.ndarray, samples: int) -> np.ndarray:
-    """The window without silence at its ends, over and over until `samples` are full."""
-    whole = len(window) // _BLOCK * _BLOCK
-    peaks = np.abs(window[:whole]).reshape(-1, _BLOCK).max(1)
-    # 60 dB below the loudest is silence, too: what a codec leaves of it.
-    heard = np.flatnonzero(peaks > max(SILENT_PEAK, 1e-3 * peaks.max(initial=0)))
-    if len(heard):
-        window = window[heard[0] * _BLOCK : (heard[-1] + 1) * _BLOCK if heard[-1] + 1 < len(peaks) else len(window)]
+    """The window without the silence at its ends, repeated to a length of `samples`."""
+    length = len(window) // _BLOCK * _BLOCK
+    peaks = np.abs(window[:length]).reshape(-1, _BLOCK).max(1)
+    # Sound 60 dB below the peak is silence, too: codecs do not keep digital silence.
+    audible = np.flatnonzero(peaks > max(SILENCE_PEAK, 1e-3 * peaks.max(initial=0)))
+    if len(audible):
+        window = window[audible[0] * _BLOCK : (audible[-1] + 1) * _BLOCK if audible[-1] + 1 < len(peaks) else len(window)]
     return np.tile(window, math.ceil(samples / len(window)))[:samples].astype(np.float32)

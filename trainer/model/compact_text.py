@@ -1,6 +1,6 @@
-"""The compact text tower: hashed words and parts of words, two convolutions, and a vocabulary that knows what it has seen.
+"""The compact text tower: hashed words and parts of words, two convolutions, and the vocabulary of the training data.
 
-Nothing in it is frozen: `encode` gives back the preprocessed input, which is what a cache saves.
+No part of it is frozen: `encode` returns the preprocessed input, which is what the feature cache stores.
 """
 
 import re
@@ -18,7 +18,7 @@ from trainer.model.linear_text import CrossFittedRidge
 from trainer.model.towers import MAX_CHARACTERS, VERSIONS
 
 MAX_TOKENS = 64
-_BASES = 3  # of a word, beside itself
+_BASES = 3  # bases of a word, besides itself
 _PARTS = 14
 _COLUMNS = 2 + _BASES + _PARTS  # shape, the word, its bases, its parts
 _OTHER, _NUMBER, _LOWER, _TITLE, _UPPER = range(1, 6)  # a token's shape; 0 where there is no token
@@ -26,7 +26,7 @@ _SHAPES = 6
 _MARKS = '!?".,'
 _PLAIN = 11 + _SHAPES - 1 + 2 + len(_MARKS)
 _TOKEN = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*|\d+(?:[.,]\d+)*|[^\w\s]|_+")
-# Endings of inflected English and what to put there; what comes out is used where it is a word the model has seen.
+# Endings of inflected English and their replacements; a resulting base is used if it was in the training data.
 _ENDINGS = (
     ("'s", ("",)),
     ("iness", ("y",)),
@@ -46,20 +46,20 @@ _ENDINGS = (
     ("er", ("", "e")),
     ("s", ("",)),
 )
-_ALONE = 0.6  # how much a single word counts in the linear model, beside a sentence
-_BLOOM_BITS = 1 << 19  # .1 % of unseen words pass among 25,000 seen ones
+_ALONE = 0.6  # weight of a single word in the linear model, relative to a sentence
+_BLOOM_BITS = 1 << 19  # .1 % false positives with 25,000 words
 _BLOOM_FACTORS = (1, 0x9E3779B1, 0x85EBCA6B, 0xC2B2AE35)
 
 
 class CompactTextTower(nn.Module):
     """Captions to 512-d embeddings.
 
-    A token's vector is the sum of three: of the word, the mean of its bases (what it is an inflection of, such as 'hope'
-    for 'hoping') and the mean of its parts (character n-grams). Two convolutions see five tokens each way, so that 'not
-    happy' is not 'happy'. Mean, sum, maximum and minimum of both, a linear sum over hashed words and word pairs, and
-    the text's length, punctuation and capitals make the embedding.
+    A token's vector is the sum of three: its word's, the mean of its bases' (words it is an inflection of, such as 'hope'
+    for 'hoping') and the mean of its parts' (character n-grams). Two convolutions cover five tokens each way, so that 'not
+    happy' differs from 'happy'. The embedding is computed from mean, sum, maximum and minimum of both, a linear model of
+    hashed words and word pairs, and the text's length, punctuation and capitals.
 
-    Words that `fit` has not seen have no vector of their own, only those of bases and parts.
+    Words that were not passed to `fit` have no vector of their own, only those of their bases and parts.
     """
 
     backbone = None
@@ -96,69 +96,71 @@ class CompactTextTower(nn.Module):
         self.plain = nn.Linear(_PLAIN + 2, EMBEDDING_DIM)
         # A Bloom filter of the words seen in training, eight bits a byte; all 0 until `fit`.
         self.register_buffer("known", torch.zeros(_BLOOM_BITS // 8, dtype=torch.uint8))
-        # The same of the words that have a rating of their own, and the ratings: deviations of VA from .5 over .18.
+        # The same for words with a rating of their own, and the ratings: (VA - .5) / .18.
         self.register_buffer("rated", torch.zeros(_BLOOM_BITS // 8, dtype=torch.uint8))
         self.register_buffer("ratings", torch.zeros(self._RATED, 2))
 
     def preprocess(self, captions: Sequence[str]) -> torch.Tensor:
-        """Numbers of the first 64 tokens of each caption: shape, hash of the word, of its bases, of its parts; 0 for none.
+        """The first 64 tokens of each caption as integers: shape, hashes of the word, its bases and its parts; 0 for none.
 
         Returns:
             (N, 64, 19) int32.
         """
         rows = np.zeros((len(captions), MAX_TOKENS, _COLUMNS), np.int32)
         for row, caption in zip(rows, captions, strict=True):
-            # Cut before anything else: a caption may be a whole book.
+            # Truncated first: a caption may be a whole book.
             tokens = _TOKEN.findall(caption[:MAX_CHARACTERS])[:MAX_TOKENS]
             if tokens:
                 row[: len(tokens)] = [_numbers(token) for token in tokens]
         return torch.from_numpy(rows)
 
     def fit(self, features: torch.Tensor, va: torch.Tensor | None = None, weights: torch.Tensor | None = None) -> None:
-        """Take in the training split at once, before the training: its words, the ratings of single words, the linear model.
+        """Fit vocabulary, ratings of single words and linear model to the training split, before gradient training.
 
-        Without it the tower has no vocabulary (`unknown` cannot tell) and learns by gradients alone. A later call replaces
-        the ratings and the linear model; words add up.
+        Without it the tower has no vocabulary, ratings or linear model. A later call replaces the ratings and the linear
+        model, and adds to the vocabulary.
 
         Args:
-            features: (N, 64, 19) int32 as `preprocess` gives them.
-            va: (N, 2) in [0, 1], what the tower is to be trained towards; those of rows of one word become that word's
-                rating. None: only the words are remembered.
-            weights: (N,) above 0, how much each row counts in the linear model; None for 1.
+            features: (N, 64, 19) int32 as from `preprocess`.
+            va: (N, 2) labels in [0, 1]; those of rows of a single word become that word's rating. None: only the
+                vocabulary is fitted.
+            weights: (N,) above 0, of the rows in the linear model; None for 1.
         """
         features = features.cpu()
         word = features[..., 1].long()
-        _remember(self.known, word[features[..., 0] >= _LOWER])
+        _add_words(self.known, word[features[..., 0] >= _LOWER])
         if va is None:
             return
         deviations = (va.cpu().float() - 0.5) / 0.18
         alone = features[:, 1, 0] == 0
         rateable = alone & (features[:, 0, 0] >= _LOWER)
         words = word[rateable, 0]
-        _remember(self.rated, words)
-        at = words % self._RATED
-        sums = torch.zeros(self._RATED, 2).index_add_(0, at, deviations[rateable])
-        self.ratings.copy_(sums / torch.bincount(at, minlength=self._RATED).clamp(min=1)[:, None])
-        self.linear.fit(*self._fitted(features), deviations, torch.where(alone, _ALONE, 1.0) * (1.0 if weights is None else weights.cpu()))
+        _add_words(self.rated, words)
+        index = words % self._RATED
+        sums = torch.zeros(self._RATED, 2).index_add_(0, index, deviations[rateable])
+        self.ratings.copy_(sums / torch.bincount(index, minlength=self._RATED).clamp(min=1)[:, None])
+        self.linear.fit(
+            *self._linear_features(features), deviations, torch.where(alone, _ALONE, 1.0) * (1.0 if weights is None else weights.cpu())
+        )
 
-    def _fitted(self, features: torch.Tensor) -> tuple[list[torch.Tensor], torch.Tensor]:
-        """What the linear model is fitted on, made in pieces: all of it would take a lot of memory as int64."""
+    def _linear_features(self, features: torch.Tensor) -> tuple[list[torch.Tensor], torch.Tensor]:
+        """Sparse and dense features that the linear model is fitted on, computed in chunks to save memory."""
         training = self.training
         self.eval()
         plain, blocks = [], []
-        for at in range(0, len(features), 2048):
-            numbers = features[at : at + 2048].long().to(self.ratings.device)
+        for start in range(0, len(features), 2048):
+            numbers = features[start : start + 2048].long().to(self.ratings.device)
             real = numbers[..., 0] > 0
-            ratings = self._spread(self._ratings(numbers[real]), real)
+            ratings = self._scatter(self._ratings(numbers[real]), real)
             plain.append(_of_sentences(self._plain(numbers, ratings), numbers).cpu())
             blocks.append([block.int().cpu() for block in _blocks(numbers)])
         self.train(training)
         return [torch.cat(kind) for kind in zip(*blocks, strict=True)], torch.cat(plain)
 
     def unknown(self, features: torch.Tensor) -> torch.Tensor:
-        """Which captions have no word that was seen in training, nor an inflection of one.
+        """Which captions have no word of the vocabulary, nor an inflection of one.
 
-        Before `fit` there is no vocabulary: then only captions without any word are unknown.
+        Before `fit` only captions without any word are unknown.
 
         Args:
             features: (N, 64, 19) int32.
@@ -166,27 +168,27 @@ class CompactTextTower(nn.Module):
         Returns:
             (N,) bool.
         """
-        return ~((features[..., 0] >= _LOWER) & self._seen(features[..., 1 : 2 + _BASES]).any(2)).any(1)
+        return ~((features[..., 0] >= _LOWER) & self._known(features[..., 1 : 2 + _BASES]).any(2)).any(1)
 
     def encode(self, batch: Sequence[torch.Tensor]) -> torch.Tensor:
-        """Numbers, N of (64, 19), as one tensor on this tower's device."""
+        """Tokens, N of (64, 19), as one tensor on the tower's device."""
         return (batch if isinstance(batch, torch.Tensor) else torch.stack(list(batch))).to(self.shapes.weight.device)
 
     def reduce(self, features: torch.Tensor) -> torch.Tensor:
         """(N, 64, 19) to (N, 512)."""
-        # What is behind the longest caption is empty.
-        length = int((features[..., 0] > 0).any(0).sum().clamp(min=2))  # two, so that there are pairs
+        # Trim the padding to the longest caption.
+        length = int((features[..., 0] > 0).any(0).sum().clamp(min=2))  # at least two, for word pairs
         numbers = features[:, :length].long()
         real = numbers[..., 0] > 0
-        there = real[..., None].float()
-        # All but the pooling is done on real tokens alone: most of a batch of texts of differing lengths is empty.
+        mask = real[..., None].float()
+        # Everything but the pooling is computed on real tokens only, as most of a batch of texts of different lengths is padding.
         tokens = numbers[real]
-        ratings, own = self._spread(self._ratings(tokens), real), self._spread(self._vectors(tokens), real)
-        near = self._spread(F.gelu(self.near(_around(torch.cat([own, ratings], 2), real, 1))), real)
-        far = near + self._spread(F.gelu(self.far(_around(near, real, 4))), real)
-        count = there.sum(1).clamp(min=1)
-        missing = 1e4 * (1 - there)
-        some = (there.sum(1) > 0).float()
+        ratings, own = self._scatter(self._ratings(tokens), real), self._scatter(self._vectors(tokens), real)
+        near = self._scatter(F.gelu(self.near(_neighbours(torch.cat([own, ratings], 2), real, 1))), real)
+        far = near + self._scatter(F.gelu(self.far(_neighbours(near, real, 4))), real)
+        count = mask.sum(1).clamp(min=1)
+        missing = 1e4 * (1 - mask)
+        some = (mask.sum(1) > 0).float()
         deep = [
             own.sum(1) / count,
             far.sum(1) / count,
@@ -198,24 +200,24 @@ class CompactTextTower(nn.Module):
         return self.project(torch.cat(deep, 1)) + self.plain(torch.cat([plain, 2 * linear], 1))
 
     def embed(self, batch: Sequence[torch.Tensor]) -> torch.Tensor:
-        """Numbers to (N, 512)."""
+        """Tokens to (N, 512)."""
         return self.reduce(self.encode(batch))
 
-    def _seen(self, words: torch.Tensor) -> torch.Tensor:
-        """Whether words were seen by `fit`, by their hashes (...), 0 for none; all of them before `fit`."""
+    def _known(self, words: torch.Tensor) -> torch.Tensor:
+        """Whether words are in the vocabulary, by their hashes (...), 0 for none; True for all words before `fit`."""
         if not self.known.any():
             return words > 0
-        return _holds(self.known, words)
+        return _contains(self.known, words)
 
     @staticmethod
-    def _spread(values: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
-        """Values of the real tokens (M, C) at their places, 0 elsewhere: (N, T, C)."""
+    def _scatter(values: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
+        """Scatter values of the real tokens (M, C) to (N, T, C), 0 elsewhere."""
         return values.new_zeros(*real.shape, values.shape[1]).masked_scatter(real[..., None], values)
 
     def _vectors(self, tokens: torch.Tensor) -> torch.Tensor:
         """Vectors (M, width) of tokens (M, 19)."""
         shape, words, parts = tokens[:, 0], tokens[:, 1 : 2 + _BASES], tokens[:, 2 + _BASES :]
-        words = torch.where(self._seen(words) | (shape < _LOWER)[:, None], words, 0)
+        words = torch.where(self._known(words) | (shape < _LOWER)[:, None], words, 0)
         ids = torch.where(words > 0, words % self._WORDS + 1, 0)
         bases = (ids[:, 1:] > 0).sum(1, keepdim=True).clamp(min=1)
         many = (parts > 0).sum(1, keepdim=True).clamp(min=1)
@@ -223,25 +225,25 @@ class CompactTextTower(nn.Module):
         own = self.words(ids[:, :1])
         rest = self.words(ids[:, 1:]) / bases + self.parts(parts) / many + self.shapes(shape)
         if self.training and self.forget.p:
-            # Without its own vector a word must be known by its bases and parts, as an unseen one is.
+            # Drop the word's own vector at random, so that bases and parts are trained for unknown words.
             drawn = torch.rand(len(tokens), 1, device=tokens.device)
             own = own * (drawn > self.forget.p)
             return own + rest * (drawn < 1 - self.forget.p)
         return own + rest
 
     def _ratings(self, tokens: torch.Tensor) -> torch.Tensor:
-        """Ratings (M, 3) of tokens (M, 19): valence, arousal and 1, or 0 0 0: the word's own, or else the mean of its bases'."""
+        """Ratings (M, 3) of tokens (M, 19): valence, arousal, 1 of the word, or else the mean of its bases; zeros if unrated."""
         words = tokens[:, 1 : 2 + _BASES]
-        rated = _holds(self.rated, words)
-        if self.training and self.forget.p:  # as if the word itself had none
+        rated = _contains(self.rated, words)
+        if self.training and self.forget.p:  # drop the word's own rating at random
             rated[:, 0] &= torch.rand(len(tokens), device=tokens.device) > self.forget.p / 2
         rated[:, 1:] &= ~rated[:, :1]
         many = rated.sum(1, keepdim=True)
-        found = (self.ratings[words % self._RATED] * rated[..., None]).sum(1) / many.clamp(min=1)
-        return torch.cat([found, (many > 0).float()], 1)
+        ratings = (self.ratings[words % self._RATED] * rated[..., None]).sum(1) / many.clamp(min=1)
+        return torch.cat([ratings, (many > 0).float()], 1)
 
     def _plain(self, numbers: torch.Tensor, ratings: torch.Tensor) -> torch.Tensor:
-        """What can be said of a text without learning (N, 23): pools of its words' ratings (N, T, 3), its length, capitals, marks."""
+        """Fixed features of texts (N, 23): pooled ratings of their words (N, T, 3), length, capitals, punctuation."""
         shape, words = numbers[..., 0], numbers[..., 1]
         count = (shape > 0).sum(1, keepdim=True).clamp(min=1)
         rated = ratings[..., 2:]
@@ -267,39 +269,39 @@ class CompactTextTower(nn.Module):
 
 
 def _blocks(numbers: torch.Tensor) -> list[torch.Tensor]:
-    """Hashes of words, of word pairs, of bases and parts: what the linear model sees of tokens (N, T, 19)."""
+    """The linear model's sparse features of tokens (N, T, 19): hashes of words, of word pairs, of bases and parts."""
     words = numbers[..., 1]
     pairs = torch.where(words[:, 1:] > 0, (words[:, :-1] * 31 + words[:, 1:] * 17) & 0x7FFFFFFF, 0)
     return [words, pairs, numbers[..., 2:].flatten(1)]
 
 
 def _of_sentences(plain: torch.Tensor, numbers: torch.Tensor) -> torch.Tensor:
-    """`_plain`, 0 for single words: their rating is what is to be predicted, and would teach the linear model to look no further."""
+    """`_plain`, 0 for single words: their rating is their label, and the linear model would rely on it alone."""
     return torch.where((numbers[..., 0] > 0).sum(1, keepdim=True) > 1, plain, 0)
 
 
-def _remember(table: torch.Tensor, words: torch.Tensor) -> None:
-    """Put words' hashes (n,) into a Bloom filter."""
+def _add_words(table: torch.Tensor, words: torch.Tensor) -> None:
+    """Add words, by their hashes (n,), to a Bloom filter."""
     bits = np.unpackbits(table.cpu().numpy())
-    bits[_places(torch.unique(words)).flatten().numpy()] = 1
+    bits[_bits(torch.unique(words)).flatten().numpy()] = 1
     table.copy_(torch.from_numpy(np.packbits(bits)))
 
 
-def _holds(table: torch.Tensor, words: torch.Tensor) -> torch.Tensor:
-    """Whether a Bloom filter holds words by their hashes (...), 0 for none."""
-    places = _places(words.long())
-    return (words > 0) & ((table[places >> 3] >> (7 - (places & 7))) & 1).bool().all(-1)
+def _contains(table: torch.Tensor, words: torch.Tensor) -> torch.Tensor:
+    """Whether words, by their hashes (...), 0 for none, are in a Bloom filter."""
+    bits = _bits(words.long())
+    return (words > 0) & ((table[bits >> 3] >> (7 - (bits & 7))) & 1).bool().all(-1)
 
 
-def _around(values: torch.Tensor, real: torch.Tensor, step: int) -> torch.Tensor:
-    """Of each real token what is `step` before it, at it and `step` after it, 0 where there is nothing: (M, 3 * C)."""
+def _neighbours(values: torch.Tensor, real: torch.Tensor, step: int) -> torch.Tensor:
+    """For each real token the values `step` before it, of itself and `step` after it, 0 beyond the ends: (M, 3 * C)."""
     length = values.shape[1]
     padded = F.pad(values, (0, 0, step, step))
-    return torch.cat([padded[:, at : at + length][real] for at in (0, step, 2 * step)], 1)
+    return torch.cat([padded[:, start : start + length][real] for start in (0, step, 2 * step)], 1)
 
 
-def _places(words: torch.Tensor) -> torch.Tensor:
-    """The bits (..., 4) that stand for hashes (...) in the Bloom filter."""
+def _bits(words: torch.Tensor) -> torch.Tensor:
+    """The bits (..., 4) of hashes (...) in the Bloom filter."""
     return torch.stack([((words * factor) & 0xFFFFFFFF) * _BLOOM_BITS >> 32 for factor in _BLOOM_FACTORS], -1)
 
 
@@ -325,26 +327,26 @@ def _numbers(token: str) -> tuple[int, ...]:
 
 
 def _bases(word: str) -> list[str]:
-    """What a word may be an inflection of: itself, and without its ending."""
+    """Words that a word may be an inflection of, by its ending; or the word itself."""
     for ending, others in _ENDINGS:
         stem = word.removesuffix(ending)
         if stem != word and len(stem) >= 2:
-            found = [stem + other for other in others]
+            bases = [stem + other for other in others]
             if len(stem) > 3 and stem[-1] == stem[-2]:
-                found.append(stem[:-1])  # stopping, stop
-            return found
+                bases.append(stem[:-1])  # stopping, stop
+            return bases
     return [word]
 
 
 def _parts(word: str) -> list[str]:
-    """Character n-grams, those at its beginning and its end first; < and > mark the two."""
+    """Character n-grams of a word, prefixes and suffixes first; < and > mark its ends."""
     marked = f"<{word}>"
     parts = [marked[:size] for size in range(4, min(8, len(marked)))]
     parts += [marked[-size:] for size in range(3, min(6, len(marked)))]
-    parts += [marked[at : at + 4] for at in range(1, len(marked) - 4)]
+    parts += [marked[start : start + 4] for start in range(1, len(marked) - 4)]
     return list(dict.fromkeys(parts))
 
 
 def _hash(text: str) -> int:
-    """1 ... 2^31 - 1. crc32 is the same on every machine and in every run, which Python's own hash is not."""
+    """A hash from 1 to 2^31 - 1, by crc32: unlike Python's own hash it is the same in every run."""
     return zlib.crc32(text.encode("utf-8", "replace")) % (2**31 - 1) + 1

@@ -1,7 +1,7 @@
 """The paper's music tower: MERT-v1-95M (Li et al. 2024) in transformers' HuBERT classes, no remote code.
 
 MERT is published as `pytorch_model.bin` with a configuration of its own type; with `feature_extractor_cqt` false its
-forward pass is HuBERT's. Every tensor must find its place: a weight that is silently re-initialised is an error here.
+forward pass is HuBERT's. Every tensor must be loaded: a weight that stays randomly initialised is an error.
 """
 
 import json
@@ -20,13 +20,13 @@ from trainer.model.reduction import HiddenStateReduction, check_pool, pool_state
 from trainer.model.towers import VERSIONS
 
 HOW_TO_GET = "name a folder that holds config.json and pytorch_model.bin (or model.safetensors)"
-# What MERT can do beyond HuBERT, with the only value under which the two forward passes are the same.
+# Settings of MERT that HuBERT lacks, with the only value under which the two forward passes are equal.
 _HUBERT_LIKE = {"feature_extractor_cqt": False, "attention_relax": -1.0, "deepnorm": False}
-# How MERT-v1-95M was trained to hear, which is what `preprocess` does; MERT-v0 heard 16 kHz. By file, which need not be there or say so.
-_HEARS = {"config.json": {"sample_rate": 24000}, "preprocessor_config.json": {"sampling_rate": 24000, "do_normalize": True}}
-# Of the configuration, what changes the forward pass and leaves the tensors' names and shapes as they are.
+# The audio that MERT-v1-95M was trained on and `preprocess` gives (MERT-v0: 16 kHz), by file; files and keys may be missing.
+_AUDIO_SETTINGS = {"config.json": {"sample_rate": 24000}, "preprocessor_config.json": {"sampling_rate": 24000, "do_normalize": True}}
+# Configuration keys that change the forward pass without changing names or shapes of tensors.
 _CONFIGURATION = ("hidden_act", "feat_extract_activation", "layer_norm_eps", "do_stable_layer_norm", "num_attention_heads", "conv_stride")
-# torch's weight norm was named so before it became a parametrization.
+# Names of torch's weight norm from before it became a parametrization.
 _RENAMED = {"conv.weight_g": "conv.parametrizations.weight.original0", "conv.weight_v": "conv.parametrizations.weight.original1"}
 
 
@@ -38,7 +38,7 @@ class MertMusicTower(nn.Module):
         pool: "first" (the paper: the first position's vector of each hidden state) or "mean" over time.
 
     Raises:
-        WeightsError: the weights are not to be had, do not fill the architecture exactly, or were trained on other sound than this tower's.
+        WeightsError: the weights are not available, do not fit the architecture exactly, or were trained on audio of another format.
     """
 
     sample_rate_hz = 24000
@@ -69,12 +69,12 @@ class MertMusicTower(nn.Module):
         return [(x - x.mean()) / (x.var(correction=0) + 1e-7).sqrt() for x in tensors]
 
     def compile(self, *args: Any, **options: Any) -> None:
-        """Compile what takes long, with the arguments of `torch.compile`."""
+        """Compile the backbone, with the arguments of `torch.compile`."""
         assert self.backbone is not None
         self.backbone.compile(*args, **options)
 
     def encode(self, batch: Sequence[torch.Tensor]) -> torch.Tensor:
-        """Preprocessed windows to (N, layers, width); windows of one length go through together, so nothing is padded."""
+        """Preprocessed windows to pooled hidden states (N, layers, width); windows are batched by length, without padding."""
         device = self.reduction.project.weight.device
         rows_of: dict[int, list[int]] = {}
         for row, window in enumerate(batch):
@@ -102,16 +102,16 @@ def _load(source: str) -> HubertModel:
     for key, value in _HUBERT_LIKE.items():
         if settings.get(key, value) != value:
             raise WeightsError(f"{config_path}: {key} is {settings[key]!r}, HuBERT's classes run {value!r} only: use MERT-v1-95M")
-    for name, hears in _HEARS.items():
+    for name, expected in _AUDIO_SETTINGS.items():
         path = _optional(source, name)
-        told = json.loads(path.read_text("utf-8")) if path is not None else {}
-        for key, value in hears.items():
-            if told.get(key, value) != value:
-                raise WeightsError(f"{path}: {key} is {told[key]!r}, this tower hears with {value!r} only: use MERT-v1-95M")
+        audio = json.loads(path.read_text("utf-8")) if path is not None else {}
+        for key, value in expected.items():
+            if audio.get(key, value) != value:
+                raise WeightsError(f"{path}: {key} is {audio[key]!r}, this tower takes {value!r} only: use MERT-v1-95M")
     config = HubertConfig.from_dict(
         {key: value for key, value in settings.items() if key not in ("model_type", "auto_map", "architectures")}
     )
-    # Training masks time steps at random and drops whole layers; neither belongs into a feature.
+    # Random masking of time steps and layer drop are for training only.
     config.apply_spec_augment, config.layerdrop = False, 0.0
     weights_path = find_file(source, ("model.safetensors", "pytorch_model.bin"), HOW_TO_GET)
     model = HubertModel(config)

@@ -7,36 +7,37 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
+from trainer.constants import MODALITIES
 from trainer.errors import CheckpointError
 from trainer.libraries import imports
 from trainer.model.heads import DROPOUT, EMBEDDING_DIM, similarity_head, va_head
-from trainer.model.towers import MODALITIES, TOWERS, TowerSpec
+from trainer.model.towers import TOWERS, TowerSpec
 
 
 class Tower(Protocol):
-    """What every tower does: `embed(preprocess(raw))`, in two halves of which the first can be cached."""
+    """The interface of towers: `embed` is `reduce(encode(...))`, and the features that `encode` gives can be cached."""
 
-    backbone: nn.Module | None  # the pretrained part, frozen unless fine-tuned; None: all of the tower is learned
-    published: bool  # whether the backbone's weights are to be had elsewhere, so that checkpoints leave them out while it is frozen
+    backbone: nn.Module | None  # the pretrained part, frozen unless fine-tuned; None: all of the tower is trained
+    published: bool  # whether the backbone's weights are published elsewhere, so that checkpoints omit them while it is frozen
     version: str  # its entry of `trainer.model.towers.VERSIONS`
-    feature_dtype: torch.dtype  # in which features are stored
+    feature_dtype: torch.dtype  # of features in the cache
 
-    # A published tower also has `configuration`, what its weights' own configuration says of `preprocess` and `encode` (activation,
-    # preprocessing), JSON by name: no tensor tells; and `origin`, the hub's names that they are from, by setting, {} for a folder.
-    # A tower may also have `fit(features, va, weights)`, called once before training with all of the training split; `views(frame)`,
-    # several views (V, ...) of a still picture, for `encode` to take instead of one; `unknown(features)`; and, for what is only to
-    # predict, `fold()`, after which it is quicker and cannot be trained, and `compile(...)`, which takes what `torch.compile` does.
+    # A published tower also has `configuration`, a JSON table of what its weights' configuration changes in `preprocess` and `encode`
+    # (activation, preprocessing) without changing a tensor; and `origin`, the hub names of the weights by setting, {} for a folder.
+    # Optional methods: `fit(features, va, weights)`, called once before training with all of the training split; `views(frame)`,
+    # several views (V, ...) of a still picture, which `encode` takes instead of one; `unknown(features)`; and for prediction only
+    # `fold()`, after which the tower is faster and cannot be trained, and `compile(...)` with the arguments of `torch.compile`.
 
     def preprocess(self, raw: Any) -> Sequence[torch.Tensor]:
-        """Frames (N, 3, H, W) uint8, or N sounds, or N captions to what `encode` takes."""
+        """Frames (N, 3, H, W) uint8, N sounds or N captions to the input of `encode`."""
         ...
 
     def encode(self, batch: Sequence[torch.Tensor]) -> torch.Tensor:
-        """What the backbone makes of a preprocessed batch: features (N, ...)."""
+        """The backbone's features (N, ...) of a preprocessed batch."""
         ...
 
     def reduce(self, features: torch.Tensor) -> torch.Tensor:
-        """Features to (N, 512) embeddings, with what is learned on top of the backbone."""
+        """Features to (N, 512) embeddings, by the layers trained on top of the backbone."""
         ...
 
     def embed(self, batch: Sequence[torch.Tensor]) -> torch.Tensor:
@@ -53,15 +54,15 @@ def build_tower(modality: str, spec: TowerSpec) -> nn.Module:
 
     Raises:
         CheckpointError: no tower of that name, or a setting it does not have.
-        WeightsError: the tower's pretrained weights are not to be had.
+        WeightsError: the tower's pretrained weights are not available.
         LibraryLoadError: a library that the tower needs does not load.
     """
     name = spec.get("name")
     settings: dict[str, Any] = {key: value for key, value in spec.items() if key != "name"}
     if name not in TOWERS[modality]:
         raise CheckpointError(f"unknown {modality} tower {name!r}: allowed are {', '.join(TOWERS[modality])}")
-    # Imported here: open_clip brings timm, the others transformers, which the compact model must not wait for; and what one tower needs and
-    # does not load is not the others' trouble.
+    # Imported here: the compact model must not wait for timm and transformers, and a library that does not load must only break the towers
+    # that need it.
     Kind: Any
     with imports():
         match modality, name:
@@ -85,7 +86,7 @@ def build_tower(modality: str, spec: TowerSpec) -> nn.Module:
 
 @dataclass(frozen=True)
 class Output:
-    """What the model says of a batch: VA (n, 2) and embeddings (n, 512) by modality, similarity (n,) if it has that head."""
+    """The model's output for a batch: VA (n, 2) and embeddings (n, 512) by modality, similarity (n,) if it has that head."""
 
     va: dict[str, torch.Tensor]
     embeddings: dict[str, torch.Tensor]
@@ -97,8 +98,8 @@ class MMVA(nn.Module):
 
     Args:
         towers: modality -> spec, as for `build_tower`; at least one.
-        similarity: whether it has the similarity head, for which all three towers are needed.
-        dropout: of the heads, in [0, 1); 0 also turns off the compact towers' dropout and stochastic depth.
+        similarity: whether there is a similarity head, which needs all three towers.
+        dropout: of the heads, in [0, 1); 0 also disables the compact towers' dropout and stochastic depth.
     """
 
     def __init__(self, towers: Mapping[str, TowerSpec], *, similarity: bool = False, dropout: float = DROPOUT) -> None:
@@ -107,26 +108,26 @@ class MMVA(nn.Module):
         self.towers = nn.ModuleDict({modality: build_tower(modality, towers[modality]) for modality in self.modalities})
         self.heads = nn.ModuleDict({modality: va_head(dropout) for modality in self.modalities})
         self.similarity = similarity_head(dropout) if similarity else None
-        self.calibrations = nn.ModuleDict()  # by modality; what a finished training adds
+        self.calibrations = nn.ModuleDict()  # by modality; added after training
         self.finetuned: frozenset[str] = frozenset()
         if dropout == 0:
-            # Published backbones keep their own.
+            # Published backbones keep their own dropout.
             own = [tower for tower in self.towers.values() if tower.backbone is None or not tower.published]
             module: Any
             for module in (module for tower in own for module in tower.modules()):
-                # By its name: torchvision is the image towers' alone.
+                # By name: torchvision is only imported by the image towers.
                 if isinstance(module, nn.Dropout) or type(module).__name__ == "StochasticDepth":
                     module.p = 0.0
 
     def freeze(self, finetuned: Iterable[str] = ()) -> None:
-        """Freeze the pretrained backbones of all towers but those of the modalities in `finetuned`."""
+        """Freeze the pretrained backbones of all towers except those of the modalities in `finetuned`."""
         self.finetuned = frozenset(finetuned)
         for modality, tower in self.towers.items():
             if tower.backbone is not None:
                 tower.backbone.requires_grad_(modality in self.finetuned)
 
     def train(self, mode: bool = True) -> "MMVA":
-        """As for any module; frozen backbones stay in eval mode."""
+        """Set the training mode; frozen backbones stay in eval mode."""
         super().train(mode)
         for modality in self.frozen_modalities():
             self.tower(modality).backbone.eval()
@@ -143,42 +144,42 @@ class MMVA(nn.Module):
         )
 
     def encoders(self) -> dict[str, dict[str, Any]]:
-        """What decides a tower's features besides settings and weights: modality -> its version, and of a published one the configuration."""
+        """What determines features besides settings and weights: modality -> the tower's version and, if published, its configuration."""
         towers = {modality: self.tower(modality) for modality in self.modalities}
         return {modality: {"version": tower.version, **getattr(tower, "configuration", {})} for modality, tower in towers.items()}
 
     def frozen_prefixes(self) -> tuple[str, ...]:
-        """How the names of the tensors begin that a checkpoint leaves out: those of frozen published backbones."""
+        """Prefixes of the tensors that checkpoints leave out: those of frozen published backbones."""
         return tuple(f"towers.{modality}.backbone." for modality in self.frozen_modalities() if self.tower(modality).published)
 
-    def forward(self, inputs: Mapping[str, Any], places: Mapping[str, torch.Tensor] | None = None) -> Output:
+    def forward(self, inputs: Mapping[str, Any], inverse: Mapping[str, torch.Tensor] | None = None) -> Output:
         """Predict a training batch.
 
         Args:
-            inputs: modality -> features, or for a fine-tuned tower its preprocessed batch.
-            places: modality -> which of its inputs each row has (n,), where rows share them.
+            inputs: modality -> features, or the preprocessed batch for a fine-tuned tower.
+            inverse: modality -> (n,) index of the input that each row has, where rows share inputs.
         """
         embeddings = {modality: self.embed(modality, inputs[modality]) for modality in self.modalities}
         va = {modality: self.heads[modality](embedding) for modality, embedding in embeddings.items()}
-        for modality, place in (places or {}).items():
-            embeddings[modality], va[modality] = embeddings[modality][place], va[modality][place]
+        for modality, index in (inverse or {}).items():
+            embeddings[modality], va[modality] = embeddings[modality][index], va[modality][index]
         return Output(va, embeddings, self.similarity_of(embeddings) if self.similarity is not None else None)
 
     def embed(self, modality: str, inputs: Any) -> torch.Tensor:
-        """Embeddings (N, 512) of features on this model's device, or of a fine-tuned tower's preprocessed batch."""
+        """Embeddings (N, 512) of features on the model's device, or of the preprocessed batch for a fine-tuned tower."""
         tower = self.tower(modality)
         return tower.embed(inputs) if modality in self.finetuned else tower.reduce(inputs)
 
     def similarity_of(self, embeddings: Mapping[str, torch.Tensor]) -> torch.Tensor:
-        """The predicted matching score (N,) of N images, clips and captions, by their embeddings (N, 512)."""
+        """The predicted matching score (N,) of N images, clips and captions from their embeddings (N, 512)."""
         assert self.similarity is not None
         return self.similarity(torch.cat([embeddings[modality] for modality in MODALITIES], 1)).squeeze(1)
 
     def predict(self, modality: str, raw: Any, *, still: bool = False) -> tuple[torch.Tensor, torch.Tensor]:
         """VA (N, 2) in [0, 1] and embeddings (N, 512) of frames (N, 3, H, W) uint8, of N sounds or of N captions.
 
-        Pictures of several sizes come one by one, each (3, H, W). With `still` they are looked at in several views, where the tower
-        has such.
+        Pictures of several sizes are an iterable of (3, H, W). With `still`, predictions are from several views of each if the
+        tower has `views`.
         """
         tower = self.tower(modality)
         if still and hasattr(tower, "views"):
@@ -198,14 +199,14 @@ class MMVA(nn.Module):
 
 
 def freeze_batch_norm(model: nn.Module) -> None:
-    """Put every batch norm in eval mode, so that a row's result does not depend on the rest of its batch."""
+    """Put all batch norms in eval mode, so that a row's result does not depend on the rest of its batch."""
     for module in model.modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm):
             module.eval()
 
 
-def check_modalities(there: Collection[str], wanted: Collection[str], what: str) -> None:
-    """CheckpointError when a checkpoint lacks a tower that is asked for."""
-    missing = [modality for modality in wanted if modality not in there]
+def check_modalities(available: Collection[str], wanted: Collection[str], what: str) -> None:
+    """Raise CheckpointError if one of the modalities `wanted` is not available; `what` begins the message."""
+    missing = [modality for modality in wanted if modality not in available]
     if missing:
-        raise CheckpointError(f"{what}: has no {missing[0]} tower, only {', '.join(there)}: use one that was trained on {missing[0]}")
+        raise CheckpointError(f"{what}: has no {missing[0]} tower, only {', '.join(available)}: use one that was trained on {missing[0]}")

@@ -1,10 +1,9 @@
-"""What of a sound's mood can be computed without learning: timbre, dynamics, pulse, key, chords, intervals, register.
+"""Music features that need no training: timbre, dynamics, pulse, key, chords, intervals, register.
 
-Three spectrograms are shared by everything: a quick one (43 ms windows) in which attacks and timbre show, a slow one
-(341 ms) in which semitones show, and one between them (85 ms) in which notes begin. All is batched torch on whatever device the samples are on. Nothing hangs on an argmax:
-where a key or a tempo is chosen, the choice is a sharp softmax; and no ratio is taken of what may be nothing but rounding: each
-has a floor far above that. So neither rounding, which differs from machine to machine and with the number of threads, nor noise of 1e-6
-makes a feature jump.
+All of them are computed from three spectrograms: a quick one (43 ms windows) that resolves attacks and timbre, a slow one (341 ms)
+that resolves semitones, and one between them (85 ms) for note onsets. Everything is batched torch on the device of the samples. The
+features are continuous: keys and tempos are chosen by a sharp softmax instead of an argmax, and the denominators of ratios have floors far
+above rounding. So neither rounding, which differs between machines and numbers of threads, nor noise of 1e-6 makes a feature jump.
 """
 
 import math
@@ -20,14 +19,14 @@ MIDDLE = (2048, 480)
 SLOW = (8192, 2400)
 FRAMES_HZ = RATE_HZ / QUICK[1]
 SLOW_HZ = RATE_HZ / SLOW[1]
-GATE = 1e-6  # frames 60 dB below the loudest count half, 5 dB further down not at all
-FAINT = 1e-3  # samples and tones 60 dB below the mean do not count
-THIN = 0.3  # frames with fewer notes have no harmony: a usual one has some hundred times as much
+GATE = 1e-6  # frames 60 dB below the loudest have a weight of .5, 5 dB below that 0
+FAINT = 1e-3  # samples and tones 60 dB below the mean are ignored
+THIN = 0.3  # frames with a lower sum of note strengths have no harmony; typical ones have about a hundred times as much
 MELS = 64
 CEPSTRA = 20
 PITCHES = range(33, 105)  # MIDI numbers: 55 to 3520 Hz
 FINE = 3  # bins a semitone
-NOTES = range(45, 105)  # of which beginnings are looked for: 110 to 3520 Hz
+NOTES = range(45, 105)  # MIDI numbers for onset detection: 110 to 3520 Hz
 RATES_HZ = torch.logspace(math.log10(0.4), math.log10(16), 24).tolist()
 COUNT = 597
 
@@ -41,10 +40,10 @@ _CHORDS = {
 
 
 class MusicFeatures(nn.Module):
-    """Samples to features, without any parameters.
+    """Samples to features, without parameters.
 
-    The level is taken out (each window is brought to the same mean power), dynamics within a window stay; silent frames
-    are left out of every mean.
+    Each window is normalised to the same mean power, which keeps the dynamics within it; silent frames are left out of
+    all means.
     """
 
     quick_window: torch.Tensor
@@ -95,23 +94,23 @@ class MusicFeatures(nn.Module):
         return torch.cat(list(self.groups(samples).values()), 1)
 
     def groups(self, samples: torch.Tensor) -> dict[str, torch.Tensor]:
-        """The same by name: (N, k) each."""
+        """Groups of features by name: (N, k) each."""
         with torch.autocast(samples.device.type, enabled=False):
             samples = samples.float()
             samples = samples / samples.square().mean(1, keepdim=True).sqrt().clamp(min=1e-5)
             power = _power(samples, QUICK, self.quick_window)
             level = power.sum(1)
             gate = (GATE * level.amax(1, keepdim=True)).clamp(min=1e-8)
-            heard = (torch.log10(level + 1e-12) - torch.log10(gate) + 0.5).clamp(0, 1)
-            power = power / _mean(level, heard)[:, None, None].clamp(min=1e-6)
+            audible = (torch.log10(level + 1e-12) - torch.log10(gate) + 0.5).clamp(0, 1)
+            power = power / _mean(level, audible)[:, None, None].clamp(min=1e-6)
             return {
-                **self._timbre(samples, power, heard),
-                **self._pulse(power, heard),
-                **self._beginnings(samples),
+                **self._timbre(samples, power, audible),
+                **self._pulse(power, audible),
+                **self._onsets(samples),
                 **self._harmony(samples),
             }
 
-    def _timbre(self, samples: torch.Tensor, power: torch.Tensor, heard: torch.Tensor) -> dict[str, torch.Tensor]:
+    def _timbre(self, samples: torch.Tensor, power: torch.Tensor, audible: torch.Tensor) -> dict[str, torch.Tensor]:
         """Mel bands, cepstra, brightness, noisiness and dynamics."""
         level = power.sum(1)
         mel = torch.log10(self.mel @ power + 1e-6)
@@ -123,33 +122,33 @@ class MusicFeatures(nn.Module):
         spread = torch.log10((((self.hz.square() @ power) / level.clamp(min=1e-9)) - centre.square()).clamp(min=0).sqrt() + 50)
         loud = torch.log10(level + 1e-6)
         second = round(FRAMES_HZ)
-        slow = F.avg_pool1d(cepstra * heard[:, None], min(second, heard.shape[1]), second // 2)
-        steady = F.avg_pool1d(loud[:, None] * heard[:, None], min(second, heard.shape[1]), second // 2)[:, 0]
-        ordered = torch.lerp(_mean(loud, heard)[:, None], loud, heard).sort(1).values
+        slow = F.avg_pool1d(cepstra * audible[:, None], min(second, audible.shape[1]), second // 2)
+        steady = F.avg_pool1d(loud[:, None] * audible[:, None], min(second, audible.shape[1]), second // 2)[:, 0]
+        ordered = torch.lerp(_mean(loud, audible)[:, None], loud, audible).sort(1).values
         quantiles = [ordered[:, int(part * (ordered.shape[1] - 1))] for part in (0.02, 0.1, 0.25, 0.5, 0.75, 0.9, 0.98)]
         blocks = samples[:, : samples.shape[1] // QUICK[1] * QUICK[1]].unflatten(1, (-1, QUICK[1]))
-        crest = torch.log10(blocks.abs().amax(2).clamp(min=1e-5) / blocks.square().mean(2).sqrt().clamp(min=1e-5))[:, : heard.shape[1]]
-        # The sign is soft: what is 60 dB below the window's mean does not cross zero, it is rounding.
+        crest = torch.log10(blocks.abs().amax(2).clamp(min=1e-5) / blocks.square().mean(2).sqrt().clamp(min=1e-5))[:, : audible.shape[1]]
+        # A soft sign, as samples 60 dB below the window's mean may be rounding: they count as no zero crossing.
         signs = torch.tanh(blocks / FAINT)
-        crossings = (-signs[..., 1:] * signs[..., :-1]).clamp(min=0).mean(2)[:, : heard.shape[1]]
+        crossings = (-signs[..., 1:] * signs[..., :-1]).clamp(min=0).mean(2)[:, : audible.shape[1]]
         curves = torch.stack([bright, spread, loud, crest, torch.log10(crossings + 0.005)], 1)
         change = bands.unflatten(1, (8, -1)).mean(2).diff(dim=2)
-        both = heard[:, None, 1:] * heard[:, None, :-1]
-        time = torch.linspace(-1, 1, heard.shape[1], device=heard.device)
-        swell = _mean(loud * time, heard) - _mean(loud, heard) * _mean(time * heard, heard)
+        both = audible[:, None, 1:] * audible[:, None, :-1]
+        time = torch.linspace(-1, 1, audible.shape[1], device=audible.device)
+        swell = _mean(loud * time, audible) - _mean(loud, audible) * _mean(time * audible, audible)
         return {
-            "cepstra": torch.cat([_mean(cepstra, heard[:, None]), _std(cepstra, heard[:, None])], 1),
+            "cepstra": torch.cat([_mean(cepstra, audible[:, None]), _std(cepstra, audible[:, None])], 1),
             "cepstra change": _std(cepstra.diff(dim=2), both),
             "cepstra drift": slow.std(2, correction=0),
-            "mel": torch.cat([_mean(bands, heard[:, None]), _std(bands, heard[:, None])], 1),
-            "flatness": torch.cat([_mean(flat, heard[:, None]), _std(flat, heard[:, None])], 1),
-            "curves": torch.cat([_mean(curves, heard[:, None]), _std(curves, heard[:, None]), _std(curves.diff(dim=2), both)], 1),
+            "mel": torch.cat([_mean(bands, audible[:, None]), _std(bands, audible[:, None])], 1),
+            "flatness": torch.cat([_mean(flat, audible[:, None]), _std(flat, audible[:, None])], 1),
+            "curves": torch.cat([_mean(curves, audible[:, None]), _std(curves, audible[:, None]), _std(curves.diff(dim=2), both)], 1),
             "levels": torch.stack([*quantiles, steady.std(1, correction=0), swell, level.amax(1).clamp(min=1e-6).log10()], 1),
             "rise and fall": torch.cat([_mean(change.clamp(min=0), both), _mean(change.clamp(max=0), both)], 1),
         }
 
-    def _pulse(self, power: torch.Tensor, heard: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Onsets of four bands and of all, and how strongly they come .4 to 16 times a second."""
+    def _pulse(self, power: torch.Tensor, audible: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Onsets of four bands and of all together, and their modulation spectrum at .4 to 16 Hz."""
         mel = torch.log10(self.mel @ power + 1e-5)
         rises = mel.diff(dim=2).clamp(min=0)
         parts = rises.unflatten(1, (16, -1)).mean(2)
@@ -158,7 +157,7 @@ class MusicFeatures(nn.Module):
         frames = onsets.shape[2]
         centred = onsets - onsets.mean(2, keepdim=True)
         hann = torch.hann_window(frames, periodic=False, device=onsets.device)
-        size = max(frames, 1024)  # zeros after the end: the spectrum is read between its lines
+        size = max(frames, 1024)  # zero padding interpolates the spectrum
         spectrum = torch.fft.rfft(centred * hann, n=size).abs() / hann.sum()
         lines_hz = torch.linspace(0, FRAMES_HZ / 2, spectrum.shape[2], device=onsets.device)
         rates = torch.tensor(RATES_HZ, device=onsets.device)
@@ -177,11 +176,11 @@ class MusicFeatures(nn.Module):
         return {
             "onsets": torch.cat([parts.mean(2), parts.std(2, correction=0), onsets.amax(2)], 1),
             "modulation": modulation.flatten(1),
-            "beat": torch.cat([beat, peaks.mean(1, keepdim=True), heard.mean(1, keepdim=True)], 1),
+            "beat": torch.cat([beat, peaks.mean(1, keepdim=True), audible.mean(1, keepdim=True)], 1),
         }
 
-    def _beginnings(self, samples: torch.Tensor) -> dict[str, torch.Tensor]:
-        """How many notes begin, how clearly, and how long they last."""
+    def _onsets(self, samples: torch.Tensor) -> dict[str, torch.Tensor]:
+        """How many notes begin, how clear their onsets are, and how long notes last."""
         power = _power(samples, MIDDLE, self.middle_window, slice(1, self.notes.shape[1] + 1))
         strength = torch.log10(self.notes @ power / power.sum(1).mean(1).clamp(min=1e-6)[:, None, None] + 1e-4) + 4
         rises = strength.diff(dim=2).clamp(min=0)
@@ -189,7 +188,7 @@ class MusicFeatures(nn.Module):
         around = F.avg_pool1d(rise[:, None], 51, 1, 25)[:, 0]
         highest = torch.sigmoid(2000 * (rise - F.max_pool1d(rise[:, None], 7, 1, 3)[:, 0] + 0.002))
         peaks = [(highest * torch.sigmoid(100 * (rise - 1.2 * around - least))).mean(1) for least in (0.005, 0.01, 0.02, 0.04, 0.08)]
-        begun = []
+        onsets = []
         for least, notes in (
             (0.3, slice(0, 20)),
             (0.3, slice(20, 40)),
@@ -198,21 +197,21 @@ class MusicFeatures(nn.Module):
             (0.3, slice(60)),
             (0.6, slice(60)),
         ):
-            begun.append((10 * (rises[:, notes] - least) + 0.5).clamp(0, 1).mean((1, 2)))
+            onsets.append((10 * (rises[:, notes] - least) + 0.5).clamp(0, 1).mean((1, 2)))
         centred = strength - strength.mean(2, keepdim=True)
         energy = strength.square().sum((1, 2)).clamp(min=1)
         lasting = []
         for values in (strength, centred):
-            whole = torch.maximum(values.square().sum((1, 2)), FAINT**2 * energy)
+            total = torch.maximum(values.square().sum((1, 2)), FAINT**2 * energy)
             for gap in (2, 5, 10, 25, 50, 100):
                 gap = min(gap, values.shape[2] - 1)
-                lasting.append((values[..., :-gap] * values[..., gap:]).sum((1, 2)) / whole)
-        return {"beginnings": torch.stack([*peaks, *begun], 1), "lasting": torch.stack(lasting, 1)}
+                lasting.append((values[..., :-gap] * values[..., gap:]).sum((1, 2)) / total)
+        return {"note onsets": torch.stack([*peaks, *onsets], 1), "lasting": torch.stack(lasting, 1)}
 
     def _harmony(self, samples: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Key, mode, chords, intervals, register, tonalness and roughness."""
+        """Key, mode, chords, intervals, register, tonality and roughness."""
         magnitude = _power(samples, SLOW, self.slow_window, slice(1, self.pitch.shape[1] + 1)).sqrt()
-        # What stands out of its surroundings is a tone, the rest is noise.
+        # Tones stand out from the neighbouring frequencies; the rest is noise.
         around = F.avg_pool1d(magnitude.transpose(1, 2), 25, 1, 12).transpose(1, 2)
         tones = (magnitude - around).clamp(min=0)
         fine = (self.pitch @ tones.square()).sqrt()
@@ -222,14 +221,14 @@ class MusicFeatures(nn.Module):
         notes = fine.unflatten(1, (-1, FINE)).sum(2)
         rows = {"chroma": _fold(notes), "bass": _fold(notes[:, :24]), "treble": _fold(notes[:, 24:])}
         chroma = rows["chroma"]
-        whole = magnitude.sum((1, 2)).clamp(min=1e-6)
+        total = magnitude.sum((1, 2)).clamp(min=1e-6)
         return {
             **self._key(rows),
             **self._chords(chroma, rows),
             **self._register(notes),
             "tonalness": torch.stack(
                 [
-                    tones[:, a:b].sum((1, 2)) / torch.maximum(magnitude[:, a:b].sum((1, 2)), FAINT * whole)
+                    tones[:, a:b].sum((1, 2)) / torch.maximum(magnitude[:, a:b].sum((1, 2)), FAINT * total)
                     for a, b in ((0, 90), (90, 270), (270, 700), (700, None))
                 ],
                 1,
@@ -238,27 +237,27 @@ class MusicFeatures(nn.Module):
         }
 
     def _key(self, rows: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-        """How major and how minor it is, and the pitch classes counted from the tonic."""
+        """Fits of major and minor, and the pitch classes relative to the tonic."""
         chroma = rows["chroma"]
         mean = _share(chroma.mean(2))
         fits = _standard(mean) @ self.keys.T
         parts = _standard(_share(F.adaptive_avg_pool1d(chroma, 4)).transpose(1, 2)) @ self.keys.T
         local = torch.stack([_best(parts[..., :12]), _best(parts[..., 12:])], 2)
-        turned = {name: self._turn(_share(row.mean(2)), fits) for name, row in rows.items()}
-        as_major = self._turn(mean, fits[:, :12])
+        transposed = {name: self._transpose(_share(row.mean(2)), fits) for name, row in rows.items()}
+        as_major = self._transpose(mean, fits[:, :12])
         return {
             "mode": torch.cat([_mode(_best(fits[:, :12]), _best(fits[:, 12:])), _mode(*local.mean(1).T), local.std(1, correction=0)], 1),
-            "from the tonic": torch.cat(list(turned.values()), 1),
+            "from the tonic": torch.cat(list(transposed.values()), 1),
             "from the major tonic": as_major,
         }
 
-    def _turn(self, chroma: torch.Tensor, fits: torch.Tensor) -> torch.Tensor:
-        """(N, 12) turned so that the tonic comes first, by the fits of 24 or of 12 keys."""
+    def _transpose(self, chroma: torch.Tensor, fits: torch.Tensor) -> torch.Tensor:
+        """Chroma (N, 12) transposed so that the tonic comes first, given the fits of 24 or 12 keys."""
         tonic = torch.softmax(40 * fits, 1).unflatten(1, (-1, 12)).sum(1)
         return torch.einsum("nt,nti->ni", tonic, chroma[:, self.turns])
 
     def _chords(self, chroma: torch.Tensor, rows: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-        """Kinds of chords, how often they change, which intervals sound together and after each other."""
+        """Kinds of chords, how often they change, and simultaneous and successive intervals."""
         smooth = F.avg_pool1d(chroma, 3, 1, 1, count_include_pad=False)
         weight = smooth.sum(1)
         unit = smooth / smooth.norm(dim=1, keepdim=True).clamp(min=THIN)
@@ -267,7 +266,7 @@ class MusicFeatures(nn.Module):
         triads = torch.softmax(25 * fits[:, :2].flatten(1, 2), 1)
         mean = _share(chroma.mean(2))
         degrees = torch.cat(
-            [self._turn(_mean(triads[:, at : at + 12], weight[:, None]), _standard(mean) @ self.keys.T) for at in (0, 12)], 1
+            [self._transpose(_mean(triads[:, first : first + 12], weight[:, None]), _standard(mean) @ self.keys.T) for first in (0, 12)], 1
         )
         now = _share(chroma)
         waves = torch.fft.rfft(now, dim=1).abs()[:, 1:]
@@ -290,11 +289,11 @@ class MusicFeatures(nn.Module):
         }
 
     def _register(self, notes: torch.Tensor) -> dict[str, torch.Tensor]:
-        """How high the notes and their fundamentals lie, and how much they move."""
+        """Pitch of the notes and their fundamentals, and how much it changes."""
         number = torch.arange(notes.shape[1], device=notes.device) / 12
         padded = F.pad(notes, (0, 0, 0, 36))
-        # A fundamental's overtones lie 12, 19, 24, 28 and 31 semitones above it.
-        harmonic = sum(0.8**place * padded[:, at : at + notes.shape[1]] for place, at in enumerate((0, 12, 19, 24, 28, 31)))
+        # Overtones are 12, 19, 24, 28 and 31 semitones above their fundamental.
+        harmonic = sum(0.8**order * padded[:, step : step + notes.shape[1]] for order, step in enumerate((0, 12, 19, 24, 28, 31)))
         assert isinstance(harmonic, torch.Tensor)
         voice = torch.softmax(2 * harmonic, 1)
         weight = notes.sum(1)
@@ -311,19 +310,19 @@ class MusicFeatures(nn.Module):
         }
 
     def _roughness(self, fine: torch.Tensor) -> torch.Tensor:
-        """Mean and deviation of the share of a frame's energy that beats."""
+        """Mean and deviation of the fraction of a frame's energy in rough pairs of tones."""
         strength = fine.square()
         rough = (strength * (self.rough @ strength)).sum(1) / strength.sum(1).square().clamp(min=THIN**2)
         return torch.stack([rough.mean(1), rough.std(1, correction=0)], 1)
 
 
 def _pitch_filters(window: int, notes: torch.Tensor, width: float) -> torch.Tensor:
-    """Triangles (notes, lines) over the lines of a spectrum, all but the first, up to the highest that is needed.
+    """Triangular filters (notes, bins) over the bins of a spectrum without the first, up to the highest bin that is used.
 
     Args:
         window: of the spectrum, in samples.
         notes: centres, MIDI numbers.
-        width: of a triangle to either side in semitones; wider where lines are further apart than that.
+        width: half width of a triangle in semitones; at least the distance of two bins.
     """
     lines_hz = torch.linspace(0, RATE_HZ / 2, window // 2 + 1)[1:]
     reach = torch.clamp(lines_hz.diff(prepend=lines_hz[:1] * 0) / lines_hz * 12 / math.log(2), min=width)
@@ -332,30 +331,30 @@ def _pitch_filters(window: int, notes: torch.Tensor, width: float) -> torch.Tens
 
 
 def _power(samples: torch.Tensor, size: tuple[int, int], window: torch.Tensor, lines: slice = slice(None)) -> torch.Tensor:
-    """Power spectrogram (N, frequencies, frames), of frames that lie inside the window."""
+    """Power spectrogram (N, frequencies, frames) without padding at the ends."""
     spectrum = torch.stft(samples, *size, window=window, center=False, return_complex=True)[:, lines]
-    # abs() of complex numbers guards against overflow, which takes six times as long.
+    # abs() of complex numbers would take six times as long, as it guards against overflow.
     return spectrum.real.square().add_(spectrum.imag.square())
 
 
 def _mean(values: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-    """Mean over the last axis, weighted."""
+    """Weighted mean over the last axis."""
     return (values * weight).sum(-1) / weight.sum(-1).clamp(min=1e-6)
 
 
 def _std(values: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-    """Deviation over the last axis, weighted."""
+    """Weighted standard deviation over the last axis."""
     return (_mean((values - _mean(values, weight)[..., None]).square(), weight) + 1e-8).sqrt()
 
 
 def _standard(rows: torch.Tensor) -> torch.Tensor:
-    """Each row with mean 0 and deviation 1; nearly even ones with less."""
+    """Rows scaled to mean 0 and deviation 1, nearly constant ones to less."""
     centred = rows - rows.mean(-1, keepdim=True)
     return centred / (centred.square().mean(-1, keepdim=True) + 1e-6).sqrt()
 
 
 def _share(rows: torch.Tensor) -> torch.Tensor:
-    """(N, k, ...) whose second axis sums to 1, or to less where there is next to nothing."""
+    """(N, k, ...) scaled so that the second axis sums to 1, or to less where the sum is below THIN."""
     return rows / rows.sum(1, keepdim=True).clamp(min=THIN)
 
 
@@ -365,7 +364,7 @@ def _fold(notes: torch.Tensor) -> torch.Tensor:
 
 
 def _best(fits: torch.Tensor) -> torch.Tensor:
-    """A maximum over the last axis without corners."""
+    """A smooth maximum over the last axis."""
     return torch.logsumexp(40 * fits, -1) / 40
 
 

@@ -1,4 +1,4 @@
-"""Find and read the files of pretrained weights: in a folder, in the hub's cache, or from the hub. Never a pickle's code."""
+"""Files of pretrained weights: in a folder, in the hub's cache, or on the hub. Code in pickles is never run."""
 
 import hashlib
 import pickle
@@ -14,13 +14,14 @@ from safetensors.torch import load_file
 from torch import nn
 
 from trainer.errors import WeightsError
+from trainer.libraries import first_line
 
 
 def find_file(source: str, names: Sequence[str], how_to_get: str) -> Path:
-    """The first of `names` that the folder or hub repository `source` holds.
+    """The first of the files `names` that exists in the folder or hub repository `source`.
 
     Raises:
-        WeightsError: none of them is there; the message ends with `how_to_get`.
+        WeightsError: none exists; the message ends with `how_to_get`.
     """
     folder = Path(source).expanduser()
     if folder.is_dir():
@@ -36,14 +37,14 @@ def find_file(source: str, names: Sequence[str], how_to_get: str) -> Path:
             return Path(hf_hub_download(source, name))
         except (OSError, ValueError, RuntimeError) as error:  # the hub's errors are one of these, offline or not
             reason = error
-    raise WeightsError(f"weights of {source!r} could not be had ({first_line(reason)}): connect to the model hub once, or {how_to_get}")
+    raise WeightsError(f"weights of {source!r} could not be loaded ({first_line(reason)}): connect to the model hub once, or {how_to_get}")
 
 
 def read_tensors(path: Path) -> dict[str, torch.Tensor]:
     """The tensors of a .safetensors file or of a torch pickle read with `weights_only=True`.
 
     Raises:
-        WeightsError: damaged, or a pickle with anything but tensors in it.
+        WeightsError: a damaged file, or a pickle with anything but tensors.
     """
     try:
         if path.suffix == ".safetensors":
@@ -54,17 +55,12 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
 
 
 def refuse(path: Path | str, what: str, how_to_get: str) -> WeightsError:
-    """The error for weights that do not fill their architecture exactly."""
+    """The error for weights that do not fit their architecture exactly."""
     return WeightsError(f"{path}: does not fit the architecture ({what}): {how_to_get}")
 
 
-def first_line(error: BaseException | None) -> str:
-    """The first line of an error's message, or its type's name."""
-    return str(error).strip().split("\n", 1)[0] or type(error).__name__
-
-
 def fingerprint(module: nn.Module) -> str:
-    """32 hexadecimal digits that stand for all of a module's weights: names, shapes and bytes."""
+    """Hash of a module's weights (names, shapes, bytes): 32 hexadecimal digits."""
     digest = hashlib.blake2b(digest_size=16)
     for key, tensor in sorted(module.state_dict().items()):
         digest.update(f"{key} {tuple(tensor.shape)} {tensor.dtype}".encode())
@@ -73,19 +69,19 @@ def fingerprint(module: nn.Module) -> str:
 
 
 def configuration(config: Any, keys: Sequence[str]) -> dict[str, Any]:
-    """Values of a transformers configuration by key, as JSON has them; None where it lacks one."""
+    """Values of a transformers configuration by key, in JSON's types; None for keys that it lacks."""
     values = {key: getattr(config, key, None) for key in keys}
     return {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}
 
 
 def origin(source: str) -> dict[str, str]:
-    """The hub's name that weights are from, by setting; {} for a folder, whose place says nothing of them."""
+    """The hub name of weights, as the setting `source`; {} for a folder, whose path does not identify them."""
     return {} if Path(source).expanduser().is_dir() else {"source": source}
 
 
 @contextmanager
 def quiet_transformers() -> Iterator[None]:
-    """transformers reports lengths, token numbers and unused tensors on stderr, with bars; what matters of it is checked by its callers."""
+    """Silence transformers, which reports lengths, token ids and unused tensors on stderr; callers check what matters."""
     from transformers.utils import logging
 
     verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()

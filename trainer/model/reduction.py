@@ -1,4 +1,4 @@
-"""What MMVA learns on top of a transformer's hidden states (Choi, Kim & Kang 2025, section on the encoders)."""
+"""MMVA's trained layers on top of a transformer's hidden states (Choi, Kim & Kang 2025, section on the encoders)."""
 
 import torch
 from torch import nn
@@ -12,7 +12,7 @@ class HiddenStateReduction(nn.Module):
     """Hidden states (N, layers, width) to embeddings (N, 512): a 1-D convolution over the layers, then a linear layer.
 
     Args:
-        layers: hidden states of the transformer, its input included: 13 for a base model.
+        layers: number of hidden states, the transformer's input included: 13 for a base model.
         width: of a hidden state: 768 for a base model.
     """
 
@@ -27,19 +27,19 @@ class HiddenStateReduction(nn.Module):
 
 
 def check_pool(pool: str) -> str:
-    """`pool` itself, or RecipeError when there is no such pooling."""
+    """Return `pool`, or raise RecipeError if there is no such pooling."""
     if pool not in POOLS:
         raise RecipeError(f"pool {pool!r}: allowed are {', '.join(POOLS)}")
     return pool
 
 
 def pool_states(states: tuple[torch.Tensor, ...], pool: str, mask: torch.Tensor | None = None) -> torch.Tensor:
-    """One vector of every hidden state.
+    """Pool every hidden state to one vector.
 
     Args:
         states: per layer (N, positions, width).
         pool: "first" takes the first position, "mean" averages over the positions.
-        mask: (N, positions), 1 where a position counts; None: all count.
+        mask: (N, positions), 1 for positions to average over; None for all.
 
     Returns:
         (N, layers, width).

@@ -12,14 +12,15 @@ from torch import nn
 from transformers import AutoTokenizer, RobertaModel
 
 from trainer.errors import WeightsError
-from trainer.model.pretrained import configuration, first_line, origin, quiet_transformers, refuse
+from trainer.libraries import first_line
+from trainer.model.pretrained import configuration, origin, quiet_transformers, refuse
 from trainer.model.reduction import HiddenStateReduction, check_pool, pool_states
 from trainer.model.towers import VERSIONS
 
 HOW_TO_GET = "name a folder that holds config.json, model.safetensors and the tokenizer's files"
-# transformers loads any model's weights whose tensors have these names, BERT's with its other positions too, and only logs it.
+# transformers loads weights of any model with these tensor names, also BERT's with its different positions, and only logs a warning.
 _SAME_FORWARD = ("roberta", "xlm-roberta", "camembert")
-# Of the configuration, what changes the forward pass and leaves the tensors' names and shapes as they are.
+# Configuration keys that change the forward pass without changing names or shapes of tensors.
 _CONFIGURATION = ("hidden_act", "layer_norm_eps", "num_attention_heads", "pad_token_id", "is_decoder")
 _ENCODER = re.compile(r"(roberta\.)?(encoder|embeddings)\.")
 
@@ -30,10 +31,10 @@ class RobertaTextTower(nn.Module):
     Args:
         source: a hub name such as "FacebookAI/roberta-base", or a folder.
         pool: "first" (the paper: the vector of <s> of each hidden state) or "mean" over the caption's tokens.
-        max_tokens: longer captions are cut, at least 2.
+        max_tokens: longer captions are truncated; at least 2.
 
     Raises:
-        WeightsError: the weights or the tokenizer are not to be had, are of another model, or tensors are missing or left over.
+        WeightsError: weights or tokenizer are not available or of another model, or tensors are missing or left over.
     """
 
     version = VERSIONS["text", "roberta"]
@@ -52,7 +53,7 @@ class RobertaTextTower(nn.Module):
                 self.backbone, report = loaded
         except (OSError, ValueError, RuntimeError) as error:
             raise WeightsError(
-                f"weights of {source!r} could not be had ({first_line(error)}): connect to the model hub once, or {HOW_TO_GET}"
+                f"weights of {source!r} could not be loaded ({first_line(error)}): connect to the model hub once, or {HOW_TO_GET}"
             ) from error
         config = loaded[0].eval().config
         if config.model_type not in _SAME_FORWARD:
@@ -60,7 +61,7 @@ class RobertaTextTower(nn.Module):
         if report["missing_keys"] or report["mismatched_keys"]:
             wrong = [*report["missing_keys"], *report["mismatched_keys"]]
             raise refuse(source, f"{len(wrong)} tensors missing or of another shape {wrong[:3]}", HOW_TO_GET)
-        # Heads and the pooler are for other tasks; what else is left over was trained with and would not run.
+        # Heads and the pooler are for other tasks; other tensors left over would be trained weights that are not run.
         left = [key for key in sorted(report["unexpected_keys"]) if _ENCODER.match(key) and not key.endswith("position_ids")]
         if left:
             raise refuse(source, f"{len(left)} tensors left over {left[:3]}", HOW_TO_GET)
@@ -73,17 +74,17 @@ class RobertaTextTower(nn.Module):
         self.reduction = HiddenStateReduction(config.num_hidden_layers + 1, config.hidden_size)
 
     def preprocess(self, captions: Sequence[str]) -> list[torch.Tensor]:
-        """Captions as token numbers, int64 (n_i,), the special tokens included."""
+        """Token ids of captions, int64 (n_i,), special tokens included."""
         encoded = self._tokenizer(list(captions), truncation=True, max_length=self._max_tokens)
         return [torch.tensor(ids) for ids in encoded["input_ids"]]
 
     def compile(self, *args: Any, **options: Any) -> None:
-        """Compile what takes long, with the arguments of `torch.compile`."""
+        """Compile the backbone, with the arguments of `torch.compile`."""
         assert self.backbone is not None
         self.backbone.compile(*args, **options)
 
     def encode(self, batch: Sequence[torch.Tensor]) -> torch.Tensor:
-        """Token numbers to (N, layers, width)."""
+        """Token ids to pooled hidden states (N, layers, width)."""
         assert self.backbone is not None
         device = self.reduction.project.weight.device
         ids = nn.utils.rnn.pad_sequence(list(batch), batch_first=True, padding_value=self._tokenizer.pad_token_id).to(device)
@@ -96,5 +97,5 @@ class RobertaTextTower(nn.Module):
         return self.reduction(features)
 
     def embed(self, batch: Sequence[torch.Tensor]) -> torch.Tensor:
-        """Token numbers to (N, 512)."""
+        """Token ids to (N, 512)."""
         return self.reduce(self.encode(batch))

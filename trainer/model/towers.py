@@ -1,17 +1,14 @@
-"""Which towers there are and what each can be set to. No torch: recipes are checked before anything heavy is imported."""
+"""The towers and their settings. No torch: recipes are checked before anything heavy is imported."""
 
 from dataclasses import dataclass
 
-MODALITIES = ("image", "music", "text")
 POOLS = ("first", "mean")
-SILENT_PEAK = 1e-4  # sound that never reaches it is silence: three steps of 16 bits
-# Of a caption: what is behind is not looked at, so that a whole book is as quick as its first page.
-MAX_CHARACTERS = 2000
+MAX_CHARACTERS = 2000  # of a caption; the rest is ignored, so that a book takes no longer than a page
 
 
 @dataclass(frozen=True)
 class Setting:
-    """One setting of a tower: its type, and what is allowed where the type alone does not say."""
+    """A setting of a tower or recipe: its type, range and choices."""
 
     kind: type
     low: float | None = None
@@ -19,7 +16,7 @@ class Setting:
     choices: tuple[str, ...] = ()
 
 
-# modality -> tower -> setting's name -> what it may be. Defaults are the towers' own.
+# modality -> tower -> name of a setting -> its rule. The defaults are in the towers.
 TOWERS: dict[str, dict[str, dict[str, Setting]]] = {
     "image": {
         "compact": {"input_px": Setting(int, 32, 512)},
@@ -34,8 +31,8 @@ TOWERS: dict[str, dict[str, dict[str, Setting]]] = {
         "roberta": {"source": Setting(str), "pool": Setting(str, choices=POOLS), "max_tokens": Setting(int, 2, 512)},
     },
 }
-# Changes whenever a tower's `preprocess` or `encode` gives other numbers from the same weights: part of the key of cached features, and of a
-# checkpoint's fingerprint, under which predictions are kept.
+# To be changed whenever a tower's `preprocess` or `encode` computes other numbers from the same weights: part of the key of cached features and
+# of a checkpoint's fingerprint, under which predictions are stored.
 VERSIONS = {
     ("image", "compact"): "compact-image/4",
     ("image", "clip"): "clip/2",
@@ -44,9 +41,9 @@ VERSIONS = {
     ("text", "compact"): "compact-text/2",
     ("text", "roberta"): "roberta/1",
 }
-# (modality, tower) with a backbone: frozen unless a recipe fine-tunes it.
+# Towers with a backbone, which is frozen unless a recipe fine-tunes it.
 BACKBONES = (("image", "compact"), ("image", "clip"), ("music", "mert"), ("text", "roberta"))
-# Of the pretrained weights, for checkpoints that hold them because they were fine-tuned.
+# Licences of the pretrained weights, for checkpoints that contain them because they were fine-tuned.
 LICENCES = {"clip": "MIT (OpenAI CLIP)", "mert": "CC BY-NC 4.0 (MERT-v1)", "roberta": "MIT (RoBERTa)"}
 
 TowerSpec = dict[str, str | int | float]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests.helpers import synthetic
-from tests.helpers.open_sources import emobank, emotify_dir, oasis_dir, pretend, soundfont, vgmidi_dir  # noqa: F401 - fixtures
+from tests.helpers.open_sources import emobank, emotify_dir, fake_fluidsynth, oasis_dir, soundfont, vgmidi_dir  # noqa: F401 - fixtures
 
 
 @pytest.fixture
@@ -16,9 +16,9 @@ def folder(tmp_path: Path) -> Path:
 @pytest.fixture
 def clips(tmp_path: Path) -> list[tuple[str, Path]]:
     """Ids and files of four short clips."""
-    made = []
+    clips = []
     for number in range(4):
         path = tmp_path / f"1-{number}.wav"
         synthetic.write_wav(path, np.full(800, 0.1 * (number + 1)), 16_000)
-        made.append((f"1-{number}", path))
-    return made
+        clips.append((f"1-{number}", path))
+    return clips

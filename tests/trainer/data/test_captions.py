@@ -122,7 +122,7 @@ def test_captions_of_a_csv_are_ruled(clips: list[tuple[str, Path]], tmp_path: Pa
     assert not (tmp_path / "cache.jsonl").exists()
 
 
-def test_external_command_and_what_it_made_is_kept(clips: list[tuple[str, Path]], tmp_path: Path) -> None:
+def test_captions_of_an_external_command_are_stored(clips: list[tuple[str, Path]], tmp_path: Path) -> None:
     command = script(tmp_path, LOOP + "    print(path, f'The low quality recording features {Path(path).stem}.', sep='\\t')")
     recipe = CaptionRecipe(captioner="command", command=command)
     texts, problems = make(clips, recipe, tmp_path / "cache.jsonl")
@@ -203,12 +203,12 @@ def test_local_model_refines_in_batches_whatever_the_padding(tmp_path: Path) -> 
     alone = list(LocalModel(str(tmp_path), CPU, 12, 1).refine(source))
     assert batched == alone
     assert all(batched)
-    (tmp_path / "c.csv").write_text("id,caption\n" + "".join(f"{at},{text}\n" for at, text in enumerate(source)))
+    (tmp_path / "c.csv").write_text("id,caption\n" + "".join(f"{number},{text}\n" for number, text in enumerate(source)))
     recipe = CaptionRecipe(
         csv=str(tmp_path / "c.csv"), refine=("llm",), llm=captions.LlmRecipe(model=str(tmp_path), max_new_tokens=12), batch_size=2
     )
-    clips = [(str(at), tmp_path) for at in range(4)]
-    assert make(clips, recipe, tmp_path / "cache.jsonl", device="cpu") == ({str(at): text for at, text in enumerate(batched)}, [])
+    clips = [(str(number), tmp_path) for number in range(4)]
+    assert make(clips, recipe, tmp_path / "cache.jsonl", device="cpu") == ({str(number): text for number, text in enumerate(batched)}, [])
     with pytest.raises(WeightsError, match=r"language model '.*gone' could not be loaded .*captions.llm.model"):
         LocalModel(str(tmp_path / "gone"), CPU, 12, 1)
 
@@ -225,8 +225,8 @@ class Stub(BaseHTTPRequestHandler):
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         self.requests.append((self.path, self.headers.get("Authorization"), body))
         status = self.failures.pop(0) if self.failures else 200
-        said = body["messages"][-1]["content"].replace("noisy ", "")
-        answer = self.answer or json.dumps({"choices": [{"message": {"role": "assistant", "content": f'"{said}"\n'}}]}).encode()
+        caption = body["messages"][-1]["content"].replace("noisy ", "")
+        answer = self.answer or json.dumps({"choices": [{"message": {"role": "assistant", "content": f'"{caption}"\n'}}]}).encode()
         self.send_response(status)
         self.end_headers()
         self.wfile.write(answer if status == 200 else b"no such model")
@@ -258,7 +258,9 @@ def recipe_for(endpoint: str, csv: Path, workers: int = 3) -> CaptionRecipe:
 @pytest.fixture
 def caption_csv(tmp_path: Path) -> Path:
     path = tmp_path / "captions.csv"
-    path.write_text("id,caption\n" + "".join(f"1-{at},The low quality recording features a noisy tune {at % 3}.\n" for at in range(4)))
+    path.write_text(
+        "id,caption\n" + "".join(f"1-{number},The low quality recording features a noisy tune {number % 3}.\n" for number in range(4))
+    )
     return path
 
 
@@ -267,7 +269,7 @@ def test_endpoint_refines_each_caption_once_and_keeps_it(
 ) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "secret")
     texts, _ = make(clips, recipe_for(endpoint, caption_csv), tmp_path / "cache.jsonl")
-    assert texts == {f"1-{at}": f"The recording features a tune {at % 3}." for at in range(4)}
+    assert texts == {f"1-{number}": f"The recording features a tune {number % 3}." for number in range(4)}
     assert len(Stub.requests) == 3  # two clips share a caption
     path, key, body = Stub.requests[0]
     assert (path, key) == ("/v1/chat/completions", "Bearer secret")

@@ -55,13 +55,13 @@ def edit_annotation(folder: Path, name: str, change: Callable[[str], str]) -> No
 
 def test_windows_join_up_to_five_clips_of_two_seconds_and_average_their_seconds() -> None:
     seconds = {second: (second / 100, -second / 100) for second in range(15, 30)}
-    made = windows(seconds, 45.0)
+    joined = windows(seconds, 45.0)
     # Second 15 is half of a clip; from 16 on there are seven whole ones.
-    assert [(window.number, window.start_s, window.end_s) for window in made] == [
+    assert [(window.number, window.start_s, window.end_s) for window in joined] == [
         (9, 16, 26), (10, 18, 28), (11, 20, 30), (12, 22, 30), (13, 24, 30), (14, 26, 30), (15, 28, 30),
     ]  # fmt: skip
-    np.testing.assert_allclose(made[0].ratings, (0.205, -0.205), atol=1e-12)  # mean of 16..25
-    np.testing.assert_allclose(made[-1].ratings, (0.285, -0.285), atol=1e-12)  # mean of 28, 29
+    np.testing.assert_allclose(joined[0].ratings, (0.205, -0.205), atol=1e-12)  # mean of 16..25
+    np.testing.assert_allclose(joined[-1].ratings, (0.285, -0.285), atol=1e-12)  # mean of 28, 29
 
 
 def test_windows_stop_at_a_gap_and_at_the_end_of_the_sound() -> None:

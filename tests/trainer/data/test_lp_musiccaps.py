@@ -26,8 +26,8 @@ def lp_folder(folder: Path, suffix: str = ".pth", prefix: str = "module.") -> LP
         vocab_size=len(byte_vocabulary()), d_model=32, encoder_layers=1, decoder_layers=1, encoder_attention_heads=2,
         decoder_attention_heads=2, encoder_ffn_dim=32, decoder_ffn_dim=32, max_position_embeddings=160, dropout=0.0,
     )  # fmt: skip
-    habits = {"no_repeat_ngram_size": 3, "early_stopping": True, "forced_bos_token_id": 0}
-    (folder / "config.json").write_text(json.dumps(config.to_dict() | habits | {"model_type": "bart"}))
+    generation = {"no_repeat_ngram_size": 3, "early_stopping": True, "forced_bos_token_id": 0}
+    (folder / "config.json").write_text(json.dumps(config.to_dict() | generation | {"model_type": "bart"}))
     (folder / "vocab.json").write_text(json.dumps({token: index for index, token in enumerate(byte_vocabulary())}))
     (folder / "merges.txt").write_text("#version: 0.2\n")
     torch.manual_seed(0)
@@ -45,15 +45,15 @@ def test_lp_musiccaps_loads_from_a_folder_and_captions_in_batches(
     clips: list[tuple[str, Path]], tmp_path: Path, suffix: str, prefix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lp_musiccaps, "MAX_TOKENS", 10)
-    made = lp_folder(tmp_path / "lp", suffix, prefix)
+    published = lp_folder(tmp_path / "lp", suffix, prefix)
     captioner = Captioner(tmp_path / "lp", CPU, batch_size=3)
-    for name, tensor in made.state_dict().items():
+    for name, tensor in published.state_dict().items():
         torch.testing.assert_close(captioner.model.state_dict()[name], tensor, rtol=0, atol=0)
     together = list(captioner.caption([path for _, path in clips]))
     assert len(together) == 4
     alone = [text for _, path in clips for text in captioner.caption([path])]
     assert together == alone
-    assert captioner.habits == {"no_repeat_ngram_size": 3, "early_stopping": True, "forced_bos_token_id": 0, "forced_eos_token_id": 2}
+    assert captioner.generation == {"no_repeat_ngram_size": 3, "early_stopping": True, "forced_bos_token_id": 0, "forced_eos_token_id": 2}
     recipe = CaptionRecipe(captioner="lp-musiccaps", weights=str(tmp_path / "lp"), refine=())
     monkeypatch.setattr(Captioner, "caption", lambda self, paths: iter([f"Heard {path.stem}." for path in paths]))
     assert make(clips, recipe, tmp_path / "cache.jsonl", device="cpu")[0] == {name: f"Heard {name}." for name, _ in clips}

@@ -138,7 +138,7 @@ def test_a_csv_that_is_utf16_or_binary_or_empty_of_rows(folder: Path) -> None:
     for content, message in (
         (path.read_text().encode("utf-16"), r"row 1: no column 'valence' .*UTF-8"),
         (b"\x00\xff" * 50, r"row 1: no column 'valence'"),
-        (b",img,valence,arousal\n\n\n", "not one usable row; mend the file"),
+        (b",img,valence,arousal\n\n\n", "not one usable row; correct the file"),
         (b',img,valence,arousal\n0,"' + b"x" * 200_000, "not a readable CSV"),
     ):
         path.write_bytes(content)
@@ -218,7 +218,7 @@ def test_rows_bad_inside_name_the_row(folder: Path) -> None:
         manifest.picture_of(data.images[3])
 
 
-def test_rows_found_bad_later_are_left_out_and_listed(folder: Path) -> None:
+def test_rows_that_turn_out_bad_are_left_out_and_listed(folder: Path) -> None:
     data = manifest.load(folder)
     less = data.without({0: "first picture is bad"}, {1: "second clip is bad"})
     assert [row.id for row in less.images] == [row.id for row in data.images[1:]]

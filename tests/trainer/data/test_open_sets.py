@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from tests.helpers import synthetic
-from tests.helpers.open_sources import contents, plays, rows_of, spoil, tone
+from tests.helpers.open_sources import contents, plays, replace_in, rows_of, tone
 from trainer import dataset_command as dataset
 from trainer.data import clips, emotify, manifest, sentences
 from trainer.data.files import read_sound
@@ -77,9 +77,9 @@ def test_tracks_may_be_numbered_over_all_genres(emotify_dir: Path, tmp_path: Pat
 
 
 def test_curves_are_averaged_over_raters_and_seconds(
-    vgmidi_dir: Path, soundfont: Path, pretend: Callable[[str], Path], tmp_path: Path
+    vgmidi_dir: Path, soundfont: Path, fake_fluidsynth: Callable[[str], Path], tmp_path: Path
 ) -> None:
-    pretend(plays())
+    fake_fluidsynth(plays())
     build(Sources(vgmidi=vgmidi_dir), tmp_path / "out", soundfont=soundfont)
     rows = rows_of(tmp_path / "out" / "music_va.csv")
     assert [(row["id"], row["track"]) for row in rows] == [
@@ -90,8 +90,8 @@ def test_curves_are_averaged_over_raters_and_seconds(
     ]
     # Of 18 s each of three points has 6 s; the third rater's two points do not count. Two seconds ring on after what raters heard, and
     # the silence after 20 s is no part of the second piece, though 25 s were promised.
-    found = [(float(row["valence"]), float(row["arousal"])) for row in rows]
-    assert found == [pytest.approx(va, abs=2e-3) for va in [(0.35, 0.5), (0.6875, 0.875), (0.75, 0.0), (0.75, 0.0)]]
+    predicted = [(float(row["valence"]), float(row["arousal"])) for row in rows]
+    assert predicted == [pytest.approx(va, abs=2e-3) for va in [(0.35, 0.5), (0.6875, 0.875), (0.75, 0.0), (0.75, 0.0)]]
     for name, length_s in (("vgmidi-1-0-1", 8), ("vgmidi-1-1-1", 10)):
         assert len(read_sound(tmp_path / "out/music" / f"{name}.wav", clips.RATE_HZ)) / clips.RATE_HZ == pytest.approx(length_s, abs=0.02)
 
@@ -113,7 +113,7 @@ def test_sentences_keep_their_split(emobank: Path, tmp_path: Path) -> None:
     ]
 
 
-def test_rated_words_and_captions_made_of_them_join_the_sentences(emobank: Path, tmp_path: Path) -> None:
+def test_rated_words_and_captions_of_them_join_the_sentences(emobank: Path, tmp_path: Path) -> None:
     norms = tmp_path / "norms.csv"
     norms.write_text(",Word,V.Mean.Sum,A.Mean.Sum\n1,aardvark,6.26,2.41\n2,calm,6.89,1.67\n3,sad,2.1,3.49\n")
     built = build(Sources(emobank=emobank, norms=norms), tmp_path / "out")
@@ -128,8 +128,8 @@ def test_rated_words_and_captions_made_of_them_join_the_sentences(emobank: Path,
     assert all(0 <= float(row[axis]) <= 1 for row in rows for axis in ("valence", "arousal"))
     assert len({row["id"] for row in rows}) == len(rows)
     # A caption of sad words lies below one of calm words.
-    found = {row["text"]: float(row["valence"]) for row in rows if row["source"] == "vocabulary"}
-    assert found["sad"] < found["calm"]
+    predicted = {row["text"]: float(row["valence"]) for row in rows if row["source"] == "vocabulary"}
+    assert predicted["sad"] < predicted["calm"]
     build(Sources(emobank=emobank, norms=norms), tmp_path / "again")
     assert (tmp_path / "again/text_va.csv").read_bytes() == (tmp_path / "out/text_va.csv").read_bytes()
     norms.write_text("word,rating\nx,1\n")
@@ -138,9 +138,15 @@ def test_rated_words_and_captions_made_of_them_join_the_sentences(emobank: Path,
 
 
 def test_the_same_sources_give_the_same_bytes(
-    oasis_dir: Path, emotify_dir: Path, vgmidi_dir: Path, emobank: Path, soundfont: Path, pretend: Callable[[str], Path], tmp_path: Path
+    oasis_dir: Path,
+    emotify_dir: Path,
+    vgmidi_dir: Path,
+    emobank: Path,
+    soundfont: Path,
+    fake_fluidsynth: Callable[[str], Path],
+    tmp_path: Path,
 ) -> None:
-    pretend(plays())
+    fake_fluidsynth(plays())
     sources = Sources(oasis_dir, emotify_dir, vgmidi_dir, emobank)
     for name in ("one", "two"):
         built = build(sources, tmp_path / name, soundfont=soundfont)
@@ -182,8 +188,8 @@ def test_a_run_that_broke_off_goes_on(emotify_dir: Path, tmp_path: Path, monkeyp
     assert (out / "music" / "emotify-2-0.wav").read_bytes() == (tmp_path / "whole/music/emotify-2-0.wav").read_bytes()
 
 
-def test_another_soundfont_renders_anew(vgmidi_dir: Path, soundfont: Path, pretend: Callable[[str], Path], tmp_path: Path) -> None:
-    calls = pretend(plays())
+def test_another_soundfont_renders_anew(vgmidi_dir: Path, soundfont: Path, fake_fluidsynth: Callable[[str], Path], tmp_path: Path) -> None:
+    calls = fake_fluidsynth(plays())
     out = tmp_path / "out"
     for _ in range(2):
         build(Sources(vgmidi=vgmidi_dir), out, soundfont=soundfont, overwrite=True)
@@ -214,7 +220,7 @@ def test_what_is_there_is_replaced_only_when_asked(emobank: Path, oasis_dir: Pat
     # A source of another CSV joins what is there.
     build(Sources(oasis=oasis_dir), out)
     assert {path.name for path in out.glob("*.csv")} == {"image_va.csv", "text_va.csv"}
-    spoil(emobank, "B,test,1.0", "B,test,2.0")
+    replace_in(emobank, "B,test,1.0", "B,test,2.0")
     build(Sources(emobank=emobank), out, overwrite=True)
     assert rows_of(out / "text_va.csv")[2]["valence"] == "0.25"
     with pytest.raises(DataError, match="name at least one data set"):

@@ -8,7 +8,7 @@ from trainer.data.split import split
 from trainer.errors import DataError
 
 
-def made(images: int, clips_of_tracks: list[int]) -> Manifest:
+def manifest_of(images: int, clips_of_tracks: list[int]) -> Manifest:
     clips = [
         ClipRow(f"{track}-{number}", str(track), Path(f"{track}-{number}.wav"), (0.5, 0.5), "A song.", 2)
         for track, count in enumerate(clips_of_tracks)
@@ -19,7 +19,7 @@ def made(images: int, clips_of_tracks: list[int]) -> Manifest:
 
 
 # As in DEAM: excerpts of 13 clips and some full songs of up to 300.
-DEAM_LIKE = made(1000, [13] * 300 + list(range(60, 300, 8)))
+DEAM_LIKE = manifest_of(1000, [13] * 300 + list(range(60, 300, 8)))
 
 
 def test_no_track_and_no_image_is_in_two_parts_and_the_shares_are_right() -> None:
@@ -54,14 +54,14 @@ def test_the_seed_decides_and_the_order_of_rows_does_not() -> None:
 
 def test_few_tracks_still_fill_every_part() -> None:
     for tracks in (3, 4, 7):
-        parts = split(made(3, [5] * tracks))
+        parts = split(manifest_of(3, [5] * tracks))
         assert all(part.images and part.clips for part in parts.values())
     with pytest.raises(DataError, match="2 tracks cannot be split into 3 parts: at least 3"):
-        split(made(9, [5, 5]))
+        split(manifest_of(9, [5, 5]))
 
 
 def test_two_ids_of_one_file_stay_together() -> None:
-    data = made(60, [2] * 60)
+    data = manifest_of(60, [2] * 60)
     twins = tuple(ImageRow(f"{row.id}.jpg", row.path, row.va, 99) for row in data.images)
     parts = split(Manifest((*data.images, *twins), data.clips, (), (), ""))
     for part in parts.values():
