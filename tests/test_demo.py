@@ -53,7 +53,7 @@ def test_tunes_have_their_moods(valence_arousal: dict[str, tuple[float, float]])
 
 def test_tunes_are_short_and_not_too_loud(folder: Path) -> None:
     for name in tunes.TUNES:
-        sound = media.hear(folder / "music" / f"{name}.flac")
+        sound = media.decode_audio(folder / "music" / f"{name}.flac")
         assert 15 < len(sound) / media.RATE_HZ <= 20, name
         assert 0.4 < np.abs(sound).max() < 0.9, name
         assert np.abs(sound[0]).max() < 0.1, name  # no click at the start

@@ -103,11 +103,12 @@ def exit_code(error: MmvatoolError) -> int:
 
 
 def _fail(error: Exception, code: int, args: list[str]) -> int:
-    from mmvatool.cli.console import clean, explain
+    from mmvatool.cli.console import explain
+    from mmvatool.text import printable
 
     if "--debug" in args:
         traceback.print_exception(error)
-    click.echo(f"Error: {clean(explain(error))}", err=True)
+    click.echo(f"Error: {printable(explain(error))}", err=True)
     return code
 
 

@@ -8,12 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mmvatool.errors import MmvatoolError
-from mmvatool.text import format_clock, printable
+from mmvatool.text import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
-
-clean, clock = printable, format_clock  # former names, which some commands still import
 
 
 def explain(error: Exception, path: Path | None = None) -> str:

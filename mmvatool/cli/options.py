@@ -269,9 +269,9 @@ class Load:
 
 @cache
 def _print_once(warning: str) -> None:
-    from mmvatool.cli.console import clean
+    from mmvatool.text import printable
 
-    click.echo(clean(warning), err=True)
+    click.echo(printable(warning), err=True)
 
 
 def model_options(command: Callable[..., Any]) -> Callable[..., Any]:

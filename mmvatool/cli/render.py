@@ -5,10 +5,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mmvatool.cli.console import Reporter, clock
+from mmvatool.cli.console import Reporter
 from mmvatool.cli.inputs import Job
 from mmvatool.cli.jobs.batch import Batch, make_folder
 from mmvatool.cli.options import export_option, output_options
+from mmvatool.text import format_clock
 
 if TYPE_CHECKING:
     from mmvatool.pipelines.render import Rendered
@@ -76,5 +77,5 @@ def _report(rendered: "Rendered", reporter: Reporter, seconds: float) -> None:
     for warning in rendered.warnings:
         reporter.detail(f"{rendered.input}: {warning}")
     length_s = rendered.plan.timeline.duration_s
-    length = f"{length_s:.1f} s" if length_s < 60 else clock(length_s)
+    length = f"{length_s:.1f} s" if length_s < 60 else format_clock(length_s)
     reporter.say(f"{rendered.input}: {length} -> {rendered.output} in {seconds:.1f} s")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mmvatool.cli.console import Reporter, clean, clock
+from mmvatool.cli.console import Reporter
 from mmvatool.cli.inputs import Job, plan_soundtracks
 from mmvatool.cli.jobs.batch import Batch, make_folder, place_plan
 from mmvatool.cli.options import (
@@ -21,6 +21,7 @@ from mmvatool.cli.options import (
     plan_options,
     settings_options,
 )
+from mmvatool.text import format_clock, printable
 
 if TYPE_CHECKING:
     from mmvatool.progress import Progress
@@ -200,12 +201,12 @@ def _report(result: "Soundtrack", reporter: Reporter, seconds: float, *, table: 
         reporter.say(f"{result.input}: nothing in the library is near: the nearest track lies {result.ranking[0].match.distance:.2f} away")
     music = ", ".join(_cue(cue) for cue in result.timeline.cues)
     where = "would be chosen" if result.output is None else f"-> {result.output}"
-    reporter.say(f"{result.input}: {clock(result.timeline.duration_s)} with {music} {where} in {seconds:.1f} s")
+    reporter.say(f"{result.input}: {format_clock(result.timeline.duration_s)} with {music} {where} in {seconds:.1f} s")
 
 
 def _cue(cue: "Cue") -> str:
     fit = f"distance {cue.distance:.2f}" if cue.score is None else f"score {cue.score:.2f}"
-    return f"{cue.path.name} from {clock(cue.offset_s)} ({fit})"
+    return f"{cue.path.name} from {format_clock(cue.offset_s)} ({fit})"
 
 
 def _print_ranking(result: "Soundtrack") -> None:
@@ -213,7 +214,7 @@ def _print_ranking(result: "Soundtrack") -> None:
     from rich.table import Table
 
     valence, arousal = result.va.tolist()
-    table = Table(title=clean(f"{result.input}: valence {valence:.3f}, arousal {arousal:.3f}"), title_justify="left")
+    table = Table(title=printable(f"{result.input}: valence {valence:.3f}, arousal {arousal:.3f}"), title_justify="left")
     table.add_column("", justify="right")
     table.add_column("track", overflow="fold")
     for name in ("score", "distance", "valence", "arousal", "from", "length"):
@@ -221,17 +222,17 @@ def _print_ranking(result: "Soundtrack") -> None:
     for number, ranked in enumerate(result.ranking, start=1):
         table.add_row(
             str(number),
-            clean(str(ranked.path)),
+            printable(str(ranked.path)),
             "-" if ranked.match.score is None else f"{ranked.match.score:.3f}",
             f"{ranked.match.distance:.3f}",
             f"{ranked.mean[0]:.3f}",
             f"{ranked.mean[1]:.3f}",
-            clock(ranked.match.offset_s),
-            clock(ranked.duration_s),
+            format_clock(ranked.match.offset_s),
+            format_clock(ranked.duration_s),
         )
     console = Console(markup=False, emoji=False, highlight=False)
     console.print(table)
     for cue in result.timeline.cues if len(result.timeline.cues) > 1 else ():
         console.print(
-            f"{clock(cue.start_s)} - {clock(cue.end_s)}  {clean(str(cue.path))} from {clock(cue.offset_s)}, distance {cue.distance:.3f}"
+            f"{format_clock(cue.start_s)} - {format_clock(cue.end_s)}  {printable(str(cue.path))} from {format_clock(cue.offset_s)}, distance {cue.distance:.3f}"
         )

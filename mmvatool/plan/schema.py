@@ -17,7 +17,7 @@ from mmvatool.media import slideshow
 from mmvatool.media.probe import MediaInfo
 from mmvatool.timeline import Clip, Cue, Segment, Timeline
 
-SCHEMA = "mmvatool.plan.schema/1"
+SCHEMA = "mmvatool.plan/1"
 # What is rendered, and the settings that it takes.
 KINDS = {
     "cut": ("chapters", "lossless"),

@@ -171,8 +171,8 @@ def run_ffmpeg(*arguments: object) -> None:
     subprocess.run([ffmpeg.executable(), "-nostdin", "-v", "error", "-y", *map(str, arguments)], check=True, timeout=300)
 
 
-def analyze_track(path: Path) -> np.ndarray:
-    """What a player hears of a file: float32 (n, 2) at RATE_HZ, decoded without any option."""
+def decode_audio(path: Path) -> np.ndarray:
+    """The audio of a file as a player decodes it: float32 (n, 2) at RATE_HZ, decoded without any option."""
     command = [ffmpeg.executable(), "-nostdin", "-v", "error", "-i", str(path), "-map", "0:a:0", "-ar", str(RATE_HZ), "-ac", "2"]
     done = subprocess.run([*command, "-f", "f32le", "-"], capture_output=True, check=True, timeout=300)
     return np.frombuffer(done.stdout, "<f4").reshape(-1, 2)

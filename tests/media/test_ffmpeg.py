@@ -61,7 +61,7 @@ def test_what_is_fed_is_encoded(tmp_path):
     sound = np.random.default_rng(0).uniform(-0.5, 0.5, (48_000, 2)).astype("<f4")
     node = ffmpeg.output([ffmpeg.raw_audio(48_000, 2)], tmp_path / "out.wav", format="wav", acodec="pcm_f32le")
     ffmpeg.feed(node, (sound[at : at + 700].tobytes() for at in range(0, len(sound), 700)), tmp_path)
-    np.testing.assert_array_equal(media.analyze_track(tmp_path / "out.wav"), sound)
+    np.testing.assert_array_equal(media.decode_audio(tmp_path / "out.wav"), sound)
 
 
 def test_an_encoder_that_ends_before_the_data_do_says_why(tmp_path):

@@ -50,7 +50,7 @@ def test_loudness_peak_and_length_are_as_asked(band, tmp_path, codec, suffix, lu
     target = tmp_path / f"out{suffix}"
     told = []
     remix = mix.write_sound([_cue(band, 0, 15.3)], 15.3, target, lufs=lufs, codec=codec, on_progress=told.append)
-    sound = media.analyze_track(target)
+    sound = media.decode_audio(target)
     assert pyloudnorm.Meter(RATE_HZ).integrated_loudness(sound.astype(float)) == pytest.approx(lufs, abs=0.5)
     assert remix.lufs == pytest.approx(lufs, abs=0.4)
     assert remix.true_peak_dbtp is not None
@@ -91,7 +91,7 @@ def test_silence_stays_silence(tmp_path, codec):
     for cues in ([], [_cue(still, 0, 3)]):
         remix = mix.write_sound(cues, 3.0, tmp_path / "out", codec=codec)
         assert remix == mix.MixResult(None, None)
-        sound = media.analyze_track(tmp_path / "out")
+        sound = media.decode_audio(tmp_path / "out")
         assert abs(len(sound) - 3 * RATE_HZ) <= AAC_FRAME
         assert not sound.any()
 
@@ -103,7 +103,7 @@ def test_the_cue_begins_at_its_offset_in_the_track(tmp_path):
         packed = path.with_suffix(suffix)
         media.run_ffmpeg("-i", path, "-c:a", codec, packed)
         mix.write_sound([_cue(packed, 1, 5, 4.5)], 6, tmp_path / "out.m4a")
-        sound = media.analyze_track(tmp_path / "out.m4a")
+        sound = media.decode_audio(tmp_path / "out.m4a")
         assert not np.abs(sound[: round(0.97 * RATE_HZ)]).max() > 1e-3  # nothing before the cue
         assert not np.abs(sound[round(5.03 * RATE_HZ) :]).max() > 1e-3
         # In the track the tone changes at 6 s, which is at 2.5 s of the result.
@@ -117,14 +117,14 @@ def test_the_cue_begins_at_its_offset_in_the_track(tmp_path):
 def test_tracks_of_any_channels(tmp_path, channels):
     path = media.write_wav(tmp_path / "many.wav", _tone(4, 500), channels)
     assert mix.write_sound([_cue(path, 0, 3)], 3, tmp_path / "out.m4a").lufs == pytest.approx(-14, abs=0.5)
-    sound = media.analyze_track(tmp_path / "out.m4a")[RATE_HZ // 2 : RATE_HZ]
+    sound = media.decode_audio(tmp_path / "out.m4a")[RATE_HZ // 2 : RATE_HZ]
     assert _level_db(sound[:, :1], 500) == pytest.approx(_level_db(sound[:, 1:], 500), abs=0.5)
 
 
 def test_fades_at_the_ends(tmp_path):
     path = media.write_wav(tmp_path / "noise.wav", _noise(30))
     mix.write_sound([_cue(path, 0, 12, 3)], 12, tmp_path / "out.m4a")
-    powers = 10 * np.log10((media.analyze_track(tmp_path / "out.m4a")[: 12 * RATE_HZ].reshape(-1, 4800, 2) ** 2).mean(axis=(1, 2)))
+    powers = 10 * np.log10((media.decode_audio(tmp_path / "out.m4a")[: 12 * RATE_HZ].reshape(-1, 4800, 2) ** 2).mean(axis=(1, 2)))
     usual = np.median(powers)
     assert powers[0] < usual - 8
     assert powers[-1] < usual - 15
@@ -136,21 +136,21 @@ def test_tracks_cross_without_a_dip_and_are_equally_loud(tmp_path):
     soft = media.write_wav(tmp_path / "soft.wav", _noise(20, 1, 0.01))
     loud = media.write_wav(tmp_path / "loud.wav", _noise(20, 2, 0.2))
     mix.write_sound([_cue(loud, 8, 20), _cue(soft, 0, 11)], 20, tmp_path / "out.m4a")
-    powers = 10 * np.log10((media.analyze_track(tmp_path / "out.m4a")[: 20 * RATE_HZ].reshape(-1, 9600, 2) ** 2).mean(axis=(1, 2)))
+    powers = 10 * np.log10((media.decode_audio(tmp_path / "out.m4a")[: 20 * RATE_HZ].reshape(-1, 9600, 2) ** 2).mean(axis=(1, 2)))
     assert np.abs(powers[5:88] - np.median(powers)).max() < 1.0
 
 
 def test_a_short_track_goes_on(tmp_path):
     path = media.write_wav(tmp_path / "short.wav", np.concatenate([_noise(5), np.zeros(2 * RATE_HZ)]))
     mix.write_sound([_cue(path, 0, 20, 2)], 20, tmp_path / "out.m4a")
-    powers = 10 * np.log10((media.analyze_track(tmp_path / "out.m4a")[: 20 * RATE_HZ].reshape(-1, 9600, 2) ** 2).mean(axis=(1, 2)))
+    powers = 10 * np.log10((media.decode_audio(tmp_path / "out.m4a")[: 20 * RATE_HZ].reshape(-1, 9600, 2) ** 2).mean(axis=(1, 2)))
     assert np.abs(powers[5:88] - np.median(powers)).max() < 1.5
 
 
 def test_a_cue_a_breath_longer_than_its_track_ends_with_it(tmp_path):
     path = media.write_wav(tmp_path / "piece.wav", np.concatenate([_tone(8, 500), _tone(1, 900)]))
     mix.write_sound([_cue(path, 0, 9.05)], 9.05, tmp_path / "out.m4a")
-    last = media.analyze_track(tmp_path / "out.m4a")[round(8.2 * RATE_HZ) : round(8.6 * RATE_HZ)]
+    last = media.decode_audio(tmp_path / "out.m4a")[round(8.2 * RATE_HZ) : round(8.6 * RATE_HZ)]
     assert _level_db(last, 900) > _level_db(last, 500) + 20
 
 
@@ -169,7 +169,7 @@ def test_music_gives_way_to_the_original(tmp_path):
     video = probe(_talk(tmp_path / "talk.mp4", stderr))
     remix = mix.write_sound([_cue(music, 0, 20)], 20, tmp_path / "out.m4a", under=[(0.0, video, Segment(0, 20))])
     assert remix.warnings == ()
-    sound = media.analyze_track(tmp_path / "out.m4a")
+    sound = media.decode_audio(tmp_path / "out.m4a")
 
     def music_db(start_s: float, end_s: float) -> float:
         return _level_db(sound[round(start_s * RATE_HZ) : round(end_s * RATE_HZ)], 3000)
@@ -194,7 +194,7 @@ def test_the_original_lies_where_it_belongs_and_its_hiss_is_not_raised(tmp_path)
     stderr[round(2.5 * RATE_HZ) : round(2.51 * RATE_HZ)] = 0.7
     video = probe(_talk(tmp_path / "hiss.mkv", stderr, "pcm_s16le"))
     mix.write_sound([_cue(music, 0, 14)], 14, tmp_path / "out.m4a", under=[(6.0, video, Segment(2, 7))])
-    sound = media.analyze_track(tmp_path / "out.m4a")
+    sound = media.decode_audio(tmp_path / "out.m4a")
     free = _level_db(sound[round(2 * RATE_HZ) : round(4 * RATE_HZ)], 3000)
     assert _level_db(sound[round(9 * RATE_HZ) : round(11 * RATE_HZ)], 3000) == pytest.approx(free, abs=0.5)
     assert _level_db(sound[round(6.7 * RATE_HZ) : round(7 * RATE_HZ)], 3000) == pytest.approx(free - 12, abs=1)
@@ -208,7 +208,7 @@ def test_hiss_is_not_raised_to_speech(tmp_path):
     music = media.write_wav(tmp_path / "music.wav", _tone(20, 3000))
     video = probe(_talk(tmp_path / "room.mkv", _noise(8, level=0.001), "pcm_s16le"))
     mix.write_sound([_cue(music, 0, 8)], 8, tmp_path / "out.m4a", under=[(0.0, video, Segment(0, 8))])
-    sound = media.analyze_track(tmp_path / "out.m4a")[2 * RATE_HZ : 5 * RATE_HZ]
+    sound = media.decode_audio(tmp_path / "out.m4a")[2 * RATE_HZ : 5 * RATE_HZ]
     music_db = _level_db(sound, 3000)
     assert music_db == pytest.approx(10 * np.log10(2 * (sound.mean(axis=1) ** 2).mean()), abs=0.1)  # there is little else
 

@@ -45,7 +45,7 @@ def _frames(path: Path, stream: str = "v:0") -> str:
 
 def _clicks_s(path: Path) -> np.ndarray:
     """When clicks are heard of a file, as a player counts time."""
-    mono = np.abs(media.analyze_track(path)).max(axis=1)
+    mono = np.abs(media.decode_audio(path)).max(axis=1)
     loud = np.flatnonzero(mono > 0.3 * mono.max())
     return loud[np.concatenate([[True], np.diff(loud) > RATE_HZ // 4])] / RATE_HZ
 

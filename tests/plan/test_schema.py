@@ -70,7 +70,7 @@ def damaged(document: dict, where: str, value: object) -> dict:
 @pytest.mark.parametrize(
     ("where", "value", "problem"),
     [
-        ("schema", "mmvatool.plan.schema/2", "'mmvatool.plan.schema/2' is not 'mmvatool.plan.schema/1'"),
+        ("schema", "mmvatool.plan.schema/2", "'mmvatool.plan.schema/2' is not 'mmvatool.plan/1'"),
         ("schema", ..., "is missing"),
         ("kind", "film", "'film' is not one of cut, slideshow, soundtrack"),
         ("kind", 3, "3 is not a text"),
