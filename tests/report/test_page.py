@@ -188,13 +188,16 @@ class TestDrawings:
 
 def test_markdown_of_a_card():
     source = markdown.to_html(
-        "# A `b`\nSome <b>text</b>\nover lines\n\n| x | y |\n| --- | --- |\n| 1 | 2 |\n- one\n  more\n- two\n![p](http://a/b.png)\n"
+        "# A `b`\nSome <b>text</b>\nover [lines](http://d)\n\n| x | y |\n| --- | --- |\n| 1 | **2** |\n\n"
+        "- one\n  more\n- two\n\n![p](http://a/b.png)\n\n## Below\n"
     )
     parsed = Parsed(source)
-    assert [element.tag for element in parsed.elements if element.depth == 0] == ["h3", "p", "div", "ul"]
+    assert [element.tag for element in parsed.elements if element.depth == 0] == ["h3", "p", "div", "ul", "h3"]
     assert parsed.one("p").text == "Some <b>text</b> over lines"
     assert [element.text for element in parsed.all("th") + parsed.all("td")] == ["x", "y", "1", "2"]
-    assert [element.text for element in parsed.all("li")] == ["one more", "two"]
+    assert [element.text.strip() for element in parsed.all("li")] == ["one more", "two"]
+    assert not parsed.all("a")
+    assert not parsed.all("img")
     assert "http" not in source
 
 
