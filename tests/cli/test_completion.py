@@ -44,7 +44,7 @@ def test_another_shell_is_wrong_usage(mmvatool):
     [
         ("mmvatool ", 1, [f"plain,{name}" for name in sorted(COMMANDS)]),
         ("mmvatool summarize --du", 2, ["plain,--duration"]),
-        ("mmvatool summarize --by m", 3, ["plain,music"]),
+        ("mmvatool summarize --by a", 3, ["plain,audio"]),
         ("mmvatool summarize vl", 2, ["file,vl"]),
         ("mmvatool summarize -o ou", 3, ["file,ou"]),
         ("mmvatool summarize --model w", 3, ["file,w"]),

@@ -73,8 +73,8 @@ def test_cached_features_of_a_name_go_by_name_tag_and_activation(monkeypatch: py
         for source, pretrained in [("ViT-B-32", "openai"), ("ViT-B-32-quickgelu", "openai"), ("ViT-B-32", "laion2b_s34b_b79k")]
     }
     assert len(set(keys.values())) == 3  # though the stub serves one file for all
-    for (source, pretrained), key in keys.items():
-        assert {"source": source, "pretrained": pretrained} in json.loads(key)
+    for (source, pretrained), found in keys.items():
+        assert {"source": source, "pretrained": pretrained} in json.loads(found)
     assert '"activation": "QuickGELU"' in keys["ViT-B-32", "openai"]
     assert key("image", {"name": "clip"}) == keys["ViT-B-32", "openai"]
 
