@@ -9,7 +9,8 @@ import pytest
 
 from tests.helpers import cli_reference
 
-PAGE = Path(__file__).parents[1] / "docs" / "cli.md"
+ROOT = Path(__file__).parents[1]
+PAGE = ROOT / "docs" / "cli.md"
 COMMANDS = list(cli_reference.commands())
 LEAVES = [found for found in COMMANDS if not isinstance(found[0], click.Group)]
 
@@ -60,3 +61,41 @@ def test_recipes_open_with_their_launch_command():
         lines = recipe.read_text().splitlines()
         opening = lines[: next(number for number, line in enumerate(lines) if not line.startswith("#"))]
         assert any(re.match(rf"#     recipes/batch/{recipe.name} \S", line) for line in opening), recipe.name
+
+
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere_and_lines_are_short(page: Path):
+    text = page.read_text("utf-8")
+    for target in re.findall(r"\]\(([^)#:]*)(?:#[^)]*)?\)", text):
+        assert not target or (page.parent / target).exists(), target
+    if page.name in ("cli.md", "LICENSE.md"):
+        return
+    prose = [line for line in text.splitlines() if not line.startswith(("|", "    "))]  # tables and commands have no other line
+    assert max(map(len, prose)) < 100
+
+
+def test_the_readme_is_for_a_person_in_a_hurry():
+    text = (ROOT / "README.md").read_text("utf-8")
+    assert len(text.split()) <= 700
+    assert max(map(len, text.splitlines())) < 100
+    assert 4 <= len(re.findall(r"^    mmvatool ", text, re.MULTILINE)) <= 8
+
+
+def test_commands_of_the_pages_parse(monkeypatch: pytest.MonkeyPatch):
+    """What stands in a page as a command is one: options that were renamed are found here."""
+    monkeypatch.setattr(click.Path, "convert", lambda kind, value, option, context: value)
+    leaves = {context.command_path: (command, context) for command, context in LEAVES}
+    seen = 0
+    for page in PAGES:
+        for line in re.findall(r"^    (mmvatool (?:.*\\\n)*.*)$", page.read_text("utf-8"), re.MULTILINE):
+            words = shlex.split(re.sub(r"\\\n", " ", line), comments=True)
+            words = words[: next((index for index, word in enumerate(words) if word in ("|", ">", ">>")), len(words))]
+            name = next((" ".join(words[:count]) for count in (3, 2) if " ".join(words[:count]) in leaves), None)
+            assert name is not None, line
+            command, context = leaves[name]
+            command.make_context(context.info_name, words[len(name.split()) :])
+            seen += 1
+    assert seen > 30
