@@ -61,8 +61,9 @@ lock:  ## constraints.txt from what pyproject.toml takes today, in an empty envi
 	rm -rf build/lock
 	$(PYTHON) -m venv --without-pip build/lock
 	$(PYTHON) -m pip --python build/lock/bin/python --disable-pip-version-check install '.[dev]'
-	echo "# Every package of .[dev], as it was tested. Made by \`make lock\`." > constraints.txt
-	$(PYTHON) -m pip --python build/lock/bin/python --disable-pip-version-check freeze --all --exclude mmvatool >> constraints.txt
+	echo "# Every package of .[dev], as it was tested. Made by \`make lock\`." > build/constraints.txt
+	$(PYTHON) -m pip --python build/lock/bin/python --disable-pip-version-check freeze --all --exclude mmvatool >> build/constraints.txt
+	mv build/constraints.txt constraints.txt
 
 clean:
 	rm -rf $(VENV) build demo

@@ -58,12 +58,15 @@ def explain(error: BaseException) -> str | None:
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    """The error and its causes, the root cause last."""
+    """The error and what it was raised from, the root cause last.
+
+    Not what was being handled meanwhile: an error beside a library that was done without (decord) is none of that library.
+    """
     visited: set[int] = set()
     while error is not None and id(error) not in visited:
         visited.add(id(error))
         yield error
-        error = error.__cause__ or error.__context__
+        error = error.__cause__
 
 
 def _packages_in_import(traceback: TracebackType | None) -> Iterator[str]:

@@ -54,11 +54,11 @@ def library(tmp_path: Path):
 def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Names of the files that are decoded, as they are."""
     names: list[str] = []
-    probe_audio = pipeline.analyze_track
+    analyze = pipeline.analyze_track
 
     def counted(path: Path, predictor: Predictor) -> TrackFeatures:
         names.append(path.name)
-        return probe_audio(path, predictor)
+        return analyze(path, predictor)
 
     monkeypatch.setattr(pipeline, "analyze_track", counted)
     return names
@@ -221,12 +221,12 @@ class TestBroken:
         assert "text.mp3" in found(library, spoilt, model)
 
     def test_what_fails_unexpectedly_is_tried_each_time(self, music, library, model, monkeypatch):
-        probe_audio = pipeline.analyze_track
+        analyze = pipeline.analyze_track
 
         def fail(path, predictor):
             if path.name == "b.wav":
                 raise RuntimeError("out of memory")
-            return probe_audio(path, predictor)
+            return analyze(path, predictor)
 
         with monkeypatch.context() as patch:
             patch.setattr(pipeline, "analyze_track", fail)
@@ -238,10 +238,10 @@ class TestBroken:
         assert numbers(music, library, model) == ({"added": 1, "unchanged": 2, "predicted": 1}, [])
 
     def test_a_file_that_grows_is_not_kept(self, music, library, model, monkeypatch):
-        probe_audio = pipeline.analyze_track
+        analyze = pipeline.analyze_track
 
         def grow(path, predictor):
-            heard = probe_audio(path, predictor)
+            heard = analyze(path, predictor)
             with path.open("ab") as file:
                 file.write(b"more")
             return heard

@@ -133,3 +133,17 @@ def test_other_errors_stay_what_they_are(error: Exception) -> None:
     with pytest.raises(type(error)) as raised, libraries.imports():
         raise error
     assert raised.value is error
+
+
+def test_an_error_beside_a_library_that_was_done_without_is_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """decord may be missing: what goes wrong while ffmpeg stands in for it is not decord's."""
+    monkeypatch.setattr(libraries, "_installed", lambda name: name != "decord")
+
+    def stand_in() -> None:
+        try:
+            raise ModuleNotFoundError("No module named 'decord'", name="decord")
+        except ImportError:
+            raise OSError("disk full")  # noqa: B904 - raised while the other is handled, not from it
+
+    with pytest.raises(OSError, match="disk full"), libraries.imports():
+        stand_in()
