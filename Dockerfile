@@ -24,7 +24,7 @@ FROM python:3.11-slim
 COPY --from=build /opt/mmvatool /opt/mmvatool
 RUN useradd --create-home --uid 1000 mmvatool && mkdir -p /work && chown mmvatool /work
 ENV PATH=/opt/mmvatool/bin:$PATH XDG_CACHE_HOME=/tmp/cache
-USER mmvatool
+USER 1000
 WORKDIR /work
 ENTRYPOINT ["mmvatool"]
 CMD ["--help"]

@@ -61,15 +61,19 @@ def natural_key(path: Path) -> tuple[list[list[tuple[bool, int, str]]], str]:
 
 
 def cache_dir() -> Path:
-    """The folder of this program's caches: `$XDG_CACHE_HOME/mmvatool`, `~/.cache/mmvatool` without it. It may not exist yet.
+    """The folder of this program's caches, where the system keeps such: on Linux `$XDG_CACHE_HOME/mmvatool`, else `~/.cache/mmvatool`.
 
-    A relative `XDG_CACHE_HOME` counts as none, as the XDG Base Directory Specification has it.
+    It may not exist yet.
 
     Raises:
-        RuntimeError: neither is set and the user has no home folder.
+        RuntimeError: the user has no home folder.
     """
-    given = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    return (given if given.is_absolute() else Path.home() / ".cache") / "mmvatool"
+    from platformdirs import user_cache_path
+
+    found = user_cache_path("mmvatool", appauthor=False)
+    if not found.is_absolute():
+        raise RuntimeError("no home folder")
+    return found
 
 
 def set_temp_prefix(text: str) -> None:

@@ -1,7 +1,12 @@
 """What pip is told: versions that belong together, bounds against releases that nobody has tried, and the versions that were."""
 
+import email
 import re
+import subprocess
+import sys
+import tarfile
 import tomllib
+import zipfile
 from importlib import metadata
 from pathlib import Path
 
@@ -77,3 +82,45 @@ def test_this_environment_is_the_locked_one() -> None:
         if metadata.version(name) != LOCKED[name]
     }
     assert not differing
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """The archive of the sources, and the wheel that is built from it alone."""
+    folder = tmp_path_factory.mktemp("dist")
+    subprocess.run([sys.executable, "-m", "build", "--no-isolation", "--outdir", str(folder), str(ROOT)], check=True, capture_output=True)
+    (sdist,), (wheel,) = folder.glob("*.tar.gz"), folder.glob("*.whl")
+    return sdist, wheel
+
+
+def test_the_index_takes_what_is_built(built: tuple[Path, Path]) -> None:
+    run = subprocess.run([sys.executable, "-m", "twine", "check", "--strict", *map(str, built)], capture_output=True, text=True)
+    assert run.returncode == 0, run.stdout + run.stderr
+
+
+def test_the_metadata_say_what_a_visitor_of_the_index_looks_for(built: tuple[Path, Path]) -> None:
+    with zipfile.ZipFile(built[1]) as wheel:
+        (name,) = (name for name in wheel.namelist() if name.endswith(".dist-info/METADATA"))
+        fields = email.message_from_bytes(wheel.read(name))
+    for field in ("Summary", "Author", "License-Expression", "License-File", "Keywords", "Requires-Python", "Description-Content-Type"):
+        assert fields[field], field
+    topics = {line.split(" :: ")[0] for line in fields.get_all("Classifier")}
+    assert {"Development Status", "Environment", "Intended Audience", "Operating System", "Programming Language", "Topic", "Typing"} <= topics
+
+
+def test_the_wheel_has_all_that_is_read_at_run_time_and_no_more(built: tuple[Path, Path]) -> None:
+    tracked = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True)
+    if tracked.returncode:
+        pytest.skip("no git checkout")
+    files = {name for name in tracked.stdout.split("\0") if name.startswith(("mmvatool/", "trainer/"))}
+    recipes = {f"trainer/{name}" for name in tracked.stdout.split("\0") if name.startswith("recipes/")}
+    with zipfile.ZipFile(built[1]) as wheel:
+        held = {name for name in wheel.namelist() if ".dist-info/" not in name}
+    assert held == files | recipes
+
+
+def test_the_sources_can_be_tested(built: tuple[Path, Path]) -> None:
+    with tarfile.open(built[0]) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    assert {"Makefile", "constraints.txt", "pyproject.toml", "tests/smoke.py", "recipes/mmva.toml", "docs/design.md"} <= names
+    assert not any(name.startswith((".ci", ".github")) for name in names)

@@ -333,7 +333,7 @@ def _is_music(name: str) -> bool:
 
 def _open_locks(library: Library) -> TrackLocks:
     """The locks by which several runs on one index share the work."""
-    path = library.path.with_name(f"{library.path.name}-locks")
+    path = library.path.with_name(f"{library.path.name}.locks")
     try:
         return TrackLocks(path)
     except OSError as error:
