@@ -1,4 +1,4 @@
-"""Tiny versions of OASIS, Emotify, VGMIDI and EmoBank in their real layouts, with known labels."""
+"""Tiny versions of OASIS, Emotion6, Emotify, VGMIDI and EmoBank in their real layouts, with known labels."""
 
 import csv
 import json
@@ -37,6 +37,20 @@ def oasis_dir(tmp_path: Path) -> Path:
         Image.new("RGB", (50, 40), (60 * number, 100, 20)).save(folder / "images" / f"{theme.strip()}.jpg")
     # As published: lines end in a lone carriage return.
     (folder / "OASIS.csv").write_bytes("\r".join(lines).encode())
+    return folder
+
+
+@pytest.fixture
+def emotion6_dir(tmp_path: Path) -> Path:
+    folder = tmp_path / "emotion6"
+    rated = {"disgust/1.jpg": (2.5, 3.8), "joy/1.jpg": (9.0, 5.0), "joy/2.jpg": (5.0, 1.0)}
+    lines = ["[image_filename]\t[valence]\t[arousal]\t[prob. anger]\t[prob. joy]"]
+    for number, (name, (valence, arousal)) in enumerate(rated.items(), 1):
+        lines.append(f"{name}\t{valence}\t{arousal}\t0.25\t0.75")
+        path = folder / "images" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (50, 40), (60 * number, 30, 90)).save(path)
+    (folder / "ground_truth.txt").write_text("\n".join(lines) + "\n")
     return folder
 
 

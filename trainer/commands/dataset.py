@@ -111,6 +111,7 @@ def imemnet_c(
 
 @dataset.command("open")
 @click.option("--oasis", type=FOLDER, help="OASIS as unpacked: OASIS.csv and images/. 900 pictures.")
+@click.option("--emotion6", type=FOLDER, help="Emotion6 as unpacked: ground_truth.txt and images/. 1,980 photographs.")
 @click.option("--emotify", type=FOLDER, help="Emotify as unpacked: data.csv and a folder of mp3 files for each genre. 400 tracks.")
 @click.option("--vgmidi", type=FOLDER, help="VGMIDI as cloned, with labelled/. 200 pieces, which fluidsynth renders.")
 @click.option("--emobank", type=FILE, help="EmoBank's emobank.csv. 10,000 sentences.")
@@ -129,6 +130,7 @@ def imemnet_c(
 @json_option()
 def open_sets(
     oasis: Path | None,
+    emotion6: Path | None,
     emotify: Path | None,
     vgmidi: Path | None,
     emobank: Path | None,
@@ -142,7 +144,7 @@ def open_sets(
 ) -> None:
     """Lay open data sets out as one data folder to train on.
 
-    Name those that you have; each is to be had from its authors. Labels are each source's own scale brought to 0..1: OASIS 1..7,
+    Name those that you have; each is to be had from its authors. Labels are each source's own scale brought to 0..1: OASIS 1..7, Emotion6 1..9,
     VGMIDI -1..1, EmoBank 1..5, words 1..9; Emotify's nine emotions stand for the valence and arousal of their words. Music is cut into 10-second
     clips that do not overlap. A run that broke off goes on where it was.
 
@@ -152,9 +154,9 @@ def open_sets(
     """
     from trainer.data import open_sets
 
-    sources = open_sets.Sources(oasis, emotify, vgmidi, emobank, norms)
+    sources = open_sets.Sources(oasis, emotify, vgmidi, emobank, norms, emotion6)
     if sources == open_sets.Sources():
-        raise click.UsageError("no source: give at least one of --oasis, --emotify, --vgmidi, --emobank and --norms")
+        raise click.UsageError("no source: give at least one of --oasis, --emotion6, --emotify, --vgmidi, --emobank and --norms")
     console = _console(quiet)
     built = open_sets.build(sources, out, soundfont=soundfont, skip_bad=skip_bad, overwrite=overwrite, progress=_bar(console))
     _list_skipped(console, built.skipped)

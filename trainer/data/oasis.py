@@ -1,16 +1,12 @@
 """Read OASIS (Kurdi, Lozano & Banaji 2017): 900 pictures with the mean valence and arousal of some hundred raters each, 1 to 7."""
 
-import filecmp
-import os
 import re
-import shutil
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from trainer.data.files import read_picture
 from trainer.data.manifest import IMAGE_SUFFIXES
+from trainer.data.pictures import Picture
 from trainer.data.scale import NOMINAL, to_unit
 from trainer.data.table import read_rows
 from trainer.errors import DataError
@@ -19,23 +15,6 @@ _CURE = "OASIS is rated from 1 to 7; correct or delete the row"
 LEFT_OUT = ("bdsm", "nude couple", "nude man", "nude woman")
 """Themes that are not read: 62 of the 900 pictures, too unlike the others to be useful."""
 _NUMBER = re.compile(r"\s*\d+$")
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A rated picture.
-
-    Attributes:
-        id: of its row, and the stem of its file in the data folder: "oasis-car-crash-1".
-        path: the file in OASIS.
-        va: valence, arousal in [0, 1].
-        group: its theme, "car crash", shared with other pictures.
-    """
-
-    id: str
-    path: Path
-    va: tuple[float, float]
-    group: str
 
 
 def read(folder: Path, problems: list[str]) -> list[Picture]:
@@ -67,28 +46,9 @@ def read(folder: Path, problems: list[str]) -> list[Picture]:
                 raise DataError(f"{row.where}: the theme comes twice; delete one of the rows")
             valence, arousal = to_unit(np.array([ratings]), "oasis", "nominal").round(6).tolist()[0]
             ident = f"oasis-{theme.replace(' ', '-')}"
-            pictures[theme] = Picture(ident, files[theme], (valence, arousal), group)
+            pictures[theme] = Picture(ident, files[theme], (valence, arousal), group, "oasis")
         except DataError as error:
             problems.append(str(error))
     if not pictures:
         raise DataError(f"{folder}: not one picture of OASIS is left{', the first bad one: ' + problems[0] if problems else ''}")
     return list(pictures.values())
-
-
-def add(picture: Picture, images: Path) -> None:
-    """Add a picture to the data folder, as a hard link or else a copy.
-
-    Raises:
-        DataError: it cannot be decoded.
-    """
-    read_picture(picture.path)
-    target = images / f"{picture.id}{picture.path.suffix.lower()}"
-    if target.exists() and filecmp.cmp(picture.path, target, shallow=False):
-        return
-    temporary = target.with_name(f".{target.name}.tmp")
-    temporary.unlink(missing_ok=True)
-    try:
-        os.link(picture.path, temporary)
-    except OSError:  # another disk, or a file system without links
-        shutil.copyfile(picture.path, temporary)
-    temporary.replace(target)

@@ -7,10 +7,11 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from trainer.data import emotify, oasis, vgmidi
+from trainer.data import emotify, emotion6, oasis, vgmidi
 from trainer.data.building import Progress, each, raise_or_skip, refuse_existing, write_csv
 from trainer.data.clips import Track, cut_all
 from trainer.data.manifest import IMAGE_CSV, MUSIC_CSV, TEXT_CSV
+from trainer.data.pictures import Picture, add
 from trainer.data.sentences import read_emobank, read_words
 from trainer.errors import DataError
 
@@ -29,6 +30,7 @@ class Sources:
         vgmidi: folder with `labelled/`.
         emobank: `emobank.csv`.
         norms: Warriner's word norms, `Ratings_Warriner_et_al.csv`.
+        emotion6: folder with `ground_truth.txt` and `images/`.
     """
 
     oasis: Path | None = None
@@ -36,6 +38,7 @@ class Sources:
     vgmidi: Path | None = None
     emobank: Path | None = None
     norms: Path | None = None
+    emotion6: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -77,13 +80,15 @@ def build(
     """
     out = Path(out)
     music = sources.emotify is not None or sources.vgmidi is not None
-    wanted = {IMAGE_CSV: sources.oasis is not None, MUSIC_CSV: music, TEXT_CSV: sources.emobank is not None or sources.norms is not None}
+    images = sources.oasis is not None or sources.emotion6 is not None
+    wanted = {IMAGE_CSV: images, MUSIC_CSV: music, TEXT_CSV: sources.emobank is not None or sources.norms is not None}
     if not any(wanted.values()):
         raise DataError("no source: name at least one data set")
     refuse_existing([out / name for name, needed in wanted.items() if needed], overwrite)
     # Read all tables first, so that errors in them are raised before minutes of decoding.
     problems: list[str] = []
     pictures = oasis.read(sources.oasis, problems) if sources.oasis else []
+    pictures += emotion6.read(sources.emotion6, problems) if sources.emotion6 else []
     tracks: list[Track] = emotify.read(sources.emotify, problems) if sources.emotify else []
     tracks += vgmidi.read(sources.vgmidi, Path(soundfont) if soundfont else None, problems) if sources.vgmidi else []
     texts = read_emobank(sources.emobank, problems) if sources.emobank else []
@@ -98,7 +103,7 @@ def build(
 
 def _write(
     out: Path,
-    pictures: list[oasis.Picture],
+    pictures: list[Picture],
     tracks: list[Track],
     texts: list[list[object]],
     problems: list[str],
@@ -110,7 +115,7 @@ def _write(
     if pictures:
         (out / "images").mkdir(parents=True, exist_ok=True)
         images = _add_pictures(pictures, out, problems, skip_bad, progress)
-        counts["oasis"] = len(images)
+        counts |= Counter(str(row[4]) for row in images)
     if tracks:
         (out / "music").mkdir(parents=True, exist_ok=True)
         clips = cut_all(tracks, out, problems, skip_bad, progress, counts)
@@ -127,22 +132,22 @@ def _write(
     return counts
 
 
-def _add_pictures(pictures: list[oasis.Picture], out: Path, problems: list[str], skip_bad: bool, progress: Progress) -> list[list[object]]:
-    def add(picture: oasis.Picture) -> str:
+def _add_pictures(pictures: list[Picture], out: Path, problems: list[str], skip_bad: bool, progress: Progress) -> list[list[object]]:
+    def link(picture: Picture) -> str:
         try:
-            oasis.add(picture, out / "images")
+            add(picture, out / "images")
         except DataError as error:
             return str(error)
         return ""
 
     rows: list[list[object]] = []
-    with each(add, pictures, progress) as results:
+    with each(link, pictures, progress) as results:
         for picture, problem in zip(pictures, results, strict=True):
             if problem:
                 problems.append(problem)
                 raise_or_skip(problems, skip_bad)
             else:
-                rows.append([picture.id, *picture.va, picture.group, "oasis"])
+                rows.append([picture.id, *picture.va, picture.group, picture.source])
     if not rows:
         raise DataError(f"{out / 'images'}: not one picture can be read; the first bad one: {problems[0]}")
     return rows

@@ -85,7 +85,9 @@ def read_captions(file: Path, problems: list[str]) -> dict[str, str]:
     return captions
 
 
-def read_rows(file: Path, needed: tuple[str, ...], skipped: list[str], id_name: str | None = None) -> Iterator[Row]:
+def read_rows(
+    file: Path, needed: tuple[str, ...], skipped: list[str], id_name: str | None = None, delimiter: str = ","
+) -> Iterator[Row]:
     """Yield the rows of a CSV, except blank ones.
 
     The id is the second column, as in IMEMNet-C, or the first unnamed column if the second is named.
@@ -95,13 +97,14 @@ def read_rows(file: Path, needed: tuple[str, ...], skipped: list[str], id_name: 
         needed: the required columns in lower case; case and surrounding blanks of the header are ignored.
         skipped: gets a line for each row with too few cells or no id.
         id_name: the column of the id in lower case, for a file whose columns all have names.
+        delimiter: between the cells.
 
     Raises:
         DataError: no such file, no header, a column is missing or occurs twice, or it is not CSV.
     """
     try:
         with file.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as lines:
-            reader = csv.reader(lines)
+            reader = csv.reader(lines, delimiter=delimiter)
             header = [name.strip().lower() for name in next(reader, [])]
             id_column, columns = _columns(file, header, needed, id_name)
             for number, cells in enumerate(reader, 2):

@@ -35,6 +35,18 @@ def test_pictures_keep_their_theme_and_scale(oasis_dir: Path, tmp_path: Path) ->
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"image_va.csv", "images"}
 
 
+def test_photographs_of_flickr_have_no_group(emotion6_dir: Path, oasis_dir: Path, tmp_path: Path) -> None:
+    built = build(Sources(oasis=oasis_dir, emotion6=emotion6_dir), tmp_path / "out")
+    assert built.rows == {"oasis": 4, "emotion6": 3}
+    rows = [row for row in rows_of(tmp_path / "out/image_va.csv") if row["source"] == "emotion6"]
+    assert [(row["id"], float(row["valence"]), float(row["arousal"]), row["group"]) for row in rows] == [
+        ("emotion6-disgust-1", 0.1875, 0.35, ""),
+        ("emotion6-joy-1", 1.0, 0.5, ""),
+        ("emotion6-joy-2", 0.5, 0.0, ""),
+    ]
+    assert (tmp_path / "out/images/emotion6-joy-2.jpg").read_bytes() == (emotion6_dir / "images/joy/2.jpg").read_bytes()
+
+
 def test_pictures_are_copied_where_there_are_no_links(oasis_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise OSError("Invalid cross-device link")
@@ -248,7 +260,7 @@ def test_the_command(oasis_dir: Path, emotify_dir: Path, emobank: Path, tmp_path
 
     result = CliRunner().invoke(dataset, ["open", "--out", str(out)])
     assert result.exit_code == 2
-    assert "no source: give at least one of --oasis" in result.stderr
+    assert "no source: give at least one of --oasis, --emotion6" in result.stderr
 
 
 def test_the_trainer_reads_what_was_written(oasis_dir: Path, emotify_dir: Path, emobank: Path, tmp_path: Path) -> None:
