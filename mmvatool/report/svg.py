@@ -1,4 +1,4 @@
-"""Curves over time and the VA plane as SVG: what lies where. Drawn by templates, coloured by the page's style.
+"""Curves over time and the VA plane as SVG: what lies where. Templates draw it, the page's style colours it. Pure but for reading these.
 
 Curves are stretched to the page's width, their labels are not: they stay readable on a phone.
 """
