@@ -8,6 +8,8 @@ def printable(text: str, replacement: str | None = None) -> str:
         text: may hold anything, lone surrogates included.
         replacement: stands for each such character instead of its escape.
     """
+    if text.isprintable():
+        return text
     return "".join(char if char.isprintable() else _escape(char) if replacement is None else replacement for char in text)
 
 

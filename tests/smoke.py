@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import zipfile
 from pathlib import Path
 
 CHECKOUT = Path(__file__).resolve().parents[1]
@@ -29,11 +30,19 @@ def main() -> None:
         subprocess.run([*pip, "wheel", "--no-deps", "--wheel-dir", str(room / "wheel"), str(CHECKOUT)], check=True)
         (wheel,) = (room / "wheel").iterdir()
         print(f"{wheel.name}: {wheel.stat().st_size / 1e6:.1f} MB", flush=True)
+        if left_out := sorted(packaged() - set(zipfile.ZipFile(wheel).namelist())):
+            sys.exit(f"smoke: not in the wheel: {', '.join(left_out)}")
         subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(room / "venv")], check=True)
         python = room / "venv" / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
         subprocess.run([*pip, "--python", str(python), "install", "--quiet", str(wheel)], check=True)
         code = subprocess.run([str(python), "-I", str(Path(__file__).resolve()), "inside"], cwd=room).returncode
     sys.exit(code)
+
+
+def packaged() -> set[str]:
+    """All files of the packages: code, weights, templates of pages and prompts."""
+    files = (path for package in ("mmvatool", "trainer") for path in (CHECKOUT / package).rglob("*") if path.is_file())
+    return {path.relative_to(CHECKOUT).as_posix() for path in files if path.parent.name != "__pycache__"}
 
 
 def inside() -> None:

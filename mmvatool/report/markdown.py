@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from markupsafe import Markup
+
 if TYPE_CHECKING:
     from markdown_it import MarkdownIt
     from markdown_it.token import Token
@@ -14,9 +16,9 @@ if TYPE_CHECKING:
 _TOP_LEVEL = 3  # of headings
 
 
-def to_html(source: str) -> str:
+def to_html(source: str) -> Markup:
     """The HTML of a text, which may hold anything. Headings are of level 3 and below."""
-    return str(_parser().render(source.encode(errors="backslashreplace").decode())).replace("<p></p>\n", "")
+    return Markup(str(_parser().render(source.encode(errors="backslashreplace").decode())).replace("<p></p>\n", ""))
 
 
 @cache

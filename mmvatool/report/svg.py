@@ -1,17 +1,18 @@
-"""Curves over time and the VA plane as SVG, coloured by the page's style. Pure.
+"""Curves over time and the VA plane as SVG: what lies where. Templates draw it, the page's style colours it. Pure but for reading these.
 
 Curves are stretched to the page's width, their labels are not: they stay readable on a phone.
 """
 
-import html
 import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from markupsafe import Markup
 
-from mmvatool.text import format_position, printable
+from mmvatool.report import templating
+from mmvatool.text import format_position
 
 MOST_POINTS = 3000  # of a curve; longer ones are drawn through means of several samples
 HEIGHT_PX = 220
@@ -19,11 +20,6 @@ PLANE_PX = 400
 LEAST_SPAN = 0.2  # of the axis of values, so that noise stays small
 _WIDTH, _HEIGHT = 1000, 100  # units that curves are drawn in
 _AXIS_PX = 24  # under the curves, for the times
-
-
-def text(value: object) -> str:
-    """Any text in HTML, on one line; see `printable`."""
-    return html.escape(printable(str(value)))
 
 
 @dataclass(frozen=True)
@@ -56,7 +52,7 @@ class Dot:
     mark: str = ""
 
 
-def curves(name: str, title: str, description: str, lines: Sequence[Line], bands: Sequence[Band], span_s: tuple[float, float]) -> str:
+def curves(name: str, title: str, description: str, lines: Sequence[Line], bands: Sequence[Band], span_s: tuple[float, float]) -> Markup:
     """Curves over time.
 
     Args:
@@ -79,44 +75,39 @@ def curves(name: str, title: str, description: str, lines: Sequence[Line], bands
     def y_of(value: float) -> float:
         return round((high - value) / (high - low) * _HEIGHT, 2)
 
-    shapes = [
-        f'<rect class="band {text(band.kind)}" x="{x_of(band.start_s)}" y="0" width="{round(x_of(band.end_s) - x_of(band.start_s), 2)}" '
-        f'height="{_HEIGHT}"><title>{text(band.label)}</title></rect>'
-        for band in bands
-    ]
-    values = _ticks(low, high)
-    shapes += [f'<line class="grid" x1="0" x2="{_WIDTH}" y1="{y_of(value)}" y2="{y_of(value)}"/>' for value in values]
-    for line in lines:
-        times_s, shown = _downsample(line)
-        points = " ".join(f"{x_of(time_s)},{y_of(value)}" for time_s, value in zip(times_s.tolist(), shown.tolist(), strict=True))
-        if len(shown) == 1:  # a single sample is a level line
-            points = f"0,{y_of(float(shown[0]))} {_WIDTH},{y_of(float(shown[0]))}"
-        shapes.append(f'<polyline class="curve {text(line.name)}" points="{points}"/>')
-    shapes.append(f'<line class="playhead" x1="0" x2="0" y1="0" y2="{_HEIGHT}" data-start="{start_s:.3f}" data-length="{length_s:.3f}"/>')
+    def points(line: Line) -> str:
+        times_s, values = _downsample(line)
+        if len(values) == 1:  # a single sample is a level line
+            return f"0,{y_of(float(values[0]))} {_WIDTH},{y_of(float(values[0]))}"
+        return " ".join(f"{x_of(time_s)},{y_of(value)}" for time_s, value in zip(times_s.tolist(), values.tolist(), strict=True))
+
     plot_px = HEIGHT_PX - _AXIS_PX
-    labels = [
-        f'<text class="value" x="4" y="{max(12, y_of(value) / _HEIGHT * plot_px - 4):.1f}">{_tick_label(value)}</text>' for value in values
-    ]
-    return (
-        f'<svg class="curves" role="img" aria-labelledby="{name}-title {name}-description" width="100%" height="{HEIGHT_PX}">'
-        f'<title id="{name}-title">{text(title)}</title><desc id="{name}-description">{text(description)}</desc>'
-        f'<svg width="100%" height="{plot_px}" viewBox="0 0 {_WIDTH} {_HEIGHT}" preserveAspectRatio="none">{"".join(shapes)}</svg>'
-        f"{''.join(labels)}{_time_labels(start_s, length_s)}</svg>"
+    ticks = [(y_of(value), _tick_label(value)) for value in _ticks(low, high)]
+    return templating.render(
+        "curves.svg.jinja",
+        name=name,
+        title=title,
+        description=description,
+        units=(_WIDTH, _HEIGHT),
+        height_px=HEIGHT_PX,
+        plot_px=plot_px,
+        bands=[(x_of(band.start_s), round(x_of(band.end_s) - x_of(band.start_s), 2), band) for band in bands],
+        lines=[(line.name, points(line)) for line in lines],
+        values=[(y, max(12, y / _HEIGHT * plot_px - 4), label) for y, label in ticks],
+        times=_time_labels(start_s, length_s),
+        start_s=start_s,
+        length_s=length_s,
     )
 
 
-def _time_labels(start_s: float, length_s: float) -> str:
-    """Five times along the axis, the first and the last at its ends."""
-    labels = []
-    for number in range(5):
-        anchor = {0: "start", 4: "end"}.get(number, "middle")
-        time_s = start_s + length_s * number / 4
-        label = format_position(time_s if length_s < 10 else round(time_s))
-        labels.append(f'<text class="time" x="{number * 25}%" y="{HEIGHT_PX - 6}" text-anchor="{anchor}">{label}</text>')
-    return "".join(labels)
+def _time_labels(start_s: float, length_s: float) -> list[tuple[int, str, str]]:
+    """Five times along the axis, the first and the last at its ends: where in percent, the anchor of the text, and the text."""
+    times_s = [start_s + length_s * number / 4 for number in range(5)]
+    labels = [format_position(time_s if length_s < 10 else round(time_s)) for time_s in times_s]
+    return [(25 * number, {0: "start", 4: "end"}.get(number, "middle"), label) for number, label in enumerate(labels)]
 
 
-def plane(name: str, title: str, description: str, dots: Sequence[Dot]) -> str:
+def plane(name: str, title: str, description: str, dots: Sequence[Dot]) -> Markup:
     """The VA plane, valence to the right and arousal upwards, each from 0 to 1; later dots are drawn on top.
 
     Args:
@@ -128,34 +119,25 @@ def plane(name: str, title: str, description: str, dots: Sequence[Dot]) -> str:
     Returns:
         A square svg element, sized by the page's style.
     """
-    edge, side = 28, PLANE_PX - 40
-
-    def position(dot: Dot) -> tuple[float, float]:
-        return round(edge + dot.valence * side, 1), round(12 + (1 - dot.arousal) * side, 1)
-
-    middle_x, middle_y, bottom = edge + side / 2, 12 + side / 2, 12 + side
-    shapes = [
-        f'<rect class="frame" x="{edge}" y="12" width="{side}" height="{side}"/>',
-        f'<line class="grid" x1="{middle_x}" x2="{middle_x}" y1="12" y2="{bottom}"/>',
-        f'<line class="grid" x1="{edge}" x2="{edge + side}" y1="{middle_y}" y2="{middle_y}"/>',
-        f'<text x="{edge}" y="{bottom + 20}">unpleasant</text>',
-        f'<text x="{edge + side}" y="{bottom + 20}" text-anchor="end">pleasant</text>',
-        f'<text text-anchor="start" transform="translate(18 {bottom}) rotate(-90)">calm</text>',
-        '<text text-anchor="end" transform="translate(18 12) rotate(-90)">excited</text>',
+    left, top, side = 28, 12, PLANE_PX - 40
+    placed = [(round(left + dot.valence * side, 1), round(top + (1 - dot.arousal) * side, 1), dot) for dot in dots]
+    marked = [(x, y, dot.mark) for x, y, dot in placed if dot.mark]
+    heights = _spread([y for _, y, _ in marked], top, top + side)
+    marks = [
+        (x - 9, y + 5, "end", mark) if x > left + side - 40 else (x + 9, y + 5, "start", mark)
+        for (x, _, mark), y in zip(marked, heights, strict=True)
     ]
-    for dot in dots:
-        x, y = position(dot)
-        shapes.append(f'<circle class="dot {text(dot.kind)}" cx="{x}" cy="{y}" r="5"><title>{text(dot.label)}</title></circle>')
-    marks = [(position(dot), dot) for dot in dots if dot.mark]
-    heights = _spread([y for (_, y), _ in marks], 12, bottom)
-    for ((x, _), dot), y in zip(marks, heights, strict=True):
-        left = x > edge + side - 40
-        shapes.append(
-            f'<text class="mark" x="{x - 9 if left else x + 9}" y="{y + 5:.1f}" text-anchor="{"end" if left else "start"}">{text(dot.mark)}</text>'
-        )
-    return (
-        f'<svg class="plane" role="img" aria-labelledby="{name}-title {name}-description" viewBox="0 0 {PLANE_PX} {PLANE_PX}">'
-        f'<title id="{name}-title">{text(title)}</title><desc id="{name}-description">{text(description)}</desc>{"".join(shapes)}</svg>'
+    return templating.render(
+        "plane.svg.jinja",
+        name=name,
+        title=title,
+        description=description,
+        size=PLANE_PX,
+        left=left,
+        top=top,
+        side=side,
+        dots=placed,
+        marks=marks,
     )
 
 

@@ -24,6 +24,7 @@ HEAVY = (
     "decord",
     "ruptures",
     "scipy",
+    "jinja2",
 )
 PROBE = f"""
 import json, sys
@@ -64,6 +65,12 @@ def test_nothing_heavy_is_imported(args: list[str], code: int):
 def test_what_the_settings_refuse_needs_numpy_at_most(args: list[str]):
     done = subprocess.run([sys.executable, "-c", PROBE, *args], capture_output=True, text=True, timeout=60)
     assert json.loads(done.stdout.splitlines()[-1]) == [2, ["numpy"]], done.stderr
+
+
+def test_templates_wait_for_a_report():
+    code = "import sys, mmvatool.pipelines.summarize, mmvatool.pipelines.soundtrack; print('jinja2' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, cwd=ROOT)
+    assert done.stdout == "False\n", done.stderr
 
 
 def test_usage_errors_go_to_stderr(mmvatool):

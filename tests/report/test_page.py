@@ -7,6 +7,7 @@ import itertools
 import os
 import re
 import time
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 from urllib.parse import unquote_to_bytes
@@ -37,30 +38,43 @@ def _thumbnail() -> Thumbnail:
     return thumbnail(np.full((90, 160, 3), 128, np.uint8))
 
 
-def _page(name: str) -> str:
-    """A page that shows a name wherever it shows any."""
+def _page(name: str, at: Callable[[str], str] | None = None, kinds: str = "") -> str:
+    """A page that shows a name wherever it shows any; `at` gives that of each place, `kinds` is added to all CSS classes."""
+    at = at or (lambda _: name)
     line = name.replace("\n", " ")
-    curve = svg.curves("c", name, name, [Line("arousal", TIMES_S, TIMES_S / 100)], [Band(10, 20, "kept", name)], (0, 100))
-    plane = svg.plane("p", name, name, [Dot(0.2, 0.8, "kept", name, name)])
+    curve = svg.curves(
+        "c",
+        at("curves.title"),
+        at("curves.description"),
+        [Line(f"arousal{kinds}", TIMES_S, TIMES_S / 100)],
+        [Band(10, 20, f"kept{kinds}", at("band.label"))],
+        (0, 100),
+    )
+    dots = [Dot(0.2, 0.8, f"kept{kinds}", at("dot.label"), at("dot.mark"))]
+    plane = svg.plane("p", at("plane.title"), at("plane.description"), dots)
     cards = [
-        Card(name, (name,), name, "kept", 10, 20, _thumbnail(), page.url(Path(name)), 3.0),
-        Card(name, (name,), name, "left", 20, 30),
+        Card(at("card.name"), (at("card.scores"),), at("card.badge"), f"kept{kinds}", 10, 20, _thumbnail(), page.url(Path(name)), 3.0),
+        Card(at("card2.name"), (at("card2.scores"),), at("card2.badge"), f"left{kinds}", 20, 30),
     ]
+    columns, rows = (at("table.columns[0]"), at("table.columns[1]")), ((at("table.rows[0]"), at("table.rows[1]")),)
     return page.to_html(
         Page(
             kind="Summary",
-            name=name,
-            facts=((name, name),),
+            name=at("name"),
+            facts=((at("facts.name"), at("facts.value")),),
             video=Path(name),
             poster=_thumbnail(),
             source=Path(name),
-            curves=(name, [Figure(name, curve, (("curve arousal", name), ("band kept", name)))]),
-            groups=[Group(name, name, cards)],
-            tables=[Table(name, name, (name, name), ((name, name),), frozenset((0,)), frozenset((1,)))],
-            plane=(name, Figure(name, plane, (("dot kept", name),))),
-            settings=((name, name),),
-            warnings=(name,),
-            model=name,
+            curves=(
+                at("curves"),
+                [Figure(at("figure.title"), curve, ((f"curve arousal{kinds}", at("legend 1")), (f"band kept{kinds}", at("legend 2"))))],
+            ),
+            groups=[Group(at("group.title"), at("group.about"), cards)],
+            tables=[Table(at("table.title"), at("table.about"), columns, rows, frozenset((0,)), frozenset((1,)))],
+            plane=(at("plane"), Figure(at("plane.figure"), plane, ((f"dot kept{kinds}", at("legend 3")),))),
+            settings=((at("settings.name"), at("settings.value")),),
+            warnings=(at("warnings"),),
+            model=at("model"),
             card=f"# {line}\n{line}\n- {line}\n| {line} | `{line}` |\n\n## Licence\n{line}",
         )
     )
@@ -125,6 +139,26 @@ def test_a_name_that_tries_to_be_html_is_text():
     assert shown == "<img src=x onerror=alert(1)>\"'&</script><script>alert(2)</script>\\n\\u202eevil\\udcff"
     assert [element.text for element in parsed.all("dd")] == [shown]
     assert parsed.all("a", "shot")[0].text.count(shown) == 3
+
+
+def test_whatever_a_page_shows_is_escaped_at_every_place():
+    places = []
+
+    def at(place: str) -> str:
+        places.append(place)
+        return f"{HOSTILE} ({place})"
+
+    parsed, plain = Parsed(_page(HOSTILE, at, kinds=" <b>\"'")), Parsed(_page("holiday.mp4"))
+    assert [element.tag for element in parsed.elements] == [element.tag for element in plain.elements]
+    assert [set(element.attributes) for element in parsed.elements] == [set(element.attributes) for element in plain.elements]
+    (shown,) = [element.text.removesuffix(" (name)") for element in parsed.all("h1")]
+    assert "<script>" in shown
+    texts = [element.text for element in parsed.elements]
+    assert len(set(places)) == len(places) > 30
+    assert [place for place in places if not any(f"{shown} ({place})" in text for text in texts)] == []
+    classes = [element.attributes["class"] for element in parsed.elements if "<b>" in element.attributes.get("class", "")]
+    assert len(classes) == 10
+    assert all(one.endswith(" <b>\"'") for one in classes)
 
 
 def test_a_card_without_a_video_goes_to_itself():
