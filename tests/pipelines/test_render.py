@@ -154,9 +154,9 @@ def test_outputs_that_cannot_be(moved: Path, predictor):
     ],
 )
 def test_where_a_rendering_goes(moved: Path, name: str, expected: str):
-    from mmvatool.plan import schema as plans
+    from mmvatool.plan import document as documents
 
-    assert default_output(moved / name, plans.read(moved / "vlog.plan.json")) == moved / expected
+    assert default_output(moved / name, documents.read(moved / "vlog.plan.json")) == moved / expected
 
 
 @pytest.fixture

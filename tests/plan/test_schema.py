@@ -9,6 +9,7 @@ import pytest
 
 from mmvatool.errors import PlanError
 from mmvatool.media.probe import probe
+from mmvatool.plan import document as documents
 from mmvatool.plan import schema as plans
 from mmvatool.plan.schema import Fingerprint, Plan, Rendering
 from mmvatool.timeline import Clip, Cue, Segment, Timeline
@@ -30,13 +31,13 @@ def write(path: Path, document: object) -> Path:
 
 
 def test_what_is_written_is_read(show: Plan, tmp_path: Path):
-    assert plans.read(write(tmp_path / "p.json", show.to_json(tmp_path))) == show
+    assert documents.read(write(tmp_path / "p.json", show.to_json(tmp_path))) == show
 
 
 def test_only_the_settings_of_a_kind_are_kept(tmp_path: Path):
     cut = Plan("cut", Timeline.of(tmp_path / "a.mp4", [Segment(0, 1)]), ((0.5, 0.5),), {}, Rendering(chapters=True, lufs=-30))
     assert cut.to_json(tmp_path)["settings"] == {"chapters": True, "lossless": False}
-    assert plans.read(write(tmp_path / "p.json", cut.to_json(tmp_path))).rendering == Rendering(chapters=True)
+    assert documents.read(write(tmp_path / "p.json", cut.to_json(tmp_path))).rendering == Rendering(chapters=True)
 
 
 def test_relative_paths_are_told_from_the_plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -45,7 +46,7 @@ def test_relative_paths_are_told_from_the_plan(tmp_path: Path, monkeypatch: pyte
     cut = Plan("cut", Timeline.of(Path("in/a.mp4"), [Segment(0, 1)]), ((0.5, 0.5),), {Path("in/a.mp4"): FILE})
     document = cut.to_json(Path("plans"))
     assert document["timeline"]["clips"][0]["path"] == document["files"][0]["path"] == "../in/a.mp4"
-    read = plans.read(write(Path("plans") / "p.json", document))
+    read = documents.read(write(Path("plans") / "p.json", document))
     assert read.paths == [Path("plans/../in/a.mp4")] == list(read.files)
     assert (
         Plan("cut", Timeline.of(Path("/x/a.mp4"), [Segment(0, 1)]), ((0, 0),)).to_json(Path("plans"))["timeline"]["clips"][0]["path"]
@@ -102,7 +103,7 @@ def damaged(document: dict, where: str, value: object) -> dict:
 def test_each_field_is_checked(show: Plan, tmp_path: Path, where: str, value: object, problem: str):
     path = write(tmp_path / "p.json", damaged(show.to_json(tmp_path), where, value))
     with pytest.raises(PlanError) as raised:
-        plans.read(path)
+        documents.read(path)
     assert str(raised.value).startswith(f"{path}: {where}: ")
     assert problem in str(raised.value)
 
@@ -111,7 +112,7 @@ def test_each_field_is_checked(show: Plan, tmp_path: Path, where: str, value: ob
 def test_what_is_no_plan(tmp_path: Path, text: str):
     (tmp_path / "p.json").write_bytes(text.encode("latin-1"))
     with pytest.raises(PlanError, match=r"name (a plan|one) that --plan wrote"):
-        plans.read(tmp_path / "p.json")
+        documents.read(tmp_path / "p.json")
 
 
 def cut_of(path: Path, *sources: tuple[float, float]) -> Plan:
