@@ -48,52 +48,58 @@ _Seed = Annotated[int, Field(ge=0, le=2**31)]
 _Rate = Annotated[float, Field(ge=1e-9, le=10)]
 
 
-class _CompactImage(TypedDict, total=False):
+class CompactImageTower(TypedDict, total=False):
     """A small EfficientNet, bundled."""
 
     name: Required[Literal["compact"]]
+    """Bundled."""
     input_px: Annotated[int, Field(ge=32, le=512)]
     """Side of the square that pictures are resized to."""
 
 
-class _Clip(TypedDict, total=False):
+class ClipTower(TypedDict, total=False):
     """CLIP, by open_clip."""
 
     name: Required[Literal["clip"]]
+    """Pretrained."""
     source: str
     """A model of open_clip, or a folder."""
     pretrained: str
     """The tag of its weights."""
 
 
-class _CompactMusic(TypedDict, total=False):
+class CompactMusicTower(TypedDict, total=False):
     """Features of spectra and rhythm, and a small network."""
 
     name: Required[Literal["compact"]]
+    """Bundled."""
     window_s: Annotated[float, Field(ge=1, le=60)]
     """Length of its windows in seconds."""
 
 
-class _Mert(TypedDict, total=False):
+class MertTower(TypedDict, total=False):
     """MERT, by transformers."""
 
     name: Required[Literal["mert"]]
+    """Pretrained."""
     source: str
     """A hub name, or a folder."""
     pool: _Pool
     """The first frame, or the mean over time."""
 
 
-class _CompactText(TypedDict, total=False):
+class CompactTextTower(TypedDict, total=False):
     """A lexicon, hashed words and a small network."""
 
     name: Required[Literal["compact"]]
+    """Bundled."""
 
 
-class _Roberta(TypedDict, total=False):
+class RobertaTower(TypedDict, total=False):
     """RoBERTa, by transformers."""
 
     name: Required[Literal["roberta"]]
+    """Pretrained."""
     source: str
     """A hub name, or a folder."""
     pool: _Pool
@@ -102,12 +108,15 @@ class _Roberta(TypedDict, total=False):
     """Longer captions are truncated."""
 
 
-class _Towers(TypedDict, total=False):
+class Towers(TypedDict, total=False):
     """A tower for each modality; at least one. The defaults of the settings are in the towers."""
 
-    image: Annotated[_CompactImage | _Clip, Field(discriminator="name")]
-    music: Annotated[_CompactMusic | _Mert, Field(discriminator="name")]
-    text: Annotated[_CompactText | _Roberta, Field(discriminator="name")]
+    image: Annotated[CompactImageTower | ClipTower, Field(discriminator="name")]
+    """Of pictures and frames."""
+    music: Annotated[CompactMusicTower | MertTower, Field(discriminator="name")]
+    """Of sound."""
+    text: Annotated[CompactTextTower | RobertaTower, Field(discriminator="name")]
+    """Of words."""
 
 
 class _Table(BaseModel):
@@ -205,7 +214,7 @@ class Recipe(_Table):
     name: str = ""
     """Short name, shown with results; the file's by default."""
     towers: Annotated[
-        dict[str, TowerSpec], GetPydanticSchema(lambda _, schema_of: schema_of(_Towers)), Field(json_schema_extra={"minProperties": 1})
+        dict[str, TowerSpec], GetPydanticSchema(lambda _, schema_of: schema_of(Towers)), Field(json_schema_extra={"minProperties": 1})
     ]
     """A tower for each modality."""
     start: dict[Annotated[str, _one_of("image")], str] = {}

@@ -166,6 +166,7 @@ class CutDocument(_Document):
     """Segments of one video, in order and without overlap."""
 
     kind: Literal["cut"]
+    """Segments of one video."""
     settings: CutSettings
 
 
@@ -173,6 +174,7 @@ class SlideshowDocument(_Document):
     """Pictures and clips with music, each clip beginning where the one before ends."""
 
     kind: Literal["slideshow"]
+    """Pictures and clips with music."""
     settings: SlideshowSettings
 
 
@@ -180,6 +182,7 @@ class SoundtrackDocument(_Document):
     """A whole video, its picture copied, with music."""
 
     kind: Literal["soundtrack"]
+    """A video with music."""
     settings: SoundtrackSettings
 
 

@@ -8,11 +8,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from jsonschema import Draft202012Validator
 from pydantic.json_schema import GenerateJsonSchema
 
 from mmvatool.plan.document import DOCUMENT
 from trainer.recipe import Recipe
 
+DOCS = Path(__file__).parents[2] / "docs"
 PLAN = "plan.schema.json"
 RECIPE = "recipe.schema.json"
 
@@ -39,6 +41,13 @@ def schemas() -> dict[str, dict[str, Any]]:
 def text(schema: dict[str, Any]) -> str:
     """The content of a file."""
     return json.dumps(schema, indent=2) + "\n"
+
+
+def validator(name: str) -> Draft202012Validator:
+    """Of the file in docs/, as an editor has it."""
+    schema = json.loads((DOCS / name).read_text("utf-8"))
+    Draft202012Validator.check_schema(schema)
+    return Draft202012Validator(schema)
 
 
 if __name__ == "__main__":
