@@ -82,8 +82,8 @@ def _allowed(rule: Mapping[str, Any], schema: Mapping[str, Any], table: str) -> 
     if rule.get("type") not in _KINDS:
         return table
     low, high = rule.get("minimum"), rule.get("maximum")
-    bounds = "" if low is None else f" of at least {low}" if high is None else f" from {low} to {high}"
-    return f"{_KINDS[rule['type']]}{bounds}" + (f", a multiple of {rule['multipleOf']}" if "multipleOf" in rule else "")
+    bounds = "" if low is None else f" of at least {low:.10g}" if high is None else f" from {low:.10g} to {high:.10g}"
+    return f"{_KINDS[rule['type']]}{bounds}" + (f", a multiple of {rule['multipleOf']:g}" if "multipleOf" in rule else "")
 
 
 def _abridged(value: Any) -> str:
