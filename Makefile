@@ -54,8 +54,9 @@ bench: $(READY)  ## speed beside what a user would pick (benchmarks/results.md, 
 	$(BIN)/python -m benchmarks.score
 	$(BIN)/python -m benchmarks.library
 
-docs: $(READY)  ## docs/cli.md from the commands themselves
+docs: $(READY)  ## docs/cli.md from the commands themselves, docs/*.schema.json from the models
 	$(BIN)/python -m tests.helpers.cli_reference docs/cli.md
+	$(BIN)/python -m tests.helpers.json_schemas docs
 
 lock:  ## constraints.txt from what pyproject.toml takes today, in an empty environment
 	rm -rf build/lock

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 import pytest
 
-from tests.helpers import cli_reference
+from tests.helpers import cli_reference, json_schemas
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "cli.md"
@@ -21,6 +21,17 @@ def name_of(found: object) -> str | None:
 
 def test_the_page_is_what_the_commands_print():
     assert PAGE.read_text(encoding="utf-8") == cli_reference.reference(), "docs/cli.md is stale: run `make docs`"
+
+
+@pytest.mark.parametrize(("name", "schema"), json_schemas.schemas().items())
+def test_the_schemas_are_those_of_the_models(name: str, schema: dict):
+    assert (ROOT / "docs" / name).read_text(encoding="utf-8") == json_schemas.text(schema), f"docs/{name} is stale: run `make docs`"
+    json_schemas.validator(name)
+    for model in (schema, *schema["$defs"].values()):
+        assert model["title"]
+        assert model["description"]
+        for key, rule in model.get("properties", {}).items():
+            assert "description" in rule or "$ref" in rule, (model["title"], key)
 
 
 def test_the_page_does_not_depend_on_the_terminal(monkeypatch: pytest.MonkeyPatch):

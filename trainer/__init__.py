@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from trainer.model.mmva import check_modalities
     from trainer.model.pretrained import quiet_transformers
     from trainer.predict import Predictor, pick_device
+    from trainer.problems import first_problem
 
 # Imported on first use: the errors, the recipes and the command line must not wait seconds for torch.
 _PUBLIC = {
@@ -30,6 +31,7 @@ _PUBLIC = {
     "evaluate_command": "trainer.commands.evaluate:evaluate",
     "explain_import": "trainer.libraries:explain",
     "first_line": "trainer.libraries:first_line",
+    "first_problem": "trainer.problems:first_problem",
     "matching_score": "trainer.affect:matching_score",
     "open_picture": "trainer.data.files:open_picture",
     "pick_device": "trainer.predict:pick_device",
@@ -56,6 +58,7 @@ __all__ = [
     "evaluate_command",
     "explain_import",
     "first_line",
+    "first_problem",
     "matching_score",
     "open_picture",
     "pick_device",

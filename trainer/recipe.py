@@ -1,119 +1,257 @@
 """Recipes: TOML files that describe training runs, checked completely before any data is read.
 
-name = "mmva"
-[towers.image]  name, and the settings of that tower (`trainer.model.towers.TOWERS`)
-[towers.music]
-[towers.text]
-[start]         modality -> a checkpoint (a path, or the name of a bundled one) whose backbone initialises its tower
-[classes]       pretrain the image tower on classes of pictures instead
-[model] [data] [pairs] [train]  see the dataclasses below for keys and defaults
+The models below are what may stand in one; docs/recipe.schema.json is made from them.
 """
 
-import dataclasses
 import json
 import math
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal, Required
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, GetPydanticSchema, Strict, ValidationError, model_validator
+from pydantic.json_schema import SkipJsonSchema
+from pydantic_core import core_schema
+from typing_extensions import TypedDict
 
 from trainer.constants import MODALITIES, SPLIT_BY, TRAIN_PRECISIONS
 from trainer.errors import RecipeError
-from trainer.model.towers import BACKBONES, TOWERS, Setting, TowerSpec
+from trainer.model.towers import BACKBONES, POOLS, TowerSpec
+from trainer.problems import first_problem
 
 # Recipes are beside this file in a wheel, at the top in a checkout.
 _FOLDERS = (Path(__file__).parent / "recipes", Path(__file__).parents[1] / "recipes")
+_LIST = Strict(False)  # TOML and JSON have lists, no tuples
 
 
-def _of(default: Any, low: float | None = None, high: float | None = None, choices: tuple[str, ...] = ()) -> Any:
-    rule = Setting(type(default), low, high, choices)
-    return field(default_factory=lambda: default, metadata={"rule": rule})
+def _one_of(*choices: str) -> GetPydanticSchema:
+    return GetPydanticSchema(lambda *_: core_schema.literal_schema(list(choices)))
 
 
-@dataclass(frozen=True)
-class ModelRecipe:
+def _without_default(rule: dict[str, Any]) -> None:
+    del rule["default"]  # TOML has no null
+
+
+def _parts_of_one(fractions: tuple[float, ...]) -> tuple[float, ...]:
+    if not math.isclose(sum(fractions), 1, abs_tol=1e-6) or min(fractions) == 0:
+        raise ValueError(f"{list(fractions)}: must be three above 0 (train, val, test) that add up to 1")
+    return fractions
+
+
+_Modality = Annotated[str, _one_of(*MODALITIES)]
+_Pool = Annotated[str, _one_of(*POOLS)]
+_Fraction = Annotated[float, Field(ge=0, le=1)]
+_Beta = Annotated[float, Field(ge=0, le=0.999999)]
+_Count = Annotated[int, Field(ge=1, le=1_000_000)]
+_Seed = Annotated[int, Field(ge=0, le=2**31)]
+_Rate = Annotated[float, Field(ge=1e-9, le=10)]
+
+
+class CompactImageTower(TypedDict, total=False):
+    """A small EfficientNet, bundled."""
+
+    name: Required[Literal["compact"]]
+    """Bundled."""
+    input_px: Annotated[int, Field(ge=32, le=512)]
+    """Side of the square that pictures are resized to."""
+
+
+class ClipTower(TypedDict, total=False):
+    """CLIP, by open_clip."""
+
+    name: Required[Literal["clip"]]
+    """Pretrained."""
+    source: str
+    """A model of open_clip, or a folder."""
+    pretrained: str
+    """The tag of its weights."""
+
+
+class CompactMusicTower(TypedDict, total=False):
+    """Features of spectra and rhythm, and a small network."""
+
+    name: Required[Literal["compact"]]
+    """Bundled."""
+    window_s: Annotated[float, Field(ge=1, le=60)]
+    """Length of its windows in seconds."""
+
+
+class MertTower(TypedDict, total=False):
+    """MERT, by transformers."""
+
+    name: Required[Literal["mert"]]
+    """Pretrained."""
+    source: str
+    """A hub name, or a folder."""
+    pool: _Pool
+    """The first frame, or the mean over time."""
+
+
+class CompactTextTower(TypedDict, total=False):
+    """A lexicon, hashed words and a small network."""
+
+    name: Required[Literal["compact"]]
+    """Bundled."""
+
+
+class RobertaTower(TypedDict, total=False):
+    """RoBERTa, by transformers."""
+
+    name: Required[Literal["roberta"]]
+    """Pretrained."""
+    source: str
+    """A hub name, or a folder."""
+    pool: _Pool
+    """The first token, or the mean over all."""
+    max_tokens: Annotated[int, Field(ge=2, le=512)]
+    """Longer captions are truncated."""
+
+
+class Towers(TypedDict, total=False):
+    """A tower for each modality; at least one. The defaults of the settings are in the towers."""
+
+    image: Annotated[CompactImageTower | ClipTower, Field(discriminator="name")]
+    """Of pictures and frames."""
+    music: Annotated[CompactMusicTower | MertTower, Field(discriminator="name")]
+    """Of sound."""
+    text: Annotated[CompactTextTower | RobertaTower, Field(discriminator="name")]
+    """Of words."""
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
+
+
+class ModelRecipe(_Table):
     """The heads."""
 
-    similarity: bool = _of(True)  # whether there is a similarity predictor
-    dropout: float = _of(0.5, 0, 0.95)
+    similarity: bool = True
+    """Whether there is a similarity predictor, which needs all three towers."""
+    dropout: Annotated[float, Field(ge=0, le=0.95)] = 0.5
+    """In the heads."""
 
 
-@dataclass(frozen=True)
-class DataRecipe:
+class DataRecipe(_Table):
     """Split, labels and feature cache of the data."""
 
-    # "clip" leaks windows of one track into the test split; "all" trains and tests on everything.
-    split: str = _of("track", choices=SPLIT_BY)
-    fractions: tuple[float, ...] = _of((0.8, 0.05, 0.15), 0, 1)  # train, val, test
-    split_seed: int = _of(0, 0, 2**31)
-    cache: bool = _of(True)
-    labels: str = _of("given", choices=("given", "standard"))  # "standard": the same mean and spread for every source
+    split: Annotated[str, _one_of(*SPLIT_BY)] = "track"
+    """By "clip", windows of one track leak into the test split; "all" trains and tests on everything."""
+    fractions: Annotated[tuple[_Fraction, _Fraction, _Fraction], _LIST, AfterValidator(_parts_of_one)] = (0.8, 0.05, 0.15)
+    """Of train, val and test; they add up to 1."""
+    split_seed: _Seed = 0
+    """Decides what falls into which split."""
+    cache: bool = True
+    """Whether features of frozen towers are computed once and kept."""
+    labels: Annotated[str, _one_of("given", "standard")] = "given"
+    """With "standard", every source has the same mean and spread."""
 
 
-@dataclass(frozen=True)
-class PairsRecipe:
+class PairsRecipe(_Table):
     """Which image goes with which clip."""
 
-    matching: str = _of("random", choices=("random", "imemnet", "zhao2020"))
-    # source -> how often its rows are drawn, relative to other sources of its modality
-    shares: dict[str, float] = field(default_factory=dict, metadata={"rule": Setting(dict, 0)})
-    # modality -> number of distinct rows per step, each in several pairs: fewer epochs over a small set
-    distinct: dict[str, float] = field(default_factory=dict, metadata={"rule": Setting(dict, 1)})
+    matching: Annotated[str, _one_of("random", "imemnet", "zhao2020")] = "random"
+    """Anew in each step, as the data folder lists them, or drawn once."""
+    shares: dict[str, Annotated[float, Field(ge=0)]] = {}
+    """Source: how often its rows are drawn, relative to other sources of its modality."""
+    distinct: dict[_Modality, Annotated[float, Field(ge=1)]] = {}
+    """Modality: number of distinct rows per step, each in several pairs, which makes fewer epochs over a small set."""
 
 
-@dataclass(frozen=True)
-class TrainRecipe:
+class TrainRecipe(_Table):
     """The optimisation."""
 
-    epochs: int = _of(1000, 1, 1_000_000)
-    batch_size: int = _of(128, 1, 1_000_000)  # of all processes together
-    lr: float = _of(3e-4, 1e-9, 10)
-    backbone_lr: float = _of(1e-5, 1e-9, 10)  # of fine-tuned backbones
-    weight_decay: float = _of(0.01, 0, 10)
-    betas: tuple[float, ...] = _of((0.9, 0.999), 0, 0.999999)
-    clip_norm: float = _of(1.0, 1e-6, 1e6)
-    seed: int = _of(0, 0, 2**31)
-    precision: str = _of("auto", choices=TRAIN_PRECISIONS)  # autocast; auto: bf16 on a GPU, else float32
-    finetune: tuple[str, ...] = _of((), choices=MODALITIES)
-    freeze_batch_norm: bool = _of(False)
-    mixup: float = _of(0.0, 0, 10)  # alpha of mixup's Beta distribution, for images and clips; 0: none
-    ema: float = _of(0.0, 0, 0.99999)  # decay of the moving average of the weights that is evaluated and saved; 0: none
-    deterministic: bool = _of(False)
-    validate_every: int = _of(1, 1, 1_000_000)  # epochs
-    save_every_s: float = _of(60.0, 0, 1e6)
-    calibrate: bool = _of(False)  # after training: cross-validate, calibrate the heads, write an 8-bit copy
+    epochs: _Count = 1000
+    """Passes over the largest modality."""
+    batch_size: _Count = 128
+    """Of all processes together."""
+    lr: _Rate = 3e-4
+    """Learning rate."""
+    backbone_lr: _Rate = 1e-5
+    """Learning rate of fine-tuned backbones."""
+    weight_decay: Annotated[float, Field(ge=0, le=10)] = 0.01
+    """AdamW's."""
+    betas: Annotated[tuple[_Beta, _Beta], _LIST] = (0.9, 0.999)
+    """AdamW's."""
+    clip_norm: Annotated[float, Field(ge=1e-6, le=1e6)] = 1.0
+    """Longer gradients are shortened to this norm."""
+    seed: _Seed = 0
+    """Decides the order, the pairs and the dropout."""
+    precision: Annotated[str, _one_of(*TRAIN_PRECISIONS)] = "auto"
+    """Of autocast; "auto" is bf16 on a GPU, else float32."""
+    finetune: Annotated[tuple[_Modality, ...], _LIST] = ()
+    """Modalities whose backbones are trained, too."""
+    freeze_batch_norm: bool = False
+    """Whether batch norms keep their statistics."""
+    mixup: Annotated[float, Field(ge=0, le=10)] = 0.0
+    """Alpha of mixup's Beta distribution, for images and clips; 0 is none."""
+    ema: Annotated[float, Field(ge=0, le=0.99999)] = 0.0
+    """Decay of the moving average of the weights that is evaluated and saved; 0 is none."""
+    deterministic: bool = False
+    """Whether only deterministic kernels are used."""
+    validate_every: _Count = 1
+    """Epochs."""
+    save_every_s: Annotated[float, Field(ge=0, le=1e6)] = 60.0
+    """Seconds between two states for --resume."""
+    calibrate: bool = False
+    """Afterwards cross-validate, calibrate the heads and write an 8-bit copy."""
 
 
-@dataclass(frozen=True)
-class ClassesRecipe:
-    """Pretraining on classes of pictures (`trainer.pretrain`)."""
+class ClassesRecipe(_Table):
+    """Pretraining of the image tower on classes of pictures (`trainer.pretrain`)."""
 
-    label_smoothing: float = _of(0.1, 0, 0.9)
-    least_crop: float = _of(0.25, 0.01, 1)  # area of the smallest crop, as a fraction of the picture
-    hold_out_every: int = _of(20, 2, 1_000_000)  # every n-th picture is held out
+    label_smoothing: Annotated[float, Field(ge=0, le=0.9)] = 0.1
+    """Of the classes."""
+    least_crop: Annotated[float, Field(ge=0.01, le=1)] = 0.25
+    """Area of the smallest crop, as a fraction of the picture."""
+    hold_out_every: Annotated[int, Field(ge=2, le=1_000_000)] = 20
+    """Every n-th picture is held out."""
 
 
-@dataclass(frozen=True)
-class Recipe:
+class Recipe(_Table):
     """One training run, checked."""
 
-    name: str
-    towers: dict[str, TowerSpec]
-    model: ModelRecipe
-    data: DataRecipe
-    pairs: PairsRecipe
-    train: TrainRecipe
-    start: dict[str, str] = field(default_factory=dict)
-    classes: ClassesRecipe | None = None
+    name: str = ""
+    """Short name, shown with results; the file's by default."""
+    towers: Annotated[
+        dict[str, TowerSpec], GetPydanticSchema(lambda _, schema_of: schema_of(Towers)), Field(json_schema_extra={"minProperties": 1})
+    ]
+    """A tower for each modality."""
+    start: dict[Annotated[str, _one_of("image")], str] = {}
+    """Modality: a checkpoint (a path, or the name of a bundled one) whose backbone initialises its tower, a compact one."""
+    model: ModelRecipe = ModelRecipe()
+    data: DataRecipe = DataRecipe()
+    pairs: PairsRecipe = PairsRecipe()
+    train: TrainRecipe = TrainRecipe()
+    classes: Annotated[ClassesRecipe | SkipJsonSchema[None], Field(json_schema_extra=_without_default)] = None
 
     def to_json(self) -> str:
         """The recipe with all defaults as one line of JSON."""
-        table = dataclasses.asdict(self)
-        return json.dumps({key: value for key, value in table.items() if value is not None}, sort_keys=True)
+        return json.dumps(self.model_dump(exclude_none=True), sort_keys=True)
 
-
-_SECTIONS = {"model": ModelRecipe, "data": DataRecipe, "pairs": PairsRecipe, "train": TrainRecipe}
+    @model_validator(mode="after")
+    def _fits_together(self) -> "Recipe":
+        towers, random = self.towers, self.pairs.matching == "random"
+        kinds = {modality: spec["name"] for modality, spec in towers.items()}
+        problem = ""
+        if not towers:
+            problem = f"towers: at least one of {', '.join(MODALITIES)} is needed"
+        elif self.start and kinds.get("image") != "compact":
+            problem = "start.image: only an image tower named 'compact' can start from a checkpoint"
+        elif self.classes is not None and kinds != {"image": "compact"}:
+            problem = "classes: only an image tower named 'compact', alone, can be pretrained on classes"
+        elif self.model.similarity and set(towers) != set(MODALITIES):
+            problem = f"model.similarity: the similarity predictor needs all of {', '.join(MODALITIES)}: set it to false"
+        elif wrong := [modality for modality in self.train.finetune if (modality, kinds.get(modality)) not in BACKBONES]:
+            having = ", ".join(f"{name} ({kind})" for kind, name in BACKBONES)
+            problem = f"train.finetune: {wrong[0]!r}: its tower is {kinds.get(wrong[0])!r}: only {having} have a backbone to fine-tune"
+        elif not random and (self.train.mixup or self.pairs.shares or self.pairs.distinct):
+            problem = f"train.mixup, pairs.shares and pairs.distinct go with pairs.matching 'random' alone, not {self.pairs.matching!r}"
+        elif not random and not {"image", "music"} <= set(towers):
+            problem = f"pairs.matching: {self.pairs.matching!r} needs an image and a music tower: use 'random'"
+        if problem:
+            raise ValueError(problem)
+        return self
 
 
 def names() -> list[str]:
@@ -159,106 +297,10 @@ def from_table(table: Mapping[str, Any], where: str) -> Recipe:
     Raises:
         RecipeError: as for `load`; the message begins with `where` and the key's full name.
     """
-    _refuse_unknown(table, ("name", "towers", "start", *_SECTIONS, "classes"), where, "")
-    name = _checked(table.get("name", Path(where).stem), Setting(str), f"{where}: name")
-    towers_table = _table(table.get("towers", {}), f"{where}: towers")
-    _refuse_unknown(towers_table, MODALITIES, where, "towers.")
-    if not towers_table:
-        raise RecipeError(f"{where}: towers: at least one of {', '.join(MODALITIES)} is needed")
-    towers = {modality: _tower(modality, towers_table[modality], where) for modality in MODALITIES if modality in towers_table}
-    sections = {key: _section(kind, table.get(key, {}), where, key) for key, kind in _SECTIONS.items()}
-    start = _table(table.get("start", {}), f"{where}: start")
-    _refuse_unknown(start, tuple(towers), where, "start.")
-    for modality in start:
-        if (modality, towers[modality]["name"]) != ("image", "compact"):
-            raise RecipeError(f"{where}: start.{modality}: only an image tower named 'compact' can start from a checkpoint")
-    starts = {modality: _checked(value, Setting(str), f"{where}: start.{modality}") for modality, value in start.items()}
-    classes = _section(ClassesRecipe, table["classes"], where, "classes") if "classes" in table else None
-    recipe = Recipe(name, towers, **sections, start=starts, classes=classes)
-    _check_together(recipe, where)
-    return recipe
-
-
-def _check_together(recipe: Recipe, where: str) -> None:
-    if recipe.classes is not None and recipe.towers != {"image": {**recipe.towers.get("image", {}), "name": "compact"}}:
-        raise RecipeError(f"{where}: classes: only an image tower named 'compact', alone, can be pretrained on classes")
-    if recipe.model.similarity and set(recipe.towers) != set(MODALITIES):
-        raise RecipeError(f"{where}: model.similarity: the similarity predictor needs all of {', '.join(MODALITIES)}: set it to false")
-    fractions = recipe.data.fractions
-    if len(fractions) != 3 or not math.isclose(sum(fractions), 1, abs_tol=1e-6) or min(fractions) == 0:
-        raise RecipeError(f"{where}: data.fractions: {list(fractions)}: must be three above 0 (train, val, test) that add up to 1")
-    if len(recipe.train.betas) != 2:
-        raise RecipeError(f"{where}: train.betas: {list(recipe.train.betas)}: must be two numbers")
-    for modality in recipe.train.finetune:
-        tower = recipe.towers.get(modality, {}).get("name")
-        if (modality, tower) not in BACKBONES:
-            having = ", ".join(f"{name} ({kind})" for kind, name in BACKBONES)
-            raise RecipeError(f"{where}: train.finetune: {modality!r}: its tower is {tower!r}: only {having} have a backbone to fine-tune")
-    if recipe.pairs.matching != "random" and (recipe.train.mixup or recipe.pairs.shares or recipe.pairs.distinct):
-        raise RecipeError(
-            f"{where}: train.mixup, pairs.shares and pairs.distinct go with pairs.matching 'random' alone, not {recipe.pairs.matching!r}"
-        )
-    _refuse_unknown(recipe.pairs.distinct, MODALITIES, where, "pairs.distinct.")
-    if recipe.pairs.matching != "random" and not {"image", "music"} <= set(recipe.towers):
-        raise RecipeError(f"{where}: pairs.matching: {recipe.pairs.matching!r} needs an image and a music tower: use 'random'")
-
-
-def _tower(modality: str, value: Any, where: str) -> TowerSpec:
-    table = _table(value, f"{where}: towers.{modality}")
-    kinds = TOWERS[modality]
-    name = _checked(table.get("name", ""), Setting(str, choices=tuple(kinds)), f"{where}: towers.{modality}.name")
-    settings = kinds[name]
-    _refuse_unknown(table, ("name", *settings), where, f"towers.{modality}.")
-    checked = {key: _checked(table[key], settings[key], f"{where}: towers.{modality}.{key}") for key in table if key != "name"}
-    return {"name": name, **checked}
-
-
-def _section(kind: type, value: Any, where: str, name: str) -> Any:
-    table = _table(value, f"{where}: {name}")
-    rules: dict[str, Setting] = {item.name: item.metadata["rule"] for item in dataclasses.fields(kind)}
-    _refuse_unknown(table, tuple(rules), where, f"{name}.")
-    return kind(**{key: _checked(table[key], rules[key], f"{where}: {name}.{key}") for key in table})
-
-
-def _checked(value: Any, rule: Setting, what: str) -> Any:
-    if rule.kind is tuple:
-        if not isinstance(value, (list, tuple)):
-            raise RecipeError(f"{what}: {value!r}: must be a list")
-        return tuple(_checked(item, Setting(str if rule.choices else float, rule.low, rule.high, rule.choices), what) for item in value)
-    if rule.kind is dict:
-        table = _table(value, what)
-        return {key: _checked(item, Setting(float, rule.low, rule.high), f"{what}.{key}") for key, item in table.items()}
-    if rule.kind is float and isinstance(value, int) and not isinstance(value, bool):
-        value = float(value)
-    right = type(value) is rule.kind and not (isinstance(value, float) and not math.isfinite(value))
-    if right and isinstance(value, (int, float)):
-        right = (rule.low is None or value >= rule.low) and (rule.high is None or value <= rule.high)
-    if not right or (rule.choices and value not in rule.choices):
-        raise RecipeError(f"{what}: {value!r}: must be {_KINDS[rule.kind]}{_allowed(rule)}")
-    return value
-
-
-_KINDS = {int: "a whole number", float: "a number", str: "text", bool: "true or false", dict: "a table of numbers"}
-
-
-def _allowed(rule: Setting) -> str:
-    if rule.choices:
-        return f", one of {', '.join(rule.choices)}"
-    if rule.low is None:
-        return ""
-    return f" from {rule.low:g} to {rule.high:g}" if rule.high is not None else f" of at least {rule.low:g}"
-
-
-def _table(value: Any, what: str) -> Mapping[str, Any]:
-    if not isinstance(value, Mapping):
-        raise RecipeError(f"{what}: {value!r}: must be a table")
-    return value
-
-
-def _refuse_unknown(table: Mapping[str, Any], allowed: Iterable[str], where: str, prefix: str) -> None:
-    for key in table:
-        if key not in allowed:
-            raise RecipeError(f"{where}: {prefix}{key}: unknown key: allowed are {', '.join(allowed)}")
+    try:
+        return Recipe.model_validate({"name": Path(where).stem, **table})
+    except ValidationError as error:
+        raise RecipeError(f"{where}: {first_problem(error, Recipe.model_json_schema())}") from error
 
 
 def _set(table: dict[str, Any], change: str) -> None:

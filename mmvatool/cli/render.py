@@ -55,7 +55,7 @@ def render(
     reporter = Reporter(0 if quiet else 2 if verbose else 1)
 
     from mmvatool.pipelines.render import render as render_plan
-    from mmvatool.plan import schema
+    from mmvatool.plan import document
     from mmvatool.plan.files import default_output
 
     batch = Batch["Rendered"](reporter, debug=debug)
@@ -63,7 +63,7 @@ def render(
     def work(job: Job, progress: "Progress") -> "Rendered":
         target = None if output is None else job.target
         if output is not None and (output.endswith(("/", "\\")) or job.target.is_dir()):
-            target = Path(output) / default_output(plan, schema.read(plan)).name
+            target = Path(output) / default_output(plan, document.read(plan)).name
             make_folder(target, output)
         return render_plan(job.input, target, exports=exports, force=force, overwrite=overwrite, progress=progress)
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from mmvatool.errors import PlanError
 from mmvatool.pipelines.outputs import Outputs
 from mmvatool.pipelines.rendering import render_cut, render_visuals
-from mmvatool.plan import files, schema
+from mmvatool.plan import document, files, schema
 from mmvatool.plan.schema import Plan
 from mmvatool.progress import Progress, no_progress
 
@@ -72,7 +72,7 @@ def render(
         RenderError: encoding failed or its result did not pass the check.
     """
     path = Path(path)
-    plan = schema.read(path)
+    plan = document.read(path)
     target = files.default_output(path, plan) if output is None else Path(output)
     outputs = Outputs.resolve(target, [path, *plan.paths], exports=exports, overwrite=overwrite)
     changed = files.changed_files(plan, progress)

@@ -1,9 +1,8 @@
-"""The plan as a file: clips and music, how they are rendered, and fingerprints of the files that it reads. Data and JSON, no more.
+"""What is to be rendered: clips and music, how, and fingerprints of the files that are read. document.py reads it from a file.
 
-It can be edited by hand: every field is checked when it is read, and an error names the field by its path.
+It can be edited by hand: bounds go to frames, and what cannot be rendered is an error that names the field by its path.
 """
 
-import json
 import math
 import os
 from collections.abc import Mapping
@@ -12,8 +11,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, NoReturn
 
-from mmvatool.errors import PlanError, SettingsError
-from mmvatool.media import slideshow
+from mmvatool.errors import PlanError
 from mmvatool.media.probe import MediaInfo
 from mmvatool.timeline import Clip, Cue, Segment, Timeline
 
@@ -94,33 +92,6 @@ class Plan:
         return {"schema": SCHEMA, "kind": self.kind, "settings": settings, "timeline": timeline, "files": files}
 
 
-def read(path: Path) -> Plan:
-    """Read a plan. Relative paths in it start at its folder, as `path` names it.
-
-    Raises:
-        PlanError: the file cannot be read, is no plan, or a field is wrong; the field's path is named.
-    """
-    try:
-        document = json.loads(path.read_bytes())
-    except OSError as error:
-        raise PlanError(path, f"cannot be read ({error.strerror}): name a plan that --plan wrote") from error
-    except ValueError as error:
-        raise PlanError(path, f"is not JSON ({error}): name a plan that --plan wrote") from error
-    top = _Field(path, "", document)
-    schema = top["schema"]
-    if schema.value != SCHEMA:
-        schema.wrong(f"{schema.value!r} is not {SCHEMA!r}: make the plan again with --plan")
-    kind = top["kind"].text(KINDS)
-    clips = [_clip(entry) for entry in top["timeline"]["clips"].entries()]
-    if not clips:
-        top["timeline"]["clips"].wrong("is empty: there is nothing to render")
-    timeline = Timeline(tuple(clip for clip, _ in clips), tuple(_cue(entry) for entry in top["timeline"]["cues"].entries()))
-    files = {
-        entry["path"].path(): Fingerprint(int(entry["size"].number(least=0)), entry["blake2b"].text()) for entry in top["files"].entries()
-    }
-    return Plan(kind, timeline, tuple(clip_va for _, clip_va in clips), files, _rendering(top["settings"], kind))
-
-
 def fitted(plan: Plan, path: Path, infos: Mapping[Path, MediaInfo], lengths_s: Mapping[Path, float]) -> Plan:
     """The same plan with its bounds on frames, and what follows from the other fields computed.
 
@@ -136,7 +107,7 @@ def fitted(plan: Plan, path: Path, infos: Mapping[Path, MediaInfo], lengths_s: M
     Raises:
         PlanError: bounds overlap, are reversed, or lie outside of the file; the field's path is named.
     """
-    clips = _Field(path, "timeline.clips", None)
+    clips, cues = _Field(path, "timeline.clips"), _Field(path, "timeline.cues")
     if plan.kind == "cut":
         fitted_clips = _fitted_cut(plan.timeline.clips, clips, infos)
     elif plan.kind == "soundtrack":
@@ -145,136 +116,32 @@ def fitted(plan: Plan, path: Path, infos: Mapping[Path, MediaInfo], lengths_s: M
         fitted_clips = _fitted_slides(plan.timeline.clips, clips, infos, plan.rendering.rate)
     timeline = Timeline(fitted_clips, plan.timeline.cues)
     for number, cue in enumerate(plan.timeline.cues):
-        _check_cue(cue, _Field(path, f"timeline.cues[{number}]", None), timeline.duration_s, lengths_s.get(cue.path, math.inf))
+        _check_cue(cue, cues.at(number), timeline.duration_s, lengths_s.get(cue.path, math.inf))
     if plan.kind != "cut":
         if not timeline.cues:
-            _Field(path, "timeline.cues", None).wrong("is empty: a soundtrack has music")
+            cues.wrong("is empty: a soundtrack has music")
         # The music ends with the last frame, whose time the file has in six places only.
         ends = [timeline.duration_s if abs(cue.end_s - timeline.duration_s) < _SAME_S else cue.end_s for cue in timeline.cues]
-        cues = (replace(cue, end_s=end_s) for cue, end_s in zip(timeline.cues, ends, strict=True))
-        timeline = Timeline(fitted_clips, tuple(cues))
+        timeline = Timeline(fitted_clips, tuple(replace(cue, end_s=end_s) for cue, end_s in zip(timeline.cues, ends, strict=True)))
     elif timeline.cues:
-        _Field(path, "timeline.cues", None).wrong("a cut has the video's own sound: take them out")
+        cues.wrong("a cut has the video's own sound: take them out")
     return replace(plan, timeline=timeline)
 
 
+@dataclass(frozen=True)
 class _Field:
-    """A value in a plan and its path there, for errors."""
+    """The path of a field in a plan, for errors."""
 
-    def __init__(self, file: Path, name: str, value: Any) -> None:
-        self.file, self.name, self.value = file, name, value
+    file: Path
+    name: str
+
+    def at(self, key: str | int) -> "_Field":
+        """A field inside it."""
+        return _Field(self.file, f"{self.name}[{key}]" if isinstance(key, int) else f"{self.name}.{key}")
 
     def wrong(self, problem: str) -> NoReturn:
         """Refuse it."""
-        raise PlanError(self.file, f"{self.name}: {problem}" if self.name else problem)
-
-    def at(self, key: str | int) -> "_Field":
-        """A field inside it without its value, for an error."""
-        return _Field(self.file, f"{self.name}[{key}]" if isinstance(key, int) else f"{self.name}.{key}".lstrip("."), None)
-
-    def __getitem__(self, key: str) -> "_Field":
-        if not isinstance(self.value, dict):
-            self.wrong("is not an object" if self.name else "is not a plan: name one that --plan wrote")
-        if key not in self.value:
-            self.at(key).wrong("is missing")
-        return _Field(self.file, self.at(key).name, self.value[key])
-
-    def entries(self) -> "list[_Field]":
-        """The entries of a list."""
-        if not isinstance(self.value, list):
-            self.wrong("is not a list")
-        return [_Field(self.file, self.at(number).name, value) for number, value in enumerate(self.value)]
-
-    def number(self, least: float = -math.inf, most: float = math.inf) -> float:
-        """A finite number in [least, most]."""
-        if isinstance(self.value, bool) or not isinstance(self.value, int | float) or not math.isfinite(self.value):
-            self.wrong(f"{_abridged(self.value)} is not a number")
-        if not least <= self.value <= most:
-            self.wrong(f"{self.value:g} must be {f'between {least:g} and {most:g}' if most < math.inf else f'at least {least:g}'}")
-        return float(self.value)
-
-    def text(self, allowed: "Mapping[str, Any] | tuple[str, ...] | None" = None) -> str:
-        """A text, one of `allowed` if given."""
-        if not isinstance(self.value, str):
-            self.wrong(f"{_abridged(self.value)} is not a text")
-        if allowed is not None and self.value not in allowed:
-            self.wrong(f"{self.value!r} is not one of {', '.join(allowed)}")
-        return self.value
-
-    def flag(self) -> bool:
-        """True or false."""
-        if not isinstance(self.value, bool):
-            self.wrong(f"{_abridged(self.value)} is neither true nor false")
-        return self.value
-
-    def path(self) -> Path:
-        """A path; a relative one starts at the plan's folder."""
-        text = self.text()
-        if not text or "\0" in text:
-            self.wrong(f"{text!r} is not a path")
-        return self.file.parent / text
-
-
-def _abridged(value: Any) -> str:
-    text = json.dumps(value)
-    return text if len(text) < 40 else f"{text[:36]} ..."
-
-
-def _clip(entry: _Field) -> tuple[Clip, tuple[float, float]]:
-    start_s, end_s = entry["start_s"].number(), entry["end_s"].number()
-    clip_va = entry["valence"].number(0, 1), entry["arousal"].number(0, 1)
-    source, given = None, entry["source"]
-    if given.value is not None:
-        bounds = given.entries()
-        if len(bounds) != 2:
-            given.wrong("is not [start, end] or null")
-        source_start_s, source_end_s = bounds[0].number(), bounds[1].number()
-        if source_end_s <= source_start_s:
-            bounds[1].wrong(f"{source_end_s:g} is not after the start ({source_start_s:g})")
-        source = Segment(source_start_s, source_end_s)
-    return Clip(entry["path"].path(), start_s, end_s, source), clip_va
-
-
-def _cue(entry: _Field) -> Cue:
-    score = None if entry["score"].value is None else entry["score"].number()
-    times_s = [entry[name].number(least=0) for name in ("start_s", "end_s", "offset_s")]
-    return Cue(entry["path"].path(), *times_s, distance=entry["distance"].number(least=0), score=score)  # type: ignore[misc]
-
-
-def _rendering(settings: _Field, kind: str) -> Rendering:
-    values: dict[str, Any] = {}
-    for name in KINDS[kind]:
-        setting = settings[name]
-        if name in ("still", "duck", "chapters", "lossless"):
-            values[name] = setting.flag()
-        elif name == "fill":
-            values[name] = setting.text(slideshow.FILLS)
-        elif name == "crossfade_s":
-            values[name] = setting.number(least=0)
-        elif name == "lufs":
-            values[name] = setting.number(-70, -5)
-        elif name == "rate":
-            values[name] = _rate(setting)
-        else:
-            sides = [int(side.number()) for side in setting.entries()]
-            if len(sides) != 2:
-                setting.wrong("is not [width, height]")
-            try:
-                slideshow.check_size((sides[0], sides[1]))
-            except SettingsError as error:
-                setting.wrong(str(error))
-            values[name] = sides[0], sides[1]
-    return Rendering(**values)
-
-
-def _rate(setting: _Field) -> Fraction:
-    try:
-        rate = Fraction(setting.text())
-    except (ValueError, ZeroDivisionError):
-        setting.wrong(f"{setting.value!r} is not a rate: write 25 or 30000/1001")
-    if not 0 < rate <= 1000:
-        setting.wrong(f"{setting.value!r} is not a rate that can be played")
-    return rate
+        raise PlanError(self.file, f"{self.name}: {problem}")
 
 
 def _fitted_cut(given: tuple[Clip, ...], clips: _Field, infos: Mapping[Path, MediaInfo]) -> tuple[Clip, ...]:

@@ -21,8 +21,9 @@ from mmvatool.pipelines.summarize import summarize
 from mmvatool.plan.files import default_output
 from mmvatool.soundtracks.result import SoundtrackSettings
 from mmvatool.summary.settings import SummarySettings
-from tests.helpers import media
+from tests.helpers import json_schemas, media
 
+SCHEMA = json_schemas.validator(json_schemas.PLAN)
 SMALL = SoundtrackSettings(size=(160, 90), rate=Fraction(10), crossfade_s=0.2, seconds=1, lufs=-20)
 
 
@@ -48,6 +49,7 @@ def planned(tmp_path_factory: pytest.TempPathFactory, silent: Path, predictor) -
         made = summarize("vlog.mp4", settings=SummarySettings(ratio=0.3), predictor=predictor, plan="vlog.plan.json", dry_run=True)
     assert made.output is None
     assert {path.name for path in folder.iterdir()} == {"vlog.mp4", "vlog.plan.json"}
+    SCHEMA.validate(json.loads((folder / "vlog.plan.json").read_text()))
     return folder
 
 
@@ -154,9 +156,9 @@ def test_outputs_that_cannot_be(moved: Path, predictor):
     ],
 )
 def test_where_a_rendering_goes(moved: Path, name: str, expected: str):
-    from mmvatool.plan import schema as plans
+    from mmvatool.plan import document as documents
 
-    assert default_output(moved / name, plans.read(moved / "vlog.plan.json")) == moved / expected
+    assert default_output(moved / name, documents.read(moved / "vlog.plan.json")) == moved / expected
 
 
 @pytest.fixture
@@ -183,6 +185,7 @@ def test_a_slideshow_renders_from_its_plan(show: Path, whole_predictor):
     assert rendered.mixed == made.mixed
     document = json.loads((here / "show.plan.json").read_text())
     assert document["kind"] == "slideshow"
+    SCHEMA.validate(document)
     assert [(clip["path"], clip["source"] is None) for clip in document["timeline"]["clips"]] == [
         ("show/0.png", True), ("show/1.png", True), ("show/2.mp4", False)
     ]  # fmt: skip
@@ -205,6 +208,7 @@ def test_the_soundtrack_of_a_video_renders_from_its_plan(show: Path, whole_predi
     assert frames_md5(rendered.output) == frames_md5(made.output)
     document = json.loads((here / "p.json").read_text())
     assert (document["kind"], document["settings"]) == ("soundtrack", {"duck": True, "lufs": -20})
+    SCHEMA.validate(document)
     document["timeline"]["cues"][0]["offset_s"] = 4.0
     (here / "p.json").write_text(json.dumps(document))
     with pytest.raises(PlanError, match=r"timeline\.cues\[0\]\.offset_s: 4 is after the end of song\.wav \(3\)"):

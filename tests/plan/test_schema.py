@@ -2,6 +2,7 @@
 
 import copy
 import json
+import os
 from fractions import Fraction
 from pathlib import Path
 
@@ -9,11 +10,16 @@ import pytest
 
 from mmvatool.errors import PlanError
 from mmvatool.media.probe import probe
+from mmvatool.plan import document as documents
 from mmvatool.plan import schema as plans
 from mmvatool.plan.schema import Fingerprint, Plan, Rendering
 from mmvatool.timeline import Clip, Cue, Segment, Timeline
+from tests.helpers import json_schemas
 
 FILE = Fingerprint(10, "ab" * 20)
+SCHEMA = json_schemas.validator(json_schemas.PLAN)
+# What a JSON Schema cannot say, though the reader does.
+ONLY_READ = ("segment [", "is not a rate", "NaN", "Infinity", "must be a number of at least 0")
 
 
 @pytest.fixture
@@ -29,14 +35,50 @@ def write(path: Path, document: object) -> Path:
     return path
 
 
+def written(path: Path, plan: Plan) -> Path:
+    """A plan in a file, which its schema allows."""
+    SCHEMA.validate(json.loads(json.dumps(plan.to_json(path.parent))))
+    return write(path, plan.to_json(path.parent))
+
+
 def test_what_is_written_is_read(show: Plan, tmp_path: Path):
-    assert plans.read(write(tmp_path / "p.json", show.to_json(tmp_path))) == show
+    assert documents.read(written(tmp_path / "p.json", show)) == show
+
+
+def test_a_soundtrack_is_read(tmp_path: Path):
+    clips = (Clip(tmp_path / "a.mp4", 0, 4, Segment(0, 4)),)
+    plan = Plan("soundtrack", Timeline(clips, (Cue(tmp_path / "c.mp3", 0, 4, 0, 0.1),)), ((0.5, 0.5),), {}, Rendering(duck=True, lufs=-20))
+    assert documents.read(written(tmp_path / "p.json", plan)) == plan
+
+
+def test_keys_that_are_not_known_are_passed_over(show: Plan, tmp_path: Path):
+    document = show.to_json(tmp_path)
+    for at in (document, document["settings"], document["timeline"], document["timeline"]["clips"][0], document["files"][0]):
+        at["$schema"] = "https://example.org/plan.schema.json"
+    SCHEMA.validate(json.loads(json.dumps(document)))
+    assert documents.read(write(tmp_path / "p.json", document)) == show
+
+
+def test_numbers_need_no_decimals_and_may_have_them(show: Plan, tmp_path: Path):
+    document = show.to_json(tmp_path)
+    document["settings"] |= {"size": [160.0, 90.0], "crossfade_s": 1}
+    document["files"][0]["size"] = 10.0
+    read = documents.read(write(tmp_path / "p.json", document))
+    assert (read.rendering.size, read.rendering.crossfade_s, read.files) == ((160, 90), 1.0, show.files)
+    assert all(type(side) is int for side in read.rendering.size)
+
+
+def test_names_of_files_need_not_be_text(tmp_path: Path):
+    """On Linux they are bytes."""
+    path = tmp_path / os.fsdecode(b"a\xff.mp4")
+    cut = Plan("cut", Timeline.of(path, [Segment(0, 1)]), ((0.5, 0.5),), {path: FILE})
+    assert documents.read(written(tmp_path / "p.json", cut)) == cut
 
 
 def test_only_the_settings_of_a_kind_are_kept(tmp_path: Path):
     cut = Plan("cut", Timeline.of(tmp_path / "a.mp4", [Segment(0, 1)]), ((0.5, 0.5),), {}, Rendering(chapters=True, lufs=-30))
     assert cut.to_json(tmp_path)["settings"] == {"chapters": True, "lossless": False}
-    assert plans.read(write(tmp_path / "p.json", cut.to_json(tmp_path))).rendering == Rendering(chapters=True)
+    assert documents.read(written(tmp_path / "p.json", cut)).rendering == Rendering(chapters=True)
 
 
 def test_relative_paths_are_told_from_the_plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -45,7 +87,7 @@ def test_relative_paths_are_told_from_the_plan(tmp_path: Path, monkeypatch: pyte
     cut = Plan("cut", Timeline.of(Path("in/a.mp4"), [Segment(0, 1)]), ((0.5, 0.5),), {Path("in/a.mp4"): FILE})
     document = cut.to_json(Path("plans"))
     assert document["timeline"]["clips"][0]["path"] == document["files"][0]["path"] == "../in/a.mp4"
-    read = plans.read(write(Path("plans") / "p.json", document))
+    read = documents.read(write(Path("plans") / "p.json", document))
     assert read.paths == [Path("plans/../in/a.mp4")] == list(read.files)
     assert (
         Plan("cut", Timeline.of(Path("/x/a.mp4"), [Segment(0, 1)]), ((0, 0),)).to_json(Path("plans"))["timeline"]["clips"][0]["path"]
@@ -72,46 +114,57 @@ def damaged(document: dict, where: str, value: object) -> dict:
     [
         ("schema", "mmvatool.plan.schema/2", "'mmvatool.plan.schema/2' is not 'mmvatool.plan/1'"),
         ("schema", ..., "is missing"),
-        ("kind", "film", "'film' is not one of cut, slideshow, soundtrack"),
-        ("kind", 3, "3 is not a text"),
-        ("timeline", [], "is not an object"),
-        ("timeline.clips", [], "is empty"),
-        ("timeline.clips", {}, "is not a list"),
-        ("timeline.clips[1].source", [1], "is not [start, end] or null"),
-        ("timeline.clips[1].source[0]", "1.0", '"1.0" is not a number'),
-        ("timeline.clips[1].source[1]", True, "true is not a number"),
-        ("timeline.clips[1].source[1]", float("nan"), "NaN is not a number"),
-        ("timeline.clips[1].source[1]", 1.0, "1 is not after the start (1)"),
-        ("timeline.clips[1].source[1]", 0.25, "0.25 is not after the start (1)"),
-        ("timeline.clips[0].arousal", 1.5, "1.5 must be between 0 and 1"),
+        ("kind", "film", '"film": must be one of cut, slideshow, soundtrack'),
+        ("kind", ..., "is missing: give one of cut, slideshow, soundtrack"),
+        ("kind", 3, "3: must be one of cut, slideshow, soundtrack"),
+        ("timeline", [], "[]: must be an object"),
+        ("timeline.clips", [], "[]: must be a list of at least 1"),
+        ("timeline.clips", {}, "{}: must be a list of at least 1"),
+        ("timeline.clips[1].source", [1], "[1]: must be a list of 2, each a number, or null"),
+        ("timeline.clips[1].source", [1, 2, 3], "[1, 2, 3]: must be a list of 2, each a number, or null"),
+        ("timeline.clips[1].source", 1, "1: must be a list of 2, each a number, or null"),
+        ("timeline.clips[1].source[0]", "1.0", '"1.0": must be a number'),
+        ("timeline.clips[1].source[1]", True, "true: must be a number"),
+        ("timeline.clips[1].source[1]", float("nan"), "NaN: must be a number"),
+        ("timeline.clips[1].source", [1, 1], "segment [1.0, 1.0): the end must come after the start"),
+        ("timeline.clips[1].source", [1, 0.25], "segment [1.0, 0.25): the end must come after the start"),
+        ("timeline.clips[0].arousal", 1.5, "1.5: must be a number from 0 to 1"),
         ("timeline.clips[0].path", "", "'' is not a path"),
-        ("timeline.clips[0].path", ..., "is missing"),
-        ("timeline.cues[0].offset_s", -1, "-1 must be at least 0"),
-        ("timeline.cues[0].score", [], "[] is not a number"),
+        ("timeline.clips[0].path", "a\0.jpg", r"'a\x00.jpg' is not a path"),
+        ("timeline.clips[0].path", ..., "is missing: give text"),
+        ("timeline.cues[0].offset_s", -1, "-1: must be a number of at least 0"),
+        ("timeline.cues[0].distance", 10**400, "must be a number of at least 0"),
+        ("timeline.cues[0].score", [], "[]: must be a number, or null"),
+        ("timeline.cues[0].score", float("inf"), "Infinity: must be a number, or null"),
         ("settings.rate", "0/1", "is not a rate"),
-        ("settings.rate", "fast", "'fast' is not a rate: write 25 or 30000/1001"),
-        ("settings.size", [161, 90], "161x90 cannot be encoded"),
-        ("settings.size", [160], "is not [width, height]"),
-        ("settings.fill", "red", "'red' is not one of blur, black, crop"),
-        ("settings.still", 1, "1 is neither true nor false"),
-        ("settings.lufs", 0, "0 must be between -70 and -5"),
-        ("files[0].size", -1, "-1 must be at least 0"),
-        ("files[0].blake2b", None, "null is not a text"),
+        ("settings.rate", "fast", '"fast" is not a rate that can be played: write "25" or "30000/1001"'),
+        ("settings.rate", 25, '25 is not a rate that can be played: write "25" or "30000/1001"'),
+        ("settings.size[0]", 161, "161: must be a whole number from 16 to 8192, a multiple of 2"),
+        ("settings.size[1]", 8194, "8194: must be a whole number from 16 to 8192, a multiple of 2"),
+        ("settings.size[0]", 160.5, "160.5: must be a whole number from 16 to 8192, a multiple of 2"),
+        ("settings.size", [160], "[160]: must be a list of 2, each a whole number from 16 to 8192"),
+        ("settings.fill", "red", '"red": must be one of blur, black, crop'),
+        ("settings.still", 1, "1: must be true or false"),
+        ("settings.lufs", 0, "0: must be a number from -70 to -5"),
+        ("files[0].size", -1, "-1: must be a whole number of at least 0"),
+        ("files[0].blake2b", None, "null: must be text"),
     ],
 )
 def test_each_field_is_checked(show: Plan, tmp_path: Path, where: str, value: object, problem: str):
     path = write(tmp_path / "p.json", damaged(show.to_json(tmp_path), where, value))
     with pytest.raises(PlanError) as raised:
-        plans.read(path)
+        documents.read(path)
     assert str(raised.value).startswith(f"{path}: {where}: ")
     assert problem in str(raised.value)
+    assert "\n" not in str(raised.value)
+    assert SCHEMA.is_valid(json.loads(path.read_text())) == problem.startswith(ONLY_READ)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "3", "\xff"])
 def test_what_is_no_plan(tmp_path: Path, text: str):
     (tmp_path / "p.json").write_bytes(text.encode("latin-1"))
     with pytest.raises(PlanError, match=r"name (a plan|one) that --plan wrote"):
-        plans.read(tmp_path / "p.json")
+        documents.read(tmp_path / "p.json")
 
 
 def cut_of(path: Path, *sources: tuple[float, float]) -> Plan:

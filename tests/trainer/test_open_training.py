@@ -76,7 +76,7 @@ def test_a_training_starts_from_a_backbone_and_leaves_it_as_it_is(open_data: Pat
             assert torch.equal(value, trained[key]), key
     with pytest.raises(CheckpointError, match="no model 'nothing'"):
         train(job(open_data, tmp_path / "other", *QUICK, "start.image=nothing"))
-    with pytest.raises(RecipeError, match=r"start.music: only an image tower named 'compact' can start from a checkpoint"):
+    with pytest.raises(RecipeError, match=r"start.music: unknown key: allowed are image$"):
         recipes.load(SMALL, ["start.music=compact"])
 
 

@@ -110,15 +110,19 @@ def _with_towers(job: Job, kept: Sequence[str]) -> Job:
     recipe = job.recipe
     towers = {modality: recipe.towers[modality] for modality in kept}
     start = {modality: source for modality, source in recipe.start.items() if modality in kept}
-    return replace(job, recipe=replace(recipe, towers=towers, start=start, model=replace(recipe.model, similarity=False)))
+    alone = {"towers": towers, "start": start, "model": recipe.model.model_copy(update={"similarity": False})}
+    return replace(job, recipe=recipe.model_copy(update=alone))
 
 
 def _alone(job: Job, modality: str) -> Job:
     """The job with one tower, and batches of the number of distinct rows in those of the joint training."""
     recipe = _with_towers(job, [modality]).recipe
     batch = int(recipe.pairs.distinct.get(modality, recipe.train.batch_size))
-    train, pairs = replace(recipe.train, batch_size=batch), replace(recipe.pairs, distinct={})
-    return replace(job, recipe=replace(recipe, train=train, pairs=pairs))
+    changed = {
+        "train": recipe.train.model_copy(update={"batch_size": batch}),
+        "pairs": recipe.pairs.model_copy(update={"distinct": {}}),
+    }
+    return replace(job, recipe=recipe.model_copy(update=changed))
 
 
 def _published(manifest: Manifest) -> bool:
@@ -220,7 +224,8 @@ class _Runner:
 
         Of the two predictions the first is from all views of a picture, the second from the first view, as for frames of a video.
         """
-        job = replace(self.job, recipe=replace(self.job.recipe, train=replace(self.job.recipe.train, seed=seed)))
+        settings = self.job.recipe.train.model_copy(update={"seed": seed})
+        job = replace(self.job, recipe=self.job.recipe.model_copy(update={"train": settings}))
         parts = {"train": self._part(train), "val": self._part(held), "test": self._part(held)}
         model = session.build_model(job.recipe, Processes(), self.device)
         run = session.begin(job, Processes(), self.device, model, self.data, parts)

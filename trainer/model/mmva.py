@@ -11,7 +11,7 @@ from trainer.constants import MODALITIES
 from trainer.errors import CheckpointError
 from trainer.libraries import imports
 from trainer.model.heads import DROPOUT, EMBEDDING_DIM, similarity_head, va_head
-from trainer.model.towers import TOWERS, TowerSpec
+from trainer.model.towers import VERSIONS, TowerSpec
 
 
 class Tower(Protocol):
@@ -50,7 +50,7 @@ def build_tower(modality: str, spec: TowerSpec) -> nn.Module:
 
     Args:
         modality: "image", "music" or "text".
-        spec: its "name" and its settings, as `trainer.model.towers.TOWERS` lists them.
+        spec: its "name" and its settings, as a recipe has them.
 
     Raises:
         CheckpointError: no tower of that name, or a setting it does not have.
@@ -59,8 +59,9 @@ def build_tower(modality: str, spec: TowerSpec) -> nn.Module:
     """
     name = spec.get("name")
     settings: dict[str, Any] = {key: value for key, value in spec.items() if key != "name"}
-    if name not in TOWERS[modality]:
-        raise CheckpointError(f"unknown {modality} tower {name!r}: allowed are {', '.join(TOWERS[modality])}")
+    if (modality, name) not in VERSIONS:
+        allowed = ", ".join(tower for kind, tower in VERSIONS if kind == modality)
+        raise CheckpointError(f"unknown {modality} tower {name!r}: allowed are {allowed}")
     # Imported here: the compact model must not wait for timm and transformers, and a library that does not load must only break the towers
     # that need it.
     Kind: Any
