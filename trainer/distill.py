@@ -1,15 +1,16 @@
-"""Distillation of the compact image tower: without labels, its backbone learns to tell what two networks trained on ImageNet see.
+"""Distillation of the compact image tower: without labels, each of its two networks learns to tell what both saw before.
 
-Student and teachers look at the same parts of pictures. The teachers' features are brought to 512 numbers (principal components), which a
-linear layer on the student's features predicts; all weights of the student are trained. The result is a checkpoint for the [start] table
-of a recipe; its VA head is not trained.
+The networks begin with weights that were trained on ImageNet. These, at their own resolution, are the teachers, too; students and teachers
+look at the same parts of pictures. The teachers' features are brought to 512 numbers (principal components), which a linear layer on a
+student's features predicts; all weights of the student are trained. The result is a checkpoint for the [start] table of a recipe; its VA
+head is not trained.
 """
 
 import hashlib
 import json
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -105,14 +106,14 @@ class Result:
     """A finished distillation.
 
     Attributes:
-        checkpoint: of the student.
+        checkpoint: of the students.
         pictures: seen in training.
-        explained: part of the variance of the teachers' features in held-out pictures that the student's explain, before and after.
+        explained: network -> part of the variance of the teachers' features in held-out pictures that its own explain, before and after.
     """
 
     checkpoint: Path
     pictures: int
-    explained: tuple[float, float]
+    explained: dict[str, tuple[float, float]]
 
 
 @dataclass(frozen=True)
@@ -133,18 +134,14 @@ class _Crop:
 
 
 def distill(
-    job: Job,
-    log: Callable[[str], None] = lambda line: None,
-    student: Original = LITE0,
-    teachers: tuple[Original, ...] = (LITE0, LITE2),
+    job: Job, log: Callable[[str], None] = lambda line: None, originals: Mapping[str, Original] = {"frames": LITE0, "stills": LITE2}
 ) -> Result:
     """Train the image tower's backbone.
 
     Args:
         job: its recipe has an image tower named "compact" and a [distill] table; its data folder holds pictures, anywhere below it.
-        log: called with a line for the teachers and one for each epoch.
-        student: what the backbone begins with.
-        teachers: whose features are told.
+        log: called with a line for each network and each epoch.
+        originals: what the networks of the tower begin with.
 
     Raises:
         DataError: too few pictures, or one that cannot be read.
@@ -160,24 +157,29 @@ def distill(
     torch.manual_seed(recipe.train.seed)
     model = MMVA({"image": recipe.towers["image"]})
     tower: CompactImageTower = model.tower("image")
-    layers, embedding = tower.backbone["layers"], tower.backbone["embedding"]  # type: ignore[index]
-    layers.load_state_dict(student.load().state_dict())
-    networks = [(teacher.load().to(device), teacher.px) for teacher in teachers]
+    teachers = [(original.load().to(device), original.px) for original in originals.values()]
+    for name, original in originals.items():
+        tower.backbone[name].load_state_dict(original.load().state_dict())  # type: ignore[index]
     model.to(device)
     crops, held = _crops(job.data, settings, recipe.train.seed, recipe.train.batch_size)
     everything, count, side, started = [*crops, *held], len(crops), tower.input_px, time.monotonic()
+    explained: dict[str, tuple[float, float]] = {}
     pool = reading_pool(job.workers)
     try:
-        seen = [_standard(_look(network, everything, px, pool, device), count) for network, px in networks]
+        seen = [_standard(_look(teacher, everything, px, pool, device), count) for teacher, px in teachers]
         targets = _components(torch.cat(seen, 1), count)
-        del seen, networks
-        told = _Told(layers, _look(layers, crops, side, pool, device), targets[:count]).to(device)
-        before = _explained(told, held, targets[count:], side, pool, device)
-        log(f"{count} parts of {count // settings.crops} pictures: {before:.1%} explained at first, {time.monotonic() - started:.0f} s")
-        for epoch, loss in enumerate(_epochs(recipe, told, side, crops, targets[:count], pool, device), 1):
-            after = _explained(told, held, targets[count:], side, pool, device)
-            log(f"epoch {epoch}: loss {loss:.4f}, {after:.1%} explained, {time.monotonic() - started:.0f} s")
-        means = _look(layers, everything, side, pool, device)[:, : embedding.in_features]
+        del seen, teachers
+        for name in originals:
+            layers: EfficientNetLite = tower.backbone[name]  # type: ignore[index]
+            told = _Told(layers, _look(layers, crops, side, pool, device), targets[:count]).to(device)
+            before = after = _explained(told, held, targets[count:], side, pool, device)
+            log(f"{name}: {before:.1%} explained at first, {count} parts of pictures, {time.monotonic() - started:.0f} s")
+            for epoch, loss in enumerate(_epochs(recipe, told, side, crops, targets[:count], pool, device), 1):
+                after = _explained(told, held, targets[count:], side, pool, device)
+                log(f"{name}, epoch {epoch}: loss {loss:.4f}, {after:.1%} explained, {time.monotonic() - started:.0f} s")
+            explained[name] = before, after
+        embedding: nn.Linear = tower.backbone["embedding"]  # type: ignore[index]
+        means = _look(tower.backbone["frames"], everything, side, pool, device)[:, : embedding.in_features]  # type: ignore[index]
         embedding.weight.data.copy_(_directions(means))
     finally:
         pool.shutdown(cancel_futures=True)
@@ -185,11 +187,11 @@ def distill(
     pictures = count // settings.crops
     notes = {
         "recipe": recipe.to_json(),
-        "metrics": json.dumps({"pictures": pictures, "explained": [before, after]}),
+        "metrics": json.dumps({"pictures": pictures, "explained": explained}),
         "label_scale": "none: its head is not trained",
     }
     checkpoint.save(job.out / BEST, model.cpu(), recipe.name, {"image": recipe.towers["image"]}, notes, torch.float16)
-    return Result(job.out / BEST, pictures, (before, after))
+    return Result(job.out / BEST, pictures, explained)
 
 
 def _crops(folder: Path, settings: DistillRecipe, seed: int, batch: int) -> tuple[list[_Crop], list[_Crop]]:
@@ -246,6 +248,9 @@ def _directions(means: torch.Tensor) -> torch.Tensor:
 class _Told(nn.Module):
     """What the student is told with: its layers and a linear layer on their standardised features."""
 
+    mean: torch.Tensor
+    scale: torch.Tensor
+
     def __init__(self, layers: EfficientNetLite, features: torch.Tensor, targets: torch.Tensor) -> None:
         """Solve the linear layer for the features that the layers have at first (n, f) and the targets (n, k), by ridge regression."""
         super().__init__()
@@ -288,7 +293,7 @@ def _epochs(
     steps = len(crops) // train.batch_size
     for epoch in range(train.epochs):
         order = np.random.default_rng([train.seed, epoch]).permutation(len(crops))
-        batches = [order[step * train.batch_size : (step + 1) * train.batch_size] for step in range(steps)]
+        batches = [order[step * train.batch_size : (step + 1) * train.batch_size].tolist() for step in range(steps)]
         losses = 0.0
         told.train()
         freeze_batch_norm(told)

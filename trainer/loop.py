@@ -63,12 +63,14 @@ class Batch:
         inputs: modality -> the distinct inputs, (m, ...).
         inverse: modality -> (n,) index of the input that each row has; without an entry row i has input i.
         labels: modality -> (n, 2).
+        weights: modality -> (n, 2) of the labels in the loss.
         scores: (n,) of Eq. 1.
     """
 
     inputs: dict[str, Any]
     inverse: dict[str, torch.Tensor]
     labels: dict[str, torch.Tensor]
+    weights: dict[str, torch.Tensor]
     scores: torch.Tensor
 
 
@@ -178,7 +180,10 @@ def train_step(run: Session, model: nn.Module, batch: Batch, step: int, total: i
     with run.autocast():
         output = model(batch.inputs, batch.inverse)
         zero = torch.zeros((), device=run.device)
-        losses = [va_loss(output.va[modality], batch.labels[modality], size) if modality in output.va else zero for modality in MODALITIES]
+        losses = [
+            va_loss(output.va[modality], batch.labels[modality], size, batch.weights[modality]) if modality in output.va else zero
+            for modality in MODALITIES
+        ]
         losses.append(similarity_loss(output.similarity, batch.scores, size) if output.similarity is not None else zero)
     loss = torch.stack(losses).sum()
     run.optimizer.zero_grad(set_to_none=True)
@@ -214,15 +219,15 @@ def make_batch(run: Session, step: int) -> Batch:
     """This process's share of a step."""
     rows, scores = run.pairing(step)
     share = run.processes.share(len(rows))
-    inputs, inverse, labels = {}, {}, {}
+    inputs, inverse, labels, weights = {}, {}, {}, {}
     for column, modality in enumerate(MODALITIES):
         if modality not in run.model.modalities:
             continue
         # Rows i and i + count have the same input, which is read, mixed and computed once.
         count = min(int(run.recipe.pairs.distinct.get(modality, len(rows))), len(rows))
         slots, index_of = np.unique(np.arange(len(rows))[share] % count, return_inverse=True)
-        inputs[modality], va = _distinct_inputs(run, step, column, rows[:count, column], slots)
-        labels[modality] = va[index_of]
+        inputs[modality], va, weight = _distinct_inputs(run, step, column, rows[:count, column], slots)
+        labels[modality], weights[modality] = va[index_of], weight[index_of]
         if count < len(rows):
             inverse[modality] = torch.from_numpy(index_of).to(run.device)
     scores = scores_of(labels, run.sigma) if run.recipe.train.mixup else scores[share]
@@ -230,21 +235,24 @@ def make_batch(run: Session, step: int) -> Batch:
         {modality: value.to(run.device) if isinstance(value, torch.Tensor) else value for modality, value in inputs.items()},
         inverse,
         {modality: torch.from_numpy(value).to(run.device) for modality, value in labels.items()},
+        {modality: torch.from_numpy(value).to(run.device) for modality, value in weights.items()},
         torch.from_numpy(scores).to(run.device),
     )
 
 
-def _distinct_inputs(run: Session, step: int, column: int, rows: np.ndarray, slots: np.ndarray) -> tuple[Any, np.ndarray]:
-    """Inputs and labels (m, 2) of one modality for the m `slots` of a step's distinct rows (count,), with mixup if the recipe has it."""
+def _distinct_inputs(run: Session, step: int, column: int, rows: np.ndarray, slots: np.ndarray) -> tuple[Any, np.ndarray, np.ndarray]:
+    """Inputs, labels and their weights (m, 2) of one modality for the m `slots` of a step's distinct rows (count,), with mixup if the recipe
+    has it."""
     modality, alpha = MODALITIES[column], run.recipe.train.mixup
-    features, labels = run.features["train"][modality], run.train_va[modality]
+    features, labels, weights = run.features["train"][modality], run.train_va[modality], run.label_weights[modality]
     index = rows[slots]
     if not alpha or modality == "text":  # the features of texts are hashes, which cannot be averaged
-        return features(index), labels[index]
+        return features(index), labels[index], weights[index]
     rng = np.random.default_rng([run.recipe.train.seed, step, _MIXUP, column])
     part = rng.beta(alpha, alpha, len(rows))[slots, None].astype(np.float32)
     weight, mates = np.maximum(part, 1 - part), rows[rng.permutation(len(rows))[slots]]
-    return mix(features(index), features(mates), weight), weight * labels[index] + (1 - weight) * labels[mates]
+    mixed_labels, mixed_weights = (weight * values[index] + (1 - weight) * values[mates] for values in (labels, weights))
+    return mix(features(index), features(mates), weight), mixed_labels, mixed_weights
 
 
 def mix(inputs: Any, mates: Any, weight: np.ndarray) -> Any:

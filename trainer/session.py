@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -74,6 +75,7 @@ class Session:
     Attributes:
         parts: the manifest's splits: "train", "val", "test".
         train_va: modality -> labels float32 (n, 2) of the training split.
+        label_weights: modality -> weights float32 (n, 2) of these labels in the loss.
         features: split -> modality -> the features of its rows.
         sigma: Eq. 1's sigma of the training split; None without images or without clips.
         weights: modality -> fingerprint of its frozen backbone.
@@ -89,6 +91,7 @@ class Session:
     manifest: Manifest
     parts: dict[str, Manifest]
     train_va: dict[str, np.ndarray]
+    label_weights: dict[str, np.ndarray]
     features: dict[str, dict[str, Features]]
     pairing: Pairing
     sigma: float | None
@@ -240,6 +243,7 @@ def begin(job: Job, processes: Processes, device: torch.device, model: MMVA, dat
             model.tower(modality).fit(everything, torch.from_numpy(train.va(modality)), torch.from_numpy(weights))
     optimizer, base_lrs = _optimizer(model, recipe)
     va = {modality: train.va(modality) for modality in model.modalities}
+    label_weights = {modality: _label_weights(train, modality, recipe.data.arousal_weight) for modality in model.modalities}
     ema = Average(model, recipe.train.ema) if recipe.train.ema else None
     return Session(
         job,
@@ -251,6 +255,7 @@ def begin(job: Job, processes: Processes, device: torch.device, model: MMVA, dat
         data.manifest,
         parts,
         va,
+        label_weights,
         features,
         pairing,
         sigma,
@@ -258,6 +263,10 @@ def begin(job: Job, processes: Processes, device: torch.device, model: MMVA, dat
         data.pool,
         ema,
     )
+
+
+def _label_weights(train: Manifest, modality: str, arousal: Mapping[str, float]) -> np.ndarray:
+    return np.array([(1, arousal.get(row.source, 1)) for row in train.rows(modality)], np.float32).reshape(-1, 2)
 
 
 def _fingerprints(model: MMVA) -> dict[str, str]:

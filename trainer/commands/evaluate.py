@@ -57,6 +57,13 @@ def _shared(command: Callable[..., None], subject: str = "CHECKPOINT") -> Callab
 @click.option(
     "--folds", type=click.IntRange(2, 100), default=5, show_default=True, help="Parts that pictures and tracks are divided into (--cv)."
 )
+@click.option(
+    "--by",
+    type=click.Choice(("fold", "source")),
+    default="fold",
+    show_default=True,
+    help="What is held out (--cv): parts of each source, or one source after another.",
+)
 @click.option("--seeds", type=click.IntRange(1, 100), default=1, show_default=True, help="Models averaged in each part (--cv).")
 @click.option("--only", multiple=True, type=click.Choice(MODALITIES), help="Only this tower (--cv). Repeatable.")
 @click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="Change a key of the recipe (--cv). Repeatable.")
@@ -67,6 +74,7 @@ def va(
     as_json: bool,
     cv: bool,
     folds: int,
+    by: str,
     seeds: int,
     only: tuple[str, ...],
     changes: tuple[str, ...],
@@ -83,18 +91,20 @@ def va(
     the training and in the test part.
 
     With --cv, a recipe is cross-validated: no theme, track or text is in both the training and the held-out part; each figure
-    stands beside a simple baseline's on the same parts.
+    stands beside a simple baseline's on the same parts. --by source trains on all sources but one and judges on that one, which is
+    nearer to what your files are.
 
     \b
     Examples:
       mmvatool evaluate va runs/mmva/best.safetensors --data ~/imemnet-c
       mmvatool evaluate va compact --cv --data ~/open-va
+      mmvatool evaluate va compact --cv --by source --data ~/open-va
     """
     if cv:
-        _cross_validate(checkpoint, as_json, folds, seeds, only, changes, cache, options)
+        _cross_validate(checkpoint, as_json, folds, by, seeds, only, changes, cache, options)
         return
-    if only or changes or cache:
-        raise click.UsageError("--only, --set and --cache go with --cv")
+    if only or changes or cache or by == "source":
+        raise click.UsageError("--by, --only, --set and --cache go with --cv")
     from trainer.evaluation import paper
     from trainer.evaluation import va as evaluation
 
@@ -130,6 +140,7 @@ def _cross_validate(
     recipe: str,
     as_json: bool,
     folds: int,
+    by: str,
     seeds: int,
     only: tuple[str, ...],
     changes: tuple[str, ...],
@@ -152,7 +163,7 @@ def _cross_validate(
         if console.is_terminal:
             console.print(f"{what}: {done} of {total}", end="\r")
 
-    result = cv.cross_validate(job, folds=folds, seeds=seeds, only=only, on_progress=on_progress)
+    result = cv.cross_validate(job, folds=folds, seeds=seeds, only=only, by_source=by == "source", on_progress=on_progress)
     click.echo(json.dumps({"figures": [figure.to_json() for figure in result.figures]}) if as_json else cv.table(result))
 
 

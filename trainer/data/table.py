@@ -85,9 +85,7 @@ def read_captions(file: Path, problems: list[str]) -> dict[str, str]:
     return captions
 
 
-def read_rows(
-    file: Path, needed: tuple[str, ...], skipped: list[str], id_name: str | None = None, delimiter: str = ","
-) -> Iterator[Row]:
+def read_rows(file: Path, needed: tuple[str, ...], skipped: list[str], id_name: str | None = None, delimiter: str = ",") -> Iterator[Row]:
     """Yield the rows of a CSV, except blank ones.
 
     The id is the second column, as in IMEMNet-C, or the first unnamed column if the second is named.

@@ -6,6 +6,8 @@ held-out rows with its last weights: nothing is selected on a fold.
     image   by theme ("unseen themes": no group of pictures is in two folds) and plain (folds of pictures)
     music   by track; a track's prediction and label are the means over its clips
     text    on the published test split of its source, with several seeds
+
+By source instead: trained on all sources of a modality but one, evaluated on that one, which is nearer to what a user's files are.
 """
 
 from collections.abc import Sequence
@@ -34,12 +36,14 @@ class Figure:
     Attributes:
         modality: "image", "music" or "text".
         source: data set.
-        protocol: of the split: "unseen themes", "plain", "by track" or "test split"; for pictures also "..., one view".
+        protocol: of the split: "unseen themes", "plain", "by track", "test split" or "unseen source"; for pictures also "..., one view".
         rows: number of pictures, tracks or texts evaluated.
         r: valence, arousal: mean over the folds or seeds.
         spread: their standard deviations over the folds or seeds.
         baseline: r of the baseline on the same folds.
         baseline_name: of the baseline.
+        mae: mean absolute error of all held-out rows, against labels on the scale that was trained on.
+        constant_mae: of the mean label for every row.
     """
 
     modality: str
@@ -50,6 +54,8 @@ class Figure:
     spread: tuple[float, float]
     baseline: tuple[float, float]
     baseline_name: str
+    mae: tuple[float, float]
+    constant_mae: tuple[float, float]
 
     def to_json(self) -> dict[str, object]:
         """The fields, VA as {"valence", "arousal"}."""
@@ -71,7 +77,13 @@ class CrossValidation:
 
 
 def cross_validate(
-    job: Job, *, folds: int = 5, seeds: int = 1, only: Sequence[str] = (), on_progress: OnProgress = lambda what, done, total: None
+    job: Job,
+    *,
+    folds: int = 5,
+    seeds: int = 1,
+    only: Sequence[str] = (),
+    by_source: bool = False,
+    on_progress: OnProgress = lambda what, done, total: None,
 ) -> CrossValidation:
     """Cross-validate the towers of a recipe.
 
@@ -80,6 +92,7 @@ def cross_validate(
         folds: at least 2.
         seeds: models whose predictions are averaged in each fold (image, music), or the number of runs whose spread is shown (text).
         only: the modalities to cross-validate; empty for all of the recipe's.
+        by_source: hold out one source after another instead of folds; modalities of one source are left out.
         on_progress: called before each fold.
 
     Raises:
@@ -98,7 +111,10 @@ def cross_validate(
     try:
         for modality in job.recipe.towers:
             runner = _Runner(_alone(job, modality), data, given, modality, steps, device, seeds, on_progress)
-            own, predictions[modality] = runner.text() if modality == "text" and _published(data.manifest) else runner.by_folds(folds)
+            if by_source:
+                own, predictions[modality] = runner.by_source()
+            else:
+                own, predictions[modality] = runner.text() if modality == "text" and _published(data.manifest) else runner.by_folds(folds)
             figures += own
     finally:
         data.pool.shutdown(cancel_futures=True)
@@ -162,6 +178,20 @@ class _Runner:
         assert kept is not None
         return figures, kept
 
+    def by_source(self) -> tuple[list[Figure], np.ndarray]:
+        """A figure of each source, by a model that was trained on the others, and the predictions."""
+        rows = self.data.manifest.rows(self.modality)
+        sources = np.array([row.source for row in rows])
+        names, fold = np.unique(sources, return_inverse=True)
+        if len(names) < 2:
+            return [], np.empty((0, 2), np.float32)
+        units = np.array([getattr(row, "track", row.id) for row in rows])
+        predicted = self._predict_folds("by source", fold, len(names), baselines.features(self.modality, rows, self.data.pool))
+        figures: list[Figure] = []
+        for number, name in enumerate(names):
+            figures += self._figures_of(name, "unseen source", [np.flatnonzero(fold == number)], units, predicted)
+        return figures, predicted[0]
+
     def _predict_folds(self, scheme: str, fold: np.ndarray, folds: int, simple_features: np.ndarray) -> tuple[np.ndarray, ...]:
         """Held-out predictions (n, 2) of all rows: by the tower, by the tower from one view, and by the baseline."""
         trained_on = self.data.manifest.va(self.modality)
@@ -182,10 +212,11 @@ class _Runner:
         by_tower, by_one_view, by_baseline = (
             [_r(*_means(units[own], predictions[own], labels[own])) for own in parts] for predictions in predicted
         )
-        count = len(set(units[np.concatenate(parts)]))
-        figures = [self._figure(source, scheme, count, by_tower, by_baseline)]
+        index = np.concatenate(parts)
+        count = len(set(units[index]))
+        figures = [self._figure(source, scheme, count, by_tower, by_baseline, index, predicted[0][index])]
         if self.modality == "image" and not np.array_equal(predicted[0], predicted[1]):
-            figures.append(self._figure(source, f"{scheme}, one view", count, by_one_view, by_baseline))
+            figures.append(self._figure(source, f"{scheme}, one view", count, by_one_view, by_baseline, index, predicted[1][index]))
         return figures
 
     def text(self) -> tuple[list[Figure], np.ndarray]:
@@ -211,13 +242,28 @@ class _Runner:
         for source in sorted(held_sources):
             own = np.array([texts[index].source == source for index in held])
             r = [_r(run[own], labels[held][own]) for run in runs]
-            figures.append(self._figure(source, "test split", int(own.sum()), r, [_r(simple[own], labels[held][own])]))
+            base = [_r(simple[own], labels[held][own])]
+            figures.append(self._figure(source, "test split", int(own.sum()), r, base, held[own], np.mean(runs, axis=0)[own]))
         return figures, np.mean(everything, axis=0)
 
-    def _figure(self, source: str, protocol: str, rows: int, r: Sequence[np.ndarray], simple: Sequence[np.ndarray]) -> Figure:
+    def _figure(
+        self,
+        source: str,
+        protocol: str,
+        rows: int,
+        r: Sequence[np.ndarray],
+        simple: Sequence[np.ndarray],
+        index: np.ndarray,
+        predicted: np.ndarray,
+    ) -> Figure:
+        """A figure of r (folds or seeds, 2); `predicted` (n, 2) are of the rows `index` (n,)."""
         mean, spread, base = np.mean(r, axis=0), np.std(r, axis=0), np.mean(simple, axis=0)
+        labels = self.data.manifest.va(self.modality)[index]
+        mae, constant = np.abs(predicted - labels).mean(axis=0), np.abs(labels - labels.mean(axis=0)).mean(axis=0)
+        columns = (mean, spread, base, mae, constant)
+        r_both, spread_both, base_both, mae_both, constant_both = ((float(pair[0]), float(pair[1])) for pair in columns)
         name = baselines.NAMES[self.modality]
-        return Figure(self.modality, source, protocol, rows, (mean[0], mean[1]), (spread[0], spread[1]), (base[0], base[1]), name)
+        return Figure(self.modality, source, protocol, rows, r_both, spread_both, base_both, name, mae_both, constant_both)
 
     def _train(self, train: np.ndarray, held: np.ndarray, seed: int) -> np.ndarray:
         """VA (2, len(held), 2) of the rows `held`, in their order, predicted by a model trained on the rows `train`.
@@ -236,11 +282,9 @@ class _Runner:
         features, rows = run.features["test"][self.modality], np.arange(len(held))
         with torch.inference_mode():
             predicted = embed_rows(kept, self.modality, features, rows, self.device)[1]
-            first = (
-                embed_rows(kept, self.modality, lambda index: features(index)[:, :1], rows, self.device)[1]
-                if self.modality == "image"
-                else predicted
-            )
+            first = predicted
+            if hasattr(tower := kept.tower(self.modality), "as_frames"):
+                first = embed_rows(kept, self.modality, lambda index: tower.as_frames(features(index)), rows, self.device)[1]
         back = np.argsort(np.argsort(held))  # a part has its rows in the order of the manifest
         return np.stack([predicted[back], first[back]])
 
@@ -280,12 +324,13 @@ def assign_folds(keys: Sequence[str], sources: Sequence[str], folds: int) -> np.
 
 
 def table(result: CrossValidation) -> str:
-    """The figures as text: r of valence and arousal with their spread, and the baseline's r."""
-    lines = [f"{'':<34}    n   r valence        r arousal        baseline (valence, arousal)"]
+    """The figures as text: r of valence and arousal with their spread, the baseline's r, the error and that of a constant."""
+    lines = [f"{'':<42}    n   r valence        r arousal        baseline      MAE           of a constant   (valence, arousal)"]
     for figure in result.figures:
         cells = "  ".join(f"{r:6.3f} ± {spread:.3f}" for r, spread in zip(figure.r, figure.spread, strict=True))
         name = f"{figure.modality}, {figure.source or 'no source'}, {figure.protocol}"
-        lines.append(f"{name:<34} {figure.rows:>5} {cells}   {figure.baseline[0]:.3f} {figure.baseline[1]:.3f}  {figure.baseline_name}")
+        pairs = "  ".join(f"{pair[0]:6.3f} {pair[1]:.3f}" for pair in (figure.baseline, figure.mae, figure.constant_mae))
+        lines.append(f"{name:<42} {figure.rows:>5} {cells} {pairs}   {figure.baseline_name}")
     return "\n".join(lines)
 
 

@@ -79,11 +79,15 @@ class ConvNorm(nn.Sequential):
 
     def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1, *, active: bool = True) -> None:
         conv = _SameConv(inputs, outputs, kernel, stride, groups=groups, bias=False)
-        super().__init__(conv, nn.BatchNorm2d(outputs, eps=1e-3, momentum=0.01), *([nn.ReLU6(inplace=True)] if active else []))
+        norm = nn.BatchNorm2d(outputs, eps=1e-3, momentum=0.01)
+        super().__init__(conv, norm, *([nn.ReLU6(inplace=True)] if active else []))
 
     def fold(self) -> None:
         """Fold the batch norm into the convolution: for prediction only."""
-        self[0], self[1] = fuse_conv_bn_eval(self[0], self[1]), nn.Identity().eval()
+        conv, norm = self[0], self[1]
+        assert isinstance(conv, nn.Conv2d)
+        assert isinstance(norm, nn.BatchNorm2d)
+        self[0], self[1] = fuse_conv_bn_eval(conv, norm), nn.Identity().eval()
 
 
 class _SameConv(nn.Conv2d):
