@@ -3,6 +3,7 @@
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 some of several inputs failed, 130 interrupted.
 """
 
+import logging
 import os
 import signal
 import sys
@@ -87,7 +88,6 @@ def cli() -> None:
       mmvatool summarize vlog.mp4
       mmvatool soundtrack slideshow/ --library music/
       mmvatool search "a calm evening" --library music/
-      mmvatool score photo.jpg song.mp3
     """
 
 
@@ -96,6 +96,8 @@ def main() -> None:
     # OpenMP's threads wait for each other by spinning, some 300,000 rounds unless told otherwise before torch is loaded. Where something
     # else runs on the same cores, that made scoring 11 times slower (540 texts a second against 6,000); on idle ones nothing is lost.
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+    # Its only warning says, at the first plot on a slow machine, that it makes a list of the fonts.
+    logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
     for name in ("SIGTERM", "SIGHUP"):
         number = getattr(signal, name, None)  # Windows has no SIGHUP
         if number is not None and signal.getsignal(number) == signal.SIG_DFL:  # nohup's choice is kept

@@ -2,7 +2,7 @@
 
 import shlex
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cached_property, wraps
 from pathlib import Path
@@ -41,9 +41,9 @@ def opener(path: Path | str) -> list[str]:
     return [OPENERS.get(sys.platform, "xdg-open"), str(path)]
 
 
-def again(*options: str, without: str = "") -> list[str]:
-    """The command line that this process runs, with further options or without one."""
-    given = [word for word in click.get_current_context().obj or () if word != without]
+def again(*options: str, without: Collection[str] = ()) -> list[str]:
+    """The command line that this process runs, with further options and without some."""
+    given = [word for word in click.get_current_context().obj or () if word not in without]
     return ["mmvatool", *given, *(option for option in options if option not in given)]
 
 

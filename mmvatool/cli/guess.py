@@ -21,7 +21,7 @@ def guess(args: list[str], commands: Collection[str]) -> str:
     if name == "help":
         return f"No such command {name!r}: run {_line(*rest, '--help')}"
     if near := get_close_matches(name, commands, n=1):
-        return printable(f"No such command {name!r}: did you mean: {_line(near[0], *rest)}")
+        return printable(f"No such command {name!r}. Did you mean: {_line(near[0], *rest)}")
     if path.is_dir():
         return printable(f"{name!r} is a folder: run {_line('summarize', *args)}, or {_line('soundtrack', *args, '--library', 'music/')}")
     if suffix in VIDEO_SUFFIXES:

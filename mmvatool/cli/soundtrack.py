@@ -193,14 +193,16 @@ def soundtrack(
             batch.run(todo, work, report_result)
     if as_json:
         click.echo(batch.to_json())
-    batch.conclude(*(_next_steps(batch.results[0], report=report) if batch.results else ()))
+    batch.conclude(*(_next_steps(batch.results[0], todo[0].target, report=report, plan=plan_to) if batch.results else ()))
     return batch.exit_code
 
 
-def _next_steps(result: "Soundtrack", *, report: bool) -> list[Step]:
+def _next_steps(result: "Soundtrack", target: Path, *, report: bool, plan: Path | None) -> list[Step]:
     if result.output is None:
-        return [("render it", again(without="--dry-run"))]
-    why = opener(result.output.with_suffix(".html")) if report else again("--report", "--overwrite")
+        from mmvatool.plan.files import plan_file
+
+        return [("render it", again(without=["--dry-run"]) if plan is None else ["mmvatool", "render", plan_file(plan, target)])]
+    why = opener(result.output.with_suffix(".html")) if report else again("--report", "--overwrite", without=["--skip-existing"])
     return [("watch it", opener(result.output)), ("why this music", why)]
 
 

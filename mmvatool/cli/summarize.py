@@ -188,14 +188,16 @@ def summarize(
             batch.run(todo, work, lambda summary, seconds: _report(summary, reporter, seconds, table=dry_run and not as_json), workers)
     if as_json:
         click.echo(batch.to_json())
-    batch.conclude(*(_next_steps(batch.results[0], report=report) if batch.results else ()))
+    batch.conclude(*(_next_steps(batch.results[0], todo[0].target, report=report, plan=plan_to) if batch.results else ()))
     return batch.exit_code
 
 
-def _next_steps(summary: "Summary", *, report: bool) -> list[Step]:
+def _next_steps(summary: "Summary", target: Path, *, report: bool, plan: Path | None) -> list[Step]:
     if summary.output is None:
-        return [("render it", again(without="--dry-run"))]
-    why = opener(summary.output.with_suffix(".html")) if report else again("--report", "--overwrite")
+        from mmvatool.plan.files import plan_file
+
+        return [("render it", again(without=["--dry-run"]) if plan is None else ["mmvatool", "render", plan_file(plan, target)])]
+    why = opener(summary.output.with_suffix(".html")) if report else again("--report", "--overwrite", without=["--skip-existing"])
     return [("watch it", opener(summary.output)), ("why these shots", why)]
 
 

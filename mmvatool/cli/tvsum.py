@@ -66,8 +66,8 @@ def tvsum(
 
     \b
     Examples:
-      mmvatool evaluate tvsum --annotations ydata-tvsum50.mat --videos TVSum/video/
-      mmvatool evaluate tvsum --annotations ydata-tvsum50.mat --shots eccv16.h5 --scores scores/
+      mmvatool evaluate tvsum --annotations ydata-tvsum50.mat --videos TVSum/
+      mmvatool evaluate tvsum --annotations ydata-tvsum50.mat --scores scores/
 
     F depends on the segmentation more than on the scores, so each segmentation has a table of its own, with baselines that do not see
     the video (random, constant, evenly spaced, ...) and human performance: each user against the others, and the mean of all users
@@ -127,7 +127,8 @@ def _predict_videos(
     from mmvatool.pipelines.tvsum import predict_video
 
     files = {file.stem: file for file in list_files(folder, VIDEO_SUFFIXES)}
-    predictor = load(("image",))
+    with reporter.busy("loading the model"):
+        predictor = load(("image",))
     predictions: dict[str, Prediction] = {}
     for number, annotation in enumerate(annotated, start=1):
         path = files.get(annotation.video, folder / f"{annotation.video}.mp4")

@@ -22,7 +22,7 @@ def dataset() -> None:
 
     \b
     Example:
-      mmvatool dataset open --oasis OASIS --emotify emotify --emobank emobank.csv --out open-va
+      mmvatool dataset open --oasis OASIS/ --emobank emobank.csv --out open-va
     """
 
 
@@ -80,7 +80,7 @@ def imemnet_c(
 
     \b
     Example:
-      mmvatool dataset imemnet-c --deam ~/DEAM --out ~/imemnet-c --captions captions.csv
+      mmvatool dataset imemnet-c --deam DEAM/ --captions captions.csv
 
     Cuts DEAM into 2-second clips with their per-second labels (which start at second 15), joins up to five consecutive clips
     to at most 10 seconds, labels each with the mean over its seconds, maps every source to 0..1, and writes music_va.csv,
@@ -149,7 +149,7 @@ def open_sets(
 
     \b
     Example:
-      mmvatool dataset open --oasis OASIS --emotify emotify --emobank emobank.csv --out open-va
+      mmvatool dataset open --oasis OASIS/ --emobank emobank.csv --out open-va
 
     Name those that you have; each is to be had from its authors. Labels are each source's own scale brought to 0..1: OASIS 1..7,
     VGMIDI -1..1, EmoBank 1..5, words 1..9; Emotify's nine emotions stand for the valence and arousal of their words. Music is cut into 10-second

@@ -23,8 +23,8 @@ def evaluate() -> None:
 
     \b
     Examples:
-      mmvatool evaluate va runs/mmva/best.safetensors --data ~/imemnet-c
-      mmvatool evaluate tvsum --annotations ydata-tvsum50.mat --videos TVSum/video/
+      mmvatool evaluate va runs/mmva/best.safetensors --data imemnet-c
+      mmvatool evaluate tvsum --annotations ydata-tvsum50.mat --videos TVSum/
     """
 
 
@@ -83,8 +83,8 @@ def va(
 
     \b
     Examples:
-      mmvatool evaluate va runs/mmva/best.safetensors --data ~/imemnet-c
-      mmvatool evaluate va compact --cv --data ~/open-va
+      mmvatool evaluate va runs/mmva/best.safetensors --data imemnet-c
+      mmvatool evaluate va compact --cv --data open-va
 
     The rows of the MMVA paper (Tables 1 and 3) stand beside. Errors (MSE, MAE) are the paper's columns; Pearson's r and Lin's concordance (CCC) stand below. Heads are measured as they were
     trained, before any calibration. The similarity is measured on
@@ -118,7 +118,7 @@ def retrieval(checkpoint: str, as_json: bool, pairs: int, **options: Any) -> Non
 
     \b
     Example:
-      mmvatool evaluate retrieval runs/mmva/best.safetensors --data ~/imemnet-c
+      mmvatool evaluate retrieval runs/mmva/best.safetensors --data imemnet-c
 
     Text-to-music retrieval, Tables 2 and 5 of the MMVA paper: R@K is the percentage of captions whose clip is among the K found first;
     mAP@10 counts one over its place.

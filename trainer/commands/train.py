@@ -52,9 +52,9 @@ def train(
 
     \b
     Examples:
-      mmvatool train mmva --data ~/imemnet-c --out runs/mmva
+      mmvatool train mmva --data imemnet-c --out runs/mmva
       mmvatool train mmva --set train.epochs=20 --resume runs/mmva
-      torchrun --nproc-per-node 4 -m trainer mmva --data ~/imemnet-c --out runs/mmva
+      torchrun --nproc-per-node 4 -m trainer mmva --data imemnet-c --out runs/mmva
 
     Those that come along: mmva, mmva-no-random-matching, mmva-no-similarity, mmva-open, compact, compact-pretrain. Images and tracks are split into training, validation and test parts; --set data.split=clip splits at random by clip
     instead, which lets overlapping windows of one track leak into the test part.
