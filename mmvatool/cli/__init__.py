@@ -114,9 +114,7 @@ def run(args: list[str]) -> int:
     except MmvatoolError as error:
         return _fail(error, exit_code(error), args)
     except click.ClickException as error:
-        error.show()
-        if isinstance(error, click.MissingParameter) and error.ctx is not None and (example := _example(error.ctx)):
-            click.echo(f"For example: {example}", err=True)
+        (_with_example(error) if isinstance(error, click.MissingParameter) else error).show()
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         click.echo("Interrupted: nothing half-written is left.", err=True)
@@ -133,10 +131,14 @@ def exit_code(error: MmvatoolError) -> int:
     return next(EXIT_CODES[kind] for kind in type(error).__mro__ if kind in EXIT_CODES)
 
 
-def _example(context: click.Context) -> str | None:
-    """The first example of a command's help."""
+def _with_example(error: click.MissingParameter) -> click.UsageError:
+    """What is missing, and the first example of the command's help."""
+    message, context = error.format_message(), error.ctx
+    if context is None or "\n" in message:  # click has listed the choices
+        return error
     lines = [line.strip() for line in (context.command.help or "").splitlines()]
-    return next((line for line in lines if line.startswith(f"{context.command_path} ")), None)
+    examples = [line for line in lines if line.startswith(f"{context.command_path} ")]
+    return click.UsageError(f"{message} For example: {examples[0]}", context) if examples else error
 
 
 def _fail(error: Exception, code: int, args: list[str]) -> int:

@@ -9,7 +9,8 @@ from trainer import train_command as train
 __all__ = ["train"]
 
 
-def _next_steps(given: dict[str, Any]) -> list[Step]:
+def next_steps(given: dict[str, Any]) -> list[Step]:
+    """What can be done with the checkpoint of a run, by the command's parameters."""
     best = Path(given["resume"] or given["out"]) / "best.safetensors"
     if not best.exists():  # as of a pretraining
         return []
@@ -20,4 +21,4 @@ def _next_steps(given: dict[str, Any]) -> list[Step]:
     ]
 
 
-then_suggest(train, _next_steps)
+then_suggest(train, next_steps)

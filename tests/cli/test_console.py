@@ -11,6 +11,7 @@ import pytest
 
 from mmvatool.cli.console import STAGES, Reporter, again, opener
 from tests.cli.conftest import PROGRAM
+from tests.helpers.media import scene_sound, write_wav
 
 ROOT = Path(__file__).parents[2]
 
@@ -88,6 +89,30 @@ class TestCommands:
         err = mmvatool("summarize", "clip.mp4", "other.mp4", "missing.mp4", "--skip-existing")[2]
         assert err.splitlines()[-1] == "1 done, 1 skipped, 1 failed"
         assert steps_of(err) == {}
+
+    def test_a_data_set_is_trained_on_and_a_checkpoint_measured(self, mmvatool, folder: Path, terminal):
+        Path("emobank.csv").write_text("id,split,V,A,D,text\nA,train,3.0,1.0,3.2,Yes.\n")
+        err = mmvatool("dataset", "open", "--emobank", "emobank.csv", "--out", "my data")[2]
+        assert steps_of(err) == {"train on it": "mmvatool train mmva-open --data 'my data' --out runs/mmva-open"}
+        assert steps_of(mmvatool("dataset", "open", "--emobank", "emobank.csv", "--out", "other", "--json")[2]) == {}
+
+        from mmvatool.cli.train import next_steps
+
+        given = {"resume": None, "out": folder, "data": Path("data")}
+        assert next_steps(given) == []  # nothing was trained here
+        (folder / "best.safetensors").touch()
+        assert next_steps(given)[0][1] == ["mmvatool", "evaluate", "va", folder / "best.safetensors", "--data", Path("data")]
+
+    def test_music_is_searched_and_heard(self, mmvatool, folder: Path, terminal):
+        (folder / "music").mkdir()
+        write_wav(folder / "music" / "a b.wav", scene_sound([("meadow", 4)]))
+        assert steps_of(mmvatool("library", "index", "music", "--index", "my.db")[2]) == {
+            "find music": "mmvatool search calm --library music --index my.db",
+            "set pictures to it": "mmvatool soundtrack pictures/ --library music --index my.db",
+        }
+        search = ("search", "--va", "0.5,0.5", "--library", "music", "--index", "my.db")
+        assert steps_of(mmvatool(*search)[2]) == {"listen to the first": "xdg-open 'music/a b.wav'"}
+        assert steps_of(mmvatool(*search, "--paths")[2]) == {}
 
     @pytest.mark.parametrize("option", ["--json", "--quiet"])
     def test_none_with(self, mmvatool, clip, terminal, option: str):

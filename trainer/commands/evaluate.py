@@ -190,3 +190,5 @@ def _print(opened: "Opened", kind: str, figures: dict[str, Any], text: str, as_j
         beside.write_text(json.dumps(figures, indent=1) + "\n", "utf-8")
     except OSError as error:
         click.echo(f"{beside}: not written ({error.strerror})", err=True)
+    else:
+        click.echo(f"{beside}: these figures", err=True)

@@ -114,3 +114,4 @@ def _train(job: "Job") -> None:
         from trainer.evaluation import cv
 
         click.echo(cv.table(calibrate.calibrate(job, result.checkpoint)))
+    click.echo(f"{result.checkpoint}: the trained model", err=True)
