@@ -191,4 +191,5 @@ def _print(opened: "Opened", kind: str, figures: dict[str, Any], text: str, as_j
     except OSError as error:
         click.echo(f"{beside}: not written ({error.strerror})", err=True)
     else:
-        click.echo(f"{beside}: these figures", err=True)
+        if not as_json:
+            click.echo(f"{beside}: these figures", err=True)
