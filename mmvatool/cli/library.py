@@ -11,6 +11,7 @@ import click
 from mmvatool.cli import EXIT_PARTLY
 from mmvatool.cli.console import Reporter
 from mmvatool.cli.options import Load, index_option, model_option, model_options, output_options, precision_option
+from mmvatool.cli.sections import SectionedCommand
 from mmvatool.text import format_clock, printable
 
 FILE_WIDTH = 140  # columns of a table that is not printed on a terminal
@@ -21,14 +22,19 @@ if TYPE_CHECKING:
 
 @click.group()
 def library() -> None:
-    """Index a library of music, list its tracks, remove them from the index.
+    """Analyze a folder of music ahead, list its tracks, or forget them.
 
-    The index holds the analysis of each track: valence and arousal over time, length, tempo, loudness and tags. `search` and
+    \b
+    Examples:
+      mmvatool library index music/
+      mmvatool library list music/ --sort arousal
+
+    The index holds the analysis of each track: valence (how pleasant) and arousal (how exciting) over time, length, tempo, loudness and tags. `search` and
     `soundtrack` update it themselves.
     """
 
 
-@library.command()
+@library.command(cls=SectionedCommand, short_help="Analyze all music below FOLDER that is new or has changed.")
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @index_option
 @model_options
@@ -42,24 +48,25 @@ def index(
     verbose: bool,
     debug: bool,
 ) -> int:
-    """Analyze all music below FOLDER that is new or has changed.
-
-    A file that was renamed, moved or copied is not analyzed again. An interrupted run is continued by the next one; several at
-    once share the work.
+    """Analyze all music below FOLDER that is new or has changed, so that `search` and `soundtrack` need not wait for it.
 
     \b
     Examples:
       mmvatool library index music/
       mmvatool library index music/ --index music.sqlite3 --json
+
+    A file that was renamed, moved or copied is not analyzed again. An interrupted run is continued by the next one; several at
+    once share the work.
     """
-    reporter = Reporter(0 if quiet else 2 if verbose else 1)
+    reporter = Reporter.of(quiet=quiet, verbose=verbose, as_json=as_json)
 
     from mmvatool.errors import QueryError
     from mmvatool.library.database import Library
     from mmvatool.library.update import index as update_index
     from mmvatool.library.update import no_music
 
-    predictor = load(("music",))
+    with reporter.busy("loading the model"):
+        predictor = load(("music",))
     with reporter.progress() as progress, Library(index_file) as opened:
         indexed = update_index(folder, opened, predictor, progress=progress)
     if not indexed.tracks:
@@ -69,16 +76,20 @@ def index(
     reporter.say(f"{folder}: {indexed.summary()}")
     if as_json:
         click.echo(json.dumps({"folder": str(folder), "index": str(opened.path), **indexed.to_json(), "model": predictor.name}, indent=2))
+    index_options = [] if index_file is None else ["--index", index_file]
+    reporter.suggest(
+        ("find music", ["mmvatool", "search", "calm", "--library", folder, *index_options]),
+        ("set pictures to it", ["mmvatool", "soundtrack", "pictures/", "--library", folder, *index_options]),
+    )
     return EXIT_PARTLY if indexed.broken else 0
 
 
-@library.command("list")
+@library.command("list", cls=SectionedCommand, short_help="List the tracks of FOLDER with what was predicted.")
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option(
     "--sort",
     type=click.Choice(["name", "length", "valence", "arousal", "tempo", "loudness"]),
     default="name",
-    show_default=True,
     help="Ascending order of the tracks; those without the value come last.",
 )
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV on stdout.")
@@ -98,19 +109,20 @@ def list_tracks(
     verbose: bool,
     debug: bool,
 ) -> int:
-    """List the tracks of FOLDER that are in the index. No file is opened, and the folder need not exist.
-
-    Valence and arousal are the mean over the track and, after the sign, its standard deviation. Tempo is in beats a minute, loudness in
-    LUFS (ITU-R BS.1770). Files that cannot be decoded are listed with -v and --json.
+    """List the tracks of FOLDER with what the index holds of them.
 
     \b
     Examples:
       mmvatool library list music/ --sort arousal
       mmvatool library list music/ --csv > music.csv
+
+    No file is opened, and the folder need not exist. Valence (how pleasant) and arousal (how exciting) are the mean over the track
+    and, after the sign, its standard deviation. Tempo is in beats a minute, loudness in
+    LUFS (ITU-R BS.1770). Files that cannot be decoded are listed with -v and --json.
     """
     if as_json and as_csv:
         raise click.UsageError("--json and --csv cannot be printed at once: give one")
-    reporter = Reporter(0 if quiet else 2 if verbose else 1)
+    reporter = Reporter.of(quiet=quiet, verbose=verbose, as_json=as_json)
 
     from mmvatool.pipelines.library import list_tracks as read_listing
 
@@ -130,24 +142,24 @@ def list_tracks(
     return 0
 
 
-@library.command()
+@library.command(cls=SectionedCommand)
 @click.argument("folder", required=False, type=click.Path(path_type=Path))
 @click.option("--all", "everything", is_flag=True, help="Remove all tracks from the index.")
 @index_option
 @output_options
 def forget(folder: Path | None, everything: bool, index_file: str | None, as_json: bool, quiet: bool, verbose: bool, debug: bool) -> int:
-    """Remove the tracks of FOLDER from the index. The folder need not exist any more.
-
-    The analysis of a sound is deleted with the last file that has it. The files themselves are not touched.
+    """Remove the tracks of FOLDER from the index.
 
     \b
     Examples:
       mmvatool library forget music/old/
       mmvatool library forget --all
+
+    The folder need not exist any more. The analysis of a sound is deleted with the last file that has it. The files themselves are not touched.
     """
     if (folder is None) != everything:
         raise click.UsageError("what to forget: give either FOLDER or --all")
-    reporter = Reporter(0 if quiet else 2 if verbose else 1)
+    reporter = Reporter.of(quiet=quiet, verbose=verbose, as_json=as_json)
 
     from mmvatool.pipelines.library import forget as remove
 

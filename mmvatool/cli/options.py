@@ -209,7 +209,6 @@ index_option = click.option(
 cache_option = click.option(
     "--cache/--no-cache",
     default=True,
-    show_default=True,
     help="Keep what is predicted for a video in the user's cache folder, so that another run on it, with another --ratio for example, "
     "renders at once.",
 )
@@ -217,7 +216,6 @@ sampling_option = click.option(
     "--sampling",
     type=click.Choice(SAMPLINGS),
     default="auto",
-    show_default=True,
     help="Which frame of a video stands for each 2 seconds (or --every): the one in the middle (exact), which means to decode nearly "
     "all of it; a keyframe, where one lies in them, else the one in the middle (auto); or keyframes alone, the nearest where none lies in "
     "them. Keyframes are quicker to decode.",
@@ -226,7 +224,6 @@ precision_option = click.option(
     "--precision",
     type=click.Choice(["float32", "bf16"]),
     default="float32",
-    show_default=True,
     help="Arithmetic of the model. bf16 is faster on a GPU; its rounding can change what is chosen.",
 )
 model_option = click.option(
@@ -234,7 +231,6 @@ model_option = click.option(
     type=click.Path(),
     metavar="NAME|FILE",
     default="compact",
-    show_default=True,
     help="compact (bundled), or the path of a .safetensors checkpoint.",
 )
 
@@ -295,14 +291,12 @@ def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
             "--batch-size",
             type=click.IntRange(min=1),
             default=32,
-            show_default=True,
             help="Frames, windows of sound or texts scored at once.",
         ),
         click.option(
             "--device",
             type=click.Choice(DEVICES),
             default="auto",
-            show_default=True,
             help="Where the model runs; auto takes a GPU if there is one.",
         ),
         model_option,

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 import click
 
 from mmvatool.cli import EXIT_FAILED, EXIT_PARTLY
-from mmvatool.cli.console import Reporter
+from mmvatool.cli.console import Reporter, again, opener
 from mmvatool.cli.failures import FailureLog
 from mmvatool.cli.inputs import find_files
 from mmvatool.cli.options import VA, Load, model_options, output_options
+from mmvatool.cli.sections import SectionedCommand
 from mmvatool.files import PICTURE_SUFFIXES
 from mmvatool.text import printable
 
@@ -27,10 +28,10 @@ Input = Path | tuple[float, float]
 """A picture, or valence and arousal."""
 
 
-@click.command()
+@click.command(cls=SectionedCommand, sections={"Music by MusicGen": ("target", "seconds", "musicgen")})
 @click.argument("pictures", nargs=-1, type=click.Path(), metavar="[PICTURE|FOLDER]...")
 @click.option("--va", type=VA(), multiple=True, help="Valence and arousal in place of a picture, e.g. 0.3,0.8. Repeatable.")
-@click.option("--top", type=click.IntRange(1), default=1, show_default=True, help="Number of prompts, the nearest first.")
+@click.option("--top", type=click.IntRange(1), default=1, help="Number of prompts, the nearest first.")
 @click.option(
     "--seed",
     type=click.IntRange(0, 2**32 - 1),
@@ -51,12 +52,11 @@ Input = Path | tuple[float, float]
     help="Also generate music for the prompt with MusicGen, whose weights must be on this machine. Their licence is CC-BY-NC 4.0: not for "
     "commercial use.",
 )
-@click.option("--seconds", type=float, default=15.0, show_default=True, help="Length of the music, 1 to 30.")
+@click.option("--seconds", type=float, default=15.0, help="Length of the music, 1 to 30.")
 @click.option(
     "--musicgen",
     metavar="NAME|FOLDER",
     default="facebook/musicgen-small",
-    show_default=True,
     help="MusicGen's weights: their hub name, looked up in the hub's cache, or a folder.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace FILE.wav if it exists.  [default: an error]")
@@ -78,11 +78,7 @@ def prompt(
     verbose: bool,
     debug: bool,
 ) -> int:
-    """Write prompts for a music generator by the predicted emotion of pictures.
-
-    Of all prompts that the templates and candidates make, the one nearest in valence and arousal to the picture. Only prompts go to
-    stdout, one a line. All prompts are scored once for a model, which takes some seconds; the scores are kept in the user's cache
-    folder.
+    """Write prompts for a music generator that feel like pictures.
 
     \b
     Examples:
@@ -90,6 +86,11 @@ def prompt(
       mmvatool prompt holiday/ --top 3 --json
       mmvatool prompt photo.jpg --seed 7 --generate music.wav --seconds 15
       mmvatool prompt --va 0.3,0.8 --candidates my-words.toml
+
+    Of all prompts that the templates and candidates make, the one nearest to the picture in predicted valence (how pleasant) and
+    arousal (how exciting). Only prompts go to
+    stdout, one a line. All prompts are scored once for a model, which takes some seconds; the scores are kept in the user's cache
+    folder.
     """
     paths, missing = find_files(pictures, "PICTURE|FOLDER", "picture", PICTURE_SUFFIXES, alone=len(pictures) + len(va) == 1, named=True)
     inputs: list[Input] = [*paths, *va]
@@ -99,7 +100,7 @@ def prompt(
         raise click.UsageError("--generate writes one file: give one picture, or one --va")
     if not 1 <= seconds <= 30:
         raise click.BadParameter(f"{seconds:g}: must be 1 to 30", param_hint="--seconds")
-    reporter = Reporter(0 if quiet else 2 if verbose else 1)
+    reporter = Reporter.of(quiet=quiet, verbose=verbose, as_json=as_json)
 
     from mmvatool.prompts import templates
 
@@ -130,6 +131,10 @@ def prompt(
     if as_json:
         entries = [result.to_json() | ({"generated": music.to_json()} if music else {}) for result in results]
         click.echo(json.dumps({"results": entries, "failures": failures.to_json()}, indent=2))
+    if music is not None and target is not None:
+        reporter.suggest(("listen to it", opener(target)))
+    elif len(results) == 1 and top == 1:
+        reporter.suggest(("more to choose from", again("--top=5")))
     if not failures.entries:
         return 0
     return EXIT_PARTLY if results else EXIT_FAILED
@@ -184,7 +189,9 @@ def _load_prompter(
         from mmvatool.pipelines.prompt import Prompter
 
         modalities = ("image", "text") if any(isinstance(given, Path) for given in inputs) else ("text",)
-        return Prompter(load(modalities), prompts, progress=_stage_progress(reporter))
+        with reporter.busy("loading the model"):
+            predictor = load(modalities)
+        return Prompter(predictor, prompts, progress=_stage_progress(reporter))
     except Exception as error:
         failures.add(error, *map(_path_or_name, inputs))
         return None

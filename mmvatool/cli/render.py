@@ -5,10 +5,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mmvatool.cli.console import Reporter
+from mmvatool.cli.console import Reporter, opener
 from mmvatool.cli.inputs import Job
 from mmvatool.cli.jobs.batch import Batch, make_folder
 from mmvatool.cli.options import export_option, output_options
+from mmvatool.cli.sections import SectionedCommand
 from mmvatool.text import format_clock
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from mmvatool.progress import Progress
 
 
-@click.command()
+@click.command(cls=SectionedCommand)
 @click.argument("plan", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option(
     "-o",
@@ -43,16 +44,16 @@ def render(
 ) -> int:
     """Render a plan that `summarize --plan` or `soundtrack --plan` wrote.
 
-    A plan is JSON that can be changed by hand: move a boundary, take a clip out, choose another moment of the track. Bounds
-    move to the nearest frame; what cannot be rendered is an error that names the field. No model is loaded.
-
     \b
     Examples:
       mmvatool render vlog.plan.json
       mmvatool render plans/vlog.summary.plan.json -o vlog.mkv --overwrite
       mmvatool render moved.json --force --json
+
+    A plan is JSON that can be changed by hand: move a boundary, take a clip out, choose another moment of the track. Bounds
+    move to the nearest frame; what cannot be rendered is an error that names the field. No model is loaded.
     """
-    reporter = Reporter(0 if quiet else 2 if verbose else 1)
+    reporter = Reporter.of(quiet=quiet, verbose=verbose, as_json=as_json)
 
     from mmvatool.pipelines.render import render as render_plan
     from mmvatool.plan import document
@@ -70,6 +71,7 @@ def render(
     batch.run([Job(plan, Path(output or "."))], work, lambda rendered, seconds: _report(rendered, reporter, seconds))
     if as_json:
         click.echo(batch.to_json())
+    batch.conclude(*(("watch it", opener(rendered.output)) for rendered in batch.results))
     return batch.exit_code
 
 

@@ -9,21 +9,22 @@ from typing import Any
 import click
 
 from mmvatool.cli import EXIT_FAILED, EXIT_PARTLY
-from mmvatool.cli.console import Reporter
+from mmvatool.cli.console import Reporter, opener
 from mmvatool.cli.failures import FailureLog
 from mmvatool.cli.inputs import TextFiles, find_media, read_path_list
 from mmvatool.cli.options import Load, Time, model_options, output_options, sampling_option
 from mmvatool.cli.score_output import ScoreOutput, make_writer
+from mmvatool.cli.sections import SectionedCommand
 from mmvatool.cli.targets import check_target
 
 
-@click.command()
+@click.command(cls=SectionedCommand)
 @click.argument("inputs", nargs=-1, type=click.Path(allow_dash=True), metavar="[FILE|FOLDER|-]...")
 @click.option("--text", "texts", multiple=True, help="Score these words. Repeatable.")
 @click.option(
     "--text-file", "text_files", type=click.Path(), multiple=True, metavar="FILE", help="Score each line of a UTF-8 text file. Repeatable."
 )
-@click.option("--every", type=Time(), default="2s", show_default=True, help="From one point of a curve to the next, at least 0.1s.")
+@click.option("--every", type=Time(), default="2s", help="From one point of a curve to the next, at least 0.1s.")
 @click.option("--window", type=Time(), help="Length of sound around each point of a curve.  [default: 10s, or the model's longest if less]")
 @sampling_option
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV on stdout: a row for each input and each point of its curve.")
@@ -47,11 +48,7 @@ def score(
     verbose: bool,
     debug: bool,
 ) -> int:
-    """Predict valence and arousal of pictures, sounds, videos and words.
-
-    Both go from 0 to 1: valence from unpleasant to pleasant, arousal from calm to excited. Sounds and videos get a curve over
-    time and its mean; a video's curve is the mean of its pictures' and its sound's. Folders give the media directly in them.
-    - reads a list of paths from stdin, a line each, or ended by null bytes as find -print0 writes them.
+    """Predict valence (how pleasant) and arousal (how exciting) of pictures, sounds, videos and words.
 
     \b
     Examples:
@@ -59,6 +56,10 @@ def score(
       mmvatool score holiday/ --plot holiday.png
       mmvatool score song.mp3 --every 10s --csv
       find . -name '*.jpg' -print0 | mmvatool score - --json
+
+    Both go from 0 to 1: valence from unpleasant to pleasant, arousal from calm to excited. Sounds and videos get a curve over
+    time and its mean; a video's curve is the mean of its pictures' and its sound's. Folders give the media directly in them.
+    - reads a list of paths from stdin, a line each, or ended by null bytes as find -print0 writes them.
     """
     if as_json and as_csv:
         raise click.UsageError("--json and --csv cannot be printed at once: give one")
@@ -71,7 +72,7 @@ def score(
         check_target(target, ".png", overwrite=overwrite, option="--plot", kind="the plot is a PNG")
     paths = tuple(path for given in inputs for path in (read_path_list() if given == "-" else [given]))
     files, missing = find_media(paths, alone=len(inputs) == 1 and inputs[0] != "-" and not texts and not text_files)
-    reporter = Reporter(0 if quiet else 2 if verbose else 1)
+    reporter = Reporter.of(quiet=quiet, verbose=verbose, as_json=as_json)
     failures = FailureLog(reporter, debug=debug, once=True)
     for absent in missing:
         failures.add(absent, absent.path)
@@ -82,6 +83,8 @@ def score(
     failed = f", {len(failures.entries)} failed" if failures.entries else ""
     plotted = f", {target} drawn" if output.plotted else ""
     reporter.say(f"{output.count} scored{failed} in {time.monotonic() - started:.1f} s{plotted}")
+    if target is not None and output.plotted:
+        reporter.suggest(("see the plot", opener(target)))
     if not failures.entries:
         return 0
     return EXIT_PARTLY if output.count else EXIT_FAILED

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import click
 
 from mmvatool.cli import EXIT_PARTLY
-from mmvatool.cli.console import Reporter
+from mmvatool.cli.console import Reporter, opener
 from mmvatool.cli.options import VA, Load, index_option, model_options, output_options
+from mmvatool.cli.sections import SectionedCommand
 from mmvatool.text import format_clock, printable
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from trainer import Predictor
 
 
-@click.command()
+@click.command(cls=SectionedCommand)
 @click.argument("words", nargs=-1, metavar="[WORDS]...")
 @click.option(
     "--library",
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     help="Instead of words: find music with the predicted emotion of this picture, song or video (of its pictures).",
 )
 @click.option("--va", type=VA(), help="Instead of words: find music near this valence and arousal, each from 0 to 1.")
-@click.option("--top", type=click.IntRange(min=1), default=10, show_default=True, help="How many tracks at most.")
+@click.option("--top", type=click.IntRange(min=1), default=10, help="How many tracks at most.")
 @index_option
 @click.option("--paths", is_flag=True, help="Print the paths alone, one a line.")
 @click.option("-0", "--print0", is_flag=True, help="Print the paths alone, each ended by a NUL, for xargs -0.")
@@ -53,28 +54,30 @@ def search(
     verbose: bool,
     debug: bool,
 ) -> int:
-    """Find music by the predicted emotion of words, a picture, a song or a video.
-
-    Ranks the tracks of a folder by the distance of their mean valence and arousal from those of the query: score is
-    exp(-distance / sigma), Eq. 1 of the MMVA paper. The first run analyzes all of the music; later ones only what is new or
-    has changed.
+    """Find music that feels like words, a picture, a song or a video.
 
     \b
     Examples:
       mmvatool search "something dreamy for a sunset" --library music/
       mmvatool search --like photo.jpg --library music/ --top 3 --json
       mmvatool search --va 0.3,0.8 --library music/ --print0 | xargs -0 mpv
+
+    Ranks the tracks of a folder by the distance of their mean valence (how pleasant) and arousal (how exciting), as predicted, from
+    those of the query: score is
+    exp(-distance / sigma), Eq. 1 of the MMVA paper. The first run analyzes all of the music; later ones only what is new or
+    has changed.
     """
     if as_json + paths + print0 > 1:
         raise click.UsageError("--json, --paths and --print0 each choose the output: give one")
-    reporter = Reporter(0 if quiet else 2 if verbose else 1)
+    reporter = Reporter.of(quiet=quiet, verbose=verbose, as_json=as_json)
 
     from mmvatool.pipelines.search import Query
     from mmvatool.pipelines.search import search as search_music
 
     query = Query(" ".join(words) if words else None, like, va)
     # The modality of --like is only known once the file is opened: all towers are loaded.
-    predictor = load(None if query.like else ("music", "text") if query.text else ("music",))
+    with reporter.busy("loading the model"):
+        predictor = load(None if query.like else ("music", "text") if query.text else ("music",))
     with reporter.progress() as progress:
         result = search_music(
             query.text,
@@ -95,6 +98,7 @@ def search(
         _print_paths(result, b"\0" if print0 else b"\n")
     else:
         _print_table(result, library)
+        reporter.suggest(("listen to the first", opener(result.hits[0].path)))
     return EXIT_PARTLY if result.failures else 0
 
 

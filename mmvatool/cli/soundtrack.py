@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mmvatool.cli.console import Reporter
+from mmvatool.cli.console import Reporter, Step, again, opener
 from mmvatool.cli.inputs import Job, plan_soundtracks
 from mmvatool.cli.jobs.batch import Batch, make_folder, place_plan
 from mmvatool.cli.options import (
@@ -21,6 +21,7 @@ from mmvatool.cli.options import (
     plan_options,
     settings_options,
 )
+from mmvatool.cli.sections import SectionedCommand
 from mmvatool.text import format_clock, printable
 
 if TYPE_CHECKING:
@@ -29,7 +30,15 @@ if TYPE_CHECKING:
     from mmvatool.timeline import Cue
 
 
-@click.command()
+@click.command(
+    cls=SectionedCommand,
+    sections={
+        "The music": ("library", "tracks", "exclude", "per_scene", "seed", "index_file"),
+        "The sound": ("duck", "lufs"),
+        "Slideshows": ("order", "seconds", "fit", "beats", "crossfade_s", "still", "fill", "size", "rate"),
+        "Files": ("output", "report", "plan", "exports", "dry_run", "top"),
+    },
+)
 @click.argument("inputs", nargs=-1, required=True, type=click.Path(), metavar="PICTURES|VIDEO...")
 @click.option(
     "--library",
@@ -58,43 +67,37 @@ if TYPE_CHECKING:
         type=click.Choice(["name", "time", "given"]),
         help="Of the pictures: natural order of names, when they were taken (EXIF), or as given.  [default: name for a folder, given for a list]",
     ),
-    click.option("--seconds", type=Time(), default="4s", show_default=True, help="How long a picture is shown."),
+    click.option("--seconds", type=Time(), default="4s", help="How long a picture is shown."),
     click.option(
         "--fit",
         type=click.Choice(["pictures", "music"]),
         default="pictures",
-        show_default=True,
         help="The music ends with the pictures; or the pictures with the music, each shown from half to twice --seconds.",
     ),
     click.option(
         "--beats", is_flag=True, help="Move the changes of pictures to the nearest beat (needs librosa: pip install 'mmvatool[beats]')."
     ),
     click.option("--per-scene", is_flag=True, help="Split into scenes by valence and arousal, and choose a track for each, crossfaded."),
-    click.option("--size", type=Size(), default="1920x1080", show_default=True, help="Size of a slideshow."),
-    click.option(
-        "--fps", "rate", type=Rate(), default="30", show_default=True, help="Frames a second of a slideshow, e.g. 25 or 30000/1001."
-    ),
+    click.option("--size", type=Size(), default="1920x1080", help="Size of a slideshow."),
+    click.option("--fps", "rate", type=Rate(), default="30", help="Frames a second of a slideshow, e.g. 25 or 30000/1001."),
     click.option(
         "--fill",
         type=click.Choice(["blur", "black", "crop"]),
         default="blur",
-        show_default=True,
         help="Around a picture of another shape: a blurred copy of it, or black; or cut it to fill.",
     ),
-    click.option(
-        "--crossfade", "crossfade_s", type=Time(), default="1s", show_default=True, help="From picture to picture; 0 for hard cuts."
-    ),
+    click.option("--crossfade", "crossfade_s", type=Time(), default="1s", help="From picture to picture; 0 for hard cuts."),
     click.option("--still", is_flag=True, help="No slow pan and zoom."),
     click.option(
         "--duck/--replace",
         default=False,
-        help="Keep a video's own sound, the music 12 dB lower under it; or the music alone.  [default: --replace]",
+        help="Keep a video's own sound, the music 12 dB lower under it; or the music alone.",
     ),
-    click.option("--lufs", type=click.FloatRange(-70, -5), default=-14.0, show_default=True, help="Loudness of the result, in LUFS."),
+    click.option("--lufs", type=click.FloatRange(-70, -5), default=-14.0, help="Loudness of the result, in LUFS."),
     click.option(
         "--seed", type=click.IntRange(min=0), help="Draw among the tracks that are nearly as near, for variety.  [default: the nearest]"
     ),
-    click.option("--top", type=click.IntRange(min=1), default=5, show_default=True, help="How many tracks of the ranking to print."),
+    click.option("--top", type=click.IntRange(min=1), default=5, help="How many tracks of the ranking to print."),
     click.option(
         "--exclude", multiple=True, metavar="PATTERN", help="Leave out tracks whose path or name matches, e.g. 'xmas/*'. Repeatable."
     ),
@@ -125,11 +128,7 @@ def soundtrack(
     verbose: bool,
     debug: bool,
 ) -> int:
-    """Choose the music whose valence and arousal are nearest to those of pictures or a video, and render both together.
-
-    Each folder of pictures (and short clips) becomes a slideshow, pictures given one by one become one together, and a video keeps its
-    picture untouched. The music is the track, and the segment of it, that lies nearest to what is shown: score is
-    exp(-distance / sigma), Eq. 1 of the MMVA paper. Writes NAME.soundtrack.mp4 and NAME.soundtrack.json.
+    """Put music under pictures or a video that feels the same: nearest in valence (how pleasant) and arousal (how exciting).
 
     \b
     Examples:
@@ -137,12 +136,16 @@ def soundtrack(
       mmvatool soundtrack holiday.mp4 --library music/ --per-scene --duck
       mmvatool soundtrack *.jpg --track song.mp3 --fit music --beats
       mmvatool soundtrack trips/*/ --library music/ --top 3 --dry-run --json
+
+    Each folder of pictures (and short clips) becomes a slideshow, pictures given one by one become one together, and a video keeps its
+    picture untouched. The music is the track, and the segment of it, that lies nearest to what is shown: score is
+    exp(-distance / sigma), Eq. 1 of the MMVA paper. Writes NAME.soundtrack.mp4 and NAME.soundtrack.json.
     """
     if (library is None) == (not tracks):
         raise click.UsageError("where the music comes from: give either --library FOLDER or --track FILE")
     jobs, missing = plan_soundtracks(inputs, output)
     plan_to = place_plan(plan, exports, jobs)
-    reporter = Reporter(0 if quiet else 2 if verbose else 1)
+    reporter = Reporter.of(quiet=quiet, verbose=verbose, as_json=as_json)
 
     from mmvatool.pipelines.soundtrack import soundtrack as make_soundtrack
 
@@ -155,7 +158,8 @@ def soundtrack(
         try:
             if not dry_run:
                 make_folder(todo[0].target, output)
-            predictor = load(("image", "music"))
+            with reporter.busy("loading the model"):
+                predictor = load(("image", "music"))
         except Exception as error:
             batch.failed(error, *(job.input for job in todo))
         else:
@@ -189,7 +193,17 @@ def soundtrack(
             batch.run(todo, work, report_result)
     if as_json:
         click.echo(batch.to_json())
+    batch.conclude(*(_next_steps(batch.results[0], todo[0].target, report=report, plan=plan_to) if batch.results else ()))
     return batch.exit_code
+
+
+def _next_steps(result: "Soundtrack", target: Path, *, report: bool, plan: Path | None) -> list[Step]:
+    if result.output is None:
+        from mmvatool.plan.files import plan_file
+
+        return [("render it", again(without=["--dry-run"]) if plan is None else ["mmvatool", "render", plan_file(plan, target)])]
+    why = opener(result.output.with_suffix(".html")) if report else again("--report", "--overwrite", without=["--skip-existing"])
+    return [("watch it", opener(result.output)), ("why this music", why)]
 
 
 def _report(result: "Soundtrack", reporter: Reporter, seconds: float, *, table: bool) -> None:

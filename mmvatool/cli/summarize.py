@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mmvatool.cli.console import Reporter
+from mmvatool.cli.console import Reporter, Step, again, opener
 from mmvatool.cli.inputs import find_videos, plan_jobs
 from mmvatool.cli.jobs.batch import Batch, make_folder, place_plan
 from mmvatool.cli.jobs.engines import many_options, pick_engine
@@ -26,6 +26,7 @@ from mmvatool.cli.options import (
     sampling_option,
     settings_options,
 )
+from mmvatool.cli.sections import SectionedCommand
 from mmvatool.files import default_output
 from mmvatool.text import format_clock, format_length, printable
 
@@ -34,7 +35,16 @@ if TYPE_CHECKING:
     from mmvatool.summary.settings import SummarySettings
 
 
-@click.command()
+@click.command(
+    cls=SectionedCommand,
+    sections={
+        "What to keep": ("ratio", "duration_s", "keep", "drop", "by"),
+        "How shots are found and weighed": ("shots", "value", "min_shot_s", "max_shot_s", "sampling"),
+        "The video": ("output", "lossless", "encoder", "chapters"),
+        "Files beside it": ("report", "plot", "plan", "exports", "dry_run"),
+        "Many videos": ("cache", "jobs", "engine"),
+    },
+)
 @click.argument("inputs", nargs=-1, required=True, type=click.Path(), metavar="VIDEO|FOLDER...")
 @click.option(
     "-o",
@@ -53,27 +63,24 @@ if TYPE_CHECKING:
         "--by",
         type=SignalChoice(["image", "audio", "both"]),
         default="image",
-        show_default=True,
         help="Whose arousal counts: that of the image, of the audio (10 seconds around each moment), or the mean of both ranks.",
     ),
     click.option(
         "--shots",
         type=click.Choice(["auto", "uniform"]),
         default="auto",
-        show_default=True,
         help="Where shots begin and end: at change points of the model's embeddings, or every 2 seconds.",
     ),
     click.option(
         "--value",
         type=click.Choice(["integral", "mean"]),
         default="integral",
-        show_default=True,
         help="Worth of a shot: mean arousal x length, or the mean alone (TVSum's protocol; prefers short shots).",
     ),
     click.option("--keep", type=TimeRange(), multiple=True, help="Keep this range whatever it shows, e.g. 1:20-1:35. Repeatable."),
     click.option("--drop", type=TimeRange(), multiple=True, help="Leave this range out, e.g. 0-10. Repeatable."),
-    click.option("--min-shot", "min_shot_s", type=Time(), default="1s", show_default=True, help="Shortest shot."),
-    click.option("--max-shot", "max_shot_s", type=Time(), default="15s", show_default=True, help="Longest shot, at least 4s."),
+    click.option("--min-shot", "min_shot_s", type=Time(), default="1s", help="Shortest shot."),
+    click.option("--max-shot", "max_shot_s", type=Time(), default="15s", help="Longest shot, at least 4s."),
     sampling_option,
     click.option(
         "--lossless", is_flag=True, help="Copy instead of encoding: fast, the source's own quality, cuts at keyframes where they can be."
@@ -83,7 +90,6 @@ if TYPE_CHECKING:
     "--encoder",
     type=click.Choice(["software", "auto"]),
     default="software",
-    show_default=True,
     help="software renders to the same frames on every machine; auto encodes in hardware (NVENC, VideoToolbox, Quick Sync) where a trial of "
     "two frames shows that it works.",
 )
@@ -127,10 +133,7 @@ def summarize(
     jobs: int | None,
     cache: bool,
 ) -> int:
-    """Keep the most arousing part of videos, as finished videos.
-
-    Writes NAME.summary.mp4 and NAME.summary.json for each video. Folders give the videos directly in them; the tool's
-    own outputs (*.summary.*) are left out.
+    """Cut videos down to their most exciting moments: those of the highest predicted arousal.
 
     \b
     Examples:
@@ -138,11 +141,14 @@ def summarize(
       mmvatool summarize *.mp4 -o out/ --ratio 0.2 --json
       mmvatool summarize talk.mkv --duration 1m30s --by audio
       mmvatool summarize vlog.mp4 --keep 1:20-1:35 --drop 0-10 --dry-run
+
+    Writes NAME.summary.mp4 and NAME.summary.json for each video. Folders give the videos directly in them; the tool's
+    own outputs (*.summary.*) are left out.
     """
     files, missing = find_videos(inputs)
     planned = plan_jobs([(file, default_output(file, "summary")) for file in files], output, several=len(inputs) > 1)
     plan_to = place_plan(plan, exports, planned)
-    reporter = Reporter(0 if quiet else 2 if verbose else 1)
+    reporter = Reporter.of(quiet=quiet, verbose=verbose, as_json=as_json)
 
     from mmvatool.pipelines.summarize import summarize as summarize_video
     from mmvatool.summary.curve import modalities
@@ -174,14 +180,25 @@ def summarize(
             if not dry_run:
                 make_folder(todo[0].target, output)
             if workers is None:
-                _ = work.predictor
+                with reporter.busy("loading the model"):
+                    _ = work.predictor
         except Exception as error:
             batch.failed(error, *(job.input for job in todo))
         else:
             batch.run(todo, work, lambda summary, seconds: _report(summary, reporter, seconds, table=dry_run and not as_json), workers)
     if as_json:
         click.echo(batch.to_json())
+    batch.conclude(*(_next_steps(batch.results[0], todo[0].target, report=report, plan=plan_to) if batch.results else ()))
     return batch.exit_code
+
+
+def _next_steps(summary: "Summary", target: Path, *, report: bool, plan: Path | None) -> list[Step]:
+    if summary.output is None:
+        from mmvatool.plan.files import plan_file
+
+        return [("render it", again(without=["--dry-run"]) if plan is None else ["mmvatool", "render", plan_file(plan, target)])]
+    why = opener(summary.output.with_suffix(".html")) if report else again("--report", "--overwrite", without=["--skip-existing"])
+    return [("watch it", opener(summary.output)), ("why these shots", why)]
 
 
 def _report(summary: "Summary", reporter: Reporter, seconds: float, *, table: bool) -> None:

@@ -13,6 +13,7 @@ from mmvatool.cli import EXIT_FAILED, EXIT_PARTLY
 from mmvatool.cli.console import Reporter
 from mmvatool.cli.failures import FailureLog
 from mmvatool.cli.options import Load, model_options, output_options
+from mmvatool.cli.sections import SectionedCommand
 from mmvatool.cli.targets import check_target
 from mmvatool.errors import AnnotationError, MediaError
 from mmvatool.text import printable
@@ -35,7 +36,7 @@ _LABELS = {
 }
 
 
-@click.command()
+@click.command(cls=SectionedCommand, short_help="Compare summaries of TVSum's videos with those of people.")
 @click.option("--annotations", required=True, type=_FILE, help="TVSum's ydata-tvsum50.mat, or a JSON (docs/formats.md).")
 @click.option("--videos", type=_FOLDER, help="Folder of the videos, ID.mp4, to summarize.")
 @click.option("--shots", type=_FILE, help="Segmentation to evaluate on: eccv16_dataset_tvsum_google_pool5.h5, or a JSON.")
@@ -61,17 +62,17 @@ def tvsum(
     verbose: bool,
     debug: bool,
 ) -> int:
-    """Evaluate summaries of TVSum's videos against its users' and beside the MMVA paper's Table 4.
+    """Compare summaries of TVSum's videos with those of people, beside the MMVA paper's Table 4.
+
+    \b
+    Examples:
+      mmvatool evaluate tvsum --annotations ydata-tvsum50.mat --videos TVSum/
+      mmvatool evaluate tvsum --annotations ydata-tvsum50.mat --scores scores/
 
     F depends on the segmentation more than on the scores, so each segmentation has a table of its own, with baselines that do not see
     the video (random, constant, evenly spaced, ...) and human performance: each user against the others, and the mean of all users
     (the oracle). Kendall's tau and Spearman's rho (Otani et al. 2019) need no segmentation. The value of a shot is its mean
     arousal, whatever its length, as in TVSum's protocol. Without --videos and --scores only the reference rows are computed.
-
-    \b
-    Examples:
-      mmvatool evaluate tvsum --annotations ydata-tvsum50.mat --videos TVSum/video/
-      mmvatool evaluate tvsum --annotations ydata-tvsum50.mat --shots eccv16.h5 --scores scores/
     """
     if videos is not None and scores is not None:
         raise click.UsageError("--videos and --scores exclude each other: give one")
@@ -80,7 +81,7 @@ def tvsum(
     for target, suffix in ((table, ".csv"), (plot, ".png")):
         if target is not None:
             check_target(target, suffix, overwrite=overwrite)
-    reporter = Reporter(0 if quiet else 2 if verbose else 1)
+    reporter = Reporter.of(quiet=quiet, verbose=verbose, as_json=as_json)
     failures = FailureLog(reporter, debug=debug)
     started = time.monotonic()
 
@@ -126,7 +127,8 @@ def _predict_videos(
     from mmvatool.pipelines.tvsum import predict_video
 
     files = {file.stem: file for file in list_files(folder, VIDEO_SUFFIXES)}
-    predictor = load(("image",))
+    with reporter.busy("loading the model"):
+        predictor = load(("image",))
     predictions: dict[str, Prediction] = {}
     for number, annotation in enumerate(annotated, start=1):
         path = files.get(annotation.video, folder / f"{annotation.video}.mp4")

@@ -42,7 +42,7 @@ def test_another_shell_is_wrong_usage(mmvatool):
 @pytest.mark.parametrize(
     ("words", "place", "answers"),
     [
-        ("mmvatool ", 1, [f"plain,{name}" for name in sorted(COMMANDS)]),
+        ("mmvatool ", 1, [f"plain,{name}" for name in COMMANDS]),
         ("mmvatool summarize --du", 2, ["plain,--duration"]),
         ("mmvatool summarize --by a", 3, ["plain,audio"]),
         ("mmvatool summarize vl", 2, ["file,vl"]),

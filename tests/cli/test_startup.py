@@ -87,7 +87,7 @@ def test_usage_errors_go_to_stderr(mmvatool):
 def test_help_and_version_go_to_stdout(mmvatool):
     code, out, err = mmvatool("-h")
     assert (code, err) == (0, "")
-    assert out.startswith("Usage: mmvatool [OPTIONS] COMMAND")
+    assert out.startswith("Usage: mmvatool [-h|--help] [--version] COMMAND")
     assert mmvatool("--version") == (0, f"mmvatool, version {__version__}\n", "")
 
 

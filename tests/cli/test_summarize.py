@@ -139,9 +139,10 @@ class TestJson:
         out, err = process.communicate(timeout=60)
         assert process.returncode == 3
         assert len(json.loads(out)["results"]) == 1
-        first, second = err.splitlines()  # libraries say nothing of their own
+        first, second, counts = err.splitlines()  # libraries say nothing of their own
         assert first.startswith("clip.mp4: 1 shot")
         one_line_error(second + "\n", "cut.mp4", "truncated")
+        assert counts == "1 done, 1 failed"
 
 
 class TestMessages:
@@ -315,9 +316,10 @@ class TestBadInput:
     def test_missing_among_others_is_partly(self, mmvatool, clip):
         code, _, err = mmvatool("summarize", "missing.mp4", "clip.mp4")
         assert code == 3
-        first, second = err.splitlines()
+        first, second, counts = err.splitlines()
         assert first == "Error: missing.mp4: no such file: check the name"
         assert second.startswith("clip.mp4: 1 shot")
+        assert counts == "1 done, 1 failed"
 
     def test_all_missing_is_failed(self, mmvatool, folder):
         code, _, err = mmvatool("summarize", "a.mp4", "b.mp4")

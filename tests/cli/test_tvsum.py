@@ -138,7 +138,11 @@ def test_the_summarizer_over_videos(mmvatool, folder, vlog, silent):
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        ((), 2, "Error: Missing option '--annotations'."),
+        (
+            (),
+            2,
+            "Error: Missing option '--annotations'. For example: mmvatool evaluate tvsum --annotations ydata-tvsum50.mat --videos TVSum/",
+        ),
         (("--annotations", "none.mat"), 2, "Error: Invalid value for '--annotations': File 'none.mat' does not exist."),
         (
             ("--annotations", "a.json", "--videos", ".", "--scores", "."),

@@ -86,6 +86,7 @@ def test_evaluate_va_prints_and_saves_the_figures_of_training(small: Path, train
     _, stdout, stderr = run(evaluate, "va", trained / "best.safetensors", "--data", small, "--part", "all", "--device", "cpu")
     assert "MMVA (paper)" in stdout
     assert "may have been trained on" in stderr
+    assert stderr.splitlines()[-1] == f"{trained / 'best.va-all.json'}: these figures"
 
 
 def test_evaluate_the_bundled_model(small: Path) -> None:

@@ -18,10 +18,15 @@ if TYPE_CHECKING:
 
 @click.group()
 def dataset() -> None:
-    """Build data sets to train on."""
+    """Build data sets to train on.
+
+    \b
+    Example:
+      mmvatool dataset open --oasis OASIS/ --emobank emobank.csv --out open-va
+    """
 
 
-@dataset.command("imemnet-c")
+@dataset.command("imemnet-c", short_help="Build IMEMNet-C from DEAM and the ratings of its pictures.")
 @click.option(
     "--deam",
     "deam_dir",
@@ -73,14 +78,14 @@ def imemnet_c(
 ) -> None:
     """Build IMEMNet-C's data folder from DEAM and the ratings of its pictures.
 
+    \b
+    Example:
+      mmvatool dataset imemnet-c --deam DEAM/ --captions captions.csv
+
     Cuts DEAM into 2-second clips with their per-second labels (which start at second 15), joins up to five consecutive clips
     to at most 10 seconds, labels each with the mean over its seconds, maps every source to 0..1, and writes music_va.csv,
     music/ and, if a source of pictures is given, image_va.csv. Captions that were made are kept in captions.jsonl, so that a run
     that broke off goes on there.
-
-    \b
-    Example:
-      mmvatool dataset imemnet-c --deam ~/DEAM --out ~/imemnet-c --captions captions.csv
     """
     if captions and recipe:
         raise click.UsageError("--captions and --recipe: give one of them")
@@ -144,13 +149,13 @@ def open_sets(
 ) -> None:
     """Lay open data sets out as one data folder to train on.
 
+    \b
+    Example:
+      mmvatool dataset open --oasis OASIS/ --emobank emobank.csv --out open-va
+
     Name those that you have; each is to be had from its authors. Labels are each source's own scale brought to 0..1: OASIS 1..7, Emotion6 1..9,
     VGMIDI -1..1, EmoBank 1..5, words 1..9; Emotify's nine emotions stand for the valence and arousal of their words. Music is cut into 10-second
     clips that do not overlap. A run that broke off goes on where it was.
-
-    \b
-    Example:
-      mmvatool dataset open --oasis OASIS --emotify emotify --emobank emobank.csv --out open-va
     """
     from trainer.data import open_sets
 

@@ -19,7 +19,13 @@ if TYPE_CHECKING:
 
 @click.group()
 def evaluate() -> None:
-    """Measure how good a checkpoint is."""
+    """Measure how good a model is.
+
+    \b
+    Examples:
+      mmvatool evaluate va runs/mmva/best.safetensors --data imemnet-c
+      mmvatool evaluate tvsum --annotations ydata-tvsum50.mat --videos TVSum/
+    """
 
 
 def _shared(command: Callable[..., None], subject: str = "CHECKPOINT") -> Callable[..., None]:
@@ -52,7 +58,8 @@ def _shared(command: Callable[..., None], subject: str = "CHECKPOINT") -> Callab
     return command
 
 
-@evaluate.command()
+@evaluate.command(short_help="Compare predictions with the labels of a data set.")
+@partial(_shared, subject="CHECKPOINT|RECIPE")
 @click.option("--cv", is_flag=True, help="Cross-validate a recipe instead: train it on parts of the data, judge it on the rest.")
 @click.option(
     "--folds", type=click.IntRange(2, 100), default=5, show_default=True, help="Parts that pictures and tracks are divided into (--cv)."
@@ -67,8 +74,7 @@ def _shared(command: Callable[..., None], subject: str = "CHECKPOINT") -> Callab
 @click.option("--seeds", type=click.IntRange(1, 100), default=1, show_default=True, help="Models averaged in each part (--cv).")
 @click.option("--only", multiple=True, type=click.Choice(MODALITIES), help="Only this tower (--cv). Repeatable.")
 @click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="Change a key of the recipe (--cv). Repeatable.")
-@click.option("--cache", type=OUT_FOLDER, help="Folder of the feature cache (--cv); default: DATA/features.")
-@partial(_shared, subject="CHECKPOINT|RECIPE")
+@click.option("--cache", type=OUT_FOLDER, help="Folder of the feature cache (--cv).  [default: DATA/features]")
 def va(
     checkpoint: str,
     as_json: bool,
@@ -81,9 +87,14 @@ def va(
     cache: Path | None,
     **options: Any,
 ) -> None:
-    """Valence, arousal and similarity against the labels, beside the rows of the MMVA paper (Tables 1 and 3).
+    """Compare predicted valence (how pleasant), arousal (how exciting) and similarity with the labels of a data set.
 
-    Errors (MSE, MAE) are the paper's columns; Pearson's r and Lin's concordance (CCC) stand below. Heads are measured as they were
+    \b
+    Examples:
+      mmvatool evaluate va runs/mmva/best.safetensors --data imemnet-c
+      mmvatool evaluate va compact --cv --by source --data open-va
+
+    The rows of the MMVA paper (Tables 1 and 3) stand beside. Errors (MSE, MAE) are the paper's columns; Pearson's r and Lin's concordance (CCC) stand below. Heads are measured as they were
     trained, before any calibration. The similarity is measured on
     random pairs of the part, the same for every checkpoint. The figures are also saved beside the checkpoint.
 
@@ -93,12 +104,6 @@ def va(
     With --cv, a recipe is cross-validated: no theme, track or text is in both the training and the held-out part; each figure
     stands beside a simple baseline's on the same parts. --by source trains on all sources but one and judges on that one, which is
     nearer to what your files are.
-
-    \b
-    Examples:
-      mmvatool evaluate va runs/mmva/best.safetensors --data ~/imemnet-c
-      mmvatool evaluate va compact --cv --data ~/open-va
-      mmvatool evaluate va compact --cv --by source --data ~/open-va
     """
     if cv:
         _cross_validate(checkpoint, as_json, folds, by, seeds, only, changes, cache, options)
@@ -114,17 +119,18 @@ def va(
         _print(opened, f"va-{options['part']}", result.to_json(), text, as_json)
 
 
-@evaluate.command()
-@click.option("--pairs", type=click.IntRange(2), default=1000, show_default=True, help="Clips to choose from, drawn from the part.")
+@evaluate.command(short_help="Measure how often a caption finds its clip of music.")
 @_shared
+@click.option("--pairs", type=click.IntRange(2), default=1000, show_default=True, help="Clips to choose from, drawn from the part.")
 def retrieval(checkpoint: str, as_json: bool, pairs: int, **options: Any) -> None:
-    """Text-to-music retrieval: how often a caption finds its clip by predicted valence and arousal (Tables 2 and 5).
-
-    R@K is the percentage of captions whose clip is among the K found first; mAP@10 counts one over its place.
+    """Measure how often a caption finds its clip of music by predicted valence (how pleasant) and arousal (how exciting).
 
     \b
     Example:
-      mmvatool evaluate retrieval runs/mmva/best.safetensors --data ~/imemnet-c
+      mmvatool evaluate retrieval runs/mmva/best.safetensors --data imemnet-c
+
+    Text-to-music retrieval, Tables 2 and 5 of the MMVA paper: R@K is the percentage of captions whose clip is among the K found first;
+    mAP@10 counts one over its place.
     """
     from trainer.evaluation import paper
     from trainer.evaluation import retrieval as evaluation
@@ -194,3 +200,6 @@ def _print(opened: "Opened", kind: str, figures: dict[str, Any], text: str, as_j
         beside.write_text(json.dumps(figures, indent=1) + "\n", "utf-8")
     except OSError as error:
         click.echo(f"{beside}: not written ({error.strerror})", err=True)
+    else:
+        if not as_json:
+            click.echo(f"{beside}: these figures", err=True)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from trainer.session import Job
 
 
-@click.command()
+@click.command(short_help="Train a model of your own.")
 @click.argument("recipe", metavar="RECIPE")
 @click.option("--data", type=FOLDER, help="Folder with image_va.csv and music_va.csv, and images/ and music/ beside them.")
 @click.option("--out", type=OUT_FOLDER, help="Folder for the run; made if it is not there.")
@@ -22,12 +22,14 @@ if TYPE_CHECKING:
 @images_option
 @music_option
 @click.option("--captions", type=FILE, help="A CSV of captions to use instead.")
-@click.option("--cache", type=OUT_FOLDER, help="Folder of the feature cache, which runs can share; default: DATA/features.")
+@click.option("--cache", type=OUT_FOLDER, help="Folder of the feature cache, which runs can share.  [default: DATA/features]")
 @click.option("--skip-bad", is_flag=True, help="Leave bad rows out, list them and count them at the end.")
 @click.option("--strict-data", is_flag=True, help="Refuse ids that come twice with differing labels, instead of averaging them.")
 @device_option()
-@click.option("--precision", type=click.Choice(TRAIN_PRECISIONS), help="The recipe's train.precision; auto: bf16 on a GPU, else float32.")
-@click.option("--batch-size", type=click.IntRange(1), help="The recipe's train.batch_size: of all processes together.")
+@click.option(
+    "--precision", type=click.Choice(TRAIN_PRECISIONS), help="Arithmetic; auto: bf16 on a GPU, else float32.  [default: the recipe's]"
+)
+@click.option("--batch-size", type=click.IntRange(1), help="Rows in a step, of all processes together.  [default: the recipe's]")
 @workers_option
 def train(
     recipe: str,
@@ -46,17 +48,16 @@ def train(
     batch_size: int | None,
     workers: int,
 ) -> None:
-    """Train a model by RECIPE: a .toml file, or the name of one that comes along (mmva, mmva-no-random-matching,
-    mmva-no-similarity, mmva-open, compact, compact-pretrain).
-
-    Images and tracks are split into training, validation and test parts; --set data.split=clip splits at random by clip
-    instead, which lets overlapping windows of one track leak into the test part.
+    """Train a model by RECIPE, a .toml file or the name of one that comes along.
 
     \b
     Examples:
-      mmvatool train mmva --data ~/imemnet-c --out runs/mmva
+      mmvatool train mmva --data imemnet-c --out runs/mmva
       mmvatool train mmva --set train.epochs=20 --resume runs/mmva
-      torchrun --nproc-per-node 4 -m trainer mmva --data ~/imemnet-c --out runs/mmva
+      torchrun --nproc-per-node 4 -m trainer mmva --data imemnet-c --out runs/mmva
+
+    Those that come along: mmva, mmva-no-random-matching, mmva-no-similarity, mmva-open, compact, compact-pretrain. Images and tracks are split into training, validation and test parts; --set data.split=clip splits at random by clip
+    instead, which lets overlapping windows of one track leak into the test part.
     """
     if resume is None and (data is None or out is None):
         raise click.UsageError("give --data and --out, or --resume")
@@ -113,3 +114,4 @@ def _train(job: "Job") -> None:
         from trainer.evaluation import cv
 
         click.echo(cv.table(calibrate.calibrate(job, result.checkpoint)))
+    click.echo(f"{result.checkpoint}: the trained model", err=True)

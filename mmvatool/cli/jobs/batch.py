@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 import click
 
 from mmvatool.cli import EXIT_FAILED, EXIT_PARTLY
-from mmvatool.cli.console import Reporter, explain
+from mmvatool.cli.console import Reporter, Step, explain
 from mmvatool.cli.inputs import Job
 from mmvatool.cli.jobs.work import Engine, Failed, Outcome, Task, attempt
 from mmvatool.errors import EngineError, OutputError
@@ -118,6 +118,14 @@ class Batch(Generic[_Result]):
             for count, outcome in enumerate(outcomes, start=1):
                 on_progress(count)
                 yield outcome
+
+    def conclude(self, *steps: Step) -> None:
+        """Say how many of several inputs were done; of a single one that was done, what can be done next."""
+        if len(self.results) + len(self.skipped) + len(self.failures) > 1:
+            counts = {"done": len(self.results), "skipped": len(self.skipped), "failed": len(self.failures)}
+            self._reporter.say(", ".join(f"{count} {what}" for what, count in counts.items() if count or what == "done"))
+        elif self.results:
+            self._reporter.suggest(*steps)
 
     def to_json(self) -> str:
         """The one document that --json prints."""

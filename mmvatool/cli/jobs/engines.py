@@ -18,7 +18,6 @@ def many_options(command: Callable[..., Any]) -> Callable[..., Any]:
             "--engine",
             type=click.Choice(["local", "ray"]),
             default="local",
-            show_default=True,
             help="Where inputs are processed: on this machine, or on the Ray cluster that RAY_ADDRESS names (one on this machine without it), "
             "whose machines must see the same files under the same names. ray needs pip install 'mmvatool[ray]'.",
         ),

@@ -126,7 +126,7 @@ def test_the_program_on_the_cluster_that_ray_address_names(ray_address: str, sta
     out, err = process.communicate(timeout=200)
     assert process.returncode == 0, err
     assert json.loads(out) == json.loads(mmvatool("summarize", ".", "--dry-run", "--json", "--no-cache")[1])
-    assert [line.partition(":")[0] for line in err.splitlines()] == ["clip.mp4", "d.mp4"]
+    assert [line.partition(":")[0] for line in err.splitlines()] == ["clip.mp4", "d.mp4", "2 done"]
 
 
 def test_without_ray_it_says_what_to_install(mmvatool, clip: Path, monkeypatch: pytest.MonkeyPatch):
