@@ -4,6 +4,7 @@ An error names the field by its path. Keys that are not known are passed over, s
 """
 
 import json
+import re
 from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -36,10 +37,13 @@ def _path(text: str) -> str:
     return text
 
 
+_RATE = r"^(\d{1,9}/\d{1,9}|\d{1,9}(\.\d{1,9})?)$"
+
+
 def _rate(text: Any) -> Fraction:
-    try:
-        rate = Fraction(text if isinstance(text, str) else 0)
-    except (ValueError, ZeroDivisionError):
+    try:  # by the pattern, as Fraction also takes "1e99999999", on which it computes for hours
+        rate = Fraction(text if isinstance(text, str) and re.match(_RATE, text) else 0)
+    except ZeroDivisionError:
         rate = Fraction(0)
     if not 0 < rate <= 1000:
         raise ValueError(f'{json.dumps(text)} is not a rate that can be played: write "25" or "30000/1001"')
@@ -144,7 +148,7 @@ class SlideshowSettings(SoundtrackSettings):
 
     size: Annotated[tuple[_Side, _Side], _LIST]
     """[width, height] in pixels."""
-    rate: Annotated[Fraction, PlainValidator(_rate), WithJsonSchema({"type": "string", "pattern": r"^(\d+/\d+|\d+(\.\d+)?)$"})]
+    rate: Annotated[Fraction, PlainValidator(_rate), WithJsonSchema({"type": "string", "pattern": _RATE})]
     """Frames a second, as a fraction: 25, 30000/1001."""
     fill: Annotated[str, GetPydanticSchema(lambda *_: core_schema.literal_schema(list(FILLS)))]
     """What surrounds a picture of another aspect ratio."""
@@ -200,7 +204,7 @@ def read(path: Path) -> Plan:
         given = json.loads(path.read_bytes())
     except OSError as error:
         raise PlanError(path, f"cannot be read ({error.strerror}): name a plan that --plan wrote") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise PlanError(path, f"is not JSON ({error}): name a plan that --plan wrote") from error
     if not isinstance(given, dict):
         raise PlanError(path, "is not a plan: name one that --plan wrote")

@@ -137,6 +137,7 @@ def damaged(document: dict, where: str, value: object) -> dict:
         ("timeline.cues[0].score", [], "[]: must be a number, or null"),
         ("timeline.cues[0].score", float("inf"), "Infinity: must be a number, or null"),
         ("settings.rate", "0/1", "is not a rate"),
+        ("settings.rate", "1e99999999", "1e99999999"),
         ("settings.rate", "fast", '"fast" is not a rate that can be played: write "25" or "30000/1001"'),
         ("settings.rate", 25, '25 is not a rate that can be played: write "25" or "30000/1001"'),
         ("settings.size[0]", 161, "161: must be a whole number from 16 to 8192, a multiple of 2"),
@@ -160,7 +161,7 @@ def test_each_field_is_checked(show: Plan, tmp_path: Path, where: str, value: ob
     assert SCHEMA.is_valid(json.loads(path.read_text())) == problem.startswith(ONLY_READ)
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "3", "\xff"])
+@pytest.mark.parametrize("text", ["", "{", "[]", "3", "\xff", "[" * 10**6], ids=len)
 def test_what_is_no_plan(tmp_path: Path, text: str):
     (tmp_path / "p.json").write_bytes(text.encode("latin-1"))
     with pytest.raises(PlanError, match=r"name (a plan|one) that --plan wrote"):
