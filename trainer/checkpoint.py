@@ -6,6 +6,7 @@ Metadata (all values are strings, as safetensors has it):
     towers    JSON: modality -> {"name": tower, ...its settings}
     sigma     Eq. 1's sigma of the training split; without it distances are defined, matching scores are not
     backbones JSON: modality -> fingerprint of the pretrained weights that the heads were trained on
+    order_scale JSON: modality -> two numbers, see `trainer.calibrate.order_scale`
     encoders  JSON: modality -> how its tower computed features: its version, and the relevant configuration of its weights
     others    free JSON notes for readers: label scale, data, recipe, metrics, libraries, licences
 Tensors are named as in `MMVA.state_dict()`. The backbone of a tower with published pretrained weights may be left out. A matrix
@@ -74,6 +75,20 @@ class Checkpoint:
         if not (math.isfinite(sigma) and sigma > 0):
             raise CheckpointError(f"{self.path}: its sigma is {self.notes['sigma']!r}, not a number above 0; get the checkpoint again")
         return sigma
+
+    @property
+    def order_scale(self) -> dict[str, tuple[float, float]]:
+        """Modality -> how far apart two predictions of valence, of arousal, must be for their order to be believed; {} if not measured.
+
+        Raises:
+            CheckpointError: the note has another form.
+        """
+        note = read_note(self.path, self.notes, "order_scale", list)
+        if not all(
+            len(pair) == 2 and all(isinstance(value, int | float) and 0 < value < math.inf for value in pair) for pair in note.values()
+        ):
+            raise CheckpointError(f"{self.path}: its note 'order_scale' is {note!r}, not two numbers above 0: get the file again")
+        return {modality: (float(pair[0]), float(pair[1])) for modality, pair in note.items()}
 
 
 def resolve(model: str | Path) -> Path:

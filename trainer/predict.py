@@ -53,6 +53,8 @@ class Predictor:
         window_s: their greatest length; None without a music tower.
         fingerprint: of the checkpoint's file and its towers' versions, 16 hexadecimal digits: models with equal fingerprints predict
             equal numbers, so predictions may be stored and reused.
+        order_scale: modality -> how far apart two predictions of valence, of arousal, must be for their order to be that of people's ratings
+            in 84 of 100 pairs; without an entry it was not measured.
         card: the model card, or else the checkpoint's notes: data, figures, licences.
         warnings: what differs from what was asked for.
     """
@@ -67,10 +69,12 @@ class Predictor:
         sigma: float | None = None,
         fingerprint: str = "",
         card: str = "",
+        order_scale: Mapping[str, tuple[float, float]] | None = None,
     ) -> None:
         self.name = name
         self.fingerprint = fingerprint
         self.card = card
+        self.order_scale = dict(order_scale or {})
         self.warnings: tuple[str, ...] = ()
         self.device = device
         self.precision = precision
@@ -128,7 +132,7 @@ class Predictor:
 
         def build() -> Predictor:
             built = checkpoint.build(loaded, modalities, sources)
-            return cls(built, loaded.name, where, precision, batch_size, loaded.sigma, loaded.fingerprint, loaded.card)
+            return cls(built, loaded.name, where, precision, batch_size, loaded.sigma, loaded.fingerprint, loaded.card, loaded.order_scale)
 
         predictor = build()
         if compiled:

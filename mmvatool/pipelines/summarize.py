@@ -99,10 +99,12 @@ def summarize(
     analysis.save()
     warnings += [*analysis.warnings, *selection.warnings, *([RESTARTS] if info.restarts else [])]
     summary = Summary(path, None, predictor.name, settings, info, curve, selection.shots, selection.precision, tuple(warnings))
-    return _write(summary, outputs, cuts, Rendering(chapters=chapters, lossless=settings.lossless), encoder, predictor.card, progress)
+    return _write(summary, outputs, cuts, Rendering(chapters=chapters, lossless=settings.lossless), encoder, predictor, progress)
 
 
-def _write(summary: Summary, outputs: Outputs, cuts: Cuts, rendering: Rendering, encoder: str, card: str, progress: Progress) -> Summary:
+def _write(
+    summary: Summary, outputs: Outputs, cuts: Cuts, rendering: Rendering, encoder: str, predictor: "Predictor", progress: Progress
+) -> Summary:
     """Write the plan, and unless it is a dry run render the video and write what lies beside it."""
     info, curve = summary.info, summary.curve
     plan = Plan("cut", summary.timeline, summary.clip_va, rendering=rendering)
@@ -117,7 +119,7 @@ def _write(summary: Summary, outputs: Outputs, cuts: Cuts, rendering: Rendering,
             ".png": lambda: curve_png(
                 curve.times_s, curve.va[:, 1], plan.timeline.segments, (info.start_s, info.end_s), summary.input.name
             ),
-            ".html": lambda: summary_page(written, card),
+            ".html": lambda: summary_page(written, predictor.card, predictor.order_scale),
         }
     )
     return written

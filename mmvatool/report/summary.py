@@ -1,6 +1,7 @@
 """The report of `summarize`: curves, every shot with a thumbnail and why it was kept or not, and the settings."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -33,12 +34,13 @@ _REASONS = {
 }
 
 
-def summary_page(summary: "Summary", card: str) -> str:
+def summary_page(summary: "Summary", card: str, order_scale: Mapping[str, tuple[float, float]]) -> str:
     """The HTML report of a rendered summary.
 
     Args:
         summary: the result; its output is set.
         card: of the model, in Markdown.
+        order_scale: of the model, see `trainer.Predictor`.
     """
     assert summary.output is not None
     timeline, info = summary.timeline, summary.info
@@ -60,7 +62,7 @@ def summary_page(summary: "Summary", card: str) -> str:
             poster=frame_thumbnail(info, _middle(kept[0], summary.curve.times_s), POSTER_PX),
             source=info.path if _source_is_beside(summary) else None,
             curves=(f"Predicted valence and arousal of the source; the kept shots are shaded. {AXES}", [_curves(summary, kept)]),
-            groups=_groups(summary, kept),
+            groups=_groups(summary, kept, order_scale),
             tables=(),
             plane=("Each dot is a shot, by its means.", _plane(summary, kept)),
             settings=_settings(summary.settings, info),
@@ -96,7 +98,7 @@ def _plane(summary: "Summary", kept: Sequence[ScoredShot]) -> Figure:
     return Figure("", drawing, (("dot kept", "kept"), ("dot runner-up", "runner-up"), ("dot left", "left out")))
 
 
-def _groups(summary: "Summary", kept: Sequence[ScoredShot]) -> list[Group]:
+def _groups(summary: "Summary", kept: Sequence[ScoredShot], order_scale: Mapping[str, tuple[float, float]]) -> list[Group]:
     """The cards of kept shots, runners-up and all others."""
     shots, settings = summary.shots, summary.settings
     cards = _cards(summary)
@@ -105,6 +107,7 @@ def _groups(summary: "Summary", kept: Sequence[ScoredShot]) -> list[Group]:
     if cards["runner-up"]:
         criterion = "arousal for each second" if settings.value == "integral" else "mean arousal, however short the shot"
         about = f"The best of the shots that are not kept, by {criterion}. Each would have fitted alone, but not beside the kept ones."
+        about += _closeness(summary, kept, order_scale)
         groups.append(Group("Runners-up", about, cards["runner-up"]))
     if cards["left"]:
         hidden = len(shots) - sum(map(len, cards.values()))
@@ -112,6 +115,21 @@ def _groups(summary: "Summary", kept: Sequence[ScoredShot]) -> list[Group]:
         title = f"Left out: {format_count(len(cards['left']) + hidden, 'shot')}"
         groups.append(Group(title, f"All others, in the order of time.{more}", cards["left"]))
     return groups
+
+
+def _closeness(summary: "Summary", kept: Sequence[ScoredShot], order_scale: Mapping[str, tuple[float, float]]) -> str:
+    """How far apart the kept shot of the least arousal and the best runner-up are, against the model's own error."""
+    modality = {"image": "image", "audio": "music"}.get(summary.settings.by, "")
+    if modality not in order_scale:
+        return ""
+    apart = min(shot.arousal for shot in kept) - max(shot.arousal for shot in summary.shots if _kind(shot) == "runner-up")
+    right = 0.5 * (1 + math.erf(abs(apart) / order_scale[modality][1] / math.sqrt(2)))
+    things = "pictures" if modality == "image" else "pieces of music"
+    order = f"{format_score(abs(apart))} {'above' if apart > 0 else 'below'} the best of these"
+    return (
+        f" The calmest shot that was kept lies {order} in arousal. Of two {things} that this model puts so far apart, people's ratings have "
+        f"the same order in {right:.0%} of all pairs."
+    )
 
 
 def _cards(summary: "Summary") -> dict[str, list[Card]]:

@@ -263,7 +263,7 @@ def test_the_page_of_an_hour_is_quick_and_small(tmp_path, noisy):
     shots = choose([Segment(start_s, start_s + 9.0) for start_s in np.arange(0, 3600, 9.0)], curve, settings, FrameCuts(info))
     summary = Summary(info.path, tmp_path / "hour.summary.mp4", "made", settings, info, curve, shots)
     started = time.process_time()
-    source = summary_page(summary, "")
+    source = summary_page(summary, "", {})
     assert time.process_time() - started < 3
     assert len(source.encode()) < 5_000_000
     parsed = Parsed(source)
@@ -279,9 +279,32 @@ def test_of_very_many_shots_the_least_arousing_are_left_out(tmp_path, noisy, mon
     curve = Curve(np.arange(1, 4000, 2.0), np.random.default_rng(1).random((2000, 2)).astype(np.float32))
     shots = choose([Segment(start_s, start_s + 2.0) for start_s in np.arange(0, 4000, 2.0)], curve, SummarySettings(), FrameCuts(info))
     summary = Summary(info.path, tmp_path / "long.summary.mp4", "made", SummarySettings(), info, curve, shots)
-    source = summary_page(summary, "")
+    source = summary_page(summary, "", {})
     parsed = Parsed(source)
     assert len(parsed.all("a", "shot")) == 1000
     assert len(parsed.all("img")) == 40
     assert len(parsed.all("a", "kept")) == sum(shot.kept for shot in shots)
     assert "1000 more of less arousal" in source
+
+
+@pytest.mark.parametrize(
+    ("by", "scales", "said"),
+    [
+        ("image", {"image": (9.0, 0.2)}, ".100 above the best of these in arousal. Of two pictures that this model puts so far apart, "
+         "people's ratings have the same order in 69% of all pairs."),
+        ("audio", {"music": (9.0, 0.1)}, "Of two pieces of music that this model puts so far apart, people's ratings have the same order in 84%"),
+        ("both", {"image": (9.0, 0.2), "music": (9.0, 0.1)}, ""),
+        ("image", {}, ""),
+    ],
+)  # fmt: skip
+def test_how_close_the_choice_was_stands_beside_the_runners_up(tmp_path, noisy, by, scales, said):
+    """Phi(.1 / .2) = .691, Phi(.1 / .1) = .841."""
+    video = VideoStream(0, "h264", 320, 180, Fraction(1), 0.0, "yuv420p", Color(), None)
+    info = MediaInfo(tmp_path / "a.mp4", "mov", 0.0, video, None, Fraction(2), True, np.arange(0, 20, 0.5), 20.0, 40, False, {})
+    curve = Curve(np.arange(1, 20, 2.0), np.repeat(np.float32([[0.5, 0.8], [0.5, 0.7], [0.5, 0.2], [0.5, 0.2], [0.5, 0.2]]), 2, axis=0))
+    settings = SummarySettings(by=by, ratio=0.2)
+    shots = choose([Segment(start_s, start_s + 4.0) for start_s in np.arange(0, 20, 4.0)], curve, settings, FrameCuts(info))
+    source = summary_page(Summary(info.path, tmp_path / "a.summary.mp4", "made", settings, info, curve, shots), "", scales)
+    (about,) = [part.text for part in Parsed(source).all("p") if part.text.startswith("The best of the shots that are not kept")]
+    assert said in about
+    assert ("the same order" in about) == bool(said)

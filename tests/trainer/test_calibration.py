@@ -1,6 +1,7 @@
 """Heads that agree on what 0.2 and 0.8 mean, and checkpoints with matrices in 8 bits."""
 
 import json
+import math
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +31,20 @@ def test_shrunk_predictions_get_the_common_quantiles_in_the_same_order() -> None
     np.testing.assert_allclose(ends, [[0, 0], [1, 1]], atol=1e-6)
 
 
+def test_the_order_of_two_predictions_is_believed_as_far_as_it_was_right() -> None:
+    """Phi(difference / scale) is how often held-out pairs are in order; where predictions say nothing, no difference is believed."""
+    rng = np.random.default_rng(0)
+    predicted = rng.normal(0.5, 0.18, (20000, 2))
+    labels = np.column_stack([0.5 * predicted[:, 0] + rng.normal(0, 0.15, 20000), rng.normal(0.5, 0.18, 20000)])
+    scale, blind = calibrate.order_scale(predicted, labels)
+    assert scale == pytest.approx(np.sqrt(2) * 0.15 / 0.5, rel=0.03)
+    apart, labels_apart = np.diff(predicted[:, 0].reshape(-1, 2)).ravel(), np.diff(labels[:, 0].reshape(-1, 2)).ravel()
+    near = np.abs(np.abs(apart) - 0.2) < 0.05
+    right = np.mean(np.sign(apart[near]) == np.sign(labels_apart[near]))
+    assert right == pytest.approx(0.5 * (1 + math.erf(0.2 / scale / math.sqrt(2))), abs=0.03)
+    assert blind > 10
+
+
 @pytest.mark.parametrize("constant", [0.0, 0.5, 1.0])
 def test_predictions_that_are_all_the_same_stay_in_range(constant: float) -> None:
     calibration = Calibration(np.full((10, 2), constant, np.float32))
@@ -51,12 +66,13 @@ def trained(tmp_path: Path) -> Path:
 def test_a_finished_training_is_calibrated_by_what_was_held_out(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     captions = [f"{mood} {thing}" for mood in ("calm", "furious", "sad", "bright") for thing in ("song", "cello", "drums", "night", "rain")]
     before = Predictor.load(trained, device="cpu").text(captions)
-    figure = Figure("text", "mine", "test split", 20, (0.6, 0.5), (0.01, 0.02), (0.5, 0.4), "ridge on TF-IDF")
-    result = CrossValidation((figure,), {"text": before})
+    figure = Figure("text", "mine", "test split", 20, (0.6, 0.5), (0.01, 0.02), (0.5, 0.4), "ridge on TF-IDF", (0.1, 0.1), (0.15, 0.15))
+    result = CrossValidation((figure,), {"text": before}, {"text": before[::-1]})
     monkeypatch.setattr(calibrate.cv, "cross_validate", lambda job, on_progress: result)
     assert calibrate.calibrate(Job(None, trained.parent, trained.parent), trained) is result  # type: ignore[arg-type]
 
     loaded = checkpoint.read(trained)
+    assert loaded.order_scale["text"] == Predictor.load(trained, device="cpu").order_scale["text"]
     assert (loaded.name, loaded.sigma, loaded.notes["recipe"]) == ("mine", 0.3, "kept")
     figures = json.loads(loaded.notes["cross_validation"])["figures"]
     assert figures[0]["r"] == {"valence": 0.6, "arousal": 0.5}
