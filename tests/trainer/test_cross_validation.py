@@ -107,6 +107,31 @@ def test_cross_validation_measures_what_can_be_learned(open_data: Path) -> None:
     assert "image, drawn, unseen themes" in cv.table(result)
 
 
+def test_a_source_is_held_out_as_a_whole(open_data: Path) -> None:
+    """Words and sentences are rated alike here, and what is learned from one holds for the other; pictures have one source only."""
+    run = job(open_data, "towers.image.input_px=32", "train.epochs=40", "train.batch_size=32")
+    result = cv.cross_validate(run, only=("image", "text"), by_source=True)
+    figures = {figure.source: figure for figure in result.figures}
+    assert {figure.protocol for figure in result.figures} == {"unseen source"}
+    assert set(figures) == {"sentences", "words"}
+    assert figures["words"].rows == 7
+    assert figures["words"].r[0] > 0.5
+    labels = standardise(manifest.load(open_data)).va("text")
+    assert result.labels["text"].shape == result.predictions["text"].shape == labels.shape
+    words = np.array([row.source == "words" for row in manifest.load(open_data).texts])
+    error = np.abs(result.predictions["text"][words] - labels[words]).mean(axis=0)
+    np.testing.assert_allclose(figures["words"].mae, error, rtol=1e-5)
+    constant = np.abs(labels[words] - labels[words].mean(axis=0)).mean(axis=0)
+    np.testing.assert_allclose(figures["words"].constant_mae, constant, rtol=1e-5)
+
+
+def test_labels_that_do_not_count_are_not_learned(open_data: Path) -> None:
+    changes = ("train.epochs=40", "train.batch_size=32", "data.arousal_weight.words=0", "data.arousal_weight.sentences=0")
+    (figure, *_) = cv.cross_validate(job(open_data, *changes), only=("text",)).figures
+    assert figure.r[0] > 0.75
+    assert abs(figure.r[1]) < 0.75
+
+
 def test_ridge_finds_a_plane_and_ignores_noise() -> None:
     rng = np.random.default_rng(0)
     x = rng.normal(size=(200, 30))

@@ -69,10 +69,10 @@ def train(
     shorthand += [f"train.batch_size={batch_size}"] if batch_size else []
     checked = recipes.load(recipe, [*changes, *shorthand])
 
-    if checked.distill is not None:
+    if checked.classes is not None:
         if data is None or out is None:
-            raise click.UsageError("a distillation cannot be resumed: give --data and --out")
-        _distill(checked, data, out, device, workers)
+            raise click.UsageError("a pretraining cannot be resumed: give --data and --out")
+        _pretrain(checked, data, out, device, workers)
         return
 
     from trainer import session
@@ -86,12 +86,12 @@ def train(
     _train(job)
 
 
-def _distill(recipe: "Recipe", data: Path, out: Path, device: str, workers: int) -> None:
-    from trainer import distill
+def _pretrain(recipe: "Recipe", data: Path, out: Path, device: str, workers: int) -> None:
+    from trainer import pretrain
     from trainer.session import Job
 
-    result = distill.distill(Job(recipe, data, out, device=device, workers=workers), lambda line: click.echo(line, err=True))
-    click.echo(f"{result.checkpoint}: trained on {result.pictures} pictures")
+    result = pretrain.pretrain(Job(recipe, data, out, device=device, workers=workers), lambda line: click.echo(line, err=True))
+    click.echo(f"{result.checkpoint}: names the class of {result.accuracy:.1%} of held-out pictures of {result.classes} classes")
 
 
 def _train(job: "Job") -> None:

@@ -70,10 +70,12 @@ class CrossValidation:
         figures: one for each modality, source and protocol.
         predictions: modality -> predicted VA (n, 2) of held-out rows, in any order; for texts also as many rows of each source without
             held-out rows, so that words and captions have the weight of sentences in the calibration.
+        labels: modality -> the labels (n, 2) of these rows, on the scale that was trained on.
     """
 
     figures: tuple[Figure, ...]
     predictions: dict[str, np.ndarray]
+    labels: dict[str, np.ndarray]
 
 
 def cross_validate(
@@ -108,17 +110,19 @@ def cross_validate(
     data = session.read_data(job, session.build_model(job.recipe, Processes(), device), Processes(), on_progress)
     figures: list[Figure] = []
     predictions: dict[str, np.ndarray] = {}
+    labels: dict[str, np.ndarray] = {}
     try:
         for modality in job.recipe.towers:
             runner = _Runner(_alone(job, modality), data, given, modality, steps, device, seeds, on_progress)
             if by_source:
-                own, predictions[modality] = runner.by_source()
+                own, predicted, rows = runner.by_source()
             else:
-                own, predictions[modality] = runner.text() if modality == "text" and _published(data.manifest) else runner.by_folds(folds)
+                own, predicted, rows = runner.text() if modality == "text" and _published(data.manifest) else runner.by_folds(folds)
+            predictions[modality], labels[modality] = predicted, data.manifest.va(modality)[rows]
             figures += own
     finally:
         data.pool.shutdown(cancel_futures=True)
-    return CrossValidation(tuple(figures), predictions)
+    return CrossValidation(tuple(figures), predictions, labels)
 
 
 def _with_towers(job: Job, kept: Sequence[str]) -> Job:
@@ -158,8 +162,8 @@ class _Runner:
     seeds: int
     on_progress: OnProgress
 
-    def by_folds(self, folds: int) -> tuple[list[Figure], np.ndarray]:
-        """The figures of each protocol and source, and the held-out predictions of the first protocol."""
+    def by_folds(self, folds: int) -> tuple[list[Figure], np.ndarray, np.ndarray]:
+        """The figures of each protocol and source, the held-out predictions of the first protocol, and of which rows they are."""
         rows = self.data.manifest.rows(self.modality)
         schemes = {"image": ("unseen themes", "plain"), "music": ("by track",), "text": ("by text",)}[self.modality]
         sources = np.array([row.source for row in rows])
@@ -176,21 +180,21 @@ class _Runner:
                 figures += self._figures_of(source, scheme, parts, units, predicted)
             kept = predicted[0] if kept is None else kept
         assert kept is not None
-        return figures, kept
+        return figures, kept, np.arange(len(rows))
 
-    def by_source(self) -> tuple[list[Figure], np.ndarray]:
-        """A figure of each source, by a model that was trained on the others, and the predictions."""
+    def by_source(self) -> tuple[list[Figure], np.ndarray, np.ndarray]:
+        """A figure of each source, by a model that was trained on the others, the predictions, and of which rows they are."""
         rows = self.data.manifest.rows(self.modality)
         sources = np.array([row.source for row in rows])
         names, fold = np.unique(sources, return_inverse=True)
         if len(names) < 2:
-            return [], np.empty((0, 2), np.float32)
+            return [], np.empty((0, 2), np.float32), np.empty(0, np.int64)
         units = np.array([getattr(row, "track", row.id) for row in rows])
         predicted = self._predict_folds("by source", fold, len(names), baselines.features(self.modality, rows, self.data.pool))
         figures: list[Figure] = []
         for number, name in enumerate(names):
-            figures += self._figures_of(name, "unseen source", [np.flatnonzero(fold == number)], units, predicted)
-        return figures, predicted[0]
+            figures += self._figures_of(str(name), "unseen source", [np.flatnonzero(fold == number)], units, predicted)
+        return figures, predicted[0], np.arange(len(rows))
 
     def _predict_folds(self, scheme: str, fold: np.ndarray, folds: int, simple_features: np.ndarray) -> tuple[np.ndarray, ...]:
         """Held-out predictions (n, 2) of all rows: by the tower, by the tower from one view, and by the baseline."""
@@ -219,7 +223,7 @@ class _Runner:
             figures.append(self._figure(source, f"{scheme}, one view", count, by_one_view, by_baseline, index, predicted[1][index]))
         return figures
 
-    def text(self) -> tuple[list[Figure], np.ndarray]:
+    def text(self) -> tuple[list[Figure], np.ndarray, np.ndarray]:
         """Evaluate on the published test split with several seeds, trained on all texts that are not for validation or testing."""
         texts = self.data.manifest.texts
         labels, trained_on = self._labels(), self.data.manifest.va("text")
@@ -244,7 +248,7 @@ class _Runner:
             r = [_r(run[own], labels[held][own]) for run in runs]
             base = [_r(simple[own], labels[held][own])]
             figures.append(self._figure(source, "test split", int(own.sum()), r, base, held[own], np.mean(runs, axis=0)[own]))
-        return figures, np.mean(everything, axis=0)
+        return figures, np.mean(everything, axis=0), asked
 
     def _figure(
         self,
@@ -282,9 +286,11 @@ class _Runner:
         features, rows = run.features["test"][self.modality], np.arange(len(held))
         with torch.inference_mode():
             predicted = embed_rows(kept, self.modality, features, rows, self.device)[1]
-            first = predicted
-            if hasattr(tower := kept.tower(self.modality), "as_frames"):
-                first = embed_rows(kept, self.modality, lambda index: tower.as_frames(features(index)), rows, self.device)[1]
+            first = (
+                embed_rows(kept, self.modality, lambda index: features(index)[:, :1], rows, self.device)[1]
+                if self.modality == "image"
+                else predicted
+            )
         back = np.argsort(np.argsort(held))  # a part has its rows in the order of the manifest
         return np.stack([predicted[back], first[back]])
 
