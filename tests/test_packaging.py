@@ -105,7 +105,15 @@ def test_the_metadata_say_what_a_visitor_of_the_index_looks_for(built: tuple[Pat
     for field in ("Summary", "Author", "License-Expression", "License-File", "Keywords", "Requires-Python", "Description-Content-Type"):
         assert fields[field], field
     topics = {line.split(" :: ")[0] for line in fields.get_all("Classifier")}
-    assert {"Development Status", "Environment", "Intended Audience", "Operating System", "Programming Language", "Topic", "Typing"} <= topics
+    assert {
+        "Development Status",
+        "Environment",
+        "Intended Audience",
+        "Operating System",
+        "Programming Language",
+        "Topic",
+        "Typing",
+    } <= topics
 
 
 def test_the_wheel_has_all_that_is_read_at_run_time_and_no_more(built: tuple[Path, Path]) -> None:
@@ -117,6 +125,7 @@ def test_the_wheel_has_all_that_is_read_at_run_time_and_no_more(built: tuple[Pat
     with zipfile.ZipFile(built[1]) as wheel:
         held = {name for name in wheel.namelist() if ".dist-info/" not in name}
     assert held == files | recipes
+    assert built[1].stat().st_size < 45e6
 
 
 def test_the_sources_can_be_tested(built: tuple[Path, Path]) -> None:

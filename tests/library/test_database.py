@@ -247,8 +247,7 @@ class TestTheFile:
         assert library.path.is_file()
 
     def test_no_home_is_said(self, monkeypatch: pytest.MonkeyPatch):
-        monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
-        monkeypatch.setattr(Path, "home", lambda: (_ for _ in ()).throw(RuntimeError("no home")))
+        monkeypatch.setattr("platformdirs.user_cache_path", lambda *names, **options: Path("~/.cache/mmvatool"))
         with pytest.raises(LibraryError, match=r"has no place .*: name one with --index"):
             Library()
 

@@ -327,11 +327,7 @@ class TestCache:
         assert "not kept for the next run" in prompter.warnings[0]
 
     def test_without_a_home(self, tiny: Predictor, words: Path, monkeypatch: pytest.MonkeyPatch):
-        def homeless() -> Path:
-            raise RuntimeError("Could not determine home directory.")
-
-        monkeypatch.delenv("XDG_CACHE_HOME")
-        monkeypatch.setattr(Path, "home", homeless)
+        monkeypatch.setattr("platformdirs.user_cache_path", lambda *names, **options: Path("~/.cache/mmvatool"))
         prompter = Prompter(tiny, templates.load(words))
         assert len(prompter.prompt((0.5, 0.5)).prompts) == 1
         assert "set XDG_CACHE_HOME" in prompter.warnings[0]

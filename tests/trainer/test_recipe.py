@@ -51,7 +51,7 @@ def test_the_json_stays_as_it_is_in_checkpoints() -> None:
     """A resumed run compares it with the one that it began with."""
     assert recipes.load("compact-pretrain", ["train.lr=1", "train.betas=[0, 0.5]", "data.cache=false"]).to_json() == (
         '{"classes": {"hold_out_every": 20, "label_smoothing": 0.1, "least_crop": 0.25}, '
-        '"data": {"cache": false, "fractions": [0.8, 0.05, 0.15], "labels": "given", "split": "track", "split_seed": 0}, '
+        '"data": {"arousal_weight": {}, "cache": false, "fractions": [0.8, 0.05, 0.15], "labels": "given", "split": "track", "split_seed": 0}, '
         '"model": {"dropout": 0.5, "similarity": false}, "name": "compact-pretrain", '
         '"pairs": {"distinct": {}, "matching": "random", "shares": {}}, "start": {}, '
         '"towers": {"image": {"input_px": 128, "name": "compact"}}, '

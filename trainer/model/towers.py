@@ -5,7 +5,7 @@ MAX_CHARACTERS = 2000  # of a caption; the rest is ignored, so that a book takes
 # To be changed whenever a tower's `preprocess` or `encode` computes other numbers from the same weights: part of the key of cached features and
 # of a checkpoint's fingerprint, under which predictions are stored.
 VERSIONS = {
-    ("image", "compact"): "compact-image/5",
+    ("image", "compact"): "compact-image/4",
     ("image", "clip"): "clip/2",
     ("music", "compact"): "compact-music/3",
     ("music", "mert"): "mert/1",

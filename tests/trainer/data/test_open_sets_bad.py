@@ -24,7 +24,10 @@ EMOTION6_BAD = [
     (lambda d: (d / "ground_truth.txt").unlink(), "ground_truth.txt: no such file"),
     (lambda d: shutil.rmtree(d / "images"), "images: no such folder; name the folder that Emotion6 was unpacked to"),
     (lambda d: replace_in(d / "ground_truth.txt", "[arousal]", "[a]"), r"ground_truth.txt row 1: no column '\[arousal\]'"),
-    (lambda d: replace_in(d / "ground_truth.txt", "\t3.8", "\t0.8"), r"row 2 \(id 'disgust/1.jpg'\): \[arousal\] '0.8' is outside \[1, 9\]"),
+    (
+        lambda d: replace_in(d / "ground_truth.txt", "\t3.8", "\t0.8"),
+        r"row 2 \(id 'disgust/1.jpg'\): \[arousal\] '0.8' is outside \[1, 9\]",
+    ),
     (lambda d: replace_in(d / "ground_truth.txt", "joy/2", "joy/1"), "the picture comes twice"),
     (lambda d: replace_in(d / "ground_truth.txt", "joy/2.jpg", "../2.jpg"), "the name is not EMOTION/NUMBER.jpg"),
     (lambda d: (d / "images/joy/2.jpg").unlink(), r"row 4 \(id 'joy/2.jpg'\): no picture .*joy/2.jpg; put it there"),
@@ -76,7 +79,11 @@ EMOBANK_BAD = [
 
 @pytest.mark.parametrize(
     ("source", "number"),
-    [(name, n) for name, cases in (("oasis", OASIS_BAD), ("emotion6", EMOTION6_BAD), ("emotify", EMOTIFY_BAD), ("emobank", EMOBANK_BAD)) for n in range(len(cases))]
+    [
+        (name, n)
+        for name, cases in (("oasis", OASIS_BAD), ("emotion6", EMOTION6_BAD), ("emotify", EMOTIFY_BAD), ("emobank", EMOBANK_BAD))
+        for n in range(len(cases))
+    ]
     + [("vgmidi", n) for n in range(len(VGMIDI_BAD))],
 )
 def test_bad_input_is_named_with_its_cure(
@@ -84,7 +91,9 @@ def test_bad_input_is_named_with_its_cure(
 ) -> None:
     fake_fluidsynth(plays())
     path = request.getfixturevalue(source if source == "emobank" else f"{source}_dir")
-    damage, message = {"oasis": OASIS_BAD, "emotion6": EMOTION6_BAD, "emotify": EMOTIFY_BAD, "vgmidi": VGMIDI_BAD, "emobank": EMOBANK_BAD}[source][number]
+    damage, message = {"oasis": OASIS_BAD, "emotion6": EMOTION6_BAD, "emotify": EMOTIFY_BAD, "vgmidi": VGMIDI_BAD, "emobank": EMOBANK_BAD}[
+        source
+    ][number]
     damage(path)
     with pytest.raises(DataError, match=message) as caught:
         build(Sources(**{source: path}), tmp_path / "out", soundfont=soundfont)
