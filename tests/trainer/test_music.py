@@ -8,10 +8,11 @@ import torch
 
 from tests.helpers import tiny
 from trainer import Predictor, checkpoint
-from trainer.model import music_features
+from trainer.model import music_filters
 from trainer.model.compact_music import CompactMusicTower
 from trainer.model.mmva import MMVA
-from trainer.model.music_features import COUNT, RATES_HZ, MusicFeatures
+from trainer.model.music_features import MusicFeatures
+from trainer.model.music_filters import COUNT, RATES_HZ
 
 RATE_HZ = 24000
 MAJOR, MINOR = (0, 2, 4, 5, 7, 9, 11, 12), (0, 2, 3, 5, 7, 8, 10, 12)
@@ -212,4 +213,4 @@ def distorted_loop() -> np.ndarray:
 def test_the_size_is_declared() -> None:
     features = groups(notes(MAJOR, length_s=1.0))
     assert sum(group.shape[1] for group in features.values()) == COUNT
-    assert CompactMusicTower.sample_rate_hz == music_features.RATE_HZ
+    assert CompactMusicTower.sample_rate_hz == music_filters.RATE_HZ

@@ -1,20 +1,17 @@
 """The compact music tower: fixed features, then a small network."""
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
 import torch
 from torch import nn
 
-from trainer.constants import SILENCE_PEAK
-from trainer.model import music_features
 from trainer.model.heads import EMBEDDING_DIM
 from trainer.model.music_features import MusicFeatures
+from trainer.model.music_filters import COUNT, RATE_HZ, filled
 from trainer.model.towers import VERSIONS
 
 CPU_CHUNK, GPU_CHUNK = 4, 64  # windows whose spectrograms are computed at once: more do not fit into a CPU's caches
-_BLOCK = 240  # samples, 10 ms
 
 
 class CompactMusicTower(nn.Module):
@@ -26,7 +23,7 @@ class CompactMusicTower(nn.Module):
         window_s: length of its input windows in seconds.
     """
 
-    sample_rate_hz = music_features.RATE_HZ
+    sample_rate_hz = RATE_HZ
     backbone = None
     version = VERSIONS["music", "compact"]
     feature_dtype = torch.float32
@@ -39,11 +36,11 @@ class CompactMusicTower(nn.Module):
         self.features = MusicFeatures()
         self.mean: torch.Tensor
         self.deviation: torch.Tensor
-        self.register_buffer("mean", torch.zeros(music_features.COUNT))
-        self.register_buffer("deviation", torch.ones(music_features.COUNT))
+        self.register_buffer("mean", torch.zeros(COUNT))
+        self.register_buffer("deviation", torch.ones(COUNT))
         self.layers = nn.Sequential(
             nn.Dropout(0.3),
-            nn.Linear(music_features.COUNT, self._HIDDEN),
+            nn.Linear(COUNT, self._HIDDEN),
             nn.GELU(),
             nn.Dropout(0.3),
             nn.Linear(self._HIDDEN, EMBEDDING_DIM),
@@ -62,9 +59,9 @@ class CompactMusicTower(nn.Module):
         chunks = []
         chunk = CPU_CHUNK if self.mean.device.type == "cpu" else GPU_CHUNK
         for start in range(0, len(windows), chunk):
-            filled = np.stack([_filled(window[:samples], samples) for window in windows[start : start + chunk]])
-            chunks.append(self.features(torch.from_numpy(filled).to(self.mean.device)))
-        return torch.cat(chunks) if chunks else self.mean.new_empty((0, music_features.COUNT))
+            whole = np.stack([filled(window, samples) for window in windows[start : start + chunk]])
+            chunks.append(self.features(torch.from_numpy(whole).to(self.mean.device)))
+        return torch.cat(chunks) if chunks else self.mean.new_empty((0, COUNT))
 
     def fit(self, features: torch.Tensor, va: torch.Tensor | None = None, weights: torch.Tensor | None = None) -> None:
         """Set the mean and deviation for standardising from the training split's features (N, COUNT)."""
@@ -86,14 +83,3 @@ class CompactMusicTower(nn.Module):
     def embed(self, batch: Sequence[torch.Tensor]) -> torch.Tensor:
         """Features to (N, 512)."""
         return self.reduce(self.encode(batch))
-
-
-def _filled(window: np.ndarray, samples: int) -> np.ndarray:
-    """The window without the silence at its ends, repeated to a length of `samples`."""
-    length = len(window) // _BLOCK * _BLOCK
-    peaks = np.abs(window[:length]).reshape(-1, _BLOCK).max(1)
-    # Sound 60 dB below the peak is silence, too: codecs do not keep digital silence.
-    audible = np.flatnonzero(peaks > max(SILENCE_PEAK, 1e-3 * peaks.max(initial=0)))
-    if len(audible):
-        window = window[audible[0] * _BLOCK : (audible[-1] + 1) * _BLOCK if audible[-1] + 1 < len(peaks) else len(window)]
-    return np.tile(window, math.ceil(samples / len(window)))[:samples].astype(np.float32)

@@ -6,37 +6,25 @@ features are continuous: keys and tempos are chosen by a sharp softmax instead o
 above rounding. So neither rounding, which differs between machines and numbers of threads, nor noise of 1e-6 makes a feature jump.
 """
 
-import math
-
 import torch
 from torch import nn
 from torch.nn import functional as F
-from torchaudio.functional import create_dct, melscale_fbanks
 
-RATE_HZ = 24000
-QUICK = (1024, 480)  # window and hop in samples
-MIDDLE = (2048, 480)
-SLOW = (8192, 2400)
-FRAMES_HZ = RATE_HZ / QUICK[1]
-SLOW_HZ = RATE_HZ / SLOW[1]
-GATE = 1e-6  # frames 60 dB below the loudest have a weight of .5, 5 dB below that 0
-FAINT = 1e-3  # samples and tones 60 dB below the mean are ignored
-THIN = 0.3  # frames with a lower sum of note strengths have no harmony; typical ones have about a hundred times as much
-MELS = 64
-CEPSTRA = 20
-PITCHES = range(33, 105)  # MIDI numbers: 55 to 3520 Hz
-FINE = 3  # bins a semitone
-NOTES = range(45, 105)  # MIDI numbers for onset detection: 110 to 3520 Hz
-RATES_HZ = torch.logspace(math.log10(0.4), math.log10(16), 24).tolist()
-COUNT = 597
-
-# Krumhansl & Kessler 1982: how well each pitch class fits a key, from the tonic upwards.
-_MAJOR = (6.35, 2.23, 3.48, 2.33, 4.38, 4.09, 2.52, 5.19, 2.39, 3.66, 2.29, 2.88)
-_MINOR = (6.33, 2.68, 3.52, 5.38, 2.60, 3.53, 2.54, 4.75, 3.98, 2.69, 3.34, 3.17)
-_CHORDS = {
-    "major": (0, 4, 7), "minor": (0, 3, 7), "diminished": (0, 3, 6), "augmented": (0, 4, 8), "fourth": (0, 5, 7),
-    "fifth": (0, 7), "major seventh": (0, 4, 7, 11), "minor seventh": (0, 3, 7, 10), "dominant seventh": (0, 4, 7, 10),
-}  # fmt: skip
+from trainer.model.music_filters import (
+    FAINT,
+    FINE,
+    FRAMES_HZ,
+    GATE,
+    MIDDLE,
+    PITCHES,
+    QUICK,
+    SLOW,
+    SLOW_HZ,
+    THIN,
+    filters,
+    modulation_size,
+    pulse_filters,
+)
 
 
 class MusicFeatures(nn.Module):
@@ -62,32 +50,8 @@ class MusicFeatures(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        hz = torch.linspace(0, RATE_HZ / 2, QUICK[0] // 2 + 1)
-        mel = melscale_fbanks(QUICK[0] // 2 + 1, 30, 11000, MELS, RATE_HZ)
-        octaves = torch.stack([((hz >= low) & (hz < 2 * low)).float() for low in (94, 188, 375, 750, 1500, 3000, 6000)])
-        fine = torch.arange(PITCHES.start * FINE - 1, PITCHES.stop * FINE - 1) / FINE
-        pitch = _pitch_filters(SLOW[0], fine, 1 / FINE)
-        notes = _pitch_filters(MIDDLE[0], torch.arange(NOTES.start, NOTES.stop).float(), 1.0)
-        profiles = torch.stack([_standard(torch.tensor(profile)) for profile in (_MAJOR, _MINOR)])
-        keys = torch.stack([profiles.roll(step, 1) for step in range(12)], 1).reshape(24, 12) / 12
-        chords = torch.zeros(len(_CHORDS), 12, 12)
-        for kind, intervals in enumerate(_CHORDS.values()):
-            for root in range(12):
-                chords[kind, root, [(root + step) % 12 for step in intervals]] = len(intervals) ** -0.5
-        apart = (fine[:, None] - fine).abs()
-        mean_hz = 440 * 2 ** (((fine[:, None] + fine) / 2 - 69) / 12)
-        # Plomp & Levelt 1965: two tones are roughest a quarter of a critical band apart.
-        bark = apart * mean_hz * math.log(2) / 12 / (0.0207 * mean_hz + 18.96) / 4
-        constants = {
-            "quick_window": torch.hann_window(QUICK[0]), "slow_window": torch.hann_window(SLOW[0]), "hz": hz, "mel": mel.T.contiguous(),
-            "octaves": octaves / octaves.sum(1, keepdim=True), "dct": create_dct(CEPSTRA, MELS, "ortho").T.contiguous(),
-            "pitch": pitch, "notes": notes, "middle_window": torch.hann_window(MIDDLE[0]),
-            "keys": keys, "chords": chords.flatten(0, 1),
-            "rough": torch.exp(-3.5 * bark) - torch.exp(-5.75 * bark),
-            "turns": (torch.arange(12)[:, None] + torch.arange(12)) % 12,
-        }  # fmt: skip
-        for name, value in constants.items():
-            self.register_buffer(name, value, persistent=False)
+        for name, value in filters().items():
+            self.register_buffer(name, torch.tensor(value), persistent=False)
 
     def forward(self, samples: torch.Tensor) -> torch.Tensor:
         """Features (N, COUNT) of windows (N, n), all float32; n at least 8192. Silence gives finite ones."""
@@ -156,19 +120,11 @@ class MusicFeatures(nn.Module):
         onsets = torch.cat([bands, bands.mean(1, keepdim=True)], 1)
         frames = onsets.shape[2]
         centred = onsets - onsets.mean(2, keepdim=True)
-        hann = torch.hann_window(frames, periodic=False, device=onsets.device)
-        size = max(frames, 1024)  # zero padding interpolates the spectrum
-        spectrum = torch.fft.rfft(centred * hann, n=size).abs() / hann.sum()
-        lines_hz = torch.linspace(0, FRAMES_HZ / 2, spectrum.shape[2], device=onsets.device)
-        rates = torch.tensor(RATES_HZ, device=onsets.device)
-        step = math.log(RATES_HZ[1] / RATES_HZ[0])
-        filters = (1 - (torch.log(lines_hz.clamp(min=1e-3)) - rates.log()[:, None]).abs() / step).clamp(min=0)
-        filters = filters / filters.sum(1, keepdim=True).clamp(min=1e-6)
-        modulation = torch.log10(spectrum.square() @ filters.T + 1e-7)
+        hann, rates, lags_s, likely = (torch.from_numpy(values).to(onsets) for values in pulse_filters(frames))
+        spectrum = torch.fft.rfft(centred * hann, n=modulation_size(frames)).abs() / hann.sum()
+        modulation = torch.log10(spectrum.square() @ rates.T + 1e-7)
         echo = torch.fft.irfft(torch.fft.rfft(centred[:, 4], n=2 * frames).abs().square())[:, :frames]
         echo = echo / (echo[:, :1] + 1e-4 * frames)
-        lags_s = torch.arange(frames, device=onsets.device) / FRAMES_HZ
-        likely = torch.exp(-0.5 * (torch.log2(lags_s.clamp(min=0.02) / 0.5) / 0.9).square()) * (lags_s >= 0.2) * (lags_s <= 2)
         weight = torch.softmax(40 * echo * likely, 1) * (likely > 0)
         weight = weight / weight.sum(1, keepdim=True).clamp(min=1e-9)
         beat = torch.stack([weight @ lags_s.clamp(min=0.2).log(), (weight * echo).sum(1), (echo * likely).amax(1)], 1)
@@ -314,20 +270,6 @@ class MusicFeatures(nn.Module):
         strength = fine.square()
         rough = (strength * (self.rough @ strength)).sum(1) / strength.sum(1).square().clamp(min=THIN**2)
         return torch.stack([rough.mean(1), rough.std(1, correction=0)], 1)
-
-
-def _pitch_filters(window: int, notes: torch.Tensor, width: float) -> torch.Tensor:
-    """Triangular filters (notes, bins) over the bins of a spectrum without the first, up to the highest bin that is used.
-
-    Args:
-        window: of the spectrum, in samples.
-        notes: centres, MIDI numbers.
-        width: half width of a triangle in semitones; at least the distance of two bins.
-    """
-    lines_hz = torch.linspace(0, RATE_HZ / 2, window // 2 + 1)[1:]
-    reach = torch.clamp(lines_hz.diff(prepend=lines_hz[:1] * 0) / lines_hz * 12 / math.log(2), min=width)
-    filters = (1 - (69 + 12 * torch.log2(lines_hz / 440) - notes[:, None]).abs() / reach).clamp(min=0)
-    return filters[:, : int(filters.sum(0).nonzero().max()) + 1].contiguous()
 
 
 def _power(samples: torch.Tensor, size: tuple[int, int], window: torch.Tensor, lines: slice = slice(None)) -> torch.Tensor:
