@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from trainer.evaluation.paper import summary_rows
     from trainer.libraries import explain as explain_import
     from trainer.libraries import first_line
+    from trainer.machine import usable_cpus
     from trainer.model.mmva import check_modalities
     from trainer.model.pretrained import quiet_transformers
     from trainer.predict import Predictor, pick_device
@@ -41,6 +42,7 @@ _PUBLIC = {
     "score_of_distance": "trainer.affect:score_of_distance",
     "train_command": "trainer.commands.train:train",
     "summary_rows": "trainer.evaluation.paper:summary_rows",
+    "usable_cpus": "trainer.machine:usable_cpus",
 }
 
 __all__ = [
@@ -68,6 +70,7 @@ __all__ = [
     "score_of_distance",
     "summary_rows",
     "train_command",
+    "usable_cpus",
 ]
 
 

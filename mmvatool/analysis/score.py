@@ -5,7 +5,6 @@ files, videos one by one -> results in the order given, then the texts.
 """
 
 import itertools
-import os
 from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -24,6 +23,7 @@ from mmvatool.media.audio import SilentError
 from mmvatool.media.probe import MediaInfo, SoundInfo, probe_media
 from mmvatool.progress import Progress, no_progress
 from mmvatool.timeline import Curve
+from trainer import usable_cpus
 
 if TYPE_CHECKING:
     from trainer import Predictor
@@ -33,7 +33,7 @@ UNKNOWN = "no word of it is known"
 # A text is scored by its beginning: the towers read some hundred words, and a line may be of any length.
 LONGEST_TEXT = 10_000
 CHUNK = 64  # files, or 16 times as many texts, are scored at once
-READERS = min(4, os.cpu_count() or 1)  # threads that decode pictures; each holds one of full size
+READERS = min(4, usable_cpus())  # threads that decode pictures; each holds one of full size
 _PLACES = 6
 
 _Item = TypeVar("_Item")

@@ -6,7 +6,6 @@ the next one is read while this one is shown. At most three are in memory at a t
 
 import itertools
 import math
-import os
 from collections import deque
 from collections.abc import Callable, Generator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -27,6 +26,7 @@ from mmvatool.media.encode import CONTAINERS, check, move_into_place, video_para
 from mmvatool.media.frames import steady_frames
 from mmvatool.media.probe import Color, MediaInfo
 from mmvatool.timeline import Clip, Timeline
+from trainer import usable_cpus
 
 FILLS = ("blur", "black", "crop")
 LEAST_PX, MOST_PX = 16, 8192
@@ -219,7 +219,7 @@ def _darken(picture: Image.Image, light: float) -> Image.Image:
 
 def _draw_in_threads(frames: Generator[Callable[[], np.ndarray]]) -> Generator[np.ndarray]:
     """Draw frames in several threads (Pillow releases the GIL while it resizes), a few ahead, in order."""
-    workers = min(MOST_WORKERS, os.cpu_count() or 1)
+    workers = min(MOST_WORKERS, usable_cpus())
     pool = ThreadPoolExecutor(workers)
     waiting: deque[Future[np.ndarray]] = deque()
     try:

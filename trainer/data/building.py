@@ -1,7 +1,6 @@
 """Helpers for building data folders: work in threads, handling of bad input, CSV files written atomically."""
 
 import csv
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -9,6 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from trainer.errors import DataError
+from trainer.machine import usable_cpus
 
 Progress = Callable[[Iterable[Any], int], Iterable[Any]]
 """Wraps an iterable of work items, given their number, for a progress bar."""
@@ -19,11 +19,11 @@ Result = TypeVar("Result")
 
 @contextmanager
 def each(work: Callable[[Item], Result], items: Sequence[Item], progress: Progress) -> Iterator[Iterable[Result]]:
-    """The results of all items in order, computed in as many threads as there are cores; for work done by other programs.
+    """The results of all items in order, computed in as many threads as there are CPUs to use; for work done by other programs.
 
     An error in the body of the `with` cancels items that have not begun.
     """
-    with ThreadPoolExecutor(os.cpu_count()) as threads:
+    with ThreadPoolExecutor(usable_cpus()) as threads:
         try:
             yield progress(threads.map(work, items), len(items))
         finally:

@@ -14,6 +14,7 @@ from typing import Any
 from mmvatool.cli import terminated
 from mmvatool.cli.inputs import Job
 from mmvatool.cli.jobs.work import Attempt, Failed, Outcome, Task
+from trainer import usable_cpus
 
 MAX_TRIES = 2  # of a job whose process dies
 GRACE_S = 10.0  # that a worker has to remove its temporary files before it is killed
@@ -34,7 +35,7 @@ def run_in_workers(jobs: list[Job], task: Task[Any], *, count: int) -> Generator
         The index and the outcome of each job, as it ends.
     """
     pickled = pickle.dumps(task)
-    threads = max(1, _cores() // count)
+    threads = max(1, usable_cpus() // count)
     waiting = deque(Attempt(index, job, 1, secrets.token_hex(4)) for index, job in enumerate(jobs))
     idle: list[_Worker] = []
     busy: dict[Connection, tuple[_Worker, Attempt]] = {}
@@ -127,8 +128,3 @@ def _serve(pipe: Connection, pickled: bytes, threads: int) -> None:
         while True:
             attempt: Attempt = pipe.recv()
             pipe.send(attempt.run(task))
-
-
-def _cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

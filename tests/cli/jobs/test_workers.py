@@ -16,6 +16,7 @@ from mmvatool.cli.jobs.work import Failed, Outcome, Task
 from mmvatool.cli.jobs.workers import run_in_workers
 from tests.helpers import labour
 from tests.helpers.labour import WorkResult, jobs, noted
+from trainer import usable_cpus
 
 
 def task_in(folder: Path) -> Task[WorkResult]:
@@ -77,7 +78,7 @@ def test_a_process_that_dies_costs_its_own_job_a_try(tmp_path):
     assert sorted(name for name, _ in noted(tmp_path, "end")) == ["e", "falls-2", "slow-1", "slow-4"]
 
 
-@pytest.mark.parametrize(("given", "got"), [(None, str(max(1, len(os.sched_getaffinity(0)) // 2))), ("7", "7")])
+@pytest.mark.parametrize(("given", "got"), [(None, str(max(1, usable_cpus() // 2))), ("7", "7")])
 def test_processes_share_the_cores_unless_set_otherwise(tmp_path, monkeypatch, given: str | None, got: str):
     if given is None:
         monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
