@@ -137,8 +137,10 @@ def test_features_do_not_depend_on_the_batch() -> None:
 
 
 def test_groups_are_those_of_torch() -> None:
-    assert {name: group.shape[1] for name, group in groups(np.zeros((2, RATE_HZ), np.float32)).items()} == widths()
-    assert list(groups(np.zeros((1, RATE_HZ), np.float32))) == list(widths())
+    found = groups(np.zeros((2, RATE_HZ), np.float32))
+    assert {name: group.shape for name, group in found.items()} == {name: (2, width) for name, width in widths().items()}
+    assert list(found) == list(widths())
+    assert {group.dtype for group in found.values()} == {np.dtype(np.float32)}
 
 
 @pytest.mark.parametrize("size", [QUICK, MIDDLE, SLOW])
