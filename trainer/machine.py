@@ -42,9 +42,9 @@ def _limits(root: Path) -> Iterator[float]:
         else:
             continue
         for text in found:
-            quota, _, period = text.strip().partition(" ")
-            if quota.isdecimal() and period.strip().isdecimal() and int(period) > 0:  # not "max" or -1
-                yield int(quota) / int(period)
+            numbers = text.split()
+            if len(numbers) == 2 and all(number.isdecimal() for number in numbers) and int(numbers[1]) > 0:  # not "max" or -1
+                yield int(numbers[0]) / int(numbers[1])
 
 
 def _read(file: Path) -> str:

@@ -63,12 +63,12 @@ def test_a_group_that_the_container_does_not_see(tmp_path: Path, path: str) -> N
 @pytest.mark.parametrize(("quota", "cpus"), [("250000", 3), ("-1", 8)])
 def test_version_1(tmp_path: Path, folder: str, quota: str, cpus: int) -> None:
     groups = "12:cpuset:/one\n4:cpu,cpuacct:/a:b/c\n3:memory:/a:b/c\n1:name=systemd:/\n0::/\n"
-    root = draw(tmp_path, groups, **{f"{folder}/a:b/cpu.cfs_quota_us": quota, f"{folder}/a:b/cpu.cfs_period_us": "100000\n"})
+    root = draw(tmp_path, groups, **{f"{folder}/a:b/cpu.cfs_quota_us": f"{quota}\n", f"{folder}/a:b/cpu.cfs_period_us": "100000\n"})
     assert usable_cpus(root) == cpus
 
 
 def test_quotas_of_what_is_not_the_cpu_do_not_count(tmp_path: Path) -> None:
-    files = {"cpuset/cpu.cfs_quota_us": "100000", "cpuset/cpu.cfs_period_us": "100000"}
+    files = {"cpuset/cpu.cfs_quota_us": "100000\n", "cpuset/cpu.cfs_period_us": "100000\n"}
     assert usable_cpus(draw(tmp_path, "4:cpuset:/\n", **files)) == 8
 
 
