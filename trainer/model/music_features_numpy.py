@@ -59,7 +59,7 @@ def groups(samples: np.ndarray) -> Groups:
     power = _spectrum(*QUICK).power(samples)
     level = power.sum(1)
     gate = (GATE * level.max(1, keepdims=True)).clip(1e-8)
-    audible = (_log10(level + 1e-12) - _log10(gate) + 0.5).clip(0, 1)
+    audible = (_log10(level, 1e-12) - _log10(gate) + 0.5).clip(0, 1)
     power /= _mean(level, audible)[:, None, None].clip(1e-6)
     mel = filters()["mel"] @ power
     return {**_timbre(samples, power, mel, audible), **_pulse(mel, audible), **_onsets(samples), **_harmony(samples)}
@@ -127,14 +127,14 @@ def _timbre(samples: np.ndarray, power: np.ndarray, mel: np.ndarray, audible: np
     constants = filters()
     hz, octaves = constants["hz"], constants["octaves"]
     level = power.sum(1)
-    mel = _log10(mel + 1e-6)
+    mel = _log10(mel, 1e-6)
     bands = (mel[:, ::2] + mel[:, 1::2]) / 2
     cepstra = constants["dct"] @ mel
-    flat = _log10(octaves @ power + 1e-9) - octaves @ _log10(power + 1e-9)
+    flat = _log10(octaves @ power, 1e-9) - octaves @ _log10(power, 1e-9)
     centre = (hz @ power) / level.clip(1e-9)
-    bright = _log10(centre + 50)
-    spread = _log10(np.sqrt(((np.square(hz) @ power) / level.clip(1e-9) - np.square(centre)).clip(0)) + 50)
-    loud = _log10(level + 1e-6)
+    bright = _log10(centre, 50)
+    spread = _log10(np.sqrt(((np.square(hz) @ power) / level.clip(1e-9) - np.square(centre)).clip(0)), 50)
+    loud = _log10(level, 1e-6)
     second = min(round(FRAMES_HZ), audible.shape[1])
     slow = _pool(cepstra * audible[:, None], second, round(FRAMES_HZ) // 2)
     steady = _pool(loud * audible, second, round(FRAMES_HZ) // 2)
@@ -144,9 +144,11 @@ def _timbre(samples: np.ndarray, power: np.ndarray, mel: np.ndarray, audible: np
     peaks = np.maximum(blocks.max(2), -blocks.min(2))
     crest = _log10(peaks.clip(1e-5) / np.sqrt(np.square(blocks).mean(2)).clip(1e-5))
     # A soft sign, as samples 60 dB below the window's mean may be rounding: they count as no zero crossing.
-    signs = np.tanh(blocks / FAINT)
-    crossings = (-signs[..., 1:] * signs[..., :-1]).clip(0).mean(2)
-    curves = np.stack([bright, spread, loud, crest, _log10(crossings + 0.005)], 1)
+    signs = blocks / FAINT
+    np.tanh(signs, out=signs)
+    crossings = signs[..., 1:] * signs[..., :-1]
+    crossings = -crossings.clip(max=0, out=crossings).mean(2)
+    curves = np.stack([bright, spread, loud, crest, _log10(crossings, 0.005)], 1)
     change = np.diff(bands.reshape(len(bands), 8, -1, bands.shape[2]).mean(2))
     both = audible[:, None, 1:] * audible[:, None, :-1]
     time = np.linspace(-1, 1, audible.shape[1], dtype=np.float32)
@@ -165,7 +167,7 @@ def _timbre(samples: np.ndarray, power: np.ndarray, mel: np.ndarray, audible: np
 
 def _pulse(mel: np.ndarray, audible: np.ndarray) -> Groups:
     """Onsets of four bands and of all together, and their modulation spectrum at .4 to 16 Hz."""
-    rises = np.diff(_log10(mel + 1e-5)).clip(0)
+    rises = np.diff(_log10(mel, 1e-5)).clip(0)
     count, _, frames = rises.shape
     parts = rises.reshape(count, 16, -1, frames).mean(2)
     bands = rises.reshape(count, 4, -1, frames).mean(2)
@@ -173,7 +175,7 @@ def _pulse(mel: np.ndarray, audible: np.ndarray) -> Groups:
     centred = onsets - onsets.mean(2, keepdims=True)
     hann, rates, lags_s, likely = pulse_filters(frames)
     spectrum = np.abs(np.fft.rfft(centred * hann, modulation_size(frames))).astype(np.float32) / hann.sum()
-    modulation = _log10(np.square(spectrum) @ rates.T + 1e-7)
+    modulation = _log10(np.square(spectrum) @ rates.T, 1e-7)
     echo = np.fft.irfft(np.square(np.abs(np.fft.rfft(centred[:, 4], 2 * frames))))[:, :frames].astype(np.float32)
     echo /= echo[:, :1] + np.float32(1e-4 * frames)
     weight = _softmax(40 * echo * likely) * (likely > 0)
@@ -191,7 +193,7 @@ def _onsets(samples: np.ndarray) -> Groups:
     """How many notes begin, how clear their onsets are, and how long notes last."""
     power = _spectrum(*MIDDLE).power(samples)
     power /= power.sum(1).mean(1).clip(1e-6)[:, None, None]
-    strength = _log10(filters()["notes"] @ power + 1e-4) + 4
+    strength = _log10(filters()["notes"] @ power, 1e-4) + 4
     rises = np.diff(strength).clip(0)
     rise = rises.mean(1)
     around = _smooth(rise, 51)
@@ -212,9 +214,11 @@ def _onsets(samples: np.ndarray) -> Groups:
 
 def _harmony(samples: np.ndarray) -> Groups:
     """Key, mode, chords, intervals, register, tonality and roughness."""
-    magnitude = np.sqrt(_spectrum(*SLOW).power(samples))
+    magnitude = _spectrum(*SLOW).power(samples)
+    np.sqrt(magnitude, out=magnitude)
     # Tones stand out from the neighbouring frequencies; the rest is noise.
-    tones = (magnitude - _smooth(magnitude, 25, axis=1)).clip(0)
+    tones = magnitude - _smooth(magnitude, 25, axis=1)
+    tones.clip(0, out=tones)
     fine = np.sqrt(filters()["pitch"] @ np.square(tones))
     fine /= fine.mean((1, 2), keepdims=True).clip(1e-6)
     fine = np.sqrt(fine) * (fine / FAINT - 1).clip(0, 1)
@@ -322,9 +326,11 @@ def _roughness(fine: np.ndarray) -> np.ndarray:
     return np.stack([rough.mean(1), rough.std(1)], 1)
 
 
-def _log10(values: np.ndarray) -> np.ndarray:
+def _log10(values: np.ndarray, floor: float = 0.0) -> np.ndarray:
+    """The logarithm of `values` + `floor`, in one new array."""
+    logarithms = values + floor
     # Of logarithms, numpy has vector instructions for the natural one only, unless the processor has AVX-512.
-    logarithms = np.log(values)
+    np.log(logarithms, out=logarithms)
     logarithms *= _PER_NEPER
     return logarithms
 
