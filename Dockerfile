@@ -9,7 +9,7 @@
 FROM python:3.11-slim AS build
 ARG TORCH_INDEX=
 WORKDIR /src
-COPY pyproject.toml constraints.txt README.md LICENSE ./
+COPY pyproject.toml constraints.txt README.md LICENSE NOTICE ./
 COPY mmvatool mmvatool
 COPY trainer trainer
 COPY recipes recipes

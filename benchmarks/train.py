@@ -22,8 +22,8 @@ from tests.helpers import synthetic, tiny
 from trainer import loop, session
 from trainer import recipe as recipes
 from trainer.affect import mean_distance
+from trainer.devices import pick_device
 from trainer.distributed import Processes
-from trainer.predict import pick_device
 
 
 def towers(folder: Path, layers: int) -> list[str]:
@@ -47,7 +47,7 @@ def towers(folder: Path, layers: int) -> list[str]:
 def samples_a_second(data: Path, out: Path, changes: list[str], steps: int) -> float:
     """Images (each with a clip and its caption) trained on in a second, the first step left out."""
     recipe = recipes.load("mmva", changes)
-    device = pick_device("auto")
+    device = torch.device(pick_device("auto"))
     run = session.prepare(session.Job(recipe, data, out), Processes(), device, lambda *_: None)
     run.training_mode()
     start = 0.0

@@ -65,24 +65,24 @@ def _environment(name: str, value: str) -> Iterator[None]:
 
 
 class Scoring:
-    """Counts the seconds in which the model predicts, apart from decoding."""
+    """Counts the seconds in which the model predicts frames, apart from decoding."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
-        self._predict_batch = Predictor._predict_batch
+        self._image = Predictor.image
 
     def __enter__(self) -> "Scoring":
-        def predict_batch(predictor, *args):
+        def image(predictor, *args, **options):
             started = time.perf_counter()
-            result = self._predict_batch(predictor, *args)
+            result = self._image(predictor, *args, **options)
             self.seconds += time.perf_counter() - started
             return result
 
-        Predictor._predict_batch = predict_batch
+        Predictor.image = image
         return self
 
     def __exit__(self, *_: object) -> None:
-        Predictor._predict_batch = self._predict_batch
+        Predictor.image = self._image
 
 
 def warm_up(folder: Path) -> None:

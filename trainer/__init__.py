@@ -10,34 +10,37 @@ from trainer.errors import CheckpointError, DataError, DeviceError, LibraryLoadE
 
 if TYPE_CHECKING:
     from trainer.affect import matching_score, score_of_distance
-    from trainer.checkpoint import read as read_checkpoint
     from trainer.commands.dataset import dataset as dataset_command
     from trainer.commands.evaluate import evaluate as evaluate_command
+    from trainer.commands.export import export as export_command
     from trainer.commands.train import train as train_command
     from trainer.data.files import open_picture, read_picture
+    from trainer.devices import pick_device
     from trainer.evaluation.paper import summary_rows
     from trainer.libraries import explain as explain_import
     from trainer.libraries import first_line
     from trainer.machine import usable_cpus
-    from trainer.model.mmva import check_modalities
     from trainer.model.pretrained import quiet_transformers
-    from trainer.predict import Predictor, pick_device
+    from trainer.model.towers import check_modalities
+    from trainer.predict import Predictor
     from trainer.problems import first_problem
+    from trainer.stored import read as read_checkpoint
 
 # Imported on first use: the errors, the recipes and the command line must not wait seconds for torch.
 _PUBLIC = {
     "Predictor": "trainer.predict:Predictor",
-    "check_modalities": "trainer.model.mmva:check_modalities",
+    "check_modalities": "trainer.model.towers:check_modalities",
     "dataset_command": "trainer.commands.dataset:dataset",
     "evaluate_command": "trainer.commands.evaluate:evaluate",
+    "export_command": "trainer.commands.export:export",
     "explain_import": "trainer.libraries:explain",
     "first_line": "trainer.libraries:first_line",
     "first_problem": "trainer.problems:first_problem",
     "matching_score": "trainer.affect:matching_score",
     "open_picture": "trainer.data.files:open_picture",
-    "pick_device": "trainer.predict:pick_device",
+    "pick_device": "trainer.devices:pick_device",
     "quiet_transformers": "trainer.model.pretrained:quiet_transformers",
-    "read_checkpoint": "trainer.checkpoint:read",
+    "read_checkpoint": "trainer.stored:read",
     "read_picture": "trainer.data.files:read_picture",
     "score_of_distance": "trainer.affect:score_of_distance",
     "train_command": "trainer.commands.train:train",
@@ -59,6 +62,7 @@ __all__ = [
     "dataset_command",
     "evaluate_command",
     "explain_import",
+    "export_command",
     "first_line",
     "first_problem",
     "matching_score",

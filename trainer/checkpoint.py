@@ -1,143 +1,58 @@
-"""Checkpoints: safetensors with JSON metadata, never a pickle.
+"""Checkpoints with torch: the model that one describes is built and saved. `trainer.stored` says how the file is laid out."""
 
-Metadata (all values are strings, as safetensors has it):
-    format    "mmvatool.checkpoint/1"
-    name      short name, shown with every result
-    towers    JSON: modality -> {"name": tower, ...its settings}
-    sigma     Eq. 1's sigma of the training split; without it distances are defined, matching scores are not
-    backbones JSON: modality -> fingerprint of the pretrained weights that the heads were trained on
-    order_scale JSON: modality -> two numbers, see `trainer.calibrate.order_scale`
-    encoders  JSON: modality -> how its tower computed features: its version, and the relevant configuration of its weights
-    others    free JSON notes for readers: label scale, data, recipe, metrics, libraries, licences
-Tensors are named as in `MMVA.state_dict()`. The backbone of a tower with published pretrained weights may be left out. A matrix
-may be stored in 8 bits: int8 `NAME` with float16 `NAME.scale8`, one scale for each row.
-"""
-
-import hashlib
 import json
-import math
 import os
 import tempfile
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from trainer import stored
 from trainer.constants import MODALITIES
 from trainer.errors import CheckpointError
 from trainer.model.calibration import Calibration
-from trainer.model.mmva import MMVA, check_modalities
+from trainer.model.mmva import MMVA
 from trainer.model.pretrained import fingerprint
-from trainer.model.towers import VERSIONS, TowerSpec
+from trainer.model.towers import TowerSpec, check_modalities
+from trainer.stored import BUNDLED, FORMAT, GRAPH, SCALE, WEIGHTS_DIR, Checkpoint, check_encoder, read_note, resolve
 
-FORMAT = "mmvatool.checkpoint/1"
-WEIGHTS_DIR = Path(__file__).parent / "weights"
-BUNDLED = ("compact",)
-SCALE = ".scale8"  # suffix of the name of the tensor with a matrix's row scales
-
-
-@dataclass(frozen=True)
-class Checkpoint:
-    """A checkpoint as read: its name, the towers it needs, its tensors and its notes."""
-
-    path: Path
-    name: str
-    towers: dict[str, TowerSpec]
-    tensors: dict[str, torch.Tensor]
-    notes: dict[str, str]
-    fingerprint: str = ""  # of the file's bytes and the versions of its towers: 16 hexadecimal digits of a SHA-256
-
-    @property
-    def card(self) -> str:
-        """The model card beside a bundled checkpoint; for others the notes, one per line."""
-        beside = self.path.with_suffix(".md")
-        if self.path.parent == WEIGHTS_DIR and beside.is_file():
-            return beside.read_text("utf-8")
-        return "\n".join(f"{key}: {value}" for key, value in sorted(self.notes.items()))
-
-    @property
-    def sigma(self) -> float | None:
-        """Eq. 1's sigma of the training split, or None: then matching scores are not defined.
-
-        Raises:
-            CheckpointError: the note is not a positive number.
-        """
-        if "sigma" not in self.notes:
-            return None
-        try:
-            sigma = float(self.notes["sigma"])
-        except ValueError:
-            sigma = math.nan
-        if not (math.isfinite(sigma) and sigma > 0):
-            raise CheckpointError(f"{self.path}: its sigma is {self.notes['sigma']!r}, not a number above 0; get the checkpoint again")
-        return sigma
-
-    @property
-    def order_scale(self) -> dict[str, tuple[float, float]]:
-        """Modality -> how far apart two predictions of valence, of arousal, must be for their order to be believed; {} if not measured.
-
-        Raises:
-            CheckpointError: the note has another form.
-        """
-        note = read_note(self.path, self.notes, "order_scale", list)
-        if not all(
-            len(pair) == 2 and all(isinstance(value, int | float) and 0 < value < math.inf for value in pair) for pair in note.values()
-        ):
-            raise CheckpointError(f"{self.path}: its note 'order_scale' is {note!r}, not two numbers above 0: get the file again")
-        return {modality: (float(pair[0]), float(pair[1])) for modality, pair in note.items()}
-
-
-def resolve(model: str | Path) -> Path:
-    """The file of a model name ("compact") or a path.
-
-    Raises:
-        CheckpointError: neither a bundled model nor a file.
-    """
-    if str(model) in BUNDLED:
-        return WEIGHTS_DIR / f"{model}.safetensors"
-    path = Path(model)
-    if not path.is_file():
-        raise CheckpointError(f"no model {str(model)!r}: give {' or '.join(BUNDLED)}, or the path of a .safetensors checkpoint")
-    return path
+__all__ = [
+    "BUNDLED",
+    "FORMAT",
+    "WEIGHTS_DIR",
+    "Checkpoint",
+    "build",
+    "check_encoders",
+    "read",
+    "read_note",
+    "resolve",
+    "save",
+    "shrink",
+    "start_backbone",
+    "write",
+]
 
 
 def read(model: str | Path) -> Checkpoint:
-    """Read a checkpoint by bundled name or path.
+    """Read a checkpoint by bundled name or path, with its tensors but without its graphs, which belong to the tensors as they are.
 
     Raises:
         CheckpointError: missing, not safetensors, truncated, or not one of this project's checkpoints.
     """
-    path = resolve(model)
+    loaded = stored.read(model)
     try:
-        with safe_open(path, framework="pt") as file:
-            metadata = dict(file.metadata() or {})
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a dict
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256")
+        with safe_open(loaded.path, framework="pt") as file:
+            tensors = {key: file.get_tensor(key) for key in file.keys() if not key.startswith(GRAPH)}  # noqa: SIM118 - not a dict
     except (SafetensorError, OSError) as error:
-        raise CheckpointError(
-            f"{path}: not a readable safetensors checkpoint ({error}): it may be truncated or a pickle; get it again"
-        ) from error
+        raise stored.unreadable(loaded.path, error) from error
     for key in [key for key in tensors if key.endswith(SCALE)]:
         matrix = key.removesuffix(SCALE)
         tensors[matrix] = tensors[matrix].float() * tensors.pop(key).float()[:, None]
-    if metadata.get("format") != FORMAT:
-        raise CheckpointError(
-            f"{path}: format {metadata.get('format')!r}, expected {FORMAT!r}: not a checkpoint of this version of mmvatool"
-        )
-    try:
-        towers = json.loads(metadata["towers"])
-        if not towers or not all(modality in MODALITIES and isinstance(spec, dict) for modality, spec in towers.items()):
-            raise TypeError(towers)
-    except (KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
-        raise CheckpointError(f"{path}: its metadata does not say which towers it needs ('towers'); get the checkpoint again") from error
-    notes = {key: value for key, value in metadata.items() if key not in ("format", "name", "towers")}
-    digest.update(repr([VERSIONS.get((modality, spec.get("name"))) for modality, spec in sorted(towers.items())]).encode())
-    return Checkpoint(path, metadata.get("name") or path.stem, towers, tensors, notes, digest.hexdigest()[:16])
+    return replace(loaded, tensors=tensors)
 
 
 def build(checkpoint: Checkpoint, modalities: Collection[str] | None = None, sources: Mapping[str, str] | None = None) -> MMVA:
@@ -230,26 +145,7 @@ def check_encoders(where: Path, notes: Mapping[str, str], model: MMVA, cure: str
             before = {"version": now["version"].split("/")[0] + "/1"}
         else:
             continue
-        for key in sorted(before, key=lambda key: (key != "version", key)):
-            if before[key] != now.get(key):
-                raise CheckpointError(
-                    f"{where}: its {modality} tower was trained with {key} {before[key]!r}, here it has {now.get(key)!r}: {cure}"
-                )
-
-
-def read_note(where: Path, notes: Mapping[str, str], key: str, kind: type) -> dict[str, Any]:
-    """A JSON note, modality -> value of type `kind`; {} if it is missing.
-
-    Raises:
-        CheckpointError: the note has another form.
-    """
-    try:
-        note = json.loads(notes.get(key, "{}"))
-    except json.JSONDecodeError as error:
-        raise CheckpointError(f"{where}: its note {key!r} is not JSON ({error}): get the file again") from error
-    if not isinstance(note, dict) or not all(isinstance(value, kind) for value in note.values()):
-        raise CheckpointError(f"{where}: its note {key!r} is {note!r}, which is not of its form: get the file again")
-    return note
+        check_encoder(where, modality, before, now, cure)
 
 
 def start_backbone(model: MMVA, modality: str, source: str | Path) -> None:

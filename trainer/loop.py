@@ -23,12 +23,12 @@ from trainer import checkpoint, distributed, session, state
 from trainer import recipe as recipes
 from trainer.constants import MODALITIES
 from trainer.data.pairing import scores_of
+from trainer.devices import pick_device
 from trainer.distributed import Processes
 from trainer.errors import CheckpointError, DataError, TrainerError
 from trainer.evaluation import va
 from trainer.losses import similarity_loss, va_loss
 from trainer.model.towers import LICENCES
-from trainer.predict import pick_device
 from trainer.report import Report, plot
 from trainer.session import Job, Session
 from trainer.state import Progress, State
@@ -84,7 +84,7 @@ def train(job: Job) -> Result:
         TrainerError: an error in recipe, data, weights, device or the run's folder, in one line.
     """
     _check_folder(job)
-    processes, device = distributed.start(pick_device(job.device))
+    processes, device = distributed.start(torch.device(pick_device(job.device)))
     try:
         kept = state.load(job.out / state.NAME) if job.resume and (job.out / state.NAME).exists() else None
         if kept is not None:
@@ -246,7 +246,7 @@ def _distinct_inputs(run: Session, step: int, column: int, rows: np.ndarray, slo
     modality, alpha = MODALITIES[column], run.recipe.train.mixup
     features, labels, weights = run.features["train"][modality], run.train_va[modality], run.label_weights[modality]
     index = rows[slots]
-    if not alpha or modality == "text":  # the features of texts are hashes, which cannot be averaged
+    if not alpha or (modality not in run.model.finetuned and not getattr(run.model.tower(modality), "mixes", True)):
         return features(index), labels[index], weights[index]
     rng = np.random.default_rng([run.recipe.train.seed, step, _MIXUP, column])
     part = rng.beta(alpha, alpha, len(rows))[slots, None].astype(np.float32)

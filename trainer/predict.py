@@ -1,52 +1,39 @@
 """Predict valence and arousal with a checkpoint: the interface through which the application uses the model."""
 
 import itertools
+import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeVar, overload
+from typing import Literal, TypeVar, overload
 
 import numpy as np
-import torch
 
-from trainer import checkpoint
-from trainer.constants import DEVICES, PRECISIONS, SILENCE_PEAK
-from trainer.errors import DeviceError
-from trainer.libraries import first_line
-from trainer.model.heads import EMBEDDING_DIM
-from trainer.model.mmva import MMVA, check_modalities
-from trainer.model.towers import MAX_CHARACTERS
+from trainer import stored
+from trainer.constants import MODALITIES, PRECISIONS, SILENCE_PEAK
+from trainer.devices import pick_device
+from trainer.engines import Engine, Fetch, Predicted
+from trainer.errors import LibraryLoadError
+from trainer.libraries import imports
+from trainer.machine import usable_cpus
+from trainer.model.towers import EMBEDDING_DIM, MAX_CHARACTERS, check_modalities
+from trainer.stored import Checkpoint
 
 DEFAULT_BATCH_SIZE = 32
 MIN_WINDOW_S = 0.1
 SILENCE_VA = (0.5, 0.0)
-_Batch = tuple[torch.Tensor, torch.Tensor]  # VA (n, 2) and embeddings (n, 512), on the device
 _Key = TypeVar("_Key")
 
 
-def pick_device(name: str) -> torch.device:
-    """The torch device for "auto" (CUDA, else MPS, else CPU), "cpu", "cuda" or "mps".
-
-    Raises:
-        DeviceError: an unknown name, or a device this machine does not have.
-    """
-    available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if name == "auto":
-        return torch.device(next(kind for kind in ("cuda", "mps", "cpu") if available[kind]))
-    if name not in available:
-        raise DeviceError(f"unknown device {name!r}: allowed are {', '.join(DEVICES)}")
-    if not available[name]:
-        raise DeviceError(f"device {name!r} is not available on this machine: use --device auto or cpu")
-    return torch.device(name)
-
-
 class Predictor:
-    """A loaded model that predicts VA in batches; always in eval mode, without gradients.
+    """A loaded model that predicts VA in batches.
 
     Build one with `Predictor.load`. The same input gives the same numbers whatever the batch size is (to float
     rounding).
 
     Attributes:
         name: of the model, shown with every result.
+        device: where it runs: "cpu", "cuda" or "mps".
+        precision: "float32" or "bf16".
         modalities: which of "image", "music" and "text" it can predict VA of.
         sigma: Eq. 1's sigma of the training data; None: distances are defined, matching scores are not.
         sample_rate_hz: of the windows that `music` takes; None without a music tower.
@@ -56,40 +43,21 @@ class Predictor:
         order_scale: modality -> how far apart two predictions of valence, of arousal, must be for their order to be that of people's ratings
             in 84 of 100 pairs; without an entry it was not measured.
         card: the model card, or else the checkpoint's notes: data, figures, licences.
-        warnings: what differs from what was asked for.
+        warnings: what differs from what was asked for, as it comes up.
     """
 
-    def __init__(
-        self,
-        model: MMVA,
-        name: str,
-        device: torch.device,
-        precision: str,
-        batch_size: int,
-        sigma: float | None = None,
-        fingerprint: str = "",
-        card: str = "",
-        order_scale: Mapping[str, tuple[float, float]] | None = None,
-    ) -> None:
-        self.name = name
-        self.fingerprint = fingerprint
-        self.card = card
-        self.order_scale = dict(order_scale or {})
-        self.warnings: tuple[str, ...] = ()
-        self.device = device
-        self.precision = precision
+    def __init__(self, engine: Engine, loaded: Checkpoint, batch_size: int = DEFAULT_BATCH_SIZE, warnings: list[str] | None = None) -> None:
+        self.name = loaded.name
+        self.fingerprint = loaded.fingerprint
+        self.card = loaded.card
+        self.order_scale = loaded.order_scale
+        self.sigma = loaded.sigma
+        self.warnings = warnings if warnings is not None else []
         self.batch_size = batch_size
-        self.sigma = sigma
-        self.modalities = model.modalities
-        self._model = model.eval().to(device)
-        for modality in self.modalities:
-            if hasattr(model.tower(modality), "fold"):
-                model.tower(modality).fold()
-        if device.type == "cuda":  # convolutions are faster on a GPU with the channels of a pixel adjacent
-            self._model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        music: Any = model.towers["music"] if "music" in self.modalities else None
-        self.sample_rate_hz: int | None = music.sample_rate_hz if music else None
-        self.window_s: float | None = music.window_s if music else None
+        self.device, self.precision = engine.device, engine.precision
+        self.modalities = engine.modalities
+        self.sample_rate_hz, self.window_s = engine.sample_rate_hz, engine.window_s
+        self._engine = engine
 
     @classmethod
     def load(
@@ -102,8 +70,12 @@ class Predictor:
         modalities: Collection[str] | None = None,
         sources: Mapping[str, str] | None = None,
         compiled: bool = False,
+        threads: int | None = None,
+        on_warning: Callable[[str], None] = lambda text: None,
     ) -> "Predictor":
         """Load a bundled model by name or a checkpoint by path.
+
+        ONNX Runtime runs the compact towers on CPUs in float32; torch, which takes seconds to import, the rest.
 
         Args:
             model: "compact", or the path of a .safetensors checkpoint.
@@ -115,50 +87,43 @@ class Predictor:
             sources: modality -> folder or hub name of a tower's pretrained weights, instead of their location in training.
             compiled: compile towers with a backbone by `torch.compile`, which takes up to some minutes and pays off for hours of video;
                 where compiling fails they run uncompiled and `warnings` says why.
+            threads: of a CPU, at least 1; None for all that this process may use.
+            on_warning: is called with each of `warnings`, after the model's name, as it comes up, perhaps during a prediction.
 
         Raises:
             CheckpointError: no such model, not a valid checkpoint, or one without such a tower.
             WeightsError: a tower's pretrained weights are not available.
             LibraryLoadError: a library that a tower needs does not load.
             DeviceError: the device is not available.
-            ValueError: an unknown precision, or a batch size below 1.
+            ValueError: an unknown precision, a batch size or threads below 1.
         """
         if precision not in PRECISIONS:
             raise ValueError(f"precision {precision!r}: allowed are {', '.join(PRECISIONS)}")
         if batch_size < 1:
             raise ValueError(f"batch size {batch_size}: must be at least 1")
+        if threads is not None and threads < 1:
+            raise ValueError(f"threads {threads}: must be at least 1")
         where = pick_device(device)
-        loaded = checkpoint.read(model)
+        loaded = stored.read(model)
+        asked = loaded.towers if modalities is None else modalities
+        check_modalities(loaded.towers, asked, str(loaded.path))
+        wanted = tuple(modality for modality in MODALITIES if modality in asked)
+        warnings: list[str] = []
 
-        def build() -> Predictor:
-            built = checkpoint.build(loaded, modalities, sources)
-            return cls(built, loaded.name, where, precision, batch_size, loaded.sigma, loaded.fingerprint, loaded.card, loaded.order_scale)
+        def warn(text: str) -> None:
+            warnings.append(text)
+            on_warning(f"{loaded.name}: {text}")
 
-        predictor = build()
-        if compiled:
-            try:
-                predictor._compile()
-            except Exception as error:  # a missing or old compiler, or one that does not fit the driver: torch raises many types
-                predictor = build()
-                predictor.warnings = (f"not compiled, as torch cannot do it here ({first_line(error)})",)
-        return predictor
+        engine: Engine | None = None
+        if where == "cpu" and precision == "float32" and not compiled and loaded.has_graphs(wanted):
+            engine = _onnx_engine(loaded, wanted, threads or default_threads(), warn)
+        if engine is None:
+            with imports():
+                from trainer.engines.torch_engine import TorchEngine
 
-    def _compile(self) -> None:
-        """Compile the towers that have a backbone, and run each on a batch and on a single row: torch compiles on the first run."""
-        for modality in self.modalities:
-            tower = self._model.tower(modality)
-            if tower.backbone is None:
-                continue
-            tower.compile(dynamic=True)
-            for count in (self.batch_size, 1):
-                match modality:
-                    case "image":
-                        self.image(np.zeros((count, 256, 256, 3), np.uint8))
-                    case "music":
-                        assert self.sample_rate_hz is not None
-                        self.music([np.full(self.sample_rate_hz, 0.1, np.float32)] * count)
-                    case _:
-                        self.text(["words"] * count)
+            compile_for = batch_size if compiled else 0
+            engine = TorchEngine(model, where, precision, wanted, sources, threads=threads, compile_for=compile_for, warn=warn)
+        return cls(engine, loaded, batch_size, warnings)
 
     @overload
     def image(
@@ -177,8 +142,8 @@ class Predictor:
             frames: (N, H, W, 3) uint8 RGB, any size; or N of (H_i, W_i, 3), each of its own size, which are read one at a time
                 and not kept: a generator may read them from files. N may be 0.
             embeddings: also return the tower's embeddings.
-            still: photos, not frames of a video: the compact tower averages seven views of each, which takes seven times as
-                long and raises r by .02.
+            still: photos, not frames of a video: the compact tower looks at each with two networks, also mirrored, which takes
+                five times as long and raises r of valence by about .04.
 
         Returns:
             float32 (N, 2): valence, arousal, each in [0, 1]; with `embeddings`, that and float32 (N, 512).
@@ -192,11 +157,7 @@ class Predictor:
             return (va, vectors) if embeddings else va
         if frames.ndim != 4 or frames.shape[3] != 3 or frames.dtype != np.uint8:
             raise ValueError(f"frames must be (N, H, W, 3) uint8, not {frames.shape} {frames.dtype}")
-
-        def raw(part: slice) -> torch.Tensor:
-            return _tensor(frames[part]).to(self.device).permute(0, 3, 1, 2)
-
-        va, vectors = self._predict("image", len(frames), raw, still)
+        va, vectors = self._predict("image", len(frames), lambda part: self._engine.image(frames[part], still=still))
         return (va, vectors) if embeddings else va
 
     @overload
@@ -228,7 +189,7 @@ class Predictor:
             if not MIN_WINDOW_S <= length_s <= self.window_s:
                 limits = f"{MIN_WINDOW_S:g} to {self.window_s:g} s"
                 raise ValueError(f"window {index} has {length_s:.2f} s at {self.sample_rate_hz} Hz: must be {limits}")
-        va, vectors = self._predict("music", len(windows), lambda part: windows[part])
+        va, vectors = self._predict("music", len(windows), lambda part: self._engine.music(list(windows[part])))
         silent = [index for index, window in enumerate(windows) if np.abs(window).max() < SILENCE_PEAK]
         va[silent] = SILENCE_VA
         vectors[silent] = 0
@@ -254,7 +215,7 @@ class Predictor:
             CheckpointError: the model has no text tower.
         """
         cut = _cut(captions)
-        va, vectors = self._predict("text", len(cut), lambda part: cut[part])
+        va, vectors = self._predict("text", len(cut), lambda part: self._engine.text(cut[part]))
         va[[_blank(caption) for caption in cut]] = 0.5
         return (va, vectors) if embeddings else va
 
@@ -273,65 +234,69 @@ class Predictor:
         """
         cut = _cut(captions)
         check_modalities(self.modalities, ("text",), self.name)
-        tower = self._model.tower("text")
-        unknown = [_blank(caption) for caption in cut]
-        if hasattr(tower, "unknown"):
-            for start in range(0, len(cut), self.batch_size):
-                part = slice(start, start + self.batch_size)
-                unknown[part] = tower.unknown(tower.encode(tower.preprocess(cut[part]))).tolist()
-        return unknown
+        unknown = []
+        for start in range(0, len(cut), self.batch_size):
+            unknown += self._engine.unknown(cut[start : start + self.batch_size])
+        return [_blank(caption) or no_word for caption, no_word in zip(cut, unknown, strict=True)]
 
-    def _predict(self, modality: str, count: int, raw: Callable[[slice], Any], still: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    def _predict(self, modality: str, count: int, begin: Callable[[slice], Fetch]) -> Predicted:
         check_modalities(self.modalities, (modality,), self.name)
         va = np.empty((count, 2), np.float32)
         vectors = np.empty((count, EMBEDDING_DIM), np.float32)
         parts = (slice(start, start + self.batch_size) for start in range(0, count, self.batch_size))
-        with torch.inference_mode():
-            for part, predicted in self._in_flight((part, self._predict_batch(modality, raw(part), still)) for part in parts):
-                va[part], vectors[part] = predicted
+        for part, predicted in self._in_flight((part, begin(part)) for part in parts):
+            va[part], vectors[part] = predicted
         return va, vectors
 
-    def _predict_pictures(self, pictures: Iterator[np.ndarray], still: bool) -> tuple[np.ndarray, np.ndarray]:
+    def _predict_pictures(self, pictures: Iterator[np.ndarray], still: bool) -> Predicted:
         check_modalities(self.modalities, ("image",), self.name)
         va, vectors = [np.empty((0, 2), np.float32)], [np.empty((0, EMBEDDING_DIM), np.float32)]
 
-        def raw(batch: Iterable[np.ndarray]) -> Iterator[torch.Tensor]:
+        def checked(batch: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
             for picture in batch:
                 if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != np.uint8:
                     raise ValueError(f"a picture must be (H, W, 3) uint8, not {picture.shape} {picture.dtype}")
-                yield _tensor(picture).to(self.device).permute(2, 0, 1)
+                yield picture
+                del picture  # only what the tower makes of it is kept
 
-        def batches() -> Iterator[tuple[None, _Batch]]:
+        def batches() -> Iterator[tuple[None, Fetch]]:
             for first in pictures:
                 batch = itertools.chain([first], itertools.islice(pictures, self.batch_size - 1))
-                del first  # only the preprocessed picture is kept
-                yield None, self._predict_batch("image", raw(batch), still)
+                del first
+                yield None, self._engine.image(checked(batch), still=still)
 
-        with torch.inference_mode():
-            for _, predicted in self._in_flight(batches()):
-                for rows, part in zip((va, vectors), predicted, strict=True):
-                    rows.append(part)
+        for _, predicted in self._in_flight(batches()):
+            for rows, part in zip((va, vectors), predicted, strict=True):
+                rows.append(part)
         return np.concatenate(va), np.concatenate(vectors)
 
-    def _predict_batch(self, modality: str, raw: Any, still: bool) -> _Batch:
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
-            return self._model.predict(modality, raw, still=still)
-
     @staticmethod
-    def _in_flight(batches: Iterable[tuple[_Key, _Batch]]) -> Iterator[tuple[_Key, tuple[np.ndarray, np.ndarray]]]:
-        """The batches as float32 arrays, each fetched after the next was started: a GPU computes one while the next is decoded."""
-        waiting: list[tuple[_Key, _Batch]] = []
+    def _in_flight(batches: Iterable[tuple[_Key, Fetch]]) -> Iterator[tuple[_Key, Predicted]]:
+        """The batches' predictions, each fetched after the next was begun: a GPU computes one while the next is decoded."""
+        waiting: list[tuple[_Key, Fetch]] = []
         for batch in itertools.chain(batches, [None]):
             if waiting:
-                key, (va, vectors) = waiting.pop()
-                yield key, (va.float().cpu().numpy(), vectors.float().cpu().numpy())
+                key, fetch = waiting.pop()
+                yield key, fetch()
             if batch is not None:
                 waiting.append(batch)
 
 
-def _tensor(pictures: np.ndarray) -> torch.Tensor:
-    plain = np.ascontiguousarray(pictures)
-    return torch.from_numpy(plain if plain.flags.writeable else plain.copy())  # torch warns about read-only arrays
+def default_threads() -> int:
+    """Threads of a CPU unless told otherwise: all that this process may use, or as many as OMP_NUM_THREADS says."""
+    stated = os.environ.get("OMP_NUM_THREADS", "")
+    return int(stated) if stated.isdecimal() and int(stated) else usable_cpus()
+
+
+def _onnx_engine(loaded: Checkpoint, modalities: tuple[str, ...], threads: int, warn: Callable[[str], None]) -> Engine | None:
+    """ONNX Runtime's engine; None, and a warning, where it does not load."""
+    try:
+        with imports():
+            from trainer.engines.onnx_engine import OnnxEngine
+    except LibraryLoadError as error:
+        warn(f"predicted by torch, as ONNX Runtime is not there: {error}")
+        return None
+    return OnnxEngine(loaded, modalities, threads, warn)
 
 
 def _cut(captions: Sequence[str]) -> list[str]:

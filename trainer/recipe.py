@@ -199,13 +199,13 @@ class TrainRecipe(_Table):
     """Afterwards cross-validate, calibrate the heads and write an 8-bit copy."""
 
 
-class ClassesRecipe(_Table):
-    """Pretraining of the image tower on classes of pictures (`trainer.pretrain`)."""
+class DistillRecipe(_Table):
+    """Distillation of the image tower's backbone on pictures without labels (`trainer.distill`)."""
 
-    label_smoothing: Annotated[float, Field(ge=0, le=0.9)] = 0.1
-    """Of the classes."""
+    crops: Annotated[int, Field(ge=1, le=1000)] = 4
+    """Parts of each picture that are looked at, of which the first is the whole."""
     least_crop: Annotated[float, Field(ge=0.01, le=1)] = 0.25
-    """Area of the smallest crop, as a fraction of the picture."""
+    """Area of the smallest of them, as a fraction of the picture."""
     hold_out_every: Annotated[int, Field(ge=2, le=1_000_000)] = 20
     """Every n-th picture is held out."""
 
@@ -225,7 +225,7 @@ class Recipe(_Table):
     data: DataRecipe = DataRecipe()
     pairs: PairsRecipe = PairsRecipe()
     train: TrainRecipe = TrainRecipe()
-    classes: Annotated[ClassesRecipe | SkipJsonSchema[None], Field(json_schema_extra=_without_default)] = None
+    distill: Annotated[DistillRecipe | SkipJsonSchema[None], Field(json_schema_extra=_without_default)] = None
 
     def to_json(self) -> str:
         """The recipe with all defaults as one line of JSON."""
@@ -240,8 +240,8 @@ class Recipe(_Table):
             problem = f"towers: at least one of {', '.join(MODALITIES)} is needed"
         elif self.start and kinds.get("image") != "compact":
             problem = "start.image: only an image tower named 'compact' can start from a checkpoint"
-        elif self.classes is not None and kinds != {"image": "compact"}:
-            problem = "classes: only an image tower named 'compact', alone, can be pretrained on classes"
+        elif self.distill is not None and kinds != {"image": "compact"}:
+            problem = "distill: only an image tower named 'compact', alone, can be distilled"
         elif self.model.similarity and set(towers) != set(MODALITIES):
             problem = f"model.similarity: the similarity predictor needs all of {', '.join(MODALITIES)}: set it to false"
         elif wrong := [modality for modality in self.train.finetune if (modality, kinds.get(modality)) not in BACKBONES]:

@@ -236,14 +236,14 @@ def begin(job: Job, processes: Processes, device: torch.device, model: MMVA, dat
         pairs.matching, train, sigma, recipe.train.batch_size, recipe.train.seed, job.data, pairs.shares, pairs.distinct
     )
     features = {name: sources(model, part, data.caches, data.keys_of, data.pool) for name, part in parts.items()}
+    label_weights = {modality: _label_weights(train, modality, recipe.data.arousal_weight) for modality in model.modalities}
     for modality in model.modalities:
         if modality not in model.finetuned and hasattr(model.tower(modality), "fit"):
             everything = features["train"][modality](np.arange(len(train.rows(modality))))
-            weights = row_weights(train, modality, pairs.shares)
+            weights = row_weights(train, modality, pairs.shares)[:, None] * label_weights[modality]
             model.tower(modality).fit(everything, torch.from_numpy(train.va(modality)), torch.from_numpy(weights))
     optimizer, base_lrs = _optimizer(model, recipe)
     va = {modality: train.va(modality) for modality in model.modalities}
-    label_weights = {modality: _label_weights(train, modality, recipe.data.arousal_weight) for modality in model.modalities}
     ema = Average(model, recipe.train.ema) if recipe.train.ema else None
     return Session(
         job,

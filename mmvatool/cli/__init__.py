@@ -27,12 +27,13 @@ SECTIONS = {
         "library": "Analyze a folder of music ahead, list its tracks, forget them.",
         "render": "Render a plan that summarize or soundtrack wrote with --plan.",
     },
-    "For researchers": {
+    "For researchers, and for your shell": {
         "train": "Train a model of your own.",
+        "export": "Write a model as ONNX, for other programs.",
         "evaluate": "Measure how good a model is.",
         "dataset": "Build data sets to train on.",
+        "completion": "Complete commands, options and file names with the Tab key.",
     },
-    "For your shell": {"completion": "Complete commands, options and file names with the Tab key."},
 }
 COMMANDS = {name: text for section in SECTIONS.values() for name, text in section.items()}
 EXIT_FAILED, EXIT_USAGE, EXIT_PARTLY, EXIT_INTERRUPTED = 1, 2, 3, 130
@@ -96,6 +97,8 @@ def main() -> None:
     # OpenMP's threads wait for each other by spinning, some 300,000 rounds unless told otherwise before torch is loaded. Where something
     # else runs on the same cores, that made scoring 11 times slower (540 texts a second against 6,000); on idle ones nothing is lost.
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+    # So do those of numpy's matrix products, which are small: a track took 10 seconds instead of one.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     # Its only warning says, at the first plot on a slow machine, that it makes a list of the fonts.
     logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
     for name in ("SIGTERM", "SIGHUP"):

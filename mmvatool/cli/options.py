@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from fractions import Fraction
 from functools import cache, partial, wraps
 from importlib import import_module
@@ -244,17 +244,23 @@ class Load:
     precision: str
     batch_size: int
     compiled: bool
+    threads: int | None
     quiet: bool
 
     def __call__(self, modalities: Collection[str] | None = None) -> "Predictor":
         """The model with some of its towers, or with all; errors as of `Predictor.load`. Warnings are printed on stderr, each once."""
         from trainer import Predictor
 
-        options = {name: getattr(self, name) for name in ("device", "precision", "batch_size", "compiled")}
-        predictor = Predictor.load(self.model, modalities=modalities, **options)
-        for warning in predictor.warnings if not self.quiet else ():
-            _print_once(f"{predictor.name}: {warning}")
-        return predictor
+        options = {name: getattr(self, name) for name in ("device", "precision", "batch_size", "compiled", "threads")}
+        return Predictor.load(self.model, modalities=modalities, on_warning=self._warn, **options)
+
+    def shared(self, count: int) -> "Load":
+        """How each of `count` processes at once loads the model: they share the threads."""
+        return replace(self, threads=self.threads and max(1, self.threads // count))
+
+    def _warn(self, warning: str) -> None:
+        if not self.quiet:
+            _print_once(warning)
 
     def towers(self) -> "Towers":
         """A predictor for each tower, loaded when first asked for; errors as of `Towers.named`."""
@@ -271,7 +277,7 @@ def _print_once(warning: str) -> None:
 
 
 def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """--model, --device, --batch-size, --precision, --compile: how predictions are made, which the command is given as `load`."""
+    """--model, --device, --threads, --batch-size, --precision, --compile: how predictions are made, which the command is given as `load`."""
 
     @wraps(command)
     def loading(*args: Any, **given: Any) -> Any:
@@ -292,6 +298,12 @@ def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
             type=click.IntRange(min=1),
             default=32,
             help="Frames, windows of sound or texts scored at once.",
+        ),
+        click.option(
+            "--threads",
+            type=click.IntRange(min=1),
+            metavar="N",
+            help="Threads of the model on a CPU, which --jobs share.  [default: as many as this process has processors]",
         ),
         click.option(
             "--device",

@@ -7,7 +7,7 @@ import click
 
 SHARED = {
     "If outputs exist": ("overwrite", "skip_existing"),
-    "The model": ("model", "device", "batch_size", "precision", "compiled"),
+    "The model": ("model", "device", "threads", "batch_size", "precision", "compiled"),
     "Messages": ("as_json", "quiet", "verbose", "debug"),
 }
 

@@ -160,7 +160,7 @@ def summarize(
         batch.failed(absent, absent.path)
     if todo:
         work: Task[Summary] = Task(
-            partial(load, modalities(settings)),
+            partial(load.shared(min(jobs or 1, len(todo))), modalities(settings)),
             partial(
                 summarize_video,
                 settings=settings,

@@ -22,7 +22,7 @@ from mmvatool.progress import Progress, no_progress
 from trainer import WeightsError
 
 if TYPE_CHECKING:
-    import torch
+    pass
 
 MUSICGEN = "facebook/musicgen-small"
 LICENCE = "CC-BY-NC-4.0"
@@ -83,24 +83,22 @@ def generate(
 
     target = Path(target)
     check(target, seconds=seconds, musicgen=musicgen, overwrite=overwrite)
-    torch_device = pick_device(device)
-    sound, rate_hz = _compose(prompt, target, seconds, locate(musicgen), torch_device, seed, progress)
+    where = pick_device(device)
+    sound, rate_hz = _compose(prompt, target, seconds, locate(musicgen), where, seed, progress)
     if not np.isfinite(sound).all():
         raise RenderError(target, "MusicGen made numbers that are no sound: its weights may be damaged; get them again")
     write_file(target, _wav(sound, rate_hz))
     return Generated(target, prompt, sound.shape[1] / rate_hz, rate_hz, seed, musicgen)
 
 
-def _compose(
-    prompt: str, target: Path, seconds: float, folder: Path, device: "torch.device", seed: int, progress: Progress
-) -> tuple[np.ndarray, int]:
+def _compose(prompt: str, target: Path, seconds: float, folder: Path, device: str, seed: int, progress: Progress) -> tuple[np.ndarray, int]:
     """Music as float32 (channels, n), and its sample rate; errors name the target."""
     import torch
 
     from trainer import first_line, quiet_transformers
 
     # Loading draws random numbers, too; the caller's generators must not change.
-    cards = [device.index or 0] if device.type == "cuda" else []
+    cards = [0] if device == "cuda" else []
     with torch.random.fork_rng(cards), torch.inference_mode():
         model, processor = _load(folder, device)
         codec = model.config.audio_encoder
@@ -168,7 +166,7 @@ def locate(musicgen: str) -> Path:
     return folder
 
 
-def _load(folder: Path, device: "torch.device") -> tuple[Any, Any]:
+def _load(folder: Path, device: str) -> tuple[Any, Any]:
     """The model in eval mode, and the processor that turns words into its input.
 
     Raises:

@@ -1,6 +1,7 @@
 """The pipeline of `score`: by an untrained model with all towers, and pictures by the bundled one."""
 
 import threading
+import weakref
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -148,23 +149,23 @@ def test_a_picture_of_one_pixel_and_a_black_one_are_scored(tmp_path, predictor):
 def test_few_decoded_pictures_are_held_at_once(photos, predictor, monkeypatch):
     """However many there are: those that the threads make, and the one that is looked at."""
     lock, held, most = threading.Lock(), 0, 0
-    read, preprocess = pictures.read, type(predictor._model.tower("image")).preprocess
+    read = pictures.read
+
+    def gone() -> None:
+        nonlocal held
+        with lock:
+            held -= 1
 
     def counted(path: Path) -> np.ndarray:
         nonlocal held, most
         with lock:
             held += 1
             most = max(most, held)
-        return read(path)
-
-    def taken(tower, frames):
-        nonlocal held
-        with lock:
-            held -= 1
-        return preprocess(tower, frames)
+        picture = read(path)
+        weakref.finalize(picture, gone)
+        return picture
 
     monkeypatch.setattr(pictures, "read", counted)
-    monkeypatch.setattr(type(predictor._model.tower("image")), "preprocess", taken)
     assert len(scored(photos * 4, predictor=predictor)) == 36
     assert 1 <= most <= 6
 

@@ -105,9 +105,9 @@ class TestRanking:
         plant(**CORNERS)
         frame = media.fireworks((160, 90), 0.0).copy()
         Image.fromarray(frame).save("photo.png")
-        document = json.loads(find("--like", "photo.png", "--json")[1])
+        document, va = json.loads(find("--like", "photo.png", "--json")[1]), whole.image([frame], still=True)[0]
         assert document["query"]["like"] == "photo.png"
-        assert [document["query"][axis] for axis in ("valence", "arousal")] == pytest.approx(whole.image(frame[None])[0].tolist(), abs=1e-4)
+        assert [document["query"][axis] for axis in ("valence", "arousal")] == pytest.approx(va.tolist(), abs=1e-4)
         from mmvatool.analysis.curves import image_curve
         from mmvatool.media.probe import probe
 

@@ -44,9 +44,9 @@ def meadow(size: tuple[int, int], t: float) -> Frame:
 
 def sea(size: tuple[int, int], t: float) -> Frame:
     """The sea at dusk: fairly calm."""
-    picture = Image.fromarray(_gradient(size, (0, (250, 190, 120)), (0.55, (250, 150, 120)), (0.551, (30, 100, 140)), (1, (40, 120, 140))))
+    picture = Image.fromarray(_gradient(size, (0, (236, 200, 160)), (0.55, (238, 190, 165)), (0.551, (70, 115, 140)), (1, (70, 120, 140))))
     y = (0.3 + 0.01 * t) * size[1]
-    ImageDraw.Draw(picture).ellipse([0.45 * size[0], y, 0.45 * size[0] + 0.2 * size[1], y + 0.2 * size[1]], fill=(255, 230, 170))
+    ImageDraw.Draw(picture).ellipse([0.45 * size[0], y, 0.45 * size[0] + 0.2 * size[1], y + 0.2 * size[1]], fill=(250, 230, 190))
     return np.asarray(picture)
 
 

@@ -40,6 +40,10 @@ def save_planted(
         with torch.no_grad():
             _, embeddings = model.predict(modality, raws[modality])
         wanted, head = torch.tensor([va for _, va in planted]), model.heads[modality]
+        if modality == "image":  # as frames and as stills
+            with torch.no_grad():
+                _, stills = model.predict(modality, raws[modality], still=True)
+            embeddings, wanted = torch.cat([embeddings, stills]), torch.cat([wanted, wanted])
         optimizer = torch.optim.Adam(head.parameters(), 1e-3)
         for _ in range(60):
             optimizer.zero_grad()

@@ -112,11 +112,9 @@ def firs(pen: Pen, places: np.ndarray, feet: np.ndarray, heights: np.ndarray, sl
 @cache
 def _meadow(size: Size) -> tuple[Image.Image, Image.Image, Image.Image, Image.Image]:
     width, height = size
-    sky = gradient(size, (0, (64, 140, 224)), (0.35, (130, 188, 240)), (0.58, (228, 240, 250)), (1, (228, 240, 250)))
-    blend(sky, (255, 250, 220), np.exp(-(distance(size, 0.82, 0.17, 0.25) ** 2)) * 0.6)
-    blend(sky, (255, 253, 240), smooth(1.05, 0.95, distance(size, 0.82, 0.17, 0.06)))
+    sky = gradient(size, (0, (150, 180, 206)), (0.35, (184, 202, 218)), (0.58, (222, 228, 232)), (1, (222, 228, 232)))
     at = np.linspace(0, 1, height)[:, None]
-    clouds = smooth(0.50, 0.74, noise(size, (3, 5), 11, 6)) * smooth(0.58, 0.25, at) * smooth(-0.1, 0.15, at) * 0.95
+    clouds = smooth(0.50, 0.74, noise(size, (3, 5), 11, 6)) * smooth(0.58, 0.25, at) * smooth(-0.1, 0.15, at) * 0.5
     ground, alpha = np.zeros((height, width, 3), np.float32), np.zeros((height, width), np.float32)
     far_to_near: list[tuple[float, float, Colour]] = [
         (0.50, 0.13, (140, 175, 205)),
@@ -146,7 +144,7 @@ def _meadow(size: Size) -> tuple[Image.Image, Image.Image, Image.Image, Image.Im
     canvas = Image.fromarray(finish(ground)).resize((2 * width, 2 * height))
     pen = ImageDraw.Draw(canvas)
     petals: list[Colour] = [(255, 255, 255), (255, 225, 70), (250, 120, 150), (235, 80, 70), (190, 140, 235)]
-    for near in np.sort(draw.random(700)) ** 1.5:
+    for near in np.sort(draw.random(40)) ** 1.5:
         x, y = draw.random() * 2 * width, (0.74 + 0.27 * near) * 2 * height
         r = (0.0022 + 0.011 * near) * height * draw.uniform(0.7, 1.2)
         pen.line((x, y, x + r, y + 5 * r), fill=(60, 130, 40), width=max(1, round(r / 2)))
@@ -163,7 +161,7 @@ def _meadow(size: Size) -> tuple[Image.Image, Image.Image, Image.Image, Image.Im
 
 
 def meadow(size: Size, t: float) -> Frame:
-    """Flowers under a summer sky, clouds drifting: calm."""
+    """Grass under a hazy sky, clouds drifting: calm."""
     sky, clouds, ground, ground_alpha = _meadow(size)
     shift, picture = (-0.012 * t % 1) * size[0], sky.copy()
     # Between two pixels a cloud is a mixture of both places, or it would jerk.
@@ -178,11 +176,9 @@ def _lake(size: Size) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     width, height = size
     shore = round(0.58 * height)
     land = gradient((width, shore), (0, (112, 160, 214)), (0.55, (222, 212, 214)), (1, (252, 232, 212)))
-    blend(land, (255, 246, 226), np.exp(-(distance(size, 0.64, 0.30, 0.2)[:shore] ** 2)) * 0.85)
-    blend(land, (255, 252, 240), smooth(1.04, 0.96, distance(size, 0.64, 0.30, 0.05)[:shore]))
     far, near, haze = np.array([178, 186, 208]), np.array([46, 86, 92]), np.array([248, 232, 214])
     for place in range(5):
-        line = (0.31 + 0.055 * place + (0.17 - 0.025 * place) * (0.5 - ridge(width, 3 + 2 * place, 11 + place))) * height
+        line = (0.40 + 0.036 * place + (0.10 - 0.015 * place) * (0.5 - ridge(width, 3 + 2 * place, 11 + place))) * height
         colour = far + (near - far) * place / 4
         depth = smooth(0, 0.3 * height, np.arange(shore)[:, None] - line[None])
         blend(land, (colour + (haze - colour) * 0.9 * depth[..., None]).astype(np.float32), below(line, shore))
@@ -201,7 +197,7 @@ def _lake(size: Size) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
 
 
 def lake(size: Size, t: float) -> Frame:
-    """Mountains mirrored in a lake in the morning, a boat on it: calm."""
+    """Hills mirrored in a lake in the morning, a boat on it: calm."""
     land, water, waves, swell = _lake(size)
     width, height = size
     rows, columns = np.ogrid[: len(water), :width]
@@ -230,17 +226,13 @@ def lake(size: Size, t: float) -> Frame:
 @cache
 def _snow(size: Size) -> tuple[Image.Image, np.ndarray]:
     width, height = size
-    night = gradient(size, (0, (14, 26, 66)), (0.45, (44, 80, 138)), (0.65, (120, 150, 195)), (1, (120, 150, 195)))
+    day = gradient(size, (0, (188, 194, 200)), (0.45, (212, 217, 222)), (0.65, (228, 231, 234)), (1, (228, 231, 234)))
     draw = np.random.default_rng(8)
-    x, y, r = draw.random(320) * width, draw.random(320) ** 1.4 * 0.55 * height, height * draw.uniform(0.0004, 0.0013, 320)
-    blend(night, (235, 242, 255), shape(size, lambda pen, scale: dots(pen, x * scale, y * scale, r * scale, 255)))
-    blend(night, (190, 210, 245), np.exp(-(distance(size, 0.76, 0.2, 0.22) ** 2)) * 0.5)
-    blend(night, (250, 250, 240), smooth(1.04, 0.96, distance(size, 0.76, 0.2, 0.055)))
-    peaks = np.array([165, 188, 224]) * (0.72 + 0.5 * noise(size, (18, 12), 62))[..., None]
-    blend(night, peaks.astype(np.float32), below((0.56 - 0.26 * ridge(width, 4, 61) ** 1.3) * height, height))
+    peaks = np.array([205, 212, 220]) * (0.95 + 0.08 * noise(size, (18, 12), 62))[..., None]
+    blend(day, peaks.astype(np.float32), below((0.56 - 0.26 * ridge(width, 4, 61) ** 1.3) * height, height))
     fields: list[tuple[float, float, Colour, int]] = [
-        (0.60, 0.08, (176, 198, 230), 60),
-        (0.70, 0.10, (206, 220, 243), 26),
+        (0.60, 0.08, (196, 208, 226), 16),
+        (0.70, 0.10, (206, 220, 243), 9),
         (0.82, 0.10, (232, 240, 252), 0),
     ]
     for place, (top, rise, colour, trees) in enumerate(fields):
@@ -251,16 +243,16 @@ def _snow(size: Size) -> tuple[Image.Image, np.ndarray]:
         def wood(pen: Pen, scale: int, rows: tuple[np.ndarray, ...] = (places, feet, tall)) -> None:
             firs(pen, rows[0] * scale, rows[1] * scale, rows[2] * scale)
 
-        blend(night, (38 - 14 * place, 62 - 16 * place, 92 - 22 * place), shape(size, wood))
+        blend(day, (96 - 14 * place, 106 - 16 * place, 112 - 18 * place), shape(size, wood))
         drift = np.array(colour) * (0.93 + 0.1 * noise(size, (4, 10), 80 + place))[..., None]
-        blend(night, drift.astype(np.float32), below(line + 0.025 * height * (trees > 0), height))
-    return Image.fromarray(finish(night)), np.stack([draw.random(160), draw.random(160), draw.uniform(0.3, 1, 160)])
+        blend(day, drift.astype(np.float32), below(line + 0.025 * height * (trees > 0), height))
+    return Image.fromarray(finish(day)), np.stack([draw.random(160), draw.random(160), draw.uniform(0.3, 1, 160)])
 
 
 def snow(size: Size, t: float) -> Frame:
-    """A winter night under the moon, snow falling: calm."""
-    night, (x, y, near) = _snow(size)
-    picture = night.copy()
+    """A grey winter day, snow falling: calm."""
+    day, (x, y, near) = _snow(size)
+    picture = day.copy()
     at_x, at_y = (x + 0.01 * np.sin(0.8 * t + 40 * x)) % 1, (y + 0.05 * near * t) % 1
     fills = [(255, 255, 255, alpha) for alpha in (150 * near).astype(int).tolist()]
     dots(ImageDraw.Draw(picture, "RGBA"), at_x * size[0], at_y * size[1], 0.0035 * near * size[1], fills)
@@ -353,7 +345,7 @@ def _bolt(draw: np.random.Generator, start: np.ndarray, end: np.ndarray, order: 
 
 
 @cache
-def _storm(size: Size) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def _storm(size: Size) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     width, height = size
     sky = gradient(size, (0, (20, 21, 30)), (0.6, (48, 46, 58)), (0.75, (84, 68, 66)), (1, (16, 16, 22)))
     cloud = noise(size, (4, 5), 52, 6)
@@ -361,36 +353,27 @@ def _storm(size: Size) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     draw = np.random.default_rng(9)
     canvas = Image.new("L", (2 * width, 2 * height))
     pen = ImageDraw.Draw(canvas)
-    for x, foot, order in ((0.30, 0.80, 0), (0.68, 0.79, 0), (0.88, 0.62, 1)):
+    for x, foot, order in ((0.42, 0.80, 0), (0.88, 0.62, 1)):
         for one, two, rank in _bolt(draw, np.array([x + 0.05, 0.02]) * 2 * np.array(size), np.array([x, foot]) * 2 * np.array(size), order):
             pen.line(
                 (*one.tolist(), *two.tolist()), fill=(255, 210, 140, 90)[rank], width=max(1, round(height / (110, 200, 320, 420)[rank]))
             )
     bolts = canvas.reduce(2)
     lit = light_of(bolts, (0.008, 1.0), (0.03, 1.6), (0.12, 2.2)) * (0.35 + 0.9 * cloud)
-    rain = Image.new("L", (width, 2 * height))
-    pen = ImageDraw.Draw(rain)
-    for _ in range(900):
-        x, y, long = draw.random() * width, draw.random() * height, height * draw.uniform(0.03, 0.09)
-        for down in (0, height):  # twice, so that it begins again
-            pen.line((x, y + down, x - 0.25 * long, y + down + long), fill=int(draw.integers(40, 150)))
     glow = np.array([196, 190, 255], np.float32) * lit[..., None] / 255
     return (
         sky,
         glow + np.asarray(bolts, np.float32)[..., None],
         below((0.84 - 0.10 * ridge(width, 5, 55)) * height, height),
-        0.33 / 255 * np.asarray(rain, np.float32),
     )
 
 
 def storm(size: Size, t: float) -> Frame:
-    """Lightning over black hills in the rain: wild."""
-    sky, light, hills, rain = _storm(size)
+    """Lightning over black hills: wild."""
+    sky, light, hills = _storm(size)
     flash = 0.7 + 0.3 * np.cos(23 * t) * np.cos(7 * t)
     picture = sky + np.float32(flash) * light
     blend(picture, (5, 5, 9), hills)
-    start = int(-3.1 * size[1] * t) % size[1]
-    blend(picture, (200, 205, 225), rain[start : start + size[1]])
     return finish(picture)
 
 
@@ -399,8 +382,8 @@ def _fire(size: Size) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     width, height = size
     slow, quick = noise((width, height), (7, 5), 91, 5), noise((width, height), (14, 9), 92, 4)
     draw = np.random.default_rng(14)
-    places = np.sort(draw.random(34)) * width
-    feet, tall = height * draw.uniform(0.94, 1.02, 34), height * draw.uniform(0.25, 0.66, 34)
+    places = np.sort(draw.random(12)) * width
+    feet, tall = height * draw.uniform(0.94, 1.02, 12), height * draw.uniform(0.25, 0.66, 12)
 
     def wood(pen: Pen, scale: int) -> None:
         firs(pen, places * scale, feet * scale, tall * scale, 0.55)

@@ -179,7 +179,7 @@ def calm_sad() -> Sound:
 
 def wild_happy() -> Sound:
     """A dance in C major, fast: drums, bass, chords on the offbeat, a bright lead."""
-    band = Band(51, 170, 1.0)
+    band = Band(51, 184, 1.0)
     chords = [(48, 64, 67, 72), (53, 65, 69, 72), (55, 62, 67, 71), (48, 64, 67, 72)]
     drums = kick(), snare(), hat(), hat(0.14)
     band.play(crash(), 0, 0.25)
@@ -193,9 +193,9 @@ def wild_happy() -> Sound:
             if beat % 2:
                 band.play(drums[1], at, 0.55, -0.1)
             for half in (0, 0.5):
-                band.play(saw(chord[0] - 12 + 12 * (half > 0), 0.42 * band.beat_s, 8), at + half, 0.32)
+                band.play(saw(chord[0] - 12 + 12 * (half > 0), 0.42 * band.beat_s), at + half, 0.32)
             for side, tone in enumerate(chord[1:]):
-                band.play(saw(tone, 0.3 * band.beat_s, 14, 0.006), at + 0.5, 0.14, 0.6 * (side - 1))
+                band.play(saw(tone, 0.3 * band.beat_s, 28, 0.006), at + 0.5, 0.14, 0.6 * (side - 1))
     hook = [(0, 76), (0.5, 79), (1, 84), (2, 83), (2.5, 84), (3, 79), (4, 81), (4.5, 84), (5, 81), (6, 77), (6.5, 81), (7, 84)]
     hook += [(8, 83), (8.5, 79), (9, 86), (10, 83), (10.5, 86), (11, 88), (12, 84), (12.5, 88), (13, 84), (13.5, 79), (14, 84), (15, 79)]
     for start in (0, 16, 32):

@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,8 @@ from mmvatool.pipelines import prompt as pipeline
 from mmvatool.pipelines.prompt import NEAR, Prompter
 from mmvatool.prompts import templates
 from tests.helpers import media
-from trainer import CheckpointError, Predictor, checkpoint
+from trainer import CheckpointError, Predictor, checkpoint, stored
+from trainer.engines.torch_engine import TorchEngine
 from trainer.model.mmva import MMVA
 
 TOWERS = {modality: {"name": "compact"} for modality in ("image", "text")}
@@ -176,7 +178,7 @@ class TestPrompts:
 
 class TestNearest:
     def test_a_picture_gets_the_nearest_of_all_strings(self, tiny: Predictor, words: Path, photo: Path):
-        va = tiny.image(np.array(Image.open(photo))[None])[0]
+        va = tiny.image([np.array(Image.open(photo))], still=True)[0]
         texts = tiny.text(ALL)
         distances = np.linalg.norm(texts.astype(np.float64) - va, axis=1)
         order = np.argsort(distances)
@@ -332,8 +334,9 @@ class TestCache:
         assert len(prompter.prompt((0.5, 0.5)).prompts) == 1
         assert "set XDG_CACHE_HOME" in prompter.warnings[0]
 
-    def test_a_model_that_is_no_file_is_not_kept(self, words: Path, cache: Path):
-        torch.manual_seed(0)
-        predictor = Predictor(MMVA(TOWERS), "made", torch.device("cpu"), "float32", 32)
+    def test_a_model_that_is_no_file_is_not_kept(self, words: Path, cache: Path, tmp_path: Path):
+        path = tmp_path / "made.safetensors"
+        checkpoint.save(path, MMVA(TOWERS), "made", TOWERS)
+        predictor = Predictor(TorchEngine(path), replace(stored.read(path), fingerprint=""))
         assert Prompter(predictor, templates.load(words)).table.shape == (240, 2)
         assert not cache.exists()

@@ -64,9 +64,9 @@ def planted(tmp_path_factory: pytest.TempPathFactory):
 
 @pytest.fixture(scope="module")
 def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Tracks of tone and drums; one is calm but for its 50 to 80 s."""
+    """Tracks of tone and drums; one is nearly as calm as the tone alone, but for its 50 to 80 s, nearly as wild as drums alone."""
     folder = tmp_path_factory.mktemp("music")
-    write_sound(folder / "turning.ogg", np.concatenate([pad(50), drums(30), pad(20)]))
+    write_sound(folder / "turning.ogg", np.concatenate([pad(50) + 0.05 * drums(50), drums(30) + 0.3 * pad(30), pad(20) + 0.05 * drums(20)]))
     write_sound(folder / "soft.mp3", pad(40))
     (folder / "deep").mkdir()
     write_sound(folder / "deep" / "wild.flac", drums(40))

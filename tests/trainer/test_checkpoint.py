@@ -155,7 +155,7 @@ def test_unknown_towers_and_settings(saved: Path, tower: dict[str, str], words: 
     ("tensors", "words"),
     [
         ({"heads__image__0__bias": None}, r"1 tensors missing \['heads.image.0.bias'\], 0 left over"),
-        ({"towers__image__backbone__0__0__weight": None}, "1 tensors missing"),
+        ({"towers__image__backbone__frames__0__0__weight": None}, "1 tensors missing"),
         ({"heads__music__0__bias": torch.zeros(2)}, r"0 tensors missing \[\], 1 left over \['heads.music.0.bias'\]"),
         ({"heads__image__0__bias": torch.zeros(511)}, "its tensors do not fit its towers"),
     ],

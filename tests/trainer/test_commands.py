@@ -42,7 +42,7 @@ def test_resume_needs_nothing_but_the_folder(trained: Path) -> None:
     )
     assert code == 0
     assert "epoch 3: training loss" in stderr
-    assert "epoch 2" not in stderr
+    assert "epoch 2:" not in stderr
     assert "MMVA (paper)" in stdout
 
 

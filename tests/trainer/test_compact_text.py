@@ -132,7 +132,7 @@ def test_hashes_do_not_depend_on_the_process() -> None:
     row = CompactTextTower().preprocess(["Calm!"])[0]
     assert row[0, :3].tolist() == [4, zlib.crc32(b"calm") % (2**31 - 1) + 1, zlib.crc32(b"calm") % (2**31 - 1) + 1]
     assert row[1, :3].tolist() == [1, zlib.crc32(b"!") % (2**31 - 1) + 1, 0]
-    code = "from trainer.model.compact_text import _numbers; print(*_numbers('Étude'))"
+    code = "from trainer.model.text_tokens import of_token; print(*of_token('Étude'))"
     environment = {**os.environ, "PYTHONHASHSEED": "1"}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
     assert [int(number) for number in done.stdout.split()] == CompactTextTower().preprocess(["Étude"])[0, 0].tolist()

@@ -73,7 +73,7 @@ def test_a_training_starts_from_a_backbone_and_leaves_it_as_it_is(open_data: Pat
     bundled, trained = (checkpoint.read(model).tensors for model in ("compact", result.checkpoint))
     for key, value in bundled.items():
         if ".backbone." in key:
-            assert torch.equal(value, trained[key]), key
+            assert torch.equal(value.half(), trained[key].half()), key  # trained checkpoints are in 16 bits
     with pytest.raises(CheckpointError, match="no model 'nothing'"):
         train(job(open_data, tmp_path / "other", *QUICK, "start.image=nothing"))
     with pytest.raises(RecipeError, match=r"start.music: unknown key: allowed are image$"):
@@ -91,6 +91,6 @@ def test_the_images_backbone_can_be_fine_tuned(open_data: Path, tmp_path: Path) 
     changes = (*QUICK, "train.epochs=1", "start.image=compact", 'train.finetune=["image"]', "train.mixup=0.4", "train.backbone_lr=1e-3")
     result = train(job(open_data, tmp_path / "run", *changes))
     bundled, trained = (checkpoint.read(model).tensors for model in ("compact", result.checkpoint))
-    key = "towers.image.backbone.6.0.weight"
+    key = "towers.image.backbone.frames.8.0.weight"
     assert not torch.equal(bundled[key], trained[key])
     assert Predictor.load(result.checkpoint, device="cpu").modalities == ("image", "music", "text")

@@ -8,8 +8,10 @@ import pytest
 import torch
 
 import trainer
-from tests.helpers import media
-from trainer import DeviceError, Predictor, checkpoint
+from tests.helpers import media, scenery
+from trainer import DeviceError, Predictor, checkpoint, stored
+from trainer.devices import pick_device
+from trainer.engines.torch_engine import TorchEngine
 from trainer.model import towers
 
 # bf16 keeps 8 bits: on drawn pictures the predictions of the bundled model move by up to 0.01.
@@ -22,6 +24,12 @@ BATCH_TOLERANCE = 1e-5
 def frames() -> np.ndarray:
     """(70, 54, 96, 3): every scene at 14 times; more than one batch of 64."""
     return np.stack([scene((96, 54), time_s) for scene in media.SCENES.values() for time_s in np.arange(14) / 4])
+
+
+@pytest.fixture(scope="module")
+def with_torch() -> Predictor:
+    """The bundled model, run by torch."""
+    return Predictor(TorchEngine("compact"), stored.read("compact"))
 
 
 def test_shapes_and_range(predictor: Predictor, frames: np.ndarray):
@@ -49,12 +57,15 @@ def test_the_next_batch_is_begun_before_one_is_fetched():
     def batches():
         for number in range(3):
             events.append(f"begin {number}")
-            yield number, (torch.full((1, 2), float(number), dtype=torch.bfloat16), torch.zeros(1, 512))
 
-    for number, (va, embeddings) in Predictor._in_flight(batches()):
-        events.append(f"fetch {number}")
+            def fetch(number: int = number) -> tuple[np.ndarray, np.ndarray]:
+                events.append(f"fetch {number}")
+                return np.full((1, 2), number, np.float32), np.zeros((1, 512), np.float32)
+
+            yield number, fetch
+
+    for number, (va, _) in Predictor._in_flight(batches()):
         assert va.tolist() == [[number, number]]
-        assert (va.dtype, embeddings.shape) == (np.float32, (1, 512))
     assert events == ["begin 0", "begin 1", "fetch 0", "begin 2", "fetch 1", "fetch 2"]
 
 
@@ -82,9 +93,10 @@ def test_the_size_of_a_picture_hardly_matters(predictor: Predictor):
     np.testing.assert_allclose(small, large, atol=0.05)
 
 
-def test_eval_mode_without_gradients(predictor: Predictor, frames: np.ndarray, monkeypatch: pytest.MonkeyPatch):
+def test_eval_mode_without_gradients(with_torch: Predictor, frames: np.ndarray, monkeypatch: pytest.MonkeyPatch):
+    predictor, Model = with_torch, type(with_torch._engine.model)
     batches: list[tuple[bool, bool, bool]] = []
-    predict = type(predictor._model).predict
+    predict = Model.predict
 
     def watched(model: torch.nn.Module, modality: str, batch: torch.Tensor, *, still: bool) -> tuple[torch.Tensor, torch.Tensor]:
         va, embedded = predict(model, modality, batch, still=still)
@@ -93,7 +105,7 @@ def test_eval_mode_without_gradients(predictor: Predictor, frames: np.ndarray, m
         )
         return va, embedded
 
-    monkeypatch.setattr(type(predictor._model), "predict", watched)
+    monkeypatch.setattr(Model, "predict", watched)
     before = predictor.image(frames[:4])
     assert batches == [(False, False, False)]
     # Dropout or batch statistics would show as noise, or as a change of the weights.
@@ -140,16 +152,16 @@ def test_pictures_of_several_sizes_are_taken_one_by_one(predictor: Predictor):
         predictor.image([np.zeros((9, 16, 4), np.uint8)])
 
 
-def test_bf16_is_near_float32(predictor: Predictor, frames: np.ndarray):
+def test_bf16_is_near_float32(with_torch: Predictor):
     rounded = Predictor.load(device="cpu", precision="bf16")
-    some = frames[::5]
-    difference = np.abs(rounded.image(some) - predictor.image(some))
+    some = np.stack([scene((320, 180), 1.3) for scene in scenery.SCENES.values()])
+    difference = np.abs(rounded.image(some) - with_torch.image(some))
     assert 0 < difference.max() < BF16_TOLERANCE
 
 
 def test_settings_are_kept(predictor: Predictor):
     loaded = Predictor.load("compact", device="cpu", precision="bf16", batch_size=7)
-    assert (loaded.name, loaded.device.type, loaded.precision, loaded.batch_size) == ("compact", "cpu", "bf16", 7)
+    assert (loaded.name, loaded.device, loaded.precision, loaded.batch_size) == ("compact", "cpu", "bf16", 7)
     assert predictor.precision == "float32"
 
 
@@ -160,6 +172,7 @@ def test_settings_are_kept(predictor: Predictor):
         ({"device": "cuda:0"}, DeviceError, "unknown device 'cuda:0'"),
         ({"precision": "fp8"}, ValueError, "precision 'fp8': allowed are float32, bf16"),
         ({"batch_size": 0}, ValueError, "batch size 0: must be at least 1"),
+        ({"threads": 0}, ValueError, "threads 0: must be at least 1"),
     ],
 )
 def test_wrong_settings_are_named(options: dict[str, object], error: type[Exception], words: str):
@@ -168,15 +181,36 @@ def test_wrong_settings_are_named(options: dict[str, object], error: type[Except
 
 
 def test_auto_takes_what_is_there_and_a_missing_device_is_named(monkeypatch: pytest.MonkeyPatch):
-    from trainer.predict import pick_device
-
+    monkeypatch.setattr("trainer.devices._signs_of_a_gpu", lambda: True)
     for cuda, mps, expected in ((True, True, "cuda"), (False, True, "mps"), (False, False, "cpu")):
         monkeypatch.setattr(torch.cuda, "is_available", lambda cuda=cuda: cuda)
         monkeypatch.setattr(torch.backends.mps, "is_available", lambda mps=mps: mps)
-        assert pick_device("auto").type == expected
+        assert pick_device("auto") == expected
     for absent in ("cuda", "mps"):
         with pytest.raises(DeviceError, match=f"device '{absent}' is not available on this machine: use --device auto or cpu"):
             pick_device(absent)
+
+
+@pytest.mark.parametrize(
+    ("platform", "machine", "there", "expected"),
+    [
+        ("linux", "x86_64", "/dev/nvidiactl", "cuda"),
+        ("linux", "x86_64", "/dev/dxg", "cuda"),
+        ("linux", "x86_64", "", "cpu"),
+        ("darwin", "arm64", "", "cuda"),
+        ("darwin", "x86_64", "", "cpu"),
+        ("win32", "AMD64", "nvcuda.dll", "cuda"),
+        ("win32", "AMD64", "", "cpu"),
+    ],
+)
+def test_auto_asks_torch_only_where_there_are_signs_of_a_gpu(
+    platform: str, machine: str, there: str, expected: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr("trainer.devices.sys.platform", platform)
+    monkeypatch.setattr("trainer.devices.platform.machine", lambda: machine)
+    monkeypatch.setattr(Path, "exists", lambda path: bool(there) and str(path).endswith(there))
+    assert pick_device("auto") == expected
 
 
 def test_names_the_package_does_not_have():
@@ -208,8 +242,8 @@ def eager(monkeypatch: pytest.MonkeyPatch) -> list[object]:
 
 def test_compiled_towers_predict_the_same(eager, frames: np.ndarray):
     predictor = Predictor.load(device="cpu", modalities=("image",), batch_size=8, compiled=True)
-    assert len(eager) == 1
-    assert predictor.warnings == ()
+    assert len(eager) == 2  # for frames and for stills
+    assert predictor.warnings == []
     plain = Predictor.load(device="cpu", modalities=("image",), batch_size=8)
     np.testing.assert_allclose(predictor.image(frames[:11]), plain.image(frames[:11]), atol=BATCH_TOLERANCE)
     np.testing.assert_allclose(
@@ -222,14 +256,14 @@ def test_compiled_machine_code_predicts_the_same(frames: np.ndarray):
     predictor = Predictor.load(device="cpu", modalities=("image",), batch_size=8, compiled=True)
     plain = Predictor.load(device="cpu", modalities=("image",), batch_size=8)
     np.testing.assert_allclose(predictor.image(frames[:11]), plain.image(frames[:11]), atol=BATCH_TOLERANCE)
-    assert (predictor.warnings == ()) == ("_pooled" in vars(predictor._model.tower("image")))
+    assert (predictor.warnings == []) == ("_seen_as_frame" in vars(predictor._engine.model.tower("image")))
 
 
-def test_a_failed_compilation_is_a_warning(monkeypatch: pytest.MonkeyPatch, frames: np.ndarray):
+def test_a_failed_compilation_is_a_warning(monkeypatch: pytest.MonkeyPatch, with_torch: Predictor, frames: np.ndarray):
     def fail(*args, **options):
         raise RuntimeError("no C++ compiler found\nand much more")
 
     monkeypatch.setattr(torch, "compile", lambda what, **options: fail)
     predictor = Predictor.load(device="cpu", modalities=("image",), compiled=True)
-    assert predictor.warnings == ("not compiled, as torch cannot do it here (no C++ compiler found)",)
-    np.testing.assert_array_equal(predictor.image(frames[:3]), Predictor.load(device="cpu", modalities=("image",)).image(frames[:3]))
+    assert predictor.warnings == ["not compiled, as torch cannot do it here (no C++ compiler found)"]
+    np.testing.assert_array_equal(predictor.image(frames[:3]), with_torch.image(frames[:3]))

@@ -50,14 +50,14 @@ def test_json_gives_the_recipe_back() -> None:
 def test_the_json_stays_as_it_is_in_checkpoints() -> None:
     """A resumed run compares it with the one that it began with."""
     assert recipes.load("compact-pretrain", ["train.lr=1", "train.betas=[0, 0.5]", "data.cache=false"]).to_json() == (
-        '{"classes": {"hold_out_every": 20, "label_smoothing": 0.1, "least_crop": 0.25}, '
-        '"data": {"arousal_weight": {}, "cache": false, "fractions": [0.8, 0.05, 0.15], "labels": "given", "split": "track", "split_seed": 0}, '
+        '{"data": {"arousal_weight": {}, "cache": false, "fractions": [0.8, 0.05, 0.15], "labels": "given", "split": "track", '
+        '"split_seed": 0}, "distill": {"crops": 2, "hold_out_every": 20, "least_crop": 0.25}, '
         '"model": {"dropout": 0.5, "similarity": false}, "name": "compact-pretrain", '
         '"pairs": {"distinct": {}, "matching": "random", "shares": {}}, "start": {}, '
-        '"towers": {"image": {"input_px": 128, "name": "compact"}}, '
-        '"train": {"backbone_lr": 1e-05, "batch_size": 512, "betas": [0.0, 0.5], "calibrate": false, "clip_norm": 2.0, '
-        '"deterministic": false, "ema": 0.9995, "epochs": 60, "finetune": [], "freeze_batch_norm": false, "lr": 1.0, "mixup": 0.2, '
-        '"precision": "auto", "save_every_s": 60.0, "seed": 0, "validate_every": 1, "weight_decay": 0.05}}'
+        '"towers": {"image": {"input_px": 208, "name": "compact"}}, '
+        '"train": {"backbone_lr": 5e-05, "batch_size": 32, "betas": [0.0, 0.5], "calibrate": false, "clip_norm": 1.0, '
+        '"deterministic": false, "ema": 0.99, "epochs": 1, "finetune": [], "freeze_batch_norm": false, "lr": 1.0, "mixup": 0.0, '
+        '"precision": "auto", "save_every_s": 60.0, "seed": 0, "validate_every": 1, "weight_decay": 0.01}}'
     )
 
 
@@ -142,7 +142,7 @@ UNLIKE = "[model]\nsimilarity = false\n"
         ),
         (ALONE + UNLIKE + '[pairs]\nmatching = "zhao2020"\n[train]\nmixup = 0.4', "train.mixup, pairs.shares and pairs.distinct go with", False),
         ('[towers.image]\nname = "clip"\n' + UNLIKE + '[start]\nimage = "compact"', "start.image: only an image tower named 'compact' can", False),
-        ('[towers.text]\nname = "compact"\n' + UNLIKE + "[classes]\n", "classes: only an image tower named 'compact', alone, can", False),
+        ('[towers.text]\nname = "compact"\n' + UNLIKE + "[distill]\n", "distill: only an image tower named 'compact', alone, can", False),
         (ALONE + '[start]\nmusic = "compact"\n' + UNLIKE, "start.music: unknown key: allowed are image", True),
         (ALONE + UNLIKE + '[pairs]\nshares = { a = "much" }\n', 'pairs.shares.a: "much": must be a number of at least 0', True),
         ("", "towers: is missing: give a table", True),

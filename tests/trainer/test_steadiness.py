@@ -13,7 +13,8 @@ import pytest
 import torch
 
 from tests.helpers import media
-from trainer import Predictor
+from trainer import Predictor, stored
+from trainer.engines.torch_engine import TorchEngine
 from trainer.model import compact_image
 
 RATE_HZ = 24_000
@@ -73,6 +74,11 @@ PICTURES: dict[str, np.ndarray] = {
 }
 
 
+@pytest.fixture(scope="module")
+def with_torch() -> Predictor:
+    return Predictor(TorchEngine("compact"), stored.read("compact"))
+
+
 @pytest.fixture
 def threads() -> Iterator[Callable[[int], None]]:
     before = torch.get_num_threads()
@@ -81,21 +87,21 @@ def threads() -> Iterator[Callable[[int], None]]:
 
 
 @pytest.mark.parametrize("name", SOUNDS)
-def test_rounding_moves_no_sound(predictor: Predictor, threads: Callable[[int], None], name: str) -> None:
+def test_rounding_moves_no_sound(predictor: Predictor, with_torch: Predictor, threads: Callable[[int], None], name: str) -> None:
     clean = SOUNDS[name]()
     noisy = [clean + NOISE * np.random.default_rng(seed).standard_normal(len(clean)) for seed in SEEDS]
     windows = [sound.astype(np.float32) for sound in (clean, *noisy)]
     threads(1)
-    predicted = [predictor.music(windows[:1])]
+    predicted = [predictor.music(windows), with_torch.music(windows[:1])]
     threads(2)
-    predicted.append(predictor.music(windows))
+    predicted.append(with_torch.music(windows))
     assert np.ptp(np.concatenate(predicted), axis=0).max() < MOST
 
 
 @pytest.mark.parametrize("still", [False, True])
 @pytest.mark.parametrize("name", PICTURES)
 def test_rounding_moves_no_picture(
-    predictor: Predictor, threads: Callable[[int], None], monkeypatch: pytest.MonkeyPatch, name: str, still: bool
+    predictor: Predictor, with_torch: Predictor, threads: Callable[[int], None], monkeypatch: pytest.MonkeyPatch, name: str, still: bool
 ) -> None:
     """The noise is added to what the tower is given: bytes know nothing that small."""
     kind = compact_image.CompactImageTower
@@ -103,18 +109,18 @@ def test_rounding_moves_no_picture(
     noise = torch.Generator().manual_seed(0)
 
     def noisy(clean: torch.Tensor) -> torch.Tensor:
-        return clean + NOISE / 0.225 * torch.randn(clean.shape, generator=noise)
+        return clean + NOISE * 255 / 128 * torch.randn(clean.shape, generator=noise)
 
     threads(1)
-    predicted = [predictor.image([PICTURES[name]], still=still)]
+    predicted = [engine.image([PICTURES[name]], still=still) for engine in (predictor, with_torch)]
     threads(2)
-    predicted.append(predictor.image([PICTURES[name]], still=still))
+    predicted.append(with_torch.image([PICTURES[name]], still=still))
     if still:
         monkeypatch.setattr(kind, "views", lambda tower, frame: noisy(views(tower, frame)))
     else:
         monkeypatch.setattr(kind, "preprocess", lambda tower, frames: noisy(preprocess(tower, frames)))
-    seeds = SEEDS if not still else SEEDS[:3]  # seven views each
-    va, vectors = predictor.image([PICTURES[name] for _ in seeds], still=still, embeddings=True)
+    seeds = SEEDS if not still else SEEDS[:5]  # two views and two networks each
+    va, vectors = with_torch.image([PICTURES[name] for _ in seeds], still=still, embeddings=True)
     assert np.ptp(vectors, axis=0).max() > 0  # the noise is there
     assert np.ptp(np.concatenate([*predicted, va]), axis=0).max() < MOST
 

@@ -11,9 +11,10 @@ from torch import nn
 from torchvision.transforms.v2 import functional as F
 from transformers import BertConfig, BertModel
 
-from tests.helpers import tiny
+from tests.helpers import scenery, tiny
 from trainer.errors import CheckpointError, RecipeError, WeightsError
-from trainer.model.compact_image import IMAGENET_MEAN, IMAGENET_STD, INPUT_PX, CompactImageTower
+from trainer.model.compact_image import DEEP, INPUT_PX, CompactImageTower
+from trainer.model.efficientnet_lite import EfficientNetLite
 from trainer.model.mert import MertMusicTower
 from trainer.model.mmva import build_tower
 from trainer.model.roberta import RobertaTextTower
@@ -191,14 +192,16 @@ def test_clip_from_a_folder(tmp_path: Path) -> None:
         build_tower("image", {"name": "clip", "source": str(tmp_path)})
 
 
-def test_folded_batch_norms_change_nothing() -> None:
+@pytest.mark.parametrize("views", [False, True])
+def test_folded_batch_norms_change_nothing(views: bool) -> None:
     torch.manual_seed(0)
-    tower = CompactImageTower().eval()
+    tower = CompactImageTower(input_px=64).eval()
     for norm in (module for module in tower.modules() if isinstance(module, nn.BatchNorm2d)):
         nn.init.uniform_(norm.weight, 0.5, 1.5)
         nn.init.uniform_(norm.running_mean, -0.5, 0.5)
         nn.init.uniform_(norm.running_var, 0.5, 1.5)
-    batch = tower.preprocess(torch.randint(0, 256, (3, 3, 40, 60), dtype=torch.uint8))
+    pictures = torch.randint(0, 256, (3, 3, 40, 60), dtype=torch.uint8)
+    batch = [tower.views(picture) for picture in pictures] if views else tower.preprocess(pictures)
     with torch.inference_mode():
         before = tower.encode(batch)
         tower.fold()
@@ -208,23 +211,95 @@ def test_folded_batch_norms_change_nothing() -> None:
     assert before.std() > 0.1  # there is something to change
 
 
-def test_compact_image_features_are_means_and_deviations_of_every_stage() -> None:
+def test_compact_image_features_are_means_and_deviations_of_the_last_layers() -> None:
     tower = CompactImageTower(input_px=64).eval()
     batch = tower.preprocess(torch.randint(0, 256, (2, 3, 40, 60), dtype=torch.uint8))
-    outputs: list[torch.Tensor] = []
-    for stage in list(tower.backbone.children())[1:]:
-        stage.register_forward_hook(lambda module, inputs, output: outputs.append(output))
+    seen: dict[str, list[torch.Tensor]] = {"frames": [], "stills": []}
+    for name, outputs in seen.items():
+        for layer in list(tower.backbone[name].children())[-DEEP:]:
+            layer.register_forward_hook(lambda module, inputs, output, outputs=outputs: outputs.insert(0, output))
     with torch.inference_mode():
-        features = tower.encode(batch)
-    expected = [output.mean((2, 3)) for output in outputs[::-1]] + [output.std((2, 3)) for output in outputs]
-    torch.testing.assert_close(features, torch.cat(expected, 1), atol=1e-5, rtol=1e-4)
+        features = tower.encode(batch[:, None])[:, 0]
+        embedding = tower.backbone["embedding"](seen["frames"][0].mean((2, 3)))
+    expected = [embedding]
+    for outputs in seen.values():
+        expected += [output.mean((2, 3)) for output in outputs] + [output.std((2, 3)) for output in outputs]
+    torch.testing.assert_close(features, torch.cat(expected, 1), atol=1e-4, rtol=1e-4)
+    with torch.inference_mode():
+        as_frames = tower.encode(batch)
+    torch.testing.assert_close(tower.as_frames(features[:, None]), as_frames, atol=1e-5, rtol=1e-5)
+
+
+def test_a_still_is_seen_as_it_is_and_mirrored_and_by_the_first_network_as_a_frame_is() -> None:
+    tower = CompactImageTower().eval()
+    picture = torch.from_numpy(np.asarray(scenery.meadow((640, 360), 0.0)).copy()).permute(2, 0, 1)
+    views = tower.views(picture)
+    assert views.shape == (2, 3, 260, 260)
+    assert torch.equal(views[0], views[1].flip(-1))
+    with torch.inference_mode():
+        as_frame, frame = tower.as_frames(tower.encode(views[None])), tower.encode(tower.preprocess(picture[None]))
+    # The same but for the way on which it became 208 pixels wide.
+    assert (as_frame - frame).square().mean() < 0.02 * frame.var()
+
+
+def test_stills_and_frames_have_regressions_of_their_own() -> None:
+    torch.manual_seed(0)
+    tower = CompactImageTower(input_px=64)
+    features = torch.randn(40, 2, tower.frame_width + 3920)
+    va = torch.rand(40, 2)
+    tower.fit(features, va)
+    tower.eval()
+    still, frame = tower.reduce(features), tower.reduce(tower.as_frames(features))
+    for embedding, seen, ridge, given in (
+        (still, features.mean(1), tower.still_ridge, features.mean(1)),
+        (frame, features[:, 0], tower.frame_ridge, features[:, 0, : tower.frame_width]),
+    ):
+        said = ridge(given[:, 512:])
+        torch.testing.assert_close(embedding, seen[:, :512] + tower.project(said), atol=1e-5, rtol=1e-5)
+        assert torch.corrcoef(torch.stack([said[:, 0], va[:, 0]]))[0, 1] > 0.5
+    tower.train()
+    tower.forget.p = 1e-9
+    taken = (tower.reduce(torch.cat([features] * 10)) - torch.cat([features.mean(1)] * 10)[:, :512]).unflatten(0, (10, 40))
+    by_frame = tower.project(tower.frame_ridge(features[:, 0, 512 : tower.frame_width]))
+    frames = [torch.allclose(row, own, atol=1e-4) for rows in taken for row, own in zip(rows, by_frame, strict=True)]
+    assert 0.3 < np.mean(frames) < 0.7  # of the rows in training, half are taken for frames
+
+
+def test_in_training_what_the_backbone_sees_is_anothers() -> None:
+    torch.manual_seed(0)
+    tower = CompactImageTower(input_px=64).train()
+    nn.init.zeros_(tower.project.weight)
+    features = torch.randn(30, 2, tower.frame_width + 3920)
+    seen = features.mean(1)[:, :512]
+    given = tower.reduce(features) - tower.project.bias
+    apart = torch.cdist(given, seen)
+    assert apart.amin(1).max() < 0.1  # each is one of them
+    assert (apart.argmin(1) == torch.arange(30)).float().mean() < 0.3
+    for module in (module for module in tower.modules() if isinstance(module, nn.Dropout)):
+        module.p = 0  # model.dropout = 0: deterministic
+    assert torch.equal(tower.reduce(features), seen + tower.project.bias)
+
+
+@pytest.mark.parametrize("side", [64, 65, 66, 67])
+@pytest.mark.parametrize(("kernel", "stride"), [(3, 1), (3, 2), (5, 1), (5, 2)])
+def test_convolutions_are_padded_as_tensorflow_does(side: int, kernel: int, stride: int) -> None:
+    """Its rule: as many outputs as inputs / stride, rounded up; what is missing is added half at each end, the odd pixel at the far one."""
+    network = EfficientNetLite()
+    convs = (module for module in network.modules() if isinstance(module, nn.Conv2d))
+    conv = next(conv for conv in convs if (conv.kernel_size, conv.stride) == ((kernel, kernel), (stride, stride)))
+    given = torch.randn(1, conv.in_channels, side, side - 3)
+    out = conv(given)
+    assert out.shape[2:] == (-(-side // stride), -(-(side - 3) // stride))
+    missing = [max((size - 1) * stride + kernel - whole, 0) for size, whole in zip(out.shape[2:], given.shape[2:], strict=True)]
+    padded = nn.functional.pad(given, [missing[1] // 2, -(-missing[1] // 2), missing[0] // 2, -(-missing[0] // 2)])
+    torch.testing.assert_close(out, nn.functional.conv2d(padded, conv.weight, None, stride, 0, 1, conv.groups), atol=1e-5, rtol=1e-5)
 
 
 def test_a_constant_channel_has_gradients() -> None:
     """Its deviation is 0, and the root of 0 has no derivative."""
     torch.manual_seed(0)
     tower = CompactImageTower(input_px=64).train()
-    norm = tower.backbone[-1][1]
+    norm = tower.backbone["frames"][-1][1]
     norm.weight.data[0] = norm.bias.data[0] = 0
     tower.encode(torch.randn(2, 3, 64, 64)).sum().backward()
     assert all(parameter.grad is None or parameter.grad.isfinite().all() for parameter in tower.parameters())
@@ -238,8 +313,8 @@ def test_compact_image_squeezes_photos_as_bytes() -> None:
         squeezed = tower.preprocess(frames)
     taken = sum(max(0, event.self_cpu_memory_usage) for event in profile.key_averages())
     assert taken < 4 * (frames.nbytes + squeezed.nbytes)
-    floats = F.normalize(F.resize(frames / 255, [INPUT_PX] * 2, antialias=True), IMAGENET_MEAN, IMAGENET_STD)
-    assert (squeezed - floats).abs().max() < 1.1 / 255 / min(IMAGENET_STD)  # to a level of 255
+    floats = (F.resize(frames.float(), [INPUT_PX] * 2, antialias=True) - 127) / 128
+    assert (squeezed - floats).abs().max() < 1.1 / 128  # to a level of 255
 
 
 def test_compact_image_takes_another_size() -> None:

@@ -10,6 +10,7 @@ from trainer.constants import DEVICES
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
+OUT_FILE = click.Path(dir_okay=False, path_type=Path)
 OUT_FOLDER = click.Path(file_okay=False, path_type=Path)
 
 images_option = click.option("--images", type=FOLDER, help="Where the pictures are, if not in DATA/images.")

@@ -7,6 +7,7 @@ import click
 
 from trainer.commands.options import FILE, FOLDER, OUT_FOLDER, device_option, images_option, music_option, workers_option
 from trainer.constants import TRAIN_PRECISIONS
+from trainer.errors import LibraryLoadError
 
 if TYPE_CHECKING:
     from trainer.recipe import Recipe
@@ -69,10 +70,10 @@ def train(
     shorthand += [f"train.batch_size={batch_size}"] if batch_size else []
     checked = recipes.load(recipe, [*changes, *shorthand])
 
-    if checked.classes is not None:
+    if checked.distill is not None:
         if data is None or out is None:
-            raise click.UsageError("a pretraining cannot be resumed: give --data and --out")
-        _pretrain(checked, data, out, device, workers)
+            raise click.UsageError("a distillation cannot be resumed: give --data and --out")
+        _distill(checked, data, out, device, workers)
         return
 
     from trainer import session
@@ -86,12 +87,12 @@ def train(
     _train(job)
 
 
-def _pretrain(recipe: "Recipe", data: Path, out: Path, device: str, workers: int) -> None:
-    from trainer import pretrain
+def _distill(recipe: "Recipe", data: Path, out: Path, device: str, workers: int) -> None:
+    from trainer import distill
     from trainer.session import Job
 
-    result = pretrain.pretrain(Job(recipe, data, out, device=device, workers=workers), lambda line: click.echo(line, err=True))
-    click.echo(f"{result.checkpoint}: names the class of {result.accuracy:.1%} of held-out pictures of {result.classes} classes")
+    result = distill.distill(Job(recipe, data, out, device=device, workers=workers), lambda line: click.echo(line, err=True))
+    click.echo(f"{result.checkpoint}: trained on {result.pictures} pictures")
 
 
 def _train(job: "Job") -> None:
@@ -114,4 +115,16 @@ def _train(job: "Job") -> None:
         from trainer.evaluation import cv
 
         click.echo(cv.table(calibrate.calibrate(job, result.checkpoint)))
+        _attach_graphs(result.checkpoint.with_name(calibrate.SMALL))
+    _attach_graphs(result.checkpoint)
     click.echo(f"{result.checkpoint}: the trained model", err=True)
+
+
+def _attach_graphs(path: Path) -> None:
+    """Add what ONNX Runtime needs to a finished checkpoint; a line says if that cannot be done here."""
+    from trainer.export import attach_graphs
+
+    try:
+        attach_graphs(path)
+    except LibraryLoadError as error:
+        click.echo(f"{path}: for torch only, without graphs for ONNX Runtime: {error}", err=True)

@@ -208,10 +208,12 @@ def _caption(clips: Sequence[tuple[str, Path]], recipe: CaptionRecipe, cache: Ca
         chosen = [paths[index] for index in wanted]
         if recipe.captioner == "command":
             return run_command(recipe.command, chosen)
-        from trainer.data.lp_musiccaps import Captioner
-        from trainer.predict import pick_device
+        import torch
 
-        return Captioner(Path(recipe.weights).expanduser(), pick_device(device), recipe.batch_size).caption(chosen)
+        from trainer.data.lp_musiccaps import Captioner
+        from trainer.devices import pick_device
+
+        return Captioner(Path(recipe.weights).expanduser(), torch.device(pick_device(device)), recipe.batch_size).caption(chosen)
 
     return cache.fill(keys, generate, progress)
 
@@ -226,10 +228,14 @@ def _rewrite(texts: Sequence[str], recipe: CaptionRecipe, cache: Cache, device: 
             return refine.through_endpoint(
                 chosen, url=llm.endpoint, model=llm.model, key_env=llm.key_env, max_new_tokens=llm.max_new_tokens, workers=llm.workers
             )
-        from trainer.data.language_model import LocalModel
-        from trainer.predict import pick_device
+        import torch
 
-        return LocalModel(str(Path(llm.model).expanduser()), pick_device(device), llm.max_new_tokens, recipe.batch_size).refine(chosen)
+        from trainer.data.language_model import LocalModel
+        from trainer.devices import pick_device
+
+        return LocalModel(
+            str(Path(llm.model).expanduser()), torch.device(pick_device(device)), llm.max_new_tokens, recipe.batch_size
+        ).refine(chosen)
 
     return cache.fill([_key(method, text) for text in texts], generate, progress)
 

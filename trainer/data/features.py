@@ -75,7 +75,7 @@ class LiveFeatures:
         return encode(self._tower, batch) if self._encoded else batch
 
     def _read(self, row: Row) -> torch.Tensor:
-        return prepare(self._tower, self._modality, row, views=self._encoded)
+        return prepare(self._tower, self._modality, row, views=True)
 
 
 @dataclass(frozen=True)

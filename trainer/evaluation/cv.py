@@ -20,12 +20,12 @@ from trainer import loop, session
 from trainer.constants import MODALITIES, OnProgress
 from trainer.data import manifest as manifests
 from trainer.data.manifest import Manifest
+from trainer.devices import pick_device
 from trainer.distributed import Processes
 from trainer.errors import DataError
 from trainer.evaluation import baselines
 from trainer.evaluation.baselines_text import tfidf_ridge
 from trainer.evaluation.va import AXES, agreement, embed_rows
-from trainer.predict import pick_device
 from trainer.session import Data, Job
 
 
@@ -102,7 +102,7 @@ def cross_validate(
     """
     if folds < 2:
         raise ValueError(f"{folds} folds: at least 2 are needed")
-    device = pick_device(job.device)
+    device = torch.device(pick_device(job.device))
     given = manifests.load(job.data, skip_bad=True, modalities=tuple(job.recipe.towers))
     largest = max(len(given.rows(modality)) for modality in MODALITIES)
     steps = job.recipe.train.epochs * -(-largest // job.recipe.train.batch_size)
@@ -286,11 +286,9 @@ class _Runner:
         features, rows = run.features["test"][self.modality], np.arange(len(held))
         with torch.inference_mode():
             predicted = embed_rows(kept, self.modality, features, rows, self.device)[1]
-            first = (
-                embed_rows(kept, self.modality, lambda index: features(index)[:, :1], rows, self.device)[1]
-                if self.modality == "image"
-                else predicted
-            )
+            first = predicted
+            if self.modality not in kept.finetuned and hasattr(tower := kept.tower(self.modality), "as_frames"):
+                first = embed_rows(kept, self.modality, lambda index: tower.as_frames(features(index)), rows, self.device)[1]
         back = np.argsort(np.argsort(held))  # a part has its rows in the order of the manifest
         return np.stack([predicted[back], first[back]])
 

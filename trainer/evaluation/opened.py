@@ -13,9 +13,9 @@ from trainer.data import manifest as manifests
 from trainer.data.features import Features, bad_rows, reading_pool, sources
 from trainer.data.manifest import Manifest
 from trainer.data.split import split
+from trainer.devices import pick_device
 from trainer.distributed import Processes
 from trainer.model.mmva import MMVA
-from trainer.predict import pick_device
 from trainer.recipe import DataRecipe, Recipe
 
 
@@ -74,7 +74,7 @@ def open_part(
     Raises:
         TrainerError: an error in checkpoint, data, weights or device, in one line.
     """
-    where = pick_device(device)
+    where = torch.device(pick_device(device))
     loaded = checkpoint.read(model)
     manifest = manifests.load(data, images_dir=images, music_dir=music, skip_bad=skip_bad, modalities=tuple(loaded.towers))
     built = checkpoint.build(loaded, sources=sources_of).to(where)

@@ -9,7 +9,8 @@ import torch
 from trainer.data.features import Features
 from trainer.evaluation.paper import PaperRow
 from trainer.evaluation.va import embed_rows
-from trainer.model.mmva import MMVA, check_modalities
+from trainer.model.mmva import MMVA
+from trainer.model.towers import check_modalities
 
 PAIRS = 1000
 

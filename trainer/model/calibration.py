@@ -35,9 +35,6 @@ class Calibration(nn.Module):
     def forward(self, va: torch.Tensor) -> torch.Tensor:
         """Predictions (n, 2) in [0, 1] to calibrated ones (n, 2) in [0, 1], in the same order along each axis."""
         common = torch.tensor([0.0, *COMMON, 1.0], device=va.device)
-        columns = []
-        for given, values in zip(self.given, va.float().T, strict=True):
-            index = torch.searchsorted(given, values.contiguous(), right=True).clamp(1, len(given) - 1)
-            part = (values - given[index - 1]) / (given[index] - given[index - 1]).clamp_min(1e-9)
-            columns.append(common[index - 1] + part.clamp(0, 1) * (common[index] - common[index - 1]))
-        return torch.stack(columns, 1)
+        # The sum of what lies in each segment below the value: ONNX has no search in a sorted list.
+        part = (va.float()[..., None] - self.given[:, :-1]) / (self.given[:, 1:] - self.given[:, :-1]).clamp_min(1e-9)
+        return (part.clamp(0, 1) * (common[1:] - common[:-1])).sum(-1)

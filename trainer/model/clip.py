@@ -64,7 +64,11 @@ class ClipImageTower(nn.Module):
         scaled = F.to_dtype(frames, torch.float32, scale=True)
         size = [self.input_px] * 2 if self._squash else [self.input_px]  # a single number is the length of the shorter side
         scaled = F.resize(scaled, size, interpolation=self._interpolation, antialias=True)
-        return F.normalize(F.center_crop(scaled.clamp(0, 1), [self.input_px]), self._mean, self._std)
+        return self.normalise(F.center_crop(scaled.clamp(0, 1), [self.input_px]))
+
+    def normalise(self, pictures: torch.Tensor) -> torch.Tensor:
+        """Pictures (N, 3, input_px, input_px), float32 in [0, 1], as the weights take them."""
+        return F.normalize(pictures, self._mean, self._std)
 
     def compile(self, *args: Any, **options: Any) -> None:
         """Compile the backbone, with the arguments of `torch.compile`."""

@@ -8,7 +8,7 @@ from torch import nn
 
 from trainer.model.heads import EMBEDDING_DIM
 from trainer.model.music_features import MusicFeatures
-from trainer.model.music_filters import COUNT, RATE_HZ, filled
+from trainer.model.music_filters import COUNT, RATE_HZ, WINDOW_S, filled
 from trainer.model.towers import VERSIONS
 
 CPU_CHUNK, GPU_CHUNK = 4, 64  # windows whose spectrograms are computed at once: more do not fit into a CPU's caches
@@ -30,7 +30,7 @@ class CompactMusicTower(nn.Module):
     _HIDDEN = 256
     _CLAMP = 4.0  # standardised features are clamped to this many deviations
 
-    def __init__(self, window_s: float = 10.0) -> None:
+    def __init__(self, window_s: float = WINDOW_S) -> None:
         super().__init__()
         self.window_s = window_s
         self.features = MusicFeatures()

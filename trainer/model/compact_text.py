@@ -3,10 +3,7 @@
 No part of it is frozen: `encode` returns the preprocessed input, which is what the feature cache stores.
 """
 
-import re
-import zlib
 from collections.abc import Sequence
-from functools import lru_cache
 
 import numpy as np
 import torch
@@ -14,38 +11,12 @@ from torch import nn
 from torch.nn import functional as F
 
 from trainer.model.heads import EMBEDDING_DIM
-from trainer.model.linear_text import CrossFittedRidge
-from trainer.model.towers import MAX_CHARACTERS, VERSIONS
+from trainer.model.linear_text import CrossFittedRidge, summed
+from trainer.model.text_tokens import BASES, LOWER, MARKS, SHAPES, of_token
+from trainer.model.text_tokens import numbers as numbers_of
+from trainer.model.towers import VERSIONS
 
-MAX_TOKENS = 64
-_BASES = 3  # bases of a word, besides itself
-_PARTS = 14
-_COLUMNS = 2 + _BASES + _PARTS  # shape, the word, its bases, its parts
-_OTHER, _NUMBER, _LOWER, _TITLE, _UPPER = range(1, 6)  # a token's shape; 0 where there is no token
-_SHAPES = 6
-_MARKS = '!?".,'
-_PLAIN = 11 + _SHAPES - 1 + 2 + len(_MARKS)
-_TOKEN = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*|\d+(?:[.,]\d+)*|[^\w\s]|_+")
-# Endings of inflected English and their replacements; a resulting base is used if it was in the training data.
-_ENDINGS = (
-    ("'s", ("",)),
-    ("iness", ("y",)),
-    ("ness", ("",)),
-    ("fully", ("ful",)),
-    ("ically", ("ic",)),
-    ("ily", ("y",)),
-    ("ly", ("", "le")),
-    ("ies", ("y", "ie")),
-    ("ied", ("y", "ie")),
-    ("iest", ("y",)),
-    ("ier", ("y",)),
-    ("ing", ("", "e")),
-    ("est", ("", "e")),
-    ("ed", ("", "e")),
-    ("es", ("", "e")),
-    ("er", ("", "e")),
-    ("s", ("",)),
-)
+_PLAIN = 11 + SHAPES - 1 + 2 + len(MARKS)
 _ALONE = 0.6  # weight of a single word in the linear model, relative to a sentence
 _BLOOM_BITS = 1 << 19  # .1 % false positives with 25,000 words
 _BLOOM_FACTORS = (1, 0x9E3779B1, 0x85EBCA6B, 0xC2B2AE35)
@@ -65,6 +36,7 @@ class CompactTextTower(nn.Module):
     backbone = None
     version = VERSIONS["text", "compact"]
     feature_dtype = torch.int32
+    mixes = False  # hashes cannot be averaged
     _WORDS = 8192
     _PART_BUCKETS = 4096
     _RATED = 1 << 16
@@ -82,7 +54,7 @@ class CompactTextTower(nn.Module):
         super().__init__()
         self.words = nn.EmbeddingBag(self._WORDS + 1, self._WIDTH, mode="sum", padding_idx=0)
         self.parts = nn.EmbeddingBag(self._PART_BUCKETS + 1, self._WIDTH, mode="sum", padding_idx=0)
-        self.shapes = nn.Embedding(_SHAPES, self._WIDTH, padding_idx=0)
+        self.shapes = nn.Embedding(SHAPES, self._WIDTH, padding_idx=0)
         for table in (self.words, self.parts, self.shapes):
             nn.init.normal_(table.weight, std=0.1)
             with torch.no_grad():
@@ -106,13 +78,7 @@ class CompactTextTower(nn.Module):
         Returns:
             (N, 64, 19) int32.
         """
-        rows = np.zeros((len(captions), MAX_TOKENS, _COLUMNS), np.int32)
-        for row, caption in zip(rows, captions, strict=True):
-            # Truncated first: a caption may be a whole book.
-            tokens = _TOKEN.findall(caption[:MAX_CHARACTERS])[:MAX_TOKENS]
-            if tokens:
-                row[: len(tokens)] = [_numbers(token) for token in tokens]
-        return torch.from_numpy(rows)
+        return torch.from_numpy(numbers_of(captions))
 
     def fit(self, features: torch.Tensor, va: torch.Tensor | None = None, weights: torch.Tensor | None = None) -> None:
         """Fit vocabulary, ratings of single words and linear model to the training split, before gradient training.
@@ -124,23 +90,25 @@ class CompactTextTower(nn.Module):
             features: (N, 64, 19) int32 as from `preprocess`.
             va: (N, 2) labels in [0, 1]; those of rows of a single word become that word's rating. None: only the
                 vocabulary is fitted.
-            weights: (N,) above 0, of the rows in the linear model; None for 1.
+            weights: (N, 2) of the labels; the larger is the row's in the linear model, above 0. None for 1.
         """
         features = features.cpu()
         word = features[..., 1].long()
-        _add_words(self.known, word[features[..., 0] >= _LOWER])
+        _add_words(self.known, word[features[..., 0] >= LOWER])
         if va is None:
             return
         deviations = (va.cpu().float() - 0.5) / 0.18
         alone = features[:, 1, 0] == 0
-        rateable = alone & (features[:, 0, 0] >= _LOWER)
+        rateable = alone & (features[:, 0, 0] >= LOWER)
         words = word[rateable, 0]
         _add_words(self.rated, words)
         index = words % self._RATED
         sums = torch.zeros(self._RATED, 2).index_add_(0, index, deviations[rateable])
         self.ratings.copy_(sums / torch.bincount(index, minlength=self._RATED).clamp(min=1)[:, None])
         self.linear.fit(
-            *self._linear_features(features), deviations, torch.where(alone, _ALONE, 1.0) * (1.0 if weights is None else weights.cpu())
+            *self._linear_features(features),
+            deviations,
+            torch.where(alone, _ALONE, 1.0) * (1.0 if weights is None else weights.cpu().amax(1)),
         )
 
     def _linear_features(self, features: torch.Tensor) -> tuple[list[torch.Tensor], torch.Tensor]:
@@ -168,7 +136,7 @@ class CompactTextTower(nn.Module):
         Returns:
             (N,) bool.
         """
-        return ~((features[..., 0] >= _LOWER) & self._known(features[..., 1 : 2 + _BASES]).any(2)).any(1)
+        return ~((features[..., 0] >= LOWER) & self._known(features[..., 1 : 2 + BASES]).any(2)).any(1)
 
     def encode(self, batch: Sequence[torch.Tensor]) -> torch.Tensor:
         """Tokens, N of (64, 19), as one tensor on the tower's device."""
@@ -176,13 +144,16 @@ class CompactTextTower(nn.Module):
 
     def reduce(self, features: torch.Tensor) -> torch.Tensor:
         """(N, 64, 19) to (N, 512)."""
-        # Trim the padding to the longest caption.
-        length = int((features[..., 0] > 0).any(0).sum().clamp(min=2))  # at least two, for word pairs
-        numbers = features[:, :length].long()
+        if torch.onnx.is_in_onnx_export():  # a graph is given trimmed captions
+            numbers = features.long()
+        else:
+            # Trim the padding to the longest caption.
+            length = int((features[..., 0] > 0).any(0).sum().clamp(min=2))  # at least two, for word pairs
+            numbers = features[:, :length].long()
         real = numbers[..., 0] > 0
         mask = real[..., None].float()
         # Everything but the pooling is computed on real tokens only, as most of a batch of texts of different lengths is padding.
-        tokens = numbers[real]
+        tokens = _gathered(numbers, real)
         ratings, own = self._scatter(self._ratings(tokens), real), self._scatter(self._vectors(tokens), real)
         near = self._scatter(F.gelu(self.near(_neighbours(torch.cat([own, ratings], 2), real, 1))), real)
         far = near + self._scatter(F.gelu(self.far(_neighbours(near, real, 4))), real)
@@ -212,18 +183,20 @@ class CompactTextTower(nn.Module):
     @staticmethod
     def _scatter(values: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
         """Scatter values of the real tokens (M, C) to (N, T, C), 0 elsewhere."""
+        if torch.onnx.is_in_onnx_export():
+            return values.reshape(*real.shape, values.shape[1]) * real[..., None]
         return values.new_zeros(*real.shape, values.shape[1]).masked_scatter(real[..., None], values)
 
     def _vectors(self, tokens: torch.Tensor) -> torch.Tensor:
         """Vectors (M, width) of tokens (M, 19)."""
-        shape, words, parts = tokens[:, 0], tokens[:, 1 : 2 + _BASES], tokens[:, 2 + _BASES :]
-        words = torch.where(self._known(words) | (shape < _LOWER)[:, None], words, 0)
+        shape, words, parts = tokens[:, 0], tokens[:, 1 : 2 + BASES], tokens[:, 2 + BASES :]
+        words = torch.where(self._known(words) | (shape < LOWER)[:, None], words, 0)
         ids = torch.where(words > 0, words % self._WORDS + 1, 0)
         bases = (ids[:, 1:] > 0).sum(1, keepdim=True).clamp(min=1)
         many = (parts > 0).sum(1, keepdim=True).clamp(min=1)
         parts = torch.where(parts > 0, parts % self._PART_BUCKETS + 1, 0)
-        own = self.words(ids[:, :1])
-        rest = self.words(ids[:, 1:]) / bases + self.parts(parts) / many + self.shapes(shape)
+        own = summed(self.words.weight, ids[:, :1])
+        rest = summed(self.words.weight, ids[:, 1:]) / bases + summed(self.parts.weight, parts) / many + self.shapes(shape)
         if self.training and self.forget.p:
             # Drop the word's own vector at random, so that bases and parts are trained for unknown words.
             drawn = torch.rand(len(tokens), 1, device=tokens.device)
@@ -233,11 +206,11 @@ class CompactTextTower(nn.Module):
 
     def _ratings(self, tokens: torch.Tensor) -> torch.Tensor:
         """Ratings (M, 3) of tokens (M, 19): valence, arousal, 1 of the word, or else the mean of its bases; zeros if unrated."""
-        words = tokens[:, 1 : 2 + _BASES]
-        rated = _contains(self.rated, words)
+        words = tokens[:, 1 : 2 + BASES]
+        own, others = _contains(self.rated, words).split((1, BASES), 1)
         if self.training and self.forget.p:  # drop the word's own rating at random
-            rated[:, 0] &= torch.rand(len(tokens), device=tokens.device) > self.forget.p / 2
-        rated[:, 1:] &= ~rated[:, :1]
+            own = own & (torch.rand(len(tokens), 1, device=tokens.device) > self.forget.p / 2)
+        rated = torch.cat([own, others & ~own], 1)
         many = rated.sum(1, keepdim=True)
         ratings = (self.ratings[words % self._RATED] * rated[..., None]).sum(1) / many.clamp(min=1)
         return torch.cat([ratings, (many > 0).float()], 1)
@@ -249,8 +222,8 @@ class CompactTextTower(nn.Module):
         rated = ratings[..., 2:]
         values, many = ratings[..., :2], rated.sum(1)
         missing, some = 1e4 * (1 - rated), (many > 0).float()
-        shares = F.one_hot(shape, _SHAPES)[..., 1:].sum(1) / count
-        marks = torch.stack([(words == _numbers(mark)[1]).sum(1).float() for mark in _MARKS], 1).clamp(max=4)
+        shares = F.one_hot(shape, SHAPES)[..., 1:].sum(1) / count
+        marks = torch.stack([(words == of_token(mark)[1]).sum(1).float() for mark in MARKS], 1).clamp(max=4)
         return torch.cat(
             [
                 values.sum(1) / many.clamp(min=1),
@@ -260,7 +233,7 @@ class CompactTextTower(nn.Module):
                 (values + missing).amin(1) * some,
                 many / count,
                 shares,
-                torch.log1p(count) / 2,
+                torch.log1p(count.float()) / 2,
                 count / 20,
                 marks,
             ],
@@ -293,60 +266,18 @@ def _contains(table: torch.Tensor, words: torch.Tensor) -> torch.Tensor:
     return (words > 0) & ((table[bits >> 3] >> (7 - (bits & 7))) & 1).bool().all(-1)
 
 
-def _neighbours(values: torch.Tensor, real: torch.Tensor, step: int) -> torch.Tensor:
-    """For each real token the values `step` before it, of itself and `step` after it, 0 beyond the ends: (M, 3 * C)."""
-    length = values.shape[1]
-    padded = F.pad(values, (0, 0, step, step))
-    return torch.cat([padded[:, start : start + length][real] for start in (0, step, 2 * step)], 1)
-
-
 def _bits(words: torch.Tensor) -> torch.Tensor:
     """The bits (..., 4) of hashes (...) in the Bloom filter."""
     return torch.stack([((words * factor) & 0xFFFFFFFF) * _BLOOM_BITS >> 32 for factor in _BLOOM_FACTORS], -1)
 
 
-@lru_cache(maxsize=1 << 17)
-def _numbers(token: str) -> tuple[int, ...]:
-    """A token's row: shape, word, bases, parts."""
-    if token[0].isdecimal():
-        return (_NUMBER, _hash("0"), *[0] * (_BASES + _PARTS))
-    if not token[0].isalpha():
-        return (_OTHER, _hash(token[0]), *[0] * (_BASES + _PARTS))
-    shape = _UPPER if len(token) > 1 and token.isupper() else _TITLE if token[0].isupper() else _LOWER
-    word = token.casefold().replace("’", "'")[:40]
-    bases = _bases(word)[:_BASES]
-    parts = _parts(word)[:_PARTS]
-    return (
-        shape,
-        _hash(word),
-        *(_hash(base) for base in bases),
-        *[0] * (_BASES - len(bases)),
-        *(_hash(part) for part in parts),
-        *[0] * (_PARTS - len(parts)),
-    )
+def _neighbours(values: torch.Tensor, real: torch.Tensor, step: int) -> torch.Tensor:
+    """For each real token the values `step` before it, of itself and `step` after it, 0 beyond the ends: (M, 3 * C)."""
+    length = values.shape[1]
+    padded = F.pad(values, (0, 0, step, step))
+    return torch.cat([_gathered(padded[:, start : start + length], real) for start in (0, step, 2 * step)], 1)
 
 
-def _bases(word: str) -> list[str]:
-    """Words that a word may be an inflection of, by its ending; or the word itself."""
-    for ending, others in _ENDINGS:
-        stem = word.removesuffix(ending)
-        if stem != word and len(stem) >= 2:
-            bases = [stem + other for other in others]
-            if len(stem) > 3 and stem[-1] == stem[-2]:
-                bases.append(stem[:-1])  # stopping, stop
-            return bases
-    return [word]
-
-
-def _parts(word: str) -> list[str]:
-    """Character n-grams of a word, prefixes and suffixes first; < and > mark its ends."""
-    marked = f"<{word}>"
-    parts = [marked[:size] for size in range(4, min(8, len(marked)))]
-    parts += [marked[-size:] for size in range(3, min(6, len(marked)))]
-    parts += [marked[start : start + 4] for start in range(1, len(marked) - 4)]
-    return list(dict.fromkeys(parts))
-
-
-def _hash(text: str) -> int:
-    """A hash from 1 to 2^31 - 1, by crc32: unlike Python's own hash it is the same in every run."""
-    return zlib.crc32(text.encode("utf-8", "replace")) % (2**31 - 1) + 1
+def _gathered(values: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
+    """Of values (N, T, C) those of the real tokens, (M, C); in a graph those of all, where choosing takes longer than it saves."""
+    return values.flatten(0, 1) if torch.onnx.is_in_onnx_export() else values[real]

@@ -2,7 +2,8 @@
 
 from torch import nn
 
-EMBEDDING_DIM = 512
+from trainer.model.towers import EMBEDDING_DIM
+
 DROPOUT = 0.5
 
 

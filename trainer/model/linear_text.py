@@ -62,7 +62,7 @@ class CrossFittedRidge(nn.Module):
         predicted = _with_intercept(dense) @ dense_weights
         for hashes in blocks:
             ids = self._ids(hashes)
-            predicted = predicted + F.embedding_bag(ids, sparse_weights, per_sample_weights=_tfidf(self.idf, ids), mode="sum")
+            predicted = predicted + summed(sparse_weights, ids, _tfidf(self.idf, ids))
         if crossed:
             rows = torch.arange(len(predicted), device=predicted.device)
             predicted = predicted.unflatten(1, (_FOLDS, _AXES))[rows, _fold(blocks[0])]
@@ -122,6 +122,14 @@ class CrossFittedRidge(nn.Module):
 
     def _ids(self, hashes: torch.Tensor) -> torch.Tensor:
         return torch.where(hashes > 0, hashes % self._buckets + 1, 0)
+
+
+def summed(table: torch.Tensor, ids: torch.Tensor, weights: torch.Tensor | None = None) -> torch.Tensor:
+    """The sum of a table's rows (C, D) by their numbers (N, L), 0 for none, each times its weight (N, L): (N, D)."""
+    if torch.onnx.is_in_onnx_export():  # which makes a loop over the rows of `embedding_bag`
+        rows = F.embedding(ids, table)
+        return (rows if weights is None else rows * weights[..., None]).sum(1)
+    return F.embedding_bag(ids, table, per_sample_weights=weights, mode="sum", padding_idx=0)
 
 
 def _with_intercept(dense: torch.Tensor) -> torch.Tensor:

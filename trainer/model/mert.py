@@ -66,7 +66,12 @@ class MertMusicTower(nn.Module):
             The windows as float32 tensors (n_i,).
         """
         tensors = [torch.from_numpy(np.ascontiguousarray(window, np.float32)) for window in windows]
-        return [(x - x.mean()) / (x.var(correction=0) + 1e-7).sqrt() for x in tensors]
+        return [self.normalise(x) for x in tensors]
+
+    @staticmethod
+    def normalise(windows: torch.Tensor) -> torch.Tensor:
+        """Windows (..., n) with zero mean and unit variance."""
+        return (windows - windows.mean(-1, keepdim=True)) / (windows.var(-1, correction=0, keepdim=True) + 1e-7).sqrt()
 
     def compile(self, *args: Any, **options: Any) -> None:
         """Compile the backbone, with the arguments of `torch.compile`."""
@@ -79,7 +84,7 @@ class MertMusicTower(nn.Module):
         rows_of: dict[int, list[int]] = {}
         for row, window in enumerate(batch):
             rows_of.setdefault(len(window), []).append(row)
-        parts = [self._states(torch.stack([batch[row] for row in rows]).to(device)) for rows in rows_of.values()]
+        parts = [self.states(torch.stack([batch[row] for row in rows]).to(device)) for rows in rows_of.values()]
         order = torch.tensor([row for rows in rows_of.values() for row in rows], device=device)
         return torch.cat(parts)[order.argsort()]
 
@@ -91,7 +96,8 @@ class MertMusicTower(nn.Module):
         """Preprocessed windows to (N, 512)."""
         return self.reduce(self.encode(batch))
 
-    def _states(self, waves: torch.Tensor) -> torch.Tensor:
+    def states(self, waves: torch.Tensor) -> torch.Tensor:
+        """Pooled hidden states (N, layers, width) of normalised windows of one length (N, n)."""
         assert self.backbone is not None
         return pool_states(self.backbone(waves, output_hidden_states=True).hidden_states, self._pool)
 

@@ -1,6 +1,6 @@
 """MMVA (Choi, Kim & Kang 2025): a tower and a VA head for each modality, and a similarity head over all three."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -204,10 +204,3 @@ def freeze_batch_norm(model: nn.Module) -> None:
     for module in model.modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm):
             module.eval()
-
-
-def check_modalities(available: Collection[str], wanted: Collection[str], what: str) -> None:
-    """Raise CheckpointError if one of the modalities `wanted` is not available; `what` begins the message."""
-    missing = [modality for modality in wanted if modality not in available]
-    if missing:
-        raise CheckpointError(f"{what}: has no {missing[0]} tower, only {', '.join(available)}: use one that was trained on {missing[0]}")

@@ -22,6 +22,7 @@ from trainer.model.music_filters import (
     SLOW,
     SLOW_HZ,
     THIN,
+    WINDOW_S,
     filled,
     filters,
     modulation_size,
@@ -35,7 +36,7 @@ _PER_NEPER = np.float32(1 / math.log(10))
 Groups = dict[str, np.ndarray]
 
 
-def music_features(windows: Sequence[np.ndarray], window_s: float = 10.0) -> np.ndarray:
+def music_features(windows: Sequence[np.ndarray], window_s: float = WINDOW_S) -> np.ndarray:
     """Features of windows, repeated to fill `window_s` so that the features do not depend on their length.
 
     Args:

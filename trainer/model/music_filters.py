@@ -13,6 +13,7 @@ import numpy as np
 from trainer.constants import SILENCE_PEAK
 
 RATE_HZ = 24000
+WINDOW_S = 10.0
 QUICK = (1024, 480)  # window and hop in samples
 MIDDLE = (2048, 480)
 SLOW = (8192, 2400)

@@ -66,6 +66,7 @@ class RobertaTextTower(nn.Module):
         if left:
             raise refuse(source, f"{len(left)} tensors left over {left[:3]}", HOW_TO_GET)
         self.origin = origin(source)
+        self.padding: int = self._tokenizer.pad_token_id
         vocabulary = json.dumps(sorted(self._tokenizer.get_vocab().items())).encode()
         self.configuration: dict[str, Any] = {
             **configuration(config, _CONFIGURATION),
@@ -85,11 +86,15 @@ class RobertaTextTower(nn.Module):
 
     def encode(self, batch: Sequence[torch.Tensor]) -> torch.Tensor:
         """Token ids to pooled hidden states (N, layers, width)."""
-        assert self.backbone is not None
         device = self.reduction.project.weight.device
-        ids = nn.utils.rnn.pad_sequence(list(batch), batch_first=True, padding_value=self._tokenizer.pad_token_id).to(device)
+        ids = nn.utils.rnn.pad_sequence(list(batch), batch_first=True, padding_value=self.padding).to(device)
         mask = torch.arange(ids.shape[1], device=device) < torch.tensor([len(x) for x in batch], device=device)[:, None]
-        states = self.backbone(ids, attention_mask=mask.long(), output_hidden_states=True).hidden_states
+        return self.states(ids, mask.long())
+
+    def states(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """Pooled hidden states (N, layers, width) of token ids (N, T), whose mask (N, T) is 1 for tokens, 0 for padding."""
+        assert self.backbone is not None
+        states = self.backbone(ids, attention_mask=mask, output_hidden_states=True).hidden_states
         return pool_states(states, self._pool, mask)
 
     def reduce(self, features: torch.Tensor) -> torch.Tensor:

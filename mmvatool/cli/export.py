@@ -1,0 +1,5 @@
+"""`mmvatool export`: the trainer's command."""
+
+from trainer import export_command as export
+
+__all__ = ["export"]
