@@ -10,7 +10,7 @@ import numpy as np
 
 from trainer import stored
 from trainer.constants import MODALITIES, PRECISIONS, SILENCE_PEAK
-from trainer.devices import pick_device
+from trainer.devices import WORTH_A_GPU, pick_device, signs_of_a_gpu
 from trainer.engines import Engine, Fetch, Predicted
 from trainer.errors import LibraryLoadError
 from trainer.libraries import imports
@@ -32,7 +32,8 @@ class Predictor:
 
     Attributes:
         name: of the model, shown with every result.
-        device: where it runs: "cpu", "cuda" or "mps".
+        device: where it runs: "cpu", "cuda" or "mps". With `device="auto"` the compact towers begin on the CPU and move to a GPU, if there
+            is one, with the first call after `trainer.devices.WORTH_A_GPU` pictures and windows: before, importing torch takes longer.
         precision: "float32" or "bf16".
         modalities: which of "image", "music" and "text" it can predict VA of.
         sigma: Eq. 1's sigma of the training data; None: distances are defined, matching scores are not.
@@ -46,7 +47,14 @@ class Predictor:
         warnings: what differs from what was asked for, as it comes up.
     """
 
-    def __init__(self, engine: Engine, loaded: Checkpoint, batch_size: int = DEFAULT_BATCH_SIZE, warnings: list[str] | None = None) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        loaded: Checkpoint,
+        batch_size: int = DEFAULT_BATCH_SIZE,
+        warnings: list[str] | None = None,
+        on_a_gpu: Callable[[], Engine | None] | None = None,
+    ) -> None:
         self.name = loaded.name
         self.fingerprint = loaded.fingerprint
         self.card = loaded.card
@@ -54,10 +62,16 @@ class Predictor:
         self.sigma = loaded.sigma
         self.warnings = warnings if warnings is not None else []
         self.batch_size = batch_size
-        self.device, self.precision = engine.device, engine.precision
-        self.modalities = engine.modalities
+        self.precision, self.modalities = engine.precision, engine.modalities
         self.sample_rate_hz, self.window_s = engine.sample_rate_hz, engine.window_s
         self._engine = engine
+        self._on_a_gpu = on_a_gpu
+        self._predicted = 0  # pictures and windows of sound
+
+    @property
+    def device(self) -> str:
+        """Where it runs now."""
+        return self._engine.device
 
     @classmethod
     def load(
@@ -103,7 +117,6 @@ class Predictor:
             raise ValueError(f"batch size {batch_size}: must be at least 1")
         if threads is not None and threads < 1:
             raise ValueError(f"threads {threads}: must be at least 1")
-        where = pick_device(device)
         loaded = stored.read(model)
         asked = loaded.towers if modalities is None else modalities
         check_modalities(loaded.towers, asked, str(loaded.path))
@@ -114,16 +127,28 @@ class Predictor:
             warnings.append(text)
             on_warning(f"{loaded.name}: {text}")
 
-        engine: Engine | None = None
-        if where == "cpu" and precision == "float32" and not compiled and loaded.has_graphs(wanted):
-            engine = _onnx_engine(loaded, wanted, threads or default_threads(), warn)
-        if engine is None:
+        def by_torch(where: str) -> Engine:
             with imports():
                 from trainer.engines.torch_engine import TorchEngine
 
             compile_for = batch_size if compiled else 0
-            engine = TorchEngine(model, where, precision, wanted, sources, threads=threads, compile_for=compile_for, warn=warn)
-        return cls(engine, loaded, batch_size, warnings)
+            return TorchEngine(model, where, precision, wanted, sources, threads=threads, compile_for=compile_for, warn=warn)
+
+        def on_a_gpu() -> Engine | None:
+            try:
+                where = pick_device("auto")
+                return None if where == "cpu" else by_torch(where)
+            except LibraryLoadError as error:
+                warn(f"not moved to a GPU, as torch is not there: {error}")
+                return None
+
+        has_graphs = precision == "float32" and not compiled and loaded.has_graphs(wanted)
+        where = "cpu" if device == "auto" and has_graphs else pick_device(device)
+        engine = _onnx_engine(loaded, wanted, threads or default_threads(), warn) if where == "cpu" and has_graphs else None
+        if engine is None:
+            return cls(by_torch(pick_device(device)), loaded, batch_size, warnings)
+        may_move = device == "auto" and signs_of_a_gpu()
+        return cls(engine, loaded, batch_size, warnings, on_a_gpu if may_move else None)
 
     @overload
     def image(
@@ -241,15 +266,19 @@ class Predictor:
 
     def _predict(self, modality: str, count: int, begin: Callable[[slice], Fetch]) -> Predicted:
         check_modalities(self.modalities, (modality,), self.name)
+        self._move_if_worth()
         va = np.empty((count, 2), np.float32)
         vectors = np.empty((count, EMBEDDING_DIM), np.float32)
         parts = (slice(start, start + self.batch_size) for start in range(0, count, self.batch_size))
         for part, predicted in self._in_flight((part, begin(part)) for part in parts):
             va[part], vectors[part] = predicted
+        if modality != "text":
+            self._predicted += count
         return va, vectors
 
     def _predict_pictures(self, pictures: Iterator[np.ndarray], still: bool) -> Predicted:
         check_modalities(self.modalities, ("image",), self.name)
+        self._move_if_worth()
         va, vectors = [np.empty((0, 2), np.float32)], [np.empty((0, EMBEDDING_DIM), np.float32)]
 
         def checked(batch: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
@@ -268,7 +297,12 @@ class Predictor:
         for _, predicted in self._in_flight(batches()):
             for rows, part in zip((va, vectors), predicted, strict=True):
                 rows.append(part)
+            self._predicted += len(predicted[0])
         return np.concatenate(va), np.concatenate(vectors)
+
+    def _move_if_worth(self) -> None:
+        if self._on_a_gpu is not None and self._predicted >= WORTH_A_GPU:
+            self._engine, self._on_a_gpu = self._on_a_gpu() or self._engine, None
 
     @staticmethod
     def _in_flight(batches: Iterable[tuple[_Key, Fetch]]) -> Iterator[tuple[_Key, Predicted]]:

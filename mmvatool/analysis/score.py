@@ -114,7 +114,8 @@ class Towers:
         """
         from trainer import Predictor, pick_device, read_checkpoint
 
-        pick_device(device)
+        if device != "auto":
+            pick_device(device)
         return cls(load or (lambda modality: Predictor.load(model, device=device, modalities=(modality,))), read_checkpoint(model).towers)
 
     def __call__(self, modality: str) -> "Predictor":

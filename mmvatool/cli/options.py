@@ -309,7 +309,7 @@ def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
             "--device",
             type=click.Choice(DEVICES),
             default="auto",
-            help="Where the model runs; auto takes a GPU if there is one.",
+            help="Where the model runs; auto takes a GPU if there is one and enough to do.",
         ),
         model_option,
     ):

@@ -12,7 +12,7 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from tests.helpers import media, tiny
-from trainer import CheckpointError, Predictor, checkpoint, stored
+from trainer import CheckpointError, Predictor, checkpoint, predict, stored
 from trainer.engines.onnx_engine import OnnxEngine, RuntimeException
 from trainer.engines.torch_engine import TorchEngine
 from trainer.export import attach_graphs
@@ -166,6 +166,47 @@ def test_torch_takes_over_with_a_warning_where_onnx_runtime_is_not_installed(mon
 @pytest.mark.parametrize("options", [{"precision": "bf16"}, {"compiled": True}], ids=str)
 def test_what_onnx_runtime_does_not_do_is_torchs(options: dict[str, Any]):
     assert isinstance(Predictor.load(device="cpu", modalities=("text",), **options)._engine, TorchEngine)
+
+
+def test_auto_moves_to_a_gpu_once_there_was_enough_to_do(monkeypatch: pytest.MonkeyPatch, predictor: Predictor, frames: np.ndarray):
+    monkeypatch.setattr(predict, "signs_of_a_gpu", lambda: True)
+    monkeypatch.setattr(predict, "pick_device", lambda name: "cuda")
+    monkeypatch.setattr(predict, "WORTH_A_GPU", 30)
+    asked: list[str] = []
+
+    def gpu(model: str, where: str, *args: Any, **options: Any) -> TorchEngine:
+        asked.append(where)
+        return TorchEngine(model, "cpu", *args, **options)
+
+    monkeypatch.setattr("trainer.engines.torch_engine.TorchEngine", gpu)
+    moving = Predictor.load(batch_size=8)
+    for one, engine in (
+        (lambda some: some.image(frames), OnnxEngine),
+        (lambda some: some.text(WORDS * 9), OnnxEngine),  # words are quick enough where they are
+        (lambda some: some.image(iter(frames)), OnnxEngine),  # a call is answered by one engine
+        (lambda some: some.image(frames), TorchEngine),
+        (lambda some: some.text(WORDS), TorchEngine),
+    ):
+        np.testing.assert_allclose(one(moving), one(predictor), atol=1e-4)
+        assert isinstance(moving._engine, engine)
+    assert asked == ["cuda"]
+    assert moving.warnings == []
+
+
+@pytest.mark.parametrize("there", [True, False], ids=["no GPU after all", "no torch"])
+def test_auto_stays_where_it_is_without_a_gpu(there: bool, monkeypatch: pytest.MonkeyPatch, frames: np.ndarray):
+    monkeypatch.setattr(predict, "WORTH_A_GPU", 1)
+    monkeypatch.setattr(predict, "signs_of_a_gpu", lambda: True)
+    monkeypatch.setattr("trainer.devices.signs_of_a_gpu", lambda: True)
+    if not there:
+        monkeypatch.setitem(sys.modules, "torch", None)  # as if it were not installed
+        monkeypatch.setattr("trainer.libraries._installed", lambda name: name != "torch")
+    one = Predictor.load(modalities=("image",))
+    for _ in range(3):
+        one.image(frames[:1])
+    assert isinstance(one._engine, OnnxEngine)
+    assert len(one.warnings) == (not there)
+    assert there or one.warnings[0].startswith("not moved to a GPU, as torch is not there: torch is not installed: python")
 
 
 @pytest.fixture(scope="module")

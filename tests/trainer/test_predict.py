@@ -181,7 +181,7 @@ def test_wrong_settings_are_named(options: dict[str, object], error: type[Except
 
 
 def test_auto_takes_what_is_there_and_a_missing_device_is_named(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("trainer.devices._signs_of_a_gpu", lambda: True)
+    monkeypatch.setattr("trainer.devices.signs_of_a_gpu", lambda: True)
     for cuda, mps, expected in ((True, True, "cuda"), (False, True, "mps"), (False, False, "cpu")):
         monkeypatch.setattr(torch.cuda, "is_available", lambda cuda=cuda: cuda)
         monkeypatch.setattr(torch.backends.mps, "is_available", lambda mps=mps: mps)
