@@ -127,12 +127,13 @@ def test_windows_may_have_any_length(window_s: float) -> None:
     assert max(differences(tune("wild-tense"), window_s).values()) <= MOST
 
 
-def test_features_do_not_depend_on_the_batch() -> None:
+def test_features_depend_neither_on_the_batch_nor_on_threads() -> None:
     sounds = [MUSIC[name]().astype(np.float32) for name in MUSIC]
     together = music_features(sounds, 2.0)
     assert np.ptp(together, axis=0).max() > 1
     np.testing.assert_allclose(together, np.concatenate([music_features([sound], 2.0) for sound in sounds]), rtol=0, atol=1e-6)
     np.testing.assert_allclose(together[::-1], music_features(sounds[::-1], 2.0), rtol=0, atol=1e-6)
+    np.testing.assert_array_equal(together, music_features(sounds, 2.0, threads=3))
     assert music_features([]).shape == (0, COUNT)
 
 

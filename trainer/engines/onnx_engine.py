@@ -65,7 +65,7 @@ class OnnxEngine:
     def music(self, windows: list[np.ndarray]) -> Fetch:
         """Begin a batch of n windows (n_i,) of sound."""
         assert self.window_s is not None
-        return self._predict("music", music_features(windows, self.window_s))
+        return self._predict("music", music_features(windows, self.window_s, self._threads))
 
     def text(self, captions: list[str]) -> Fetch:
         """Begin a batch of n captions."""

@@ -5,6 +5,7 @@ The torch version is the definition; the functions bear the names of its methods
 
 import math
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 
 import numpy as np
@@ -36,21 +37,31 @@ _PER_NEPER = np.float32(1 / math.log(10))
 Groups = dict[str, np.ndarray]
 
 
-def music_features(windows: Sequence[np.ndarray], window_s: float = WINDOW_S) -> np.ndarray:
+def music_features(windows: Sequence[np.ndarray], window_s: float = WINDOW_S, threads: int = 1) -> np.ndarray:
     """Features of windows, repeated to fill `window_s` so that the features do not depend on their length.
 
     Args:
         windows: float32 (n_i,) mono at 24 kHz, each in [-1, 1], n_i at least 1; longer ones are truncated.
         window_s: length in seconds that the windows are repeated or truncated to, at least 1.
+        threads: compute so many windows at once.
 
     Returns:
-        (N, COUNT) float32, which depends neither on the order nor on the number of the windows.
+        (N, COUNT) float32, which depends neither on the order nor on the number of the windows nor on the threads.
     """
     samples = round(window_s * RATE_HZ)
     features = np.empty((len(windows), COUNT), np.float32)
-    for start in range(0, len(windows), _CHUNK):
+
+    def compute(start: int) -> None:
         chunk = np.stack([filled(window, samples) for window in windows[start : start + _CHUNK]])
         np.concatenate(list(groups(chunk).values()), 1, out=features[start : start + len(chunk)])
+
+    starts = range(0, len(windows), _CHUNK)
+    if threads > 1 and len(starts) > 1:
+        with ThreadPoolExecutor(threads) as pool:
+            list(pool.map(compute, starts))
+    else:
+        for start in starts:
+            compute(start)
     return features
 
 
