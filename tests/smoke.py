@@ -1,7 +1,8 @@
 """The product as a stranger meets it: the wheel, whatever versions its metadata let in, an empty environment, another folder.
 
-    python tests/smoke.py          # builds the wheel, installs it, runs everything; `make smoke`
+    python tests/smoke.py          # builds the wheel, installs it, runs everything, with torch and without; `make smoke`
     PYTHON tests/smoke.py inside   # only runs everything, with the environment that PYTHON belongs to
+    PYTHON tests/smoke.py torchless  # the same where torch is missing: what needs it must say so in a line
 
 The constraints and the extras are left out on purpose: what breaks here breaks for whoever types `pip install mmvatool`. Nothing of the
 checkout is imported: not even the media are drawn with what the tests use.
@@ -19,7 +20,20 @@ from pathlib import Path
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 IMPORTS = "import open_clip, torchaudio; from transformers import HubertModel, RobertaModel"
+TORCH = ("torch", "torchaudio", "torchvision")
+TOOL = ["-I", "-m", "mmvatool"]
+# Two steps: 24 pairs in batches of 12; calibration would cross-validate.
+TRAIN = [
+    part
+    for change in ("train.epochs=1", "train.batch_size=12", "train.calibrate=false", "pairs.distinct.image=12", "data.split=all")
+    for part in ("--set", change)
+]
+IN_RANGE = "all(0 <= one[axis] <= 1 for one in json.loads(out)['results'] for axis in ('valence', 'arousal'))"
+TORCH_IS_MISSING = "len(error.splitlines()) == 1 and 'torch is not installed: ' in error"
 NOT_OURS = ("PYTHONPATH", "PIP_CONSTRAINT", "VIRTUAL_ENV", "XDG_CACHE_HOME")
+
+Step = tuple[str, list[str], str]
+"""Name, arguments of Python, and an expression over `out` and `error` (what it printed) and `folder` that must hold."""
 
 
 def main() -> None:
@@ -35,8 +49,10 @@ def main() -> None:
         subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(room / "venv")], check=True)
         python = room / "venv" / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
         subprocess.run([*pip, "--python", str(python), "install", "--quiet", str(wheel)], check=True)
-        code = subprocess.run([str(python), "-I", str(Path(__file__).resolve()), "inside"], cwd=room).returncode
-    sys.exit(code)
+        run = [str(python), "-I", str(Path(__file__).resolve())]
+        subprocess.run([*run, "inside"], cwd=room, check=True)
+        subprocess.run([*pip, "--python", str(python), "uninstall", "--quiet", "--yes", *TORCH], check=True)
+        subprocess.run([*run, "torchless"], cwd=room, check=True)
 
 
 def packaged() -> set[str]:
@@ -45,29 +61,33 @@ def packaged() -> set[str]:
     return {path.relative_to(CHECKOUT).as_posix() for path in files if path.parent.name != "__pycache__"}
 
 
-def inside() -> None:
+def inside(*, torchless: bool) -> None:
     """Draw inputs, run every command on them, say what failed."""
     home = Path(tempfile.mkdtemp(prefix="mmvatool-smoke-home-"))
     try:
         folder = home / "work"
         folder.mkdir()
         draw(folder)
-        failed = [name for name, arguments, check in steps(folder) if not passes(name, arguments, check, folder, home)]
+        if torchless:
+            refused = [(f"{name} says that torch is missing", arguments, TORCH_IS_MISSING) for name, arguments, _ in steps_of_torch()]
+            failed = [step[0] for step in steps() if not passes(step, folder, home)]
+            failed += [step[0] for step in refused if not passes(step, folder, home, code=1)]
+        else:
+            trained = ("score by the trained model", [*TOOL, "score", "picture.png", "--model", "run/best.safetensors", "--json"], IN_RANGE)
+            every = [("libraries", ["-I", "-c", IMPORTS], "True"), *steps(), *steps_of_torch(), trained]
+            failed = [step[0] for step in every if not passes(step, folder, home)]
     finally:
         shutil.rmtree(home, ignore_errors=True)
     print(f"smoke: {len(failed)} failed" + "".join(f"\n  {name}" for name in failed), flush=True)
     sys.exit(1 if failed else 0)
 
 
-def steps(folder: Path) -> list[tuple[str, list[str], str]]:
-    """Name, arguments of Python, and an expression over `out` (its stdout) and `folder` that must hold."""
-    tool = ["-I", "-m", "mmvatool"]
-    in_range = "all(0 <= one[axis] <= 1 for one in json.loads(out)['results'] for axis in ('valence', 'arousal'))"
+def steps() -> list[Step]:
+    """What works without torch, too."""
     summary = "(folder / 'clip.summary.mp4').stat().st_size > 1000"
     return [
-        ("libraries", ["-I", "-c", IMPORTS], "True"),
         *(
-            (f"score {name}", [*tool, "score", *given, "--json"], f"{in_range} and len(json.loads(out)['results']) == 1")
+            (f"score {name}", [*TOOL, "score", *given, "--json"], f"{IN_RANGE} and len(json.loads(out)['results']) == 1")
             for name, given in (
                 ("a picture", ["picture.png"]),
                 ("a sound", ["music/wild.wav"]),
@@ -75,39 +95,36 @@ def steps(folder: Path) -> list[tuple[str, list[str], str]]:
                 ("words", ["--text", "a slow sad cello"]),
             )
         ),
-        ("summarize", [*tool, "summarize", "clip.mp4", "--plot", "--report"], f"{summary} and (folder / 'clip.summary.html').exists()"),
-        ("summarize --by both", [*tool, "summarize", "clip.mp4", "--by", "both", "--overwrite"], summary),
+        ("summarize", [*TOOL, "summarize", "clip.mp4", "--plot", "--report"], f"{summary} and (folder / 'clip.summary.html').exists()"),
+        ("summarize --by both", [*TOOL, "summarize", "clip.mp4", "--by", "both", "--overwrite"], summary),
         (
             "search",
-            [*tool, "search", "a furious drum solo", "--library", "music", "--json"],
+            [*TOOL, "search", "a furious drum solo", "--library", "music", "--json"],
             "[Path(one['path']).name for one in json.loads(out)['results']] == ['wild.wav', 'calm.wav']",
         ),
-        ("soundtrack", [*tool, "soundtrack", "pictures", "--library", "music", "--size", "320x180"], "(folder / 'pictures.soundtrack.mp4').stat().st_size > 1000"),
-        ("prompt", [*tool, "prompt", "picture.png"], "len(out.split()) > 3"),
-        (
-            "train",
-            [*tool, "train", "compact", "--data", "data", "--out", "run", "--device", "cpu", *TRAIN],
-            "(folder / 'run' / 'best.safetensors').exists()",
-        ),
-        ("score by the trained model", [*tool, "score", "picture.png", "--model", "run/best.safetensors", "--json"], in_range),
+        ("soundtrack", [*TOOL, "soundtrack", "pictures", "--library", "music", "--size", "320x180"], "(folder / 'pictures.soundtrack.mp4').stat().st_size > 1000"),
+        ("prompt", [*TOOL, "prompt", "picture.png"], "len(out.split()) > 3"),
     ]  # fmt: skip
 
 
-# Two steps: 24 pairs in batches of 12; calibration would cross-validate.
-TRAIN = [
-    part
-    for change in ("train.epochs=1", "train.batch_size=12", "train.calibrate=false", "pairs.distinct.image=12", "data.split=all")
-    for part in ("--set", change)
-]
+def steps_of_torch() -> list[Step]:
+    """What needs torch."""
+    return [
+        ("train", [*TOOL, "train", "compact", "--data", "data", "--out", "run", "--device", "cpu", *TRAIN], "(folder / 'run' / 'best.safetensors').exists()"),
+        ("evaluate va", [*TOOL, "evaluate", "va", "compact", "--data", "data", "--device", "cpu"], "'MSE' in out"),
+        ("score in bf16", [*TOOL, "score", "picture.png", "--precision", "bf16", "--json"], IN_RANGE),
+    ]  # fmt: skip
 
 
-def passes(name: str, arguments: list[str], check: str, folder: Path, home: Path) -> bool:
+def passes(step: Step, folder: Path, home: Path, code: int = 0) -> bool:
     """Run one step in the folder, with an empty home, and say how it went."""
+    name, arguments, check = step
     environment = {key: value for key, value in os.environ.items() if key not in NOT_OURS} | {"HOME": str(home), "HF_HUB_OFFLINE": "1"}
     start = time.monotonic()
     done = subprocess.run([sys.executable, *arguments], cwd=folder, env=environment, capture_output=True, text=True, timeout=600)
     try:
-        fine = done.returncode == 0 and bool(eval(check, {"json": json, "Path": Path, "folder": folder, "out": done.stdout}))
+        known = {"json": json, "Path": Path, "folder": folder, "out": done.stdout, "error": done.stderr}
+        fine = done.returncode == code and bool(eval(check, known))
     except Exception as error:
         fine, done.stderr = False, f"{done.stderr}\n{type(error).__name__}: {error}"
     print(f"{'ok  ' if fine else 'FAIL'} {name} ({time.monotonic() - start:.1f} s)", flush=True)
@@ -182,4 +199,4 @@ def draw(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    inside() if sys.argv[1:] == ["inside"] else main()
+    inside(torchless=sys.argv[1:] == ["torchless"]) if sys.argv[1:] in (["inside"], ["torchless"]) else main()
