@@ -1,7 +1,11 @@
 """Fixtures shared by all tests. Media are drawn once a session; nothing is mocked."""
 
-import logging
 import os
+
+# Before numpy is imported: two libraries' idle threads keep each other from working.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import logging
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -11,7 +15,6 @@ import pytest
 from mmvatool.media.sampling import Sampler
 from tests.helpers import media
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["HF_HUB_OFFLINE"] = "1"  # before huggingface_hub is imported: a test must not wait for the network
 
 # Real files, where a checkout has them beside it; tests that use them are skipped elsewhere.
