@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from trainer.errors import CheckpointError, DataError, DeviceError, LibraryLoadError, MmvatoolError, RecipeError, TrainerError, WeightsError
 
 if TYPE_CHECKING:
-    from trainer.affect import matching_score, score_of_distance
+    from trainer.affect import matching_score, score_of_distance, share_below
     from trainer.commands.dataset import dataset as dataset_command
     from trainer.commands.evaluate import evaluate as evaluate_command
     from trainer.commands.export import export as export_command
@@ -43,6 +43,7 @@ _PUBLIC = {
     "read_checkpoint": "trainer.stored:read",
     "read_picture": "trainer.data.files:read_picture",
     "score_of_distance": "trainer.affect:score_of_distance",
+    "share_below": "trainer.affect:share_below",
     "train_command": "trainer.commands.train:train",
     "summary_rows": "trainer.evaluation.paper:summary_rows",
     "usable_cpus": "trainer.machine:usable_cpus",
@@ -72,6 +73,7 @@ __all__ = [
     "read_checkpoint",
     "read_picture",
     "score_of_distance",
+    "share_below",
     "summary_rows",
     "train_command",
     "usable_cpus",

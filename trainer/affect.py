@@ -1,6 +1,13 @@
-"""Valence and arousal (VA) as numbers: the matching score of two VA and the sigma it is scaled with. numpy only."""
+"""Valence and arousal (VA) as numbers: the matching score of two VA, the sigma it is scaled with, and the scale of VA. numpy only."""
 
 import numpy as np
+
+LEVELS = (0.01, 0.05, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 0.9, 0.95, 0.99)
+"""The quantiles that calibration matches."""
+_CENTRE, _SPREAD = 0.5, 0.18
+_NORMAL = (-2.326348, -1.644854, -1.281552, -0.841621, -0.385320, 0.0, 0.385320, 0.841621, 1.281552, 1.644854, 2.326348)
+COMMON = tuple(_CENTRE + _SPREAD * z for z in _NORMAL)
+"""What they are in the common scale: of a normal distribution with mean .5 and deviation .18, so that 5 % are below .2 and 95 % below .8."""
 
 _ROWS, _COLUMNS = 8, 4096  # a block of squares has 256 KiB, which fits into a core's cache
 
@@ -31,6 +38,22 @@ def score_of_distance(distance: np.ndarray, sigma: float) -> np.ndarray:
     if not (np.isfinite(sigma) and sigma > 0):
         raise ValueError(f"sigma {sigma}: must be a finite number above 0")
     return np.exp(-np.asarray(distance, np.float64) / sigma).astype(np.float32)
+
+
+def share_below(va: np.ndarray) -> np.ndarray:
+    """The share of pictures, music or words that a calibrated model predicts below a VA, of valence and of arousal.
+
+    It is the same for all three, as calibration brings the predictions for held-out rows of each to LEVELS at COMMON
+    (`trainer.model.calibration`); linear between these and to 0 and 1 at the ends of the scale. For a model without calibration it is
+    a convention.
+
+    Args:
+        va: (...) in [0, 1].
+
+    Returns:
+        float64 (...) in [0, 1], rising with `va`.
+    """
+    return np.interp(np.asarray(va, np.float64), (0.0, *COMMON, 1.0), (0.0, *LEVELS, 1.0))
 
 
 def mean_distance(va_a: np.ndarray, va_b: np.ndarray) -> float:

@@ -7,10 +7,11 @@ import numpy as np
 import torch
 
 from trainer import checkpoint
+from trainer.affect import COMMON, LEVELS
 from trainer.constants import OnProgress
 from trainer.evaluation import cv
 from trainer.evaluation.va import AXES
-from trainer.model.calibration import COMMON, LEVELS, Calibration
+from trainer.model.calibration import Calibration
 from trainer.session import Job
 
 PLOT, FIGURES, SMALL = "calibration.png", "cv.json", "small.safetensors"

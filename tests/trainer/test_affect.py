@@ -1,10 +1,11 @@
+import statistics
 import time
 import tracemalloc
 
 import numpy as np
 import pytest
 
-from trainer.affect import matching_score, mean_distance
+from trainer.affect import COMMON, LEVELS, matching_score, mean_distance, share_below
 
 
 def test_matching_score_is_equation_1() -> None:
@@ -17,6 +18,16 @@ def test_matching_score_is_equation_1() -> None:
 def test_matching_score_refuses_impossible_sigma(sigma: float) -> None:
     with pytest.raises(ValueError, match="must be a finite number above 0"):
         matching_score(np.zeros((1, 2)), np.ones((1, 2)), sigma)
+
+
+def test_the_share_below_is_that_of_the_common_scale() -> None:
+    """A normal distribution with mean .5 and deviation .18, but for its tails, which end at 0 and 1."""
+    np.testing.assert_allclose(share_below(np.array(COMMON)), LEVELS)
+    np.testing.assert_allclose(share_below(np.array([[0.0, 1.0]])), [[0, 1]])
+    inside = np.linspace(0.1, 0.9, 41)
+    normal = np.array([statistics.NormalDist(0.5, 0.18).cdf(value) for value in inside])
+    np.testing.assert_allclose(share_below(inside), normal, atol=0.02)
+    assert (np.diff(share_below(np.linspace(0, 1, 1001))) > 0).all()
 
 
 @pytest.mark.parametrize(("a", "b"), [(1, 1), (33, 1), (70, 5000), (31, 4097)])

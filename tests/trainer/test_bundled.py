@@ -8,7 +8,7 @@ from PIL import Image, ImageDraw
 
 from tests.helpers import media
 from trainer import Predictor, checkpoint
-from trainer.model.calibration import COMMON
+from trainer.affect import COMMON
 
 RATE_HZ = 24_000
 SECONDS = 10

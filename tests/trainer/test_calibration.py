@@ -10,8 +10,9 @@ import torch
 from safetensors import safe_open
 
 from trainer import Predictor, calibrate, checkpoint
+from trainer.affect import COMMON, LEVELS
 from trainer.evaluation.cv import CrossValidation, Figure
-from trainer.model.calibration import COMMON, LEVELS, Calibration
+from trainer.model.calibration import Calibration
 from trainer.model.mmva import MMVA
 from trainer.session import Job
 

@@ -4,12 +4,8 @@ import numpy as np
 import torch
 from torch import nn
 
-LEVELS = (0.01, 0.05, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 0.9, 0.95, 0.99)
-"""The quantiles that are matched."""
-_CENTRE, _SPREAD = 0.5, 0.18
-_NORMAL = (-2.326348, -1.644854, -1.281552, -0.841621, -0.385320, 0.0, 0.385320, 0.841621, 1.281552, 1.644854, 2.326348)
-COMMON = tuple(_CENTRE + _SPREAD * z for z in _NORMAL)
-"""The targets of the quantiles: those of a normal distribution with mean .5 and deviation .18, so that 5 % are below .2 and 95 % below .8."""
+from trainer.affect import COMMON, LEVELS
+
 _STEP = 1e-4  # least distance of two quantiles
 
 
