@@ -1,4 +1,5 @@
 """Values that options of the command line and settings share. Imports nothing, so that `--help` is quick."""
 
 SAMPLINGS = ("auto", "exact", "keyframes")  # which frame of a video is sampled for a step: see `mmvatool.media.sampling.pick`
+MATCHES = ("absolute", "library")  # in what VA of queries and of tracks are compared: see `mmvatool.soundtracks.scale`
 DEVICES = ("auto", "cpu", "cuda", "mps")

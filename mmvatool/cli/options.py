@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mmvatool.choices import DEVICES, SAMPLINGS
+from mmvatool.choices import DEVICES, MATCHES, SAMPLINGS
 from mmvatool.timeline import Segment
 
 if TYPE_CHECKING:
@@ -205,6 +205,13 @@ index_option = click.option(
     type=click.Path(),
     metavar="FILE",
     help="The index of all libraries: what was predicted for their tracks.  [default: library.sqlite3 in the user's cache folder]",
+)
+match_option = click.option(
+    "--match",
+    type=click.Choice(MATCHES),
+    default="absolute",
+    help="What is compared: valence and arousal as predicted (absolute), or ranks within the library (library), so that music of one genre "
+    "has its happiest and its saddest track, too. Distances and scores are printed as predicted.",
 )
 cache_option = click.option(
     "--cache/--no-cache",

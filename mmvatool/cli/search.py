@@ -9,7 +9,7 @@ import click
 
 from mmvatool.cli import EXIT_PARTLY
 from mmvatool.cli.console import Reporter, opener
-from mmvatool.cli.options import VA, Load, index_option, model_options, output_options
+from mmvatool.cli.options import VA, Load, index_option, match_option, model_options, output_options
 from mmvatool.cli.sections import SectionedCommand
 from mmvatool.text import format_clock, printable
 
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 )
 @click.option("--va", type=VA(), help="Instead of words: find music near this valence and arousal, each from 0 to 1.")
 @click.option("--top", type=click.IntRange(min=1), default=10, help="How many tracks at most.")
+@match_option
 @index_option
 @click.option("--paths", is_flag=True, help="Print the paths alone, one a line.")
 @click.option("-0", "--print0", is_flag=True, help="Print the paths alone, each ended by a NUL, for xargs -0.")
@@ -45,6 +46,7 @@ def search(
     like: Path | None,
     va: tuple[float, float] | None,
     top: int,
+    match: str,
     index_file: str | None,
     paths: bool,
     print0: bool,
@@ -85,6 +87,7 @@ def search(
             va=query.va,
             library=library,
             top=top,
+            match=match,
             index_file=index_file,
             predictor=predictor,
             progress=progress,
@@ -107,7 +110,7 @@ def _report(result: "SearchResult", predictor: "Predictor", reporter: Reporter) 
     if predictor.sigma is None:
         reporter.say(f"{result.model} has no sigma: ranked by distance, without a score")
     if result.is_far:
-        reporter.say(f"Nothing in the library is near: the nearest track lies {result.hits[0].distance:.2f} away")
+        reporter.say(f"Nothing in the library is near: the nearest track lies {result.nearest_distance:.2f} away")
 
 
 def _print_paths(result: "SearchResult", end: bytes) -> None:
@@ -121,7 +124,8 @@ def _print_table(result: "SearchResult", library: Path) -> None:
     from rich.table import Table
 
     valence, arousal = result.va.tolist()
-    table = Table(title=printable(f"nearest to valence {valence:.3f}, arousal {arousal:.3f} in {library}"), title_justify="left")
+    by_rank = " by rank" if result.match == "library" else ""
+    table = Table(title=printable(f"nearest{by_rank} to valence {valence:.3f}, arousal {arousal:.3f} in {library}"), title_justify="left")
     table.add_column("", justify="right")
     table.add_column("track", overflow="fold")
     for name in ("score", "distance", "valence", "arousal", "length"):

@@ -16,6 +16,7 @@ from mmvatool.cli.options import (
     Time,
     existing_options,
     index_option,
+    match_option,
     model_options,
     output_options,
     plan_options,
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 @click.command(
     cls=SectionedCommand,
     sections={
-        "The music": ("library", "tracks", "exclude", "per_scene", "seed", "index_file"),
+        "The music": ("library", "tracks", "match", "exclude", "per_scene", "seed", "index_file"),
         "The sound": ("duck", "lufs"),
         "Slideshows": ("order", "seconds", "fit", "beats", "crossfade_s", "still", "fill", "size", "rate"),
         "Files": ("output", "report", "plan", "exports", "dry_run", "top"),
@@ -77,6 +78,7 @@ if TYPE_CHECKING:
     click.option(
         "--beats", is_flag=True, help="Move the changes of pictures to the nearest beat (needs librosa: pip install 'mmvatool[beats]')."
     ),
+    match_option,
     click.option("--per-scene", is_flag=True, help="Split into scenes by valence and arousal, and choose a track for each, crossfaded."),
     click.option("--size", type=Size(), default="1920x1080", help="Size of a slideshow."),
     click.option("--fps", "rate", type=Rate(), default="30", help="Frames a second of a slideshow, e.g. 25 or 30000/1001."),
@@ -212,7 +214,7 @@ def _report(result: "Soundtrack", reporter: Reporter, seconds: float, *, table: 
     for warning in result.warnings:
         reporter.detail(f"{result.input}: {warning}")
     if result.is_far:
-        reporter.say(f"{result.input}: nothing in the library is near: the nearest track lies {result.ranking[0].match.distance:.2f} away")
+        reporter.say(f"{result.input}: nothing in the library is near: the nearest track lies {result.nearest_distance:.2f} away")
     music = ", ".join(_cue(cue) for cue in result.timeline.cues)
     where = "would be chosen" if result.output is None else f"-> {result.output}"
     reporter.say(f"{result.input}: {format_clock(result.timeline.duration_s)} with {music} {where} in {seconds:.1f} s")
@@ -228,7 +230,8 @@ def _print_ranking(result: "Soundtrack") -> None:
     from rich.table import Table
 
     valence, arousal = result.va.tolist()
-    table = Table(title=printable(f"{result.input}: valence {valence:.3f}, arousal {arousal:.3f}"), title_justify="left")
+    by_rank = ", nearest by rank" if result.settings.match == "library" else ""
+    table = Table(title=printable(f"{result.input}: valence {valence:.3f}, arousal {arousal:.3f}{by_rank}"), title_justify="left")
     table.add_column("", justify="right")
     table.add_column("track", overflow="fold")
     for name in ("score", "distance", "valence", "arousal", "from", "length"):

@@ -1,6 +1,6 @@
 """`search`: the music of a folder whose VA is nearest to that of words, a picture, a song or a video (MMVA's Figure 3).
 
-query -> its VA -> index brought up to date -> distance of each track's mean VA -> Eq. 1's score -> ranking.
+query -> its VA -> index brought up to date -> distance of each track's mean VA, or of its ranks -> Eq. 1's score -> ranking.
 """
 
 from dataclasses import dataclass
@@ -11,13 +11,15 @@ import numpy as np
 
 from mmvatool.analysis import pictures
 from mmvatool.analysis.curves import image_curve, music_curve
+from mmvatool.choices import MATCHES
 from mmvatool.errors import FileError, QueryError, SettingsError
 from mmvatool.files import natural_key
 from mmvatool.library.database import Library, Track
 from mmvatool.library.update import IndexResult, display_path, index, model_key, no_music, real_path
 from mmvatool.media.probe import MediaInfo, probe_media
 from mmvatool.progress import Progress, no_progress
-from mmvatool.soundtracks.matching import rank
+from mmvatool.soundtracks.matching import FAR, rank
+from mmvatool.soundtracks.scale import ABSOLUTE, Scale
 
 if TYPE_CHECKING:
     from trainer import Predictor
@@ -67,15 +69,21 @@ class Hit:
 class SearchResult:
     """The result of a search: the query with its VA (2,), the tracks, the nearest first, and the run that updated the index.
 
-    `is_far`: even the nearest track lies farther than matching.FAR.
+    `match`, one of MATCHES, is what was compared. `nearest_distance` in VA is the least of all tracks, whichever is the first.
     """
 
     query: Query
+    match: str
     va: np.ndarray
     hits: tuple[Hit, ...]
-    is_far: bool
+    nearest_distance: float
     indexed: IndexResult
     model: str
+
+    @property
+    def is_far(self) -> bool:
+        """Whether even the nearest track lies farther than matching.FAR."""
+        return bool(self.hits) and self.nearest_distance > FAR
 
     @property
     def failures(self) -> tuple[FileError, ...]:
@@ -92,6 +100,7 @@ class SearchResult:
         valence, arousal = self.va.tolist()
         return {
             "query": {**given, "valence": round(valence, 6), "arousal": round(arousal, 6)},
+            "match": self.match,
             "results": [
                 {
                     "path": str(hit.path),
@@ -115,6 +124,7 @@ def search(
     like: Path | str | None = None,
     va: tuple[float, float] | None = None,
     top: int = DEFAULT_TOP,
+    match: str = "absolute",
     index_file: Path | str | None = None,
     predictor: "Predictor | None" = None,
     progress: Progress = no_progress,
@@ -127,15 +137,18 @@ def search(
         like: a picture, an audio file or a video, whose images count.
         va: valence and arousal, each in [0, 1].
         top: how many tracks, at least 1.
+        match: what is compared: "absolute": VA as predicted; "library": ranks, of the tracks within the library, of the query among all
+            pictures, music and words.
         index_file: the index; in the user's cache folder by default.
         predictor: a loaded model; the bundled one by default.
         progress: is given how much of each stage is done.
 
     Returns:
-        The nearest tracks by Eq. 1's score, that is by distance; equally near ones in the natural order of their names.
+        The nearest tracks, by Eq. 1's score, that is by distance, or by the distance of ranks; equally near ones in the natural order of
+        their names.
 
     Raises:
-        SettingsError: not exactly one kind of query, or a number out of its bounds.
+        SettingsError: not exactly one kind of query, a number out of its bounds, or another `match`.
         QueryError: the model knows no word of the text, or the folder has no music that can be decoded.
         MediaError: the folder is not there, or the file to be like cannot be read.
         CheckpointError: the model has no tower for the query, or none for music.
@@ -144,6 +157,8 @@ def search(
     query = Query(text, None if like is None else Path(like), va)
     if top < 1:
         raise SettingsError(f"top {top}: must be at least 1")
+    if match not in MATCHES:
+        raise SettingsError(f"match {match!r}: allowed are {', '.join(MATCHES)}")
     library = Path(library)
     if predictor is None:
         from trainer import Predictor
@@ -156,15 +171,18 @@ def search(
             raise QueryError(no_music(library, indexed))
         root, model = real_path(library), model_key(predictor)
         means = opened.means(root, model)
-        ranking = rank(query_va, means.va, top, predictor.sigma)
+        scale = Scale.of_library(means.va) if match == "library" else ABSOLUTE
+        ranking = rank(query_va, means.va, top, predictor.sigma, scale)
         tracks = {track.id: track for track in opened.tracks(means.ids[ranking.indices], model)}
-    hits = []
+    hits = list[tuple[float, Hit]]()
     for position, track_id in enumerate(means.ids[ranking.indices].tolist()):
         if track_id in tracks:  # else it was removed in the meantime
             score = None if ranking.scores is None else float(ranking.scores[position])
-            hits.append(_hit(tracks[track_id], root, library, score, float(ranking.distances[position])))
-    hits.sort(key=lambda hit: (hit.distance, natural_key(hit.path)))
-    return SearchResult(query, query_va, tuple(hits[:top]), ranking.is_far and bool(hits), indexed, predictor.name)
+            hit = _hit(tracks[track_id], root, library, score, float(ranking.distances[position]))
+            hits.append((float(ranking.apart[position]), hit))
+    hits.sort(key=lambda ranked: (ranked[0], ranked[1].distance, natural_key(ranked[1].path)))
+    nearest = tuple(hit for _, hit in hits[:top])
+    return SearchResult(query, match, query_va, nearest, ranking.nearest_distance, indexed, predictor.name)
 
 
 def predict_query(query: Query, predictor: "Predictor") -> np.ndarray:

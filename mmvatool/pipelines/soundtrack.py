@@ -26,6 +26,7 @@ from mmvatool.progress import Progress, no_progress
 from mmvatool.report.soundtrack import soundtrack_page
 from mmvatool.soundtracks import pacing, scenes
 from mmvatool.soundtracks.result import Credit, Soundtrack, SoundtrackSettings
+from mmvatool.soundtracks.scale import ABSOLUTE, Scale
 from mmvatool.soundtracks.tracks import CandidateTrack, Ranked, file_candidates, library_candidates, rank, rank_endings, scene_cues
 from mmvatool.soundtracks.visuals import Slide, Visuals, predict_visuals
 from mmvatool.timeline import Clip, Cue, Segment, Timeline
@@ -95,10 +96,10 @@ def soundtrack(
     visuals, failures = predict_visuals(files, predictor, settings.order, settings.seconds, progress)
     parts = scenes.split(visuals.va, np.diff(visuals.edges_s)) if settings.per_scene else [slice(0, len(visuals.va))]
     if library is not None:
-        music, unusable = _library_tracks(Path(library), index_file, visuals, parts, predictor, settings, progress)
+        music, scale, unusable = _library_tracks(Path(library), index_file, visuals, parts, predictor, settings, progress)
     else:
-        music, unusable = _named_tracks([Path(track) for track in tracks], predictor, progress)
-    ranking, cues, visuals = _choose_music(visuals, parts, music, predictor.sigma, settings)
+        music, scale, unusable = _named_tracks([Path(track) for track in tracks], predictor, settings, progress)
+    ranking, cues, visuals = _choose_music(visuals, parts, music, predictor.sigma, scale, settings)
     timeline = _timeline(visuals, cues, settings)
     result = Soundtrack(
         input=files[0],
@@ -108,6 +109,7 @@ def soundtrack(
         va=visuals.target.mean,
         timeline=timeline,
         ranking=tuple(ranking[: settings.top]),
+        nearest_distance=min(ranked.match.distance for ranked in ranking),
         credits=_credits(timeline, music),
         failures=(*failures, *unusable),
         warnings=tuple(visuals.warnings),
@@ -123,8 +125,8 @@ def _library_tracks(
     predictor: "Predictor",
     settings: SoundtrackSettings,
     progress: Progress,
-) -> tuple[list[CandidateTrack], Sequence[FileError]]:
-    """The tracks of a library that lie near one of the scenes, sorted by name, and an error for each file that is none.
+) -> tuple[list[CandidateTrack], Scale, Sequence[FileError]]:
+    """The tracks of a library that lie near one of the scenes, sorted by name, the scale in which they do, and an error for each file that is none.
 
     Raises:
         QueryError: it has no tracks, or all of them are excluded.
@@ -134,14 +136,16 @@ def _library_tracks(
         indexed = index(folder, opened, predictor, progress=progress)
         if not indexed.tracks:
             raise QueryError(no_music(folder, indexed))
-        music = library_candidates(opened, folder, predictor, targets, settings.exclude)
+        music, scale = library_candidates(opened, folder, predictor, targets, settings.exclude, settings.match)
     if not music:
         raise QueryError(f"{folder}: --exclude leaves none of its {indexed.tracks} tracks")
-    return sorted(music, key=lambda track: natural_key(track.path)), indexed.broken
+    return sorted(music, key=lambda track: natural_key(track.path)), scale, indexed.broken
 
 
-def _named_tracks(paths: list[Path], predictor: "Predictor", progress: Progress) -> tuple[list[CandidateTrack], Sequence[FileError]]:
-    """Tracks that are named one by one, sorted by name, and an error for each file that is none.
+def _named_tracks(
+    paths: list[Path], predictor: "Predictor", settings: SoundtrackSettings, progress: Progress
+) -> tuple[list[CandidateTrack], Scale, Sequence[FileError]]:
+    """Tracks that are named one by one, sorted by name, the scale (ranks are those among them), and an error for each file that is none.
 
     Raises:
         QueryError: none of them can be decoded.
@@ -149,11 +153,12 @@ def _named_tracks(paths: list[Path], predictor: "Predictor", progress: Progress)
     music, broken = file_candidates(paths, predictor, progress)
     if not music:
         raise QueryError(f"none of the tracks can be decoded ({broken[0]})")
-    return sorted(music, key=lambda track: natural_key(track.path)), broken
+    scale = Scale.of_library(np.array([track.mean for track in music])) if settings.match == "library" else ABSOLUTE
+    return sorted(music, key=lambda track: natural_key(track.path)), scale, broken
 
 
 def _choose_music(
-    visuals: Visuals, parts: list[slice], music: list[CandidateTrack], sigma: float | None, settings: SoundtrackSettings
+    visuals: Visuals, parts: list[slice], music: list[CandidateTrack], sigma: float | None, scale: Scale, settings: SoundtrackSettings
 ) -> tuple[list[Ranked], list[Cue], Visuals]:
     """Choose tracks, and pace the slides by them if that was asked for.
 
@@ -162,17 +167,18 @@ def _choose_music(
         parts: the scenes that get a track each.
         music: sorted by name, so that of equals the first by name is chosen.
         sigma: of Eq. 1; None for a model without one.
+        scale: in which visuals and tracks are compared.
         settings: how to choose.
 
     Returns:
         The ranking for all that is shown, the nearest first; when which track plays; and the visuals with their final times.
     """
     if settings.fit == "music" and visuals.slides:
-        ranking, visuals = rank_endings(visuals, music, sigma, settings.seconds, settings.seed)
+        ranking, visuals = rank_endings(visuals, music, sigma, scale, settings.seconds, settings.seed)
     else:
-        ranking = rank(visuals, music, sigma, settings.seed)
+        ranking = rank(visuals, music, sigma, scale, settings.seed)
     if len(parts) > 1:
-        cues = scene_cues(visuals, parts, music, sigma, settings.seed)
+        cues = scene_cues(visuals, parts, music, sigma, scale, settings.seed)
     else:
         nearest = ranking[0].match
         cues = [Cue(ranking[0].path, 0.0, float(visuals.edges_s[-1]), nearest.offset_s, nearest.distance, nearest.score)]

@@ -207,7 +207,8 @@ def _ranking_table(result: "Soundtrack") -> Table:
         for rank, ranked in enumerate(result.ranking, start=1)
     ]
     columns = ("", "track", "score", "distance", "valence", "arousal", "from", "length", "")
-    about = "The nearest tracks to the visuals as a whole, by their best match; score is exp(-distance / sigma)."
+    by = "the ranks of their best match within the library" if result.settings.match == "library" else "their best match"
+    about = f"The nearest tracks to the visuals as a whole, by {by}; score is exp(-distance / sigma)."
     return Table("Ranking", about, columns, rows, frozenset((0, 2, 3, 4, 5, 6, 7)), frozenset((1,)))
 
 
@@ -215,6 +216,7 @@ def _settings(result: "Soundtrack") -> list[tuple[str, str]]:
     settings = result.settings
     pairs = [
         ("Music", "a track for each scene" if settings.per_scene else "one track for the whole"),
+        ("Chosen by", "ranks within the library" if settings.match == "library" else "valence and arousal as predicted"),
         ("Sound of videos", "kept, with quieter music under it" if settings.duck else "replaced by the music"),
         ("Loudness, target", f"{settings.lufs:g} LUFS"),
     ]

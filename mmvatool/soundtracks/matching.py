@@ -7,15 +7,15 @@ that varies about the right mood would lose to one that never changes.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from mmvatool.soundtracks.scale import ABSOLUTE, PLACES, Scale
 from trainer import matching_score, score_of_distance
 
 # Farther than this, the nearest track is not near: a fifth of the scale of valence or of arousal.
 FAR = 0.2
-PLACES = 6  # of a distance: what differs by the rounding of float32 is equally near
 STEP_S = 10.0  # visuals and tracks are compared in steps of so many seconds; windows of a track are as long
 # Cost of a loop, in VA, under a tenth of a step of a nine-point rating: of nearly equal matches the one that plays through wins.
 LOOP_COST = 0.01
@@ -27,16 +27,17 @@ _ROUNDING = 1e-9
 
 @dataclass(frozen=True)
 class Ranking:
-    """Candidates, the nearest first: their `indices`, `distances` in VA (0 to sqrt 2) and Eq. 1's `scores`, None without a sigma."""
+    """Candidates, the nearest first: their `indices`, `distances` in VA (0 to sqrt 2) and Eq. 1's `scores`, None without a sigma.
+
+    `apart` are the distances in the scale that they are ranked by, which are the same in VA. `nearest_distance` in VA is the least of all
+    candidates, whichever are ranked first; infinite without any.
+    """
 
     indices: np.ndarray
     distances: np.ndarray
+    apart: np.ndarray
     scores: np.ndarray | None
-
-    @property
-    def is_far(self) -> bool:
-        """Whether even the nearest lies farther than FAR."""
-        return bool(len(self.distances)) and bool(self.distances[0] > FAR)
+    nearest_distance: float
 
 
 def distances(query: np.ndarray, va: np.ndarray) -> np.ndarray:
@@ -60,16 +61,17 @@ def distances(query: np.ndarray, va: np.ndarray) -> np.ndarray:
     return np.hypot(va[:, 0] - query[0], va[:, 1] - query[1])
 
 
-def rank(query: np.ndarray, va: np.ndarray, top: int, sigma: float | None) -> Ranking:
+def rank(query: np.ndarray, va: np.ndarray, top: int, sigma: float | None, scale: Scale = ABSOLUTE) -> Ranking:
     """The nearest candidates, and all that are as near as the last of them, so that the caller can break the tie by name.
 
-    The score falls with the distance alone, so that both give the same order.
+    In VA the score falls with the distance alone, so that both give the same order.
 
     Args:
         query: (2,) valence, arousal, each in [0, 1].
         va: (N, 2) of the candidates; N may be 0.
         top: how many, at least 1.
         sigma: Eq. 1's sigma of the model; None: it has a distance only.
+        scale: in which they are ranked.
 
     Returns:
         The nearest first, equally near ones in the order given: min(top, N) of them, more where the last ones tie.
@@ -80,11 +82,12 @@ def rank(query: np.ndarray, va: np.ndarray, top: int, sigma: float | None) -> Ra
     if top < 1:
         raise ValueError(f"top {top}: must be at least 1")
     away = np.round(distances(query, va), PLACES)
-    limit = np.partition(away, top - 1)[top - 1] if top < len(away) else np.inf
-    nearest = np.flatnonzero(away <= limit)
-    indices = nearest[np.argsort(away[nearest], kind="stable")]
+    apart = np.round(distances(scale.of_query(query), scale.of_tracks(va)), PLACES)
+    limit = np.partition(apart, top - 1)[top - 1] if top < len(apart) else np.inf
+    nearest = np.flatnonzero(apart <= limit)
+    indices = nearest[np.argsort(apart[nearest], kind="stable")]
     scores = None if sigma is None else matching_score(np.asarray(query), np.asarray(va, np.float64)[indices], sigma)
-    return Ranking(indices, away[indices], scores)
+    return Ranking(indices, away[indices], apart[indices], scores, float(away.min(initial=np.inf)))
 
 
 @dataclass(frozen=True)
@@ -106,6 +109,10 @@ class Steps:
     def mean(self) -> np.ndarray:
         """VA (2,) over time; of one pace."""
         return self.lengths_s @ self.va / self.lengths_s.sum()
+
+    def on(self, scale: Scale) -> "Steps":
+        """The same with `va` as it is compared in a scale."""
+        return replace(self, va=scale.of_query(self.va))
 
 
 @dataclass(frozen=True)
@@ -144,6 +151,10 @@ class Tracks:
         """Index in `va` at which each track begins: int64 (T,)."""
         return np.cumsum(self.counts) - self.counts
 
+    def on(self, scale: Scale) -> "Tracks":
+        """The same with `va` as it is compared in a scale."""
+        return replace(self, va=scale.of_tracks(self.va))
+
     def in_points(self) -> tuple[np.ndarray, np.ndarray]:
         """Every window's start: the number of its track (W,), and its time in the track in seconds (W,)."""
         owners = np.repeat(np.arange(len(self.counts)), self.counts)
@@ -159,13 +170,15 @@ class Tracks:
 class TrackMatch:
     """A match of a track: it plays from `offset_s` on; its distance from the target in VA; and Eq. 1's score, None without a sigma.
 
-    `loops` is how often the track begins again before the visuals end. It does not count in `distance`.
+    `loops` is how often the track begins again before the visuals end. It does not count in `distance`. `apart` is the distance in the
+    scale that matches are chosen by, which is the same in VA.
     """
 
     offset_s: float
     distance: float
     score: float | None
     loops: int
+    apart: float
 
 
 def steps(va: np.ndarray, edges_s: np.ndarray) -> Steps:
@@ -196,7 +209,7 @@ def steps(va: np.ndarray, edges_s: np.ndarray) -> Steps:
     return Steps(result.va[0], result.lengths_s[0]) if edges.ndim == 1 else result
 
 
-def best_matches(target: Steps, tracks: Tracks, sigma: float | None) -> list[TrackMatch]:
+def best_matches(target: Steps, tracks: Tracks, sigma: float | None, scale: Scale = ABSOLUTE) -> list[TrackMatch]:
     """The match of each track that is nearest to the target. Every window's start is tried as the in-point.
 
     A track that ends before the visuals begins again from its start. Each time costs LOOP_COST, which is added to the distance for the choice
@@ -206,6 +219,7 @@ def best_matches(target: Steps, tracks: Tracks, sigma: float | None) -> list[Tra
         target: the VA to match.
         tracks: T of them.
         sigma: Eq. 1's sigma of the model; None: there is no score.
+        scale: in which the target and the tracks are compared.
 
     Returns:
         T matches.
@@ -214,17 +228,19 @@ def best_matches(target: Steps, tracks: Tracks, sigma: float | None) -> list[Tra
         ValueError: a sigma that cannot be.
     """
     owners, offsets_s = tracks.in_points()
-    away = np.empty(len(owners))
+    apart = np.empty(len(owners))
+    compared, among = target.on(scale), tracks.on(scale)
     rows = max(1, CHUNK_PAIRS // len(target.lengths_s))
     for start in range(0, len(owners), rows):
         part = slice(start, start + rows)
-        away[part] = distances_from(target, tracks, owners[part], offsets_s[part])
+        apart[part] = distances_from(compared, among, owners[part], offsets_s[part])
     loops = loops_of(target.length_s, tracks.durations_s[owners], offsets_s)
-    chosen = tracks.least(away + LOOP_COST * loops)
-    scores = [None] * len(chosen) if sigma is None else score_of_distance(away[chosen], sigma).tolist()
+    chosen = tracks.least(apart + LOOP_COST * loops)
+    away = distances_from(target, tracks, owners[chosen], offsets_s[chosen])
+    scores = [None] * len(chosen) if sigma is None else score_of_distance(away, sigma).tolist()
     return [
-        TrackMatch(float(offsets_s[window]), float(away[window]), score, int(loops[window]))
-        for window, score in zip(chosen, scores, strict=True)
+        TrackMatch(float(offsets_s[window]), float(distance), score, int(loops[window]), float(apart[window]))
+        for window, distance, score in zip(chosen, away, scores, strict=True)
     ]
 
 
@@ -255,7 +271,7 @@ def loops_of(length_s: float | np.ndarray, durations_s: float | np.ndarray, offs
     return np.maximum(passes - 1, 0).astype(np.int64)
 
 
-def nearest_by_mean(target: Steps, means: np.ndarray, keep: int = MAX_CANDIDATES) -> np.ndarray:
+def nearest_by_mean(target: Steps, means: np.ndarray, keep: int = MAX_CANDIDATES, scale: Scale = ABSOLUTE) -> np.ndarray:
     """The tracks of a big library that are compared window by window: those whose means lie nearest to the target's.
 
     This is a rule of thumb and no bound: a track with one fitting minute in an hour of something else is passed over if `keep` others
@@ -265,6 +281,7 @@ def nearest_by_mean(target: Steps, means: np.ndarray, keep: int = MAX_CANDIDATES
         target: the VA to match.
         means: (T, 2), the mean VA of each track.
         keep: how many.
+        scale: in which they are compared.
 
     Returns:
         int64, rising: all T, or the nearest `keep` of them.
@@ -272,7 +289,7 @@ def nearest_by_mean(target: Steps, means: np.ndarray, keep: int = MAX_CANDIDATES
     Raises:
         ValueError: another shape or a number that is not finite.
     """
-    return np.sort(np.argsort(distances(target.mean, means), kind="stable")[:keep])
+    return np.sort(np.argsort(distances(target.on(scale).mean, scale.of_tracks(means)), kind="stable")[:keep])
 
 
 def shuffle_near(away: np.ndarray, seed: int | None, within: float) -> np.ndarray:

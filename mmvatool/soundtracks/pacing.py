@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mmvatool.soundtracks.matching import CHUNK_PAIRS, LOOP_COST, TrackMatch, Tracks, distances_from, loops_of, steps
+from mmvatool.soundtracks.scale import ABSOLUTE, Scale
 from trainer import score_of_distance
 
 # The least and the greatest factor by which the time of a picture may change so that the slideshow ends with the music.
@@ -74,7 +75,9 @@ def picture_seconds(fixed_s: np.ndarray, seconds: float, durations_s: np.ndarray
     return np.where(np.isfinite(deviations.min(axis=1)), np.take_along_axis(factors, nearest, axis=1)[:, 0] * seconds, np.nan)
 
 
-def best_endings(va: np.ndarray, fixed_s: np.ndarray, seconds: float, tracks: Tracks, sigma: float | None) -> list[Ending | None]:
+def best_endings(
+    va: np.ndarray, fixed_s: np.ndarray, seconds: float, tracks: Tracks, sigma: float | None, scale: Scale = ABSOLUTE
+) -> list[Ending | None]:
     """The match of each track that is nearest to a slideshow and ends with it: `matching.best_matches` among those that can.
 
     What `matching.best_matches` adds to the distance for the choice is added here too, and PACE_COST for each doubling or halving of
@@ -86,6 +89,7 @@ def best_endings(va: np.ndarray, fixed_s: np.ndarray, seconds: float, tracks: Tr
         seconds: how long a picture should be shown.
         tracks: T of them.
         sigma: Eq. 1's sigma of the model; None: there is no score.
+        scale: in which they are compared.
 
     Returns:
         T endings, the earliest of equals; None: the slideshow cannot end with this track.
@@ -97,34 +101,37 @@ def best_endings(va: np.ndarray, fixed_s: np.ndarray, seconds: float, tracks: Tr
     evenly(fixed, seconds)  # for its errors
     owners, offsets_s = tracks.in_points()
     picture_s = picture_seconds(fixed, seconds, tracks.durations_s[owners], offsets_s)
-    costs, away, loops = _ending_costs(va, fixed, seconds, picture_s, tracks)
+    costs, apart, loops = _ending_costs(va, fixed, seconds, picture_s, tracks, scale)
     endings: list[Ending | None] = []
     for window in tracks.least(costs).tolist():
         if np.isinf(costs[window]):
             endings.append(None)
             continue
-        score = None if sigma is None else float(score_of_distance(away[window], sigma))
-        match = TrackMatch(float(offsets_s[window]), float(away[window]), score, int(loops[window]))
-        endings.append(Ending(match, evenly(fixed, picture_s[window])))
+        edges_s = evenly(fixed, picture_s[window])
+        away = distances_from(steps(va, edges_s), tracks, owners[[window]], offsets_s[[window]])
+        score = None if sigma is None else float(score_of_distance(away, sigma)[0])
+        match = TrackMatch(float(offsets_s[window]), float(away[0]), score, int(loops[window]), float(apart[window]))
+        endings.append(Ending(match, edges_s))
     return endings
 
 
 def _ending_costs(
-    va: np.ndarray, fixed: np.ndarray, seconds: float, picture_s: np.ndarray, tracks: Tracks
+    va: np.ndarray, fixed: np.ndarray, seconds: float, picture_s: np.ndarray, tracks: Tracks, scale: Scale
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Costs, distances and loops (W,) of each in-point with its `picture_s` (W,); both infinite where that is NaN."""
+    """Costs, distances in a scale and loops (W,) of each in-point with its `picture_s` (W,); both infinite where that is NaN."""
     owners, offsets_s = tracks.in_points()
-    costs, away, loops = np.full(len(picture_s), np.inf), np.full(len(picture_s), np.inf), np.zeros(len(picture_s), np.int64)
+    among = tracks.on(scale)
+    costs, apart, loops = np.full(len(picture_s), np.inf), np.full(len(picture_s), np.inf), np.zeros(len(picture_s), np.int64)
     possible = np.flatnonzero(~np.isnan(picture_s))
     rows = max(1, CHUNK_PAIRS // len(fixed))
     for start in range(0, len(possible), rows):
         part = possible[start : start + rows]
         lengths = np.where(np.isnan(fixed), picture_s[part, None], fixed)
         edges = np.concatenate([np.zeros((len(part), 1)), np.cumsum(lengths, axis=1)], axis=1)
-        away[part] = distances_from(steps(va, edges), tracks, owners[part], offsets_s[part])
+        apart[part] = distances_from(steps(va, edges).on(scale), among, owners[part], offsets_s[part])
         loops[part] = loops_of(edges[:, -1], tracks.durations_s[owners[part]], offsets_s[part])
-        costs[part] = away[part] + LOOP_COST * loops[part] + PACE_COST * np.abs(np.log2(picture_s[part] / seconds))
-    return costs, away, loops
+        costs[part] = apart[part] + LOOP_COST * loops[part] + PACE_COST * np.abs(np.log2(picture_s[part] / seconds))
+    return costs, apart, loops
 
 
 def on_beats(edges_s: np.ndarray, beats_s: np.ndarray, fixed_s: np.ndarray) -> np.ndarray:

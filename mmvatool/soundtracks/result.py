@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from mmvatool.choices import MATCHES
 from mmvatool.errors import FileError, SettingsError
 from mmvatool.media import mix, slideshow
 from mmvatool.plan.schema import Rendering
@@ -40,6 +41,8 @@ class SoundtrackSettings:
         seed: draws among nearly equal tracks; None takes the nearest.
         top: length of the ranking.
         exclude: shell patterns for tracks of the library that are left out.
+        match: what is compared: "absolute": VA as predicted; "library": ranks, of the tracks within the library (or among those that are
+            named), of what is shown among all pictures.
 
     Raises:
         SettingsError: a value outside of what is allowed, or two that contradict each other.
@@ -60,12 +63,14 @@ class SoundtrackSettings:
     seed: int | None = None
     top: int = 5
     exclude: tuple[str, ...] = ()
+    match: str = "absolute"
 
     def __post_init__(self) -> None:
         for name, value, allowed in (
             ("order", self.order or "name", ORDERS),
             ("fit", self.fit, FITS),
             ("fill", self.fill, slideshow.FILLS),
+            ("match", self.match, MATCHES),
         ):
             if value not in allowed:
                 raise SettingsError(f"{name} {value!r}: allowed are {', '.join(allowed)}")
@@ -102,7 +107,7 @@ class Credit:
 class Soundtrack:
     """The result: what is shown with which music, the ranking it was chosen from, and what was written (`output` and `mixed` are None for a dry run).
 
-    `va` (2,) is the mean of what is shown. `failures` are pictures and tracks that could not be used.
+    `va` (2,) is the mean of what is shown. `nearest_distance` in VA is the least of all matches, whichever is ranked first. `failures` are pictures and tracks that could not be used.
     """
 
     input: Path
@@ -112,6 +117,7 @@ class Soundtrack:
     va: np.ndarray
     timeline: Timeline
     ranking: tuple[Ranked, ...]
+    nearest_distance: float
     credits: tuple[Credit, ...]
     mixed: mix.MixResult | None = None
     failures: tuple[FileError, ...] = ()
@@ -120,7 +126,7 @@ class Soundtrack:
     @property
     def is_far(self) -> bool:
         """Whether even the nearest track lies farther than matching.FAR."""
-        return self.ranking[0].match.distance > FAR
+        return self.nearest_distance > FAR
 
     def to_json(self) -> dict[str, Any]:
         """The documented form (docs/formats.md), schema SCHEMA."""

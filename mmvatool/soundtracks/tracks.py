@@ -17,7 +17,6 @@ from mmvatool.progress import Progress, no_progress
 from mmvatool.soundtracks import pacing, scenes
 from mmvatool.soundtracks.matching import (
     MAX_CANDIDATES,
-    PLACES,
     SPREAD,
     Steps,
     TrackMatch,
@@ -26,6 +25,7 @@ from mmvatool.soundtracks.matching import (
     nearest_by_mean,
     shuffle_near,
 )
+from mmvatool.soundtracks.scale import ABSOLUTE, PLACES, Scale
 from mmvatool.soundtracks.visuals import Visuals
 from mmvatool.timeline import Cue
 
@@ -77,32 +77,39 @@ class Ranked:
 
 
 def library_candidates(
-    opened: Library, folder: Path, predictor: "Predictor", targets: Sequence[Steps], exclude: Sequence[str]
-) -> list[CandidateTrack]:
-    """The tracks of an indexed library that lie near one of several targets, in no order.
+    opened: Library, folder: Path, predictor: "Predictor", targets: Sequence[Steps], exclude: Sequence[str], match: str
+) -> tuple[list[CandidateTrack], Scale]:
+    """The tracks of an indexed library that lie near one of several targets, in no order; and the scale in which they do.
 
     Args:
         opened: the index, up to date.
         folder: the library.
         predictor: the model whose predictions are used.
         targets: VA over time of each scene, or of all visuals.
-        exclude: shell patterns; a track whose path below the folder, name or full path matches one is left out.
+        exclude: shell patterns; a track whose path below the folder, name or full path matches one is left out, of ranks as well.
+        match: the scale, one of MATCHES.
     """
     root, model = real_path(folder), model_key(predictor)
     means = opened.means(root, model)
+    scale = ABSOLUTE
+    if match == "library":
+        va = means.va
+        if exclude:
+            va = np.array([track.mean for track in opened.tracks_below(root, model) if not _excluded(track, root, folder, exclude)])
+        scale = Scale.of_library(va) if len(va) else ABSOLUTE
     candidates: dict[int, CandidateTrack] = {}
     for target in targets:
         keep, tracks = 0, list[Track]()
         while len(tracks) < MAX_CANDIDATES and keep < len(means.va):  # excluded ones are replaced by the next nearest
             keep = 4 * keep or MAX_CANDIDATES
-            near = nearest_by_mean(target, means.va, keep=keep)
+            near = nearest_by_mean(target, means.va, keep, scale)
             tracks = [track for track in opened.tracks(means.ids[near].tolist(), model) if not _excluded(track, root, folder, exclude)]
         for track in tracks:
             if track.id not in candidates:
                 _, va = opened.curve(track.id, model)
                 sound = Sound(track.duration_s, track.title, track.artist, track.licence, track.loudness_lufs, track.tempo_bpm)
                 candidates[track.id] = CandidateTrack(display_path(folder, root, track.path), va, sound)
-    return list(candidates.values())
+    return list(candidates.values()), scale
 
 
 def file_candidates(
@@ -127,28 +134,30 @@ def file_candidates(
     return tracks, errors
 
 
-def rank(visuals: Visuals, music: list[CandidateTrack], sigma: float | None, seed: int | None) -> list[Ranked]:
-    """All tracks by their best match with the visuals, the nearest first; with a seed those nearly as near in random order."""
-    matches = best_matches(visuals.target, _windows(music), sigma)
-    order = shuffle_near(np.array([match.distance for match in matches]).round(PLACES), seed, SPREAD)
+def rank(visuals: Visuals, music: list[CandidateTrack], sigma: float | None, scale: Scale, seed: int | None) -> list[Ranked]:
+    """All tracks by their best match with the visuals in a scale, the nearest first; with a seed those nearly as near in random order."""
+    matches = best_matches(visuals.target, _windows(music), sigma, scale)
+    order = shuffle_near(np.array([match.apart for match in matches]).round(PLACES), seed, SPREAD)
     return [Ranked(music[index].path, matches[index], music[index].mean, music[index].duration_s) for index in order]
 
 
 def rank_endings(
-    visuals: Visuals, music: list[CandidateTrack], sigma: float | None, seconds: float, seed: int | None
+    visuals: Visuals, music: list[CandidateTrack], sigma: float | None, scale: Scale, seconds: float, seed: int | None
 ) -> tuple[list[Ranked], Visuals]:
     """As `rank`, of the tracks that the visuals can end with; and the visuals at the pace that ends with the first."""
-    endings = pacing.best_endings(visuals.va, visuals.fixed_s, seconds, _windows(music), sigma)
+    endings = pacing.best_endings(visuals.va, visuals.fixed_s, seconds, _windows(music), sigma, scale)
     possible = [(track, ending) for track, ending in zip(music, endings, strict=True) if ending is not None]
     if not possible:
         warning = "no track ends when the pictures can: the music is faded out with them"
-        return rank(visuals, music, sigma, seed), replace(visuals, warnings=[*visuals.warnings, warning])
-    order = shuffle_near(np.array([ending.match.distance for _, ending in possible]).round(PLACES), seed, SPREAD)
+        return rank(visuals, music, sigma, scale, seed), replace(visuals, warnings=[*visuals.warnings, warning])
+    order = shuffle_near(np.array([ending.match.apart for _, ending in possible]).round(PLACES), seed, SPREAD)
     ranking = [Ranked(track.path, ending.match, track.mean, track.duration_s) for track, ending in (possible[index] for index in order)]
     return ranking, replace(visuals, edges_s=possible[order[0]][1].edges_s)
 
 
-def scene_cues(visuals: Visuals, parts: list[slice], music: list[CandidateTrack], sigma: float | None, seed: int | None) -> list[Cue]:
+def scene_cues(
+    visuals: Visuals, parts: list[slice], music: list[CandidateTrack], sigma: float | None, scale: Scale, seed: int | None
+) -> list[Cue]:
     """A cue for each scene, neighbours with the same track joined; a seed draws among tracks that are nearly equal.
 
     Args:
@@ -156,15 +165,16 @@ def scene_cues(visuals: Visuals, parts: list[slice], music: list[CandidateTrack]
         parts: the scenes, as slices of `visuals.va`.
         music: tracks to choose from.
         sigma: Eq. 1's sigma of the model; None: cues have no score.
+        scale: in which tracks and scenes are compared.
         seed: of the draw; None takes the sequence of least cost.
     """
-    chosen = _tracks_of_scenes(visuals, parts, music, sigma, seed)
+    chosen = _tracks_of_scenes(visuals, parts, music, scale, seed)
     runs = [list(run) for _, run in itertools.groupby(range(len(chosen)), key=lambda part: chosen[part])]
     bounds_s = [float(visuals.edges_s[parts[run[0]].start]) for run in runs] + [float(visuals.edges_s[-1])]
     cues: list[Cue] = []
     for index, run in enumerate(runs):
         track, part = music[chosen[run[0]]], slice(parts[run[0]].start, parts[run[-1]].stop)
-        (match,) = best_matches(visuals.part_target(part), _windows([track]), sigma)
+        (match,) = best_matches(visuals.part_target(part), _windows([track]), sigma, scale)
         # Neighbouring tracks are crossfaded, half of the time before the bound and half after.
         lead_s = min(CROSSFADE_S / 2, match.offset_s) if index else 0.0
         tail_s = CROSSFADE_S / 2 if index + 1 < len(runs) else 0.0
@@ -173,15 +183,13 @@ def scene_cues(visuals: Visuals, parts: list[slice], music: list[CandidateTrack]
     return cues
 
 
-def _tracks_of_scenes(
-    visuals: Visuals, parts: list[slice], music: list[CandidateTrack], sigma: float | None, seed: int | None
-) -> list[int]:
+def _tracks_of_scenes(visuals: Visuals, parts: list[slice], music: list[CandidateTrack], scale: Scale, seed: int | None) -> list[int]:
     """The index of the track of each scene."""
     windows = _windows(music)
     targets = [visuals.part_target(part) for part in parts]
-    away = np.array([[match.distance for match in best_matches(target, windows, sigma)] for target in targets])
+    apart = np.array([[match.apart for match in best_matches(target, windows, None, scale)] for target in targets])
     return scenes.sequence(
-        away if seed is None else away + np.random.default_rng(seed).uniform(0, SPREAD, away.shape),
+        apart if seed is None else apart + np.random.default_rng(seed).uniform(0, SPREAD, apart.shape),
         np.array([target.length_s for target in targets]),
         np.array([np.nan if track.sound.tempo_bpm is None else track.sound.tempo_bpm for track in music]),
         np.array([np.nan if track.sound.loudness_lufs is None else track.sound.loudness_lufs for track in music]),

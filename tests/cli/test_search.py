@@ -77,7 +77,8 @@ class TestRanking:
         code, out, err = find("--va", "0.2,0.8", "--top", 3, "--json")
         assert (code, err) == (0, "")
         document = json.loads(out)
-        assert set(document) == {"query", "results", "failures", "model"}
+        assert set(document) == {"query", "match", "results", "failures", "model"}
+        assert document["match"] == "absolute"
         assert (document["model"], document["failures"]) == ("random", [])
         assert document["query"] == pytest.approx({"valence": 0.2, "arousal": 0.8}, abs=TOLERANCE)
         assert [Path(hit["path"]).stem for hit in document["results"]] == ["furious", "sad", "happy"]
@@ -151,6 +152,50 @@ class TestRanking:
         code, out, err = find("--va", f"0.1,{arousal}", "--paths")
         assert (code, out) == (0, "music/furious.wav\n")
         assert err == ("Nothing in the library is near: the nearest track lies 0.22 away\n" if warned else "")
+
+
+# All sad, and as exciting as each other.
+BAND = {"least": (0.05, 0.5), "less": (0.07, 0.5), "middle": (0.08, 0.5), "more": (0.1, 0.5), "most": (0.11, 0.5)}
+
+
+class TestByRank:
+    @pytest.mark.parametrize(("va", "first", "away"), [("0.9,0.5", "most", 0.79), ("0.2,0.5", "least", 0.15)])
+    def test_a_sad_library_has_its_happiest_and_its_saddest_track(self, find, plant, va: str, first: str, away: float):
+        plant(**BAND)
+        document = json.loads(find("--va", va, "--json")[1])
+        assert (document["match"], Path(document["results"][0]["path"]).stem) == ("absolute", "most")
+        assert find("--va", va, "--json", "--match", "absolute")[1] == find("--va", va, "--json")[1]
+        document = json.loads(find("--va", va, "--json", "--match", "library")[1])
+        assert document["match"] == "library"
+        ranked = [Path(hit["path"]).stem for hit in document["results"]]
+        assert ranked == (list(BAND) if first == "least" else list(BAND)[::-1])
+        hit = document["results"][0]  # as predicted
+        assert (hit["distance"], hit["valence"]) == pytest.approx((away, BAND[first][0]), abs=TOLERANCE)
+        assert hit["score"] == pytest.approx(np.exp(-away / SIGMA), abs=TOLERANCE)
+        assert document["query"]["valence"] == pytest.approx(float(va[:3]), abs=TOLERANCE)
+
+    @pytest.mark.parametrize(("valence", "said"), [(0.9, "the nearest track lies 0.79 away"), (0.2, "")])
+    def test_nothing_near_is_judged_as_predicted(self, find, plant, valence: float, said: str):
+        plant(**BAND)
+        code, out, err = find("--va", f"{valence},0.5", "--match", "library", "--paths")
+        assert (code, len(out.splitlines())) == (0, 5)
+        assert err == (f"Nothing in the library is near: {said}\n" if said else "")
+
+    def test_the_table_says_so(self, find, plant):
+        plant(**BAND)
+        assert find("--va", "0.2,0.5", "--match", "library")[1].splitlines()[0].strip() == (
+            "nearest by rank to valence 0.200, arousal 0.500 in music"
+        )
+
+    def test_one_track_and_equal_tracks(self, find, plant):
+        plant(track2=(0.3, 0.3))
+        assert find("--va", "0.9,0.9", "--match", "library", "--paths", "-q")[:2] == (0, "music/track2.wav\n")
+        plant(track10=(0.3, 0.3), track2=(0.3, 0.3))
+        assert find("--va", "0.9,0.9", "--match", "library", "--paths", "-q")[1].split() == ["music/track2.wav", "music/track10.wav"]
+
+    def test_of_equally_near_ranks_the_nearer_track_comes_first(self, find, plant):
+        plant(b=(0.5, 0.3), a=(0.5, 0.8))
+        assert find("--va", "0.5,0.5", "--match", "library", "--paths")[1].split() == ["music/b.wav", "music/a.wav"]
 
 
 def write_wav_in(path: Path) -> Path:
@@ -245,6 +290,7 @@ class TestBadInput:
             (["--va", "0.5,1.5"], "valence and arousal lie between 0 and 1"),
             (["--va", "nan,0.5"], "valence and arousal lie between 0 and 1"),
             (["--va", "0.5,0.5", "--top", "0"], "--top"),
+            (["--va", "0.5,0.5", "--match", "genre"], "'genre' is not one of 'absolute', 'library'"),
             (["--va", "0.5,0.5", "--json", "--paths"], "give one"),
             (["--like", "missing.jpg"], "missing.jpg"),
         ],
@@ -302,7 +348,15 @@ class TestPython:
         assert (found.indexed.tracks, found.is_far, found.failures) == (4, False, ())
 
     @pytest.mark.parametrize(
-        "given", [{}, {"text": "calm", "va": (0.5, 0.5)}, {"text": ""}, {"va": (0.5, 2.0)}, {"va": (0.5, 0.5), "top": 0}]
+        "given",
+        [
+            {},
+            {"text": "calm", "va": (0.5, 0.5)},
+            {"text": ""},
+            {"va": (0.5, 2.0)},
+            {"va": (0.5, 0.5), "top": 0},
+            {"va": (0.5, 0.5), "match": "genre"},
+        ],
     )
     def test_what_cannot_be_asked(self, whole, folder, given: dict[str, object]):
         with pytest.raises(SettingsError):

@@ -73,6 +73,21 @@ def test_a_dry_run_prints_the_ranking_and_writes_nothing(folder, show, music, mm
     assert not list(folder.glob("*.soundtrack.*"))
 
 
+def test_by_rank_in_the_library(folder, show, music, mmvatool):
+    """The settings say so, and so does the table; without the option nothing has changed."""
+    command = ("soundtrack", "show", "--library", "music", "--index", "i.sqlite3", "--dry-run")
+    code, out, _ = mmvatool(*command, "--match", "library")
+    assert code == 0
+    assert ", nearest by rank" in " ".join(out.split())
+    (result,) = json.loads(mmvatool(*command, "--match", "library", "--json")[1])["results"]
+    assert result["settings"]["match"] == "library"
+    assert {Path(ranked["path"]).name for ranked in result["ranking"]} == {"calm.wav", "wild.wav"}
+    default = mmvatool(*command, "--json")[1]
+    assert json.loads(default)["results"][0]["settings"]["match"] == "absolute"
+    assert mmvatool(*command, "--match", "absolute", "--json")[1] == default
+    assert "by rank" not in mmvatool(*command)[1]
+
+
 def test_what_was_skipped_makes_exit_code_3(folder, show, music, mmvatool):
     (show / "broken.jpg").write_bytes(b"\xff\xd8\xff\xe0 broken")
     (music / "empty.mp3").touch()

@@ -7,7 +7,6 @@ import pytest
 
 from mmvatool.soundtracks import matching
 from mmvatool.soundtracks.matching import (
-    FAR,
     LOOP_COST,
     PLACES,
     SPREAD,
@@ -57,12 +56,7 @@ def test_it_is_the_order_of_a_full_sort():
 
 def test_nothing_to_rank():
     found = rank(np.array([0.5, 0.5]), np.empty((0, 2)), 5, 0.3)
-    assert (len(found.indices), found.is_far) == (0, False)
-
-
-@pytest.mark.parametrize(("away", "far"), [(FAR - 0.01, False), (FAR + 0.01, True)])
-def test_far_is_over_a_fifth_of_the_scale(away: float, far: bool):
-    assert rank(np.array([0.5, 0.5]), np.array([[0.5 + away, 0.5], [1.0, 1.0]]), 2, None).is_far is far
+    assert (len(found.indices), found.nearest_distance) == (0, np.inf)
 
 
 @pytest.mark.parametrize(
