@@ -122,6 +122,16 @@ def vgmidi_dir(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
+def emopia_dir(tmp_path: Path) -> Path:
+    """Three excerpts of two songs, whose ids hold underscores as those of videos may."""
+    folder = tmp_path / "emopia"
+    (folder / "midis").mkdir(parents=True)
+    for name in ("Q1_a_-b_0", "Q3_a_-b_1", "Q4_c_0"):
+        (folder / "midis" / f"{name}.mid").write_bytes(midi_bytes(30))
+    return folder
+
+
+@pytest.fixture
 def emobank(tmp_path: Path) -> Path:
     file = tmp_path / "emobank.csv"
     file.write_text(

@@ -119,6 +119,7 @@ def imemnet_c(
 @click.option("--emotion6", type=FOLDER, help="Emotion6 as unpacked: ground_truth.txt and images/. 1,980 photographs.")
 @click.option("--emotify", type=FOLDER, help="Emotify as unpacked: data.csv and a folder of mp3 files for each genre. 400 tracks.")
 @click.option("--vgmidi", type=FOLDER, help="VGMIDI as cloned, with labelled/. 200 pieces, which fluidsynth renders.")
+@click.option("--emopia", type=FOLDER, help="EMOPIA's MIDI files, Q1_SONG_0.mid and so on. 1,078 excerpts, which fluidsynth renders.")
 @click.option("--emobank", type=FILE, help="EmoBank's emobank.csv. 10,000 sentences.")
 @click.option("--norms", type=FILE, help="Warriner's word norms, Ratings_Warriner_et_al.csv: words, and captions of music made of them.")
 @click.option(
@@ -128,7 +129,9 @@ def imemnet_c(
     type=OUT_FOLDER,
     help="The data folder. All four take about 2.2 GB.",
 )
-@click.option("--soundfont", type=FILE, help="A General MIDI soundfont (.sf2) for VGMIDI. Looked for in the usual folders without.")
+@click.option(
+    "--soundfont", type=FILE, help="A General MIDI soundfont (.sf2) for VGMIDI and EMOPIA. Looked for in the usual folders without."
+)
 @click.option("--skip-bad", is_flag=True, help="Leave bad pictures, tracks and rows out and list them, instead of stopping at the first.")
 @click.option("--overwrite", is_flag=True, help="Replace the CSV files if they are there. Clips cut from the same files are kept.")
 @quiet_option
@@ -138,6 +141,7 @@ def open_sets(
     emotion6: Path | None,
     emotify: Path | None,
     vgmidi: Path | None,
+    emopia: Path | None,
     emobank: Path | None,
     norms: Path | None,
     out: Path,
@@ -159,9 +163,9 @@ def open_sets(
     """
     from trainer.data import open_sets
 
-    sources = open_sets.Sources(oasis, emotify, vgmidi, emobank, norms, emotion6)
+    sources = open_sets.Sources(oasis, emotify, vgmidi, emobank, norms, emotion6, emopia)
     if sources == open_sets.Sources():
-        raise click.UsageError("no source: give at least one of --oasis, --emotion6, --emotify, --vgmidi, --emobank and --norms")
+        raise click.UsageError("no source: give at least one of --oasis, --emotion6, --emotify, --vgmidi, --emopia, --emobank and --norms")
     console = _console(quiet)
     built = open_sets.build(sources, out, soundfont=soundfont, skip_bad=skip_bad, overwrite=overwrite, progress=_bar(console))
     _list_skipped(console, built.skipped)

@@ -38,6 +38,7 @@ class Track:
         sound: decodes or renders it, float32 (n,) mono at `RATE_HZ`.
         key: what the sound depends on besides the file.
         curve: valence and arousal in [0, 1], float64 (m, 2), each row for an equal part of its length; one row for a label of the whole track.
+        group: what must not be divided between training and test, "" for the track alone.
     """
 
     id: str
@@ -46,6 +47,7 @@ class Track:
     sound: Callable[[], np.ndarray]
     key: str
     curve: np.ndarray
+    group: str = ""
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,7 @@ def cut_all(
             for number in result.clips:
                 start, end = _bounds(number, result.samples)
                 valence, arousal = mean_between(track.curve, start / result.samples, end / result.samples)
-                rows.append([f"{track.id}-{number}", valence, arousal, track.id, track.source])
+                rows.append([f"{track.id}-{number}", valence, arousal, track.group or track.id, track.source])
             sources[track.source] = sources.get(track.source, 0) + len(result.clips)
     return rows
 

@@ -1,5 +1,6 @@
 """Render MIDI files with fluidsynth, run as an argument list, with limits on time and size."""
 
+import hashlib
 import os
 import shutil
 import subprocess
@@ -71,6 +72,12 @@ def find_soundfont(named: str | Path | None = None) -> Path:
     if head[:4] != b"RIFF" or head[8:] != b"sfbk":
         raise DataError(f"{path}: not a soundfont; name a .sf2 file with --soundfont")
     return path
+
+
+def key(soundfont: Path) -> str:
+    """What a rendered sound depends on besides the MIDI file."""
+    with soundfont.open("rb") as content:
+        return f"{hashlib.file_digest(content, 'sha256').hexdigest()} {RATE_HZ} {GAIN}"
 
 
 def render(midi: Path, soundfont: Path, expected_s: float, rate_hz: int, *, limit_s: float | None = None) -> np.ndarray:

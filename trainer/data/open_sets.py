@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from trainer.data import emotify, emotion6, oasis, vgmidi
+from trainer.data import emopia, emotify, emotion6, oasis, vgmidi
 from trainer.data.building import Progress, each, raise_or_skip, refuse_existing, write_csv
 from trainer.data.clips import Track, cut_all
 from trainer.data.manifest import IMAGE_CSV, MUSIC_CSV, TEXT_CSV
@@ -31,6 +31,7 @@ class Sources:
         emobank: `emobank.csv`.
         norms: Warriner's word norms, `Ratings_Warriner_et_al.csv`.
         emotion6: folder with `ground_truth.txt` and `images/`.
+        emopia: folder with MIDI files named Q1_SONG_0.mid.
     """
 
     oasis: Path | None = None
@@ -39,6 +40,7 @@ class Sources:
     emobank: Path | None = None
     norms: Path | None = None
     emotion6: Path | None = None
+    emopia: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,7 @@ def build(
     Args:
         sources: at least one.
         out: the data folder, created if missing.
-        soundfont: to render VGMIDI with; None to search for a General MIDI one.
+        soundfont: to render VGMIDI and EMOPIA with; None to search for a General MIDI one.
         skip_bad: leave out bad items and list them, instead of raising.
         overwrite: replace existing CSV files.
         progress: wraps the iterables of pictures and of tracks, for a progress bar.
@@ -79,7 +81,7 @@ def build(
         DataError: a source is missing or bad, no item of it is usable, a CSV exists, or there is no source.
     """
     out = Path(out)
-    music = sources.emotify is not None or sources.vgmidi is not None
+    music = any(source is not None for source in (sources.emotify, sources.vgmidi, sources.emopia))
     images = sources.oasis is not None or sources.emotion6 is not None
     wanted = {IMAGE_CSV: images, MUSIC_CSV: music, TEXT_CSV: sources.emobank is not None or sources.norms is not None}
     if not any(wanted.values()):
@@ -90,7 +92,9 @@ def build(
     pictures = oasis.read(sources.oasis, problems) if sources.oasis else []
     pictures += emotion6.read(sources.emotion6, problems) if sources.emotion6 else []
     tracks: list[Track] = emotify.read(sources.emotify, problems) if sources.emotify else []
-    tracks += vgmidi.read(sources.vgmidi, Path(soundfont) if soundfont else None, problems) if sources.vgmidi else []
+    font = Path(soundfont) if soundfont else None
+    tracks += vgmidi.read(sources.vgmidi, font, problems) if sources.vgmidi else []
+    tracks += emopia.read(sources.emopia, font, problems) if sources.emopia else []
     texts = read_emobank(sources.emobank, problems) if sources.emobank else []
     texts += read_words(sources.norms) if sources.norms else []
     raise_or_skip(problems, skip_bad)

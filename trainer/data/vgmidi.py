@@ -3,7 +3,6 @@
 About thirty raters annotated both while listening, a value for each measure in [-1, 1]. The pieces are MIDI files.
 """
 
-import hashlib
 import json
 import math
 from collections import Counter, defaultdict
@@ -47,8 +46,7 @@ def read(folder: Path, soundfont: Path | None, problems: list[str]) -> list[Trac
         raise DataError(f"{labelled / 'annotations'}: not one .json; {_CURE}")
     fluidsynth.executable()
     font = fluidsynth.find_soundfont(soundfont)
-    with font.open("rb") as content:
-        key = f"{hashlib.file_digest(content, 'sha256').hexdigest()} {fluidsynth.RATE_HZ} {fluidsynth.GAIN}"
+    key = fluidsynth.key(font)
 
     def play(midi: Path, length_s: float) -> np.ndarray:
         # The decay after the annotated length has no label.

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests.helpers import synthetic
-from tests.helpers.open_sources import emobank, emotify_dir, emotion6_dir, fake_fluidsynth, oasis_dir, soundfont, vgmidi_dir  # noqa: F401 - fixtures
+from tests.helpers.open_sources import emobank, emopia_dir, emotify_dir, emotion6_dir, fake_fluidsynth, oasis_dir, soundfont, vgmidi_dir  # noqa: F401 - fixtures
 
 
 @pytest.fixture

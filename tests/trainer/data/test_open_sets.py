@@ -108,6 +108,34 @@ def test_curves_are_averaged_over_raters_and_seconds(
         assert len(read_sound(tmp_path / "out/music" / f"{name}.wav", clips.RATE_HZ)) / clips.RATE_HZ == pytest.approx(length_s, abs=0.02)
 
 
+def test_excerpts_have_the_middle_of_their_quadrant_and_those_of_a_song_are_one_group(
+    emopia_dir: Path, soundfont: Path, fake_fluidsynth: Callable[[str], Path], tmp_path: Path
+) -> None:
+    fake_fluidsynth(plays(12))
+    built = build(Sources(emopia=emopia_dir), tmp_path / "out", soundfont=soundfont)
+    rows = [tuple(row.values()) for row in rows_of(tmp_path / "out" / "music_va.csv")]
+    assert [(name, float(valence), float(arousal), track, source) for name, valence, arousal, track, source in rows] == [
+        ("emopia-Q1_a_-b_0-0", 0.75, 0.75, "emopia-a_-b", "emopia"),
+        ("emopia-Q3_a_-b_1-0", 0.25, 0.25, "emopia-a_-b", "emopia"),
+        ("emopia-Q4_c_0-0", 0.75, 0.25, "emopia-c", "emopia"),
+    ]
+    assert built.rows == {"emopia": 3}
+
+
+@pytest.mark.parametrize("name", ["Q5_a_0.mid", "Q1_a.mid", "song.MID"])
+def test_what_is_not_named_as_emopias_excerpts_is_bad(
+    name: str, emopia_dir: Path, soundfont: Path, fake_fluidsynth: Callable[[str], Path], tmp_path: Path
+) -> None:
+    fake_fluidsynth(plays(12))
+    (emopia_dir / name).write_bytes(b"MThd")
+    with pytest.raises(DataError, match=f"{name}: its name does not say quadrant, song and number"):
+        build(Sources(emopia=emopia_dir), tmp_path / "out", soundfont=soundfont)
+    assert len(build(Sources(emopia=emopia_dir), tmp_path / "out", soundfont=soundfont, skip_bad=True).skipped) == 1
+    for folder, words in ((tmp_path / "none", "no such folder"), (tmp_path / "bin", "not one excerpt of EMOPIA")):
+        with pytest.raises(DataError, match=words):
+            build(Sources(emopia=folder), tmp_path / "other", soundfont=soundfont)
+
+
 def test_a_stretch_counts_by_how_much_of_each_part_it_covers() -> None:
     curve = np.array([[0.0, 1.0], [1.0, 0.0]])
     assert clips.mean_between(curve, 0.0, 1.0) == (0.5, 0.5)
