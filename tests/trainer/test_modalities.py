@@ -188,3 +188,22 @@ def test_errors_and_recipes_do_not_wait_for_torch() -> None:
     code = "import sys, trainer, trainer.errors, trainer.recipe, trainer.__main__; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_frozen_backbones_are_never_in_training_mode_for_a_moment() -> None:
+    """Another thread may be computing the next batch with them: batch norm would take the batch's own statistics."""
+    seen: list[bool] = []
+
+    class Watched(torch.nn.Identity):
+        def __setattr__(self, name: str, value: object) -> None:
+            if name == "training":
+                seen.append(bool(value))
+            super().__setattr__(name, value)
+
+    model = MMVA({"image": {"name": "compact"}})
+    model.tower("image").backbone["watched"] = watched = Watched().eval()
+    seen.clear()
+    assert model.train().training
+    assert not watched.training
+    assert not any(seen)
+    assert not model.eval().tower("image").project.training

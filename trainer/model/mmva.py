@@ -128,10 +128,10 @@ class MMVA(nn.Module):
                 tower.backbone.requires_grad_(modality in self.finetuned)
 
     def train(self, mode: bool = True) -> "MMVA":
-        """Set the training mode; frozen backbones stay in eval mode."""
-        super().train(mode)
-        for modality in self.frozen_modalities():
-            self.tower(modality).backbone.eval()
+        """Set the training mode; frozen backbones stay in eval mode throughout: a thread may be computing the next batch with them."""
+        frozen = {module for modality in self.frozen_modalities() for module in self.tower(modality).backbone.modules()}
+        for module in self.modules():
+            module.training = mode and module not in frozen
         return self
 
     def tower(self, modality: str) -> Any:
