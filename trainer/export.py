@@ -2,6 +2,7 @@
 
 import io
 import json
+import tempfile
 import warnings
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -115,7 +116,7 @@ def export(
         CheckpointError: no such model, not a checkpoint, or one without such a tower.
         WeightsError: a tower's pretrained weights are not available.
         LibraryLoadError: onnx is not installed.
-        TrainerError: a file exists, its folder does not, or ONNX Runtime gives other numbers than torch.
+        TrainerError: a file exists or cannot be written, its folder does not exist, or ONNX Runtime gives other numbers than torch.
     """
     if not out.parent.is_dir():
         raise TrainerError(f"{out}: no folder {out.parent}: make it first")
@@ -144,12 +145,13 @@ def export(
         }
         for key, value in about.items():
             proto.metadata_props.add(key=key, value=value)
-        temporary = path.with_name(f".{path.name}.tmp")
         try:
-            temporary.write_bytes(proto.SerializeToString())
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
+            with tempfile.TemporaryDirectory(prefix=".mmvatool-", dir=path.parent) as folder:
+                written = Path(folder) / "model.onnx"
+                written.write_bytes(proto.SerializeToString())
+                written.replace(path)
+        except OSError as error:
+            raise TrainerError(f"{path}: cannot be written ({error.strerror}); make room, or name another file") from error
     return paths
 
 

@@ -107,7 +107,8 @@ class Credit:
 class Soundtrack:
     """The result: what is shown with which music, the ranking it was chosen from, and what was written (`output` and `mixed` are None for a dry run).
 
-    `va` (2,) is the mean of what is shown. `nearest_distance` in VA is the least of all matches, whichever is ranked first. `failures` are pictures and tracks that could not be used.
+    `va` (2,) is the mean of what is shown. `nearest_distance` in VA is the least of all matches, whichever is ranked first. `failures`
+    are pictures and tracks that could not be used.
     """
 
     input: Path

@@ -109,6 +109,13 @@ def test_what_cannot_be_written_is_said_before_any_work(tmp_path: Path):
     assert CliRunner().invoke(command, ["compact", "-o", str(tmp_path / "model.pt")]).exit_code == 2
 
 
+def test_a_file_that_cannot_be_written_is_named(tmp_path: Path):
+    (tmp_path / "model.onnx" / "folder").mkdir(parents=True)
+    with pytest.raises(TrainerError, match=r"model\.onnx: cannot be written \(.*\); make room, or name another file"):
+        export("compact", tmp_path / "model.onnx", ("music",), overwrite=True)
+    assert [path.name for path in tmp_path.rglob("*")] == ["model.onnx", "folder"]
+
+
 @pytest.mark.parametrize("output", [0, 1], ids=["VA", "embedding"])
 def test_other_numbers_than_torchs_are_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, output: int):
     forward = exporting._Graph.forward
