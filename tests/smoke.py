@@ -29,7 +29,7 @@ TRAIN = [
     for part in ("--set", change)
 ]
 IN_RANGE = "all(0 <= one[axis] <= 1 for one in json.loads(out)['results'] for axis in ('valence', 'arousal'))"
-TORCH_IS_MISSING = "len(error.splitlines()) == 1 and 'torch is not installed: ' in error"
+TORCH_IS_MISSING = "error.count('torch is not installed: ') == 1 and 'Traceback' not in error"
 NOT_OURS = ("PYTHONPATH", "PIP_CONSTRAINT", "VIRTUAL_ENV", "XDG_CACHE_HOME")
 
 Step = tuple[str, list[str], str]
