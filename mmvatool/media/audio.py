@@ -176,7 +176,7 @@ def _parse_loudness(stderr: str) -> float | None:
 
 def remix(node: Any, stream: AudioStream, channels: int) -> Any:
     """Remix to a number of channels; of an unknown layout, which ffmpeg cannot remix, the mean of all where one or two are asked for."""
-    if channels in (1, 2) and channels != stream.channels and not stream.layout_known:
+    if channels in (1, 2) and channels != stream.channels and stream.layout is None:
         # "<" divides by the sum of the parts.
         mean = "<" + "+".join(f"c{channel}" for channel in range(stream.channels))
         return node.filter("pan", "|".join(["mono" if channels == 1 else "stereo", *(f"c{channel}{mean}" for channel in range(channels))]))
@@ -186,4 +186,6 @@ def remix(node: Any, stream: AudioStream, channels: int) -> Any:
 def _require_audio(info: MediaInfo) -> AudioStream:
     if info.audio is None:
         raise MediaError(info.path, "has no sound: use --by image")
+    if not info.audio.decodable:
+        raise SilentError(info.path, f"its sound ({info.audio.codec}) cannot be decoded: use --by image")
     return info.audio

@@ -1,6 +1,5 @@
 """Chapters and subtitles of a source: read, moved to the times of the result, and muxed with the rendered video, which is copied."""
 
-import re
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,8 +19,8 @@ FORMS = {"ass": "ass", "ssa": "ass", "webvtt": "webvtt"}  # the format that a co
 DISPOSITIONS = (
     "default",
     "forced",
-    "hearing impaired",
-    "visual impaired",
+    "hearing_impaired",
+    "visual_impaired",
     "comment",
     "lyrics",
     "original",
@@ -67,7 +66,7 @@ def read_captions(info: MediaInfo, pieces: Sequence[Piece], *, own_chapters: boo
     subtitles = []
     for number, stream in enumerate(header.subtitles, start=1):
         language = f" ({stream.language})" if stream.language else ""
-        codec = re.split(r"[ ,]", stream.description, maxsplit=1)[0]
+        codec = stream.codec
         if codec in IMAGE_CODECS:
             warnings.append(f"subtitle track {number}{language} is of pictures ({codec}), which cannot be moved: left out")
             continue
@@ -79,9 +78,8 @@ def read_captions(info: MediaInfo, pieces: Sequence[Piece], *, own_chapters: boo
             continue
         moved = move_subtitles(text, form, pieces)
         if moved is not None:
-            first_line = stream.description.split("\n")[0]
-            dispositions = tuple(name.replace(" ", "_") for name in DISPOSITIONS if f"({name})" in first_line)
-            subtitles.append(Subtitles(moved, form, stream.language, headers.stream_tags(stream).get("title"), dispositions))
+            dispositions = tuple(name for name in DISPOSITIONS if name in stream.dispositions)
+            subtitles.append(Subtitles(moved, form, stream.language, stream.tags.get("title"), dispositions))
     return Captions(tuple(chapters), tuple(subtitles))
 
 

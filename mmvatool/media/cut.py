@@ -339,7 +339,7 @@ def _subtitle_clocks(info: MediaInfo, subtitles: Sequence[str]) -> list[tuple[st
     clocks = []
     for index in subtitles:
         try:
-            clocks.append((index, packets.read(info.path, [index])[0].tick_s))
+            clocks.append((index, packets.read(info.path, [int(index)])[0].tick_s))
         except MediaError:
             continue
     return clocks

@@ -1,6 +1,6 @@
 """Runs ffmpeg: commands composed with ffmpeg-python, run as argument lists with a time limit. Nothing else runs it.
 
-The binary is imageio-ffmpeg's (or the one IMAGEIO_FFMPEG_EXE names), the same that moviepy uses. It brings no ffprobe.
+The binary is imageio-ffmpeg's (or the one IMAGEIO_FFMPEG_EXE names), the same that moviepy uses. Headers and packets are read by PyAV: `headers`, `packets`.
 """
 
 import os

@@ -1,29 +1,97 @@
-"""The headers of a media file: streams, tags and chapters, by one run of ffmpeg that decodes nothing."""
+"""Opens a media file with libav's demuxer, by PyAV, and reads its headers: streams, tags and chapters. Nothing is decoded."""
 
-import re
-from dataclasses import dataclass, replace
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
+
+import av
+from av.stream import Disposition
 
 from mmvatool.errors import MediaError
-from mmvatool.media import ffmpeg
 
-_STREAM = re.compile(r"^  Stream #0:(\d+)(?:\[0x[0-9a-f]+\])?(?:\(([^()]+)\))?: (Video|Audio|Subtitle): (.*)$")
+OPEN_LIMIT_S = 120.0
+READ_LIMIT_S = 120.0
+GENERATE_PTS = 0x1  # AVFMT_FLAG_GENPTS
+CLOCK = Fraction(1, 1_000_000)  # AV_TIME_BASE of libav: times of a container are in microseconds
+# Names that ffmpeg gives to the codes of ITU-T H.273; a code that is not here, 2 among them, is "unspecified" or reserved.
+MATRICES = {
+    0: "gbr", 1: "bt709", 4: "fcc", 5: "bt470bg", 6: "smpte170m", 7: "smpte240m", 8: "ycgco", 9: "bt2020nc", 10: "bt2020c",
+    11: "smpte2085", 12: "chroma-derived-nc", 13: "chroma-derived-c", 14: "ictcp", 15: "ipt-c2", 16: "ycgco-re", 17: "ycgco-ro",
+}  # fmt: skip
+PRIMARIES = {
+    1: "bt709", 4: "bt470m", 5: "bt470bg", 6: "smpte170m", 7: "smpte240m", 8: "film", 9: "bt2020", 10: "smpte428", 11: "smpte431",
+    12: "smpte432", 22: "jedec-p22",
+}  # fmt: skip
+TRANSFERS = {
+    1: "bt709", 4: "bt470m", 5: "bt470bg", 6: "smpte170m", 7: "smpte240m", 8: "linear", 9: "log100", 10: "log316", 11: "iec61966-2-4",
+    12: "bt1361e", 13: "iec61966-2-1", 14: "bt2020-10", 15: "bt2020-12", 16: "smpte2084", 17: "smpte428", 18: "arib-std-b67",
+}  # fmt: skip
+FIELD_ORDERS = {1: "progressive", 2: "tt", 3: "bb", 4: "tb", 5: "bt"}  # AVFieldOrder: coded first, shown first; t top, b bottom
+_TV, _PC = 1, 2  # AVCOL_RANGE_MPEG and AVCOL_RANGE_JPEG
+_NOT_SHOWN = ("encoder", "handler_name", "vendor_id")
+_OF_THE_CONTAINER = ("major_brand", "minor_version", "compatible_brands", "encoder")
+
+
+@dataclass(frozen=True)
+class Color:
+    """Colour tags, each None where the stream has none: H.273 names as ffmpeg prints them."""
+
+    matrix: str | None = None
+    primaries: str | None = None
+    transfer: str | None = None
+    full_range: bool = False
+    range_tagged: bool = False
+
+
+@dataclass(frozen=True)
+class Picture:
+    """What a video stream's header says: `width` x `height` as stored. `field_order` is one of FIELD_ORDERS."""
+
+    width: int
+    height: int
+    pixel_format: str
+    pixel_aspect: Fraction
+    color: Color
+    field_order: str | None
+    average_rate: Fraction | None
+    base_rate: Fraction | None
+
+
+@dataclass(frozen=True)
+class Sound:
+    """What an audio stream's header says: `layout` as ffmpeg names it, None where only the number of channels is given."""
+
+    rate_hz: int
+    channels: int
+    layout: str | None
 
 
 @dataclass(frozen=True)
 class StreamHeader:
-    """What ffmpeg prints of a stream: `kind` is Video, Audio or Subtitle, `description` the rest of the line and the lines below it."""
+    """A stream: `kind` is "video", "audio" or "subtitle".
+
+    `codec` is "unknown", and `picture` and `sound` are None, where libav has no decoder for it; `sound` is None as well where the header says
+    nothing and no packet decodes.
+    """
 
     index: int
-    language: str | None
     kind: str
-    description: str
+    codec: str
+    language: str | None
+    profile: str | None = None
+    dispositions: frozenset[str] = frozenset()
+    tags: dict[str, str] = field(default_factory=dict)
+    picture: Picture | None = None
+    sound: Sound | None = None
 
 
 @dataclass(frozen=True)
 class Headers:
-    """The parsed headers: `origin_s` is the container's clock at time 0, `stated_s` its stated length, None where it states none.
+    """The headers: `origin_s` is the container's clock at time 0, `stated_s` its stated length, None where it states none.
 
     `chapters` are start and end on the container's clock, in seconds, and their tags.
     """
@@ -36,20 +104,22 @@ class Headers:
     chapters: list[tuple[float, float, dict[str, str]]]
 
     @property
-    def videos(self) -> list[StreamHeader]:
-        """Video streams; cover art is none."""
-        return [stream for stream in self.streams if stream.kind == "Video" and "(attached pic)" not in stream.description]
+    def video(self) -> StreamHeader | None:
+        """The video stream that players choose; cover art is none."""
+        videos = [stream for stream in self.streams if stream.kind == "video" and "attached_pic" not in stream.dispositions]
+        return next((stream for stream in videos if "default" in stream.dispositions), videos[0] if videos else None)
 
     @property
     def subtitles(self) -> list[StreamHeader]:
         """Subtitle streams."""
-        return [stream for stream in self.streams if stream.kind == "Subtitle"]
+        return [stream for stream in self.streams if stream.kind == "subtitle"]
 
     @property
     def default_audio(self) -> StreamHeader | None:
-        """The audio stream that players choose."""
-        audios = [stream for stream in self.streams if stream.kind == "Audio"]
-        return next((stream for stream in audios if "(default)" in stream.description), audios[0] if audios else None)
+        """The audio stream that players choose: of those that can be decoded, if any can."""
+        audios = [stream for stream in self.streams if stream.kind == "audio"]
+        audios = [stream for stream in audios if stream.sound] or audios
+        return next((stream for stream in audios if "default" in stream.dispositions), audios[0] if audios else None)
 
 
 def read(path: Path, wanted: str) -> Headers:
@@ -62,20 +132,109 @@ def read(path: Path, wanted: str) -> Headers:
     Raises:
         MediaError: not there, empty, unreadable, or not media.
     """
+    with opened(path, wanted) as container:
+        return of(container, path)
+
+
+@contextmanager
+def opened(path: Path, wanted: str = "a media file") -> Iterator[Any]:
+    """The open container.
+
+    Raises:
+        MediaError: as `read`; or it cannot be read on within the block.
+    """
     _check_readable(path)
-    output = _print_headers(path, wanted)
-    container = re.search(r"^Input #0, (\S+), from '", output.stderr, re.MULTILINE)
-    origin = re.search(r"^  Duration: .*, start: (-?[\d.]+)", output.stderr, re.MULTILINE)
-    length = re.search(r"^  Duration: (\d+):(\d\d):([\d.]+)", output.stderr, re.MULTILINE)
-    metadata = output.stdout.decode(errors="replace")
+    try:
+        container = av.open(_url(path), metadata_errors="replace", timeout=(OPEN_LIMIT_S, READ_LIMIT_S))
+    except av.FFmpegError as error:
+        if _is_unfinished(path):
+            problem = "is truncated or was never finished (its index, the moov atom, is missing): copy or export it again"
+            raise MediaError(path, problem) from error
+        raise MediaError(path, f"is not a media file ({error.strerror}): give {wanted}") from error
+    with container:
+        container.flags |= GENERATE_PTS  # program streams carry a PTS for some frames only
+        try:
+            yield container
+        except av.FFmpegError as error:
+            raise MediaError(path, f"cannot be read ({error.strerror}): it may be damaged, copy it again") from error
+
+
+def of(container: Any, path: Path) -> Headers:
+    """The headers of an open container of a file."""
     return Headers(
-        container=container[1] if container else "unknown",
-        origin_s=float(origin[1]) if origin else 0.0,
-        stated_s=int(length[1]) * 3600 + int(length[2]) * 60 + float(length[3]) if length else None,
-        streams=_streams(output.stderr.split("Output #0")[0]),
-        tags=_tags(metadata),
-        chapters=_chapters(metadata),
+        container=container.format.name,
+        origin_s=float((container.start_time or 0) * CLOCK),
+        stated_s=float(container.duration * CLOCK) if container.duration else None,
+        streams=[_stream(stream, path) for stream in container.streams if stream.type in ("video", "audio", "subtitle")],
+        tags=_without(container.metadata, _OF_THE_CONTAINER),
+        chapters=[
+            (float(chapter["start"] * chapter["time_base"]), float(chapter["end"] * chapter["time_base"]), dict(chapter["metadata"]))
+            for chapter in container.chapters()
+        ],
     )
+
+
+def _stream(stream: Any, path: Path) -> StreamHeader:
+    decoder = stream.codec_context
+    dispositions = frozenset(str(flag.name) for flag in Disposition if flag in stream.disposition)
+    tags = _without(stream.metadata, _NOT_SHOWN)
+    if decoder is None:
+        return StreamHeader(stream.index, stream.type, "unknown", stream.language, None, dispositions, tags)
+    picture = _picture(stream) if stream.type == "video" else None
+    sound = (_sound(decoder) or _first_sound(path, stream.index)) if stream.type == "audio" else None
+    return StreamHeader(
+        stream.index, stream.type, decoder.codec.canonical_name, stream.language, decoder.profile, dispositions, tags, picture, sound
+    )
+
+
+def _picture(stream: Any) -> Picture | None:
+    decoder = stream.codec_context
+    if not decoder.width or not decoder.height or not decoder.pix_fmt:
+        return None
+    pixel_format = decoder.pix_fmt
+    full = int(decoder.color_range or 0) == _PC or pixel_format.startswith("yuvj")
+    return Picture(
+        width=decoder.width,
+        height=decoder.height,
+        pixel_format=pixel_format,
+        pixel_aspect=stream.sample_aspect_ratio or Fraction(1),
+        color=Color(
+            MATRICES.get(int(decoder.colorspace)),
+            PRIMARIES.get(int(decoder.color_primaries)),
+            TRANSFERS.get(int(decoder.color_trc)),
+            full,
+            full or int(decoder.color_range or 0) == _TV,
+        ),
+        field_order=FIELD_ORDERS.get(int(decoder.field_order)),
+        average_rate=stream.average_rate or None,
+        base_rate=stream.base_rate or None,
+    )
+
+
+def _sound(described: Any) -> Sound | None:
+    """What a decoder or a decoded frame says of its sound."""
+    layout = described.layout
+    if not described.sample_rate or not layout or not layout.nb_channels:
+        return None
+    return Sound(described.sample_rate, layout.nb_channels, None if layout.name.endswith(" channels") else layout.name)
+
+
+def _first_sound(path: Path, index: int) -> Sound | None:
+    """The same of the first packet of a stream that decodes: in live recordings a stream may begin long after the others."""
+    with opened(path) as container:
+        try:
+            return next((_sound(frame) for frame in container.decode(container.streams[index])), None)
+        except av.FFmpegError:
+            return None
+
+
+def _without(tags: dict[str, str], names: tuple[str, ...]) -> dict[str, str]:
+    return {key: value for key, value in tags.items() if key.lower() not in names}
+
+
+def _url(path: Path) -> str:
+    """Without the `file:` protocol `a:b.mp4` would be a protocol. Undecodable bytes of a name stay as they are."""
+    return f"file:{os.fsdecode(path.absolute())}"
 
 
 def _check_readable(path: Path) -> None:
@@ -89,82 +248,19 @@ def _check_readable(path: Path) -> None:
         raise MediaError(path, f"cannot be read ({error.strerror}): check its permissions") from error
 
 
-def _print_headers(path: Path, wanted: str) -> ffmpeg.Output:
-    """Run ffmpeg: it prints the headers on stderr, and tags and chapters as ffmetadata on stdout."""
-    try:
-        return ffmpeg.run(ffmpeg.source(path).output("pipe:", format="ffmetadata", map_metadata=0), path, log="info", limit_s=120)
-    except ffmpeg.FFmpegError as error:
-        if "moov atom not found" in error.stderr and _is_mp4(path):
-            raise MediaError(
-                path, "is truncated or was never finished (its index, the moov atom, is missing): copy or export it again"
-            ) from error
-        raise MediaError(path, f"is not a media file ({ffmpeg.last_error(error.stderr)}): give {wanted}") from error
-
-
-def _streams(text: str) -> list[StreamHeader]:
-    """Parse the streams of the input, each with the indented lines below it."""
-    streams: list[StreamHeader] = []
-    in_group, known = False, False
-    for line in text.splitlines():
-        if line.startswith(("  Stream ", "  Program ")):
-            in_group = line.startswith("  Stream group")  # the streams of a group, such as a time code and its video, are indented below it
-        unindented = line.removeprefix("  ") if in_group else line
-        if match := _STREAM.match(unindented):
-            streams.append(StreamHeader(int(match[1]), match[2], match[3], match[4]))
-            known = True
-        elif unindented.startswith("  Stream "):
-            known = False  # a data stream: the lines below it are skipped
-        elif known and unindented.startswith("    "):
-            streams[-1] = replace(streams[-1], description=f"{streams[-1].description}\n{unindented}")
-    return streams
-
-
-def stream_tags(stream: StreamHeader) -> dict[str, str]:
-    """The tags of one stream: Ogg keeps the tags of the file there."""
-    tags: dict[str, str] = {}
-    last, inside = None, False
-    for line in stream.description.splitlines()[1:]:
-        if not line.startswith("      "):
-            inside = line == "    Metadata:"
-        elif inside and (more := re.match(r" {22}: (.*)", line)) and last is not None:  # continues the last tag
-            tags[last] += f"\n{more[1]}"
-        elif inside and (tag := re.match(r"      (\S.*?) *: (.*)", line)):
-            last = tag[1]
-            tags[last] = tag[2]
-    return {key: value for key, value in tags.items() if key.lower() not in ("encoder", "handler_name", "vendor_id")}
-
-
-def _is_mp4(path: Path) -> bool:
-    """Whether it begins with a box of MP4: ffmpeg goes by the name of a damaged file."""
+def _is_unfinished(path: Path) -> bool:
+    """Whether it consists of boxes of MP4, none of which is the index."""
+    boxes = []
     with path.open("rb") as file:
-        return file.read(8)[4:] in (b"ftyp", b"mdat", b"free", b"wide", b"skip", b"moov")
-
-
-def _tags(text: str) -> dict[str, str]:
-    """The global part of an ffmetadata file; `=`, `;`, `#`, backslash and newline come escaped with a backslash."""
-    body = text.split("\n", 1)[1] if text.startswith(";FFMETADATA") else text
-    tags = _pairs(re.split(r"(?<!\\)(?:^|\n)\[", body)[0])
-    of_the_container = {"major_brand", "minor_version", "compatible_brands", "encoder"}
-    return {key: value for key, value in tags.items() if key.lower() not in of_the_container}
-
-
-def _chapters(text: str) -> list[tuple[float, float, dict[str, str]]]:
-    """The chapters in an ffmetadata file."""
-    chapters = []
-    for part in re.split(r"(?<!\\)\n\[CHAPTER\]\n", text)[1:]:
-        tags = _pairs(re.split(r"(?<!\\)\n\[", part)[0])
-        try:
-            tick = Fraction(tags.pop("TIMEBASE", "1/1000000000"))
-            chapters.append((float(int(tags.pop("START")) * tick), float(int(tags.pop("END")) * tick), tags))
-        except (KeyError, ValueError, ZeroDivisionError):
-            continue
-    return chapters
-
-
-def _pairs(body: str) -> dict[str, str]:
-    tags = {}
-    for line in re.split(r"(?<!\\)\n", body):
-        key, equals, value = re.sub(r"\\(.)", lambda match: match[1], line, flags=re.DOTALL).partition("=")
-        if equals:
-            tags[key] = value
-    return tags
+        end = file.seek(0, os.SEEK_END)
+        position = 0
+        while position + 8 <= end:
+            file.seek(position)
+            head = file.read(16)
+            size, kind = int.from_bytes(head[:4]), head[4:8]
+            boxes.append(kind)
+            size = int.from_bytes(head[8:16]) if size == 1 else size or end - position
+            if size < 8 or kind == b"moov":
+                break
+            position += size
+    return bool(boxes) and boxes[0] in (b"ftyp", b"mdat", b"free", b"wide", b"skip") and b"moov" not in boxes

@@ -5,51 +5,45 @@ index / rate: phones record with a variable rate, and the headers of truncated f
 """
 
 import hashlib
-import re
-from collections.abc import Iterable, Iterator
+import struct
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
+import av
 import numpy as np
 
 from mmvatool.errors import MediaError
 from mmvatool.media import headers, packets
-from mmvatool.media.headers import Headers, StreamHeader
+from mmvatool.media.headers import Color, Headers, StreamHeader
 from mmvatool.media.packets import NO_TIME
 
-# Between two packets; a longer step of the clock makes ffmpeg's seeking in MPEG streams miss.
+# Between two packets of an MPEG stream; a longer step of its clock makes ffmpeg's seeking miss.
 LONGEST_STEP_S = 10.0
-# ffmpeg replaces a DTS that would go back by the last one: so many equal ones mean that the clock restarted.
-STUCK_PACKETS = 10
+# So many packets before one that was already passed mean that the clock restarted.
+BEHIND_PACKETS = 10
+MPEG_STREAMS = ("mpegts", "mpeg")
 DIGEST_BYTES = 16
 DEFAULT_RATE = Fraction(25)  # where the file states none: ffmpeg's default
 # Rates that cameras and editors use; a rate measured through a container's coarse clock is snapped to one of them.
 STANDARD_RATES = tuple(Fraction(rate) for rate in (*range(1, 61), 72, 90, 100, 120, 144, 240)) + tuple(
     Fraction(rate * 1000, 1001) for rate in (24, 30, 48, 60, 120, 240)
 )
+STEPS = 12  # that a rate is measured over: frames come in pairs, threes or fours
+HIGHEST_RATE = 250  # more, and more than twice as much as frames in the file's length, is no rate but frames that were sent in a burst
 NO_FRAMES = "holds no video frame: it may be truncated, copy or export it again"
 RAW_STREAMS = ("h264", "hevc", "vvc", "m4v", "mpegvideo", "obu", "av1")
 PICTURE_CONTAINERS = ("image2", "gif_pipe")
-_PICTURE = re.compile(r", (\w+)(?:\(([^)]*)\))?, (\d+)x(\d+)")
-_ROTATION = re.compile(r"rotation of (-?[\d.]+) degrees")
-_CHANNELS = {"mono": 1, "stereo": 2, "downmix": 2, "quad": 4, "hexagonal": 6, "octagonal": 8, "cube": 8, "hexadecagonal": 16}
-
-
-@dataclass(frozen=True)
-class Color:
-    """Colour tags, each None where the stream has none: H.273 names as ffmpeg prints them."""
-
-    matrix: str | None = None
-    primaries: str | None = None
-    transfer: str | None = None
-    full_range: bool = False
-    range_tagged: bool = False
+FIRST_PACKETS = 100  # that are decoded in search of the first frame
 
 
 @dataclass(frozen=True)
 class VideoStream:
-    """A video stream: `width` x `height` as displayed, that is after rotation; `pixel_aspect` likewise."""
+    """A video stream: `width` x `height` as displayed, that is after rotation; `pixel_aspect` likewise.
+
+    `field_order` is one of `headers.FIELD_ORDERS`, `side_data` the kinds that the first frame carries, by libav's names.
+    """
 
     index: int
     codec: str
@@ -60,18 +54,34 @@ class VideoStream:
     pixel_format: str
     color: Color
     language: str | None
+    profile: str | None = None
+    field_order: str | None = None
+    side_data: frozenset[str] = frozenset()
+
+    @property
+    def interlaced(self) -> bool:
+        """Whether a frame is two fields of different moments."""
+        return self.field_order not in (None, "progressive")
 
 
 @dataclass(frozen=True)
 class AudioStream:
-    """An audio stream; `layout_known` is False where only the number of channels is given."""
+    """An audio stream: `layout` as ffmpeg names it, None where only the number of channels is given.
+
+    `rate_hz` and `channels` are 0 where the header does not say and no packet can be decoded.
+    """
 
     index: int
     codec: str
     rate_hz: int
     channels: int
     language: str | None
-    layout_known: bool = True
+    layout: str | None = "stereo"
+
+    @property
+    def decodable(self) -> bool:
+        """Whether anything is known of its sound."""
+        return self.rate_hz > 0
 
 
 @dataclass(frozen=True)
@@ -143,12 +153,13 @@ class SoundInfo:
 
 
 def probe(path: Path) -> MediaInfo:
-    """Probe a video by its content.
+    """Probe a video by its content, in one pass: its packets, and its first frame for what headers do not say.
 
     Raises:
         MediaError: not there, empty, unreadable, not media, without video, or without a single frame.
     """
-    return _probe_video(path, headers.read(path, "a video file"))
+    with headers.opened(path, "a video file") as container:
+        return _probe_video(path, container, headers.of(container, path))
 
 
 def probe_media(path: Path, wanted: str = "a sound or video file") -> MediaInfo | SoundInfo:
@@ -157,10 +168,11 @@ def probe_media(path: Path, wanted: str = "a sound or video file") -> MediaInfo 
     Raises:
         MediaError: not there, empty, unreadable, an image, or without audio and video.
     """
-    header = headers.read(path, wanted)
-    if header.default_audio and not header.videos:
-        return _sound_info(path, header, header.default_audio)
-    return _probe_video(path, header)
+    with headers.opened(path, wanted) as container:
+        header = headers.of(container, path)
+        if header.default_audio and not header.video:
+            return _sound_info(path, header, header.default_audio)
+        return _probe_video(path, container, header)
 
 
 def probe_audio(path: Path) -> SoundInfo:
@@ -176,30 +188,31 @@ def probe_audio(path: Path) -> SoundInfo:
 
 
 def _sound_info(path: Path, header: Headers, audio: StreamHeader) -> SoundInfo:
-    return SoundInfo(path, header.container, audio_stream(audio), header.stated_s, headers.stream_tags(audio) | header.tags)
+    return SoundInfo(path, header.container, audio_stream(audio), header.stated_s, audio.tags | header.tags)
 
 
-def _probe_video(path: Path, header: Headers) -> MediaInfo:
-    container, origin_s, videos, audio = header.container, header.origin_s, header.videos, header.default_audio
-    if not videos:
+def _probe_video(path: Path, container: Any, header: Headers) -> MediaInfo:
+    stream, audio = header.video, header.default_audio
+    if not stream:
         raise MediaError(path, f"{'has sound but no video stream' if audio else 'holds no video stream'}: give a video file")
-    if container in PICTURE_CONTAINERS or container.endswith("_pipe"):
+    if header.container in PICTURE_CONTAINERS or header.container.endswith("_pipe"):
         raise MediaError(path, "is a picture, not a video: give a video file")
-    if container in RAW_STREAMS:
-        raise MediaError(path, f"is a raw {container} stream, whose frames carry no times: put it into a container first, as .mp4")
-    stream = next((video for video in videos if "(default)" in video.description), videos[0])
-    stated = _stated_rate(stream.description)
-    read = _read_packets(path, stream.index)
-    rate, constant = _rate(read, stated)
+    if header.container in RAW_STREAMS:
+        raise MediaError(path, f"is a raw {header.container} stream, whose frames carry no times: put it into a container first, as .mp4")
+    if not stream.picture:
+        raise MediaError(path, "its video stream has no picture size (no frame of it can be read): it may be truncated, copy it again")
+    read, frame = _read_packets(path, container, stream.index)
+    average = stream.picture.average_rate
+    rate, constant = _rate(read, _snap(average, 0.006) if average else None)
     shown = np.flatnonzero(read.shown)
-    times_s = read.times_s[shown] - origin_s
+    times_s = read.times_s[shown] - header.origin_s
     last_s = read.durations_s[shown[-1]]
     end_s = float(times_s[-1] + (last_s if last_s > 0 else float(1 / rate)))
     return MediaInfo(
         path=path,
-        container=container,
-        origin_s=origin_s,
-        video=_video_stream(path, stream, read.pixel_aspect),
+        container=header.container,
+        origin_s=header.origin_s,
+        video=_video_stream(stream, frame),
         audio=audio_stream(audio) if audio else None,
         rate=rate,
         constant_rate=constant,
@@ -208,11 +221,11 @@ def _probe_video(path: Path, header: Headers) -> MediaInfo:
         packet_count=len(read.times_s),
         open_gop=read.open_gop,
         tags=header.tags,
-        keys_s=read.keys_s - origin_s,
+        keys_s=read.keys_s - header.origin_s,
         restarts=read.restarts,
         sizes=read.sizes[shown],
         digest=read.digest,
-        timecode=headers.stream_tags(stream).get("timecode") or header.tags.get("timecode"),
+        timecode=stream.tags.get("timecode") or header.tags.get("timecode"),
     )
 
 
@@ -223,61 +236,38 @@ def sound_digest(info: MediaInfo) -> str:
         MediaError: its packets cannot be read.
     """
     assert info.audio is not None
-    digest = hashlib.blake2b(digest_size=DIGEST_BYTES)
-    for _ in _hashed(packets.demux(info.path, [info.audio.index], generate_pts=False), digest):
-        pass
-    return digest.hexdigest()
+    return _digest(packets.read(info.path, [info.audio.index])[0])
 
 
-def _video_stream(path: Path, stream: StreamHeader, pixel_aspect: Fraction) -> VideoStream:
-    text = stream.description
-    picture = _PICTURE.search(text)
-    if not picture:
-        raise MediaError(path, "its video stream has no picture size (no frame of it can be read): it may be truncated, copy it again")
-    rotation = _ROTATION.search(text)
-    rotation_deg = float(rotation[1]) if rotation else 0.0
-    width, height = int(picture[3]), int(picture[4])
+def _video_stream(stream: StreamHeader, frame: Any) -> VideoStream:
+    assert stream.picture is not None
+    picture = stream.picture
+    width, height, pixel_aspect = picture.width, picture.height, picture.pixel_aspect
+    rotation_deg = float(frame.rotation) if frame else 0.0
     if round(rotation_deg / 90) % 2:
         width, height, pixel_aspect = height, width, 1 / pixel_aspect
-    pixel_format = picture[1]
     return VideoStream(
         index=stream.index,
-        codec=text.split(" ", 1)[0].rstrip(","),
+        codec=stream.codec,
         width=width,
         height=height,
         pixel_aspect=pixel_aspect,
         rotation_deg=rotation_deg,
-        pixel_format=pixel_format,
-        color=_color(pixel_format, picture[2] or ""),
+        pixel_format=picture.pixel_format,
+        color=picture.color,
         language=stream.language,
+        profile=stream.profile,
+        field_order=picture.field_order,
+        side_data=frozenset(data.type.name for data in frame.side_data) if frame else frozenset(),
     )
 
 
-def _color(pixel_format: str, tags: str) -> Color:
-    """Read `tv, bt709, progressive` or `pc, bt470bg/bt709/iec61966-2-1`; a tag that is absent or "unknown" is None."""
-    parts = [part.strip() for part in tags.split(",")]
-    full = "pc" in parts or pixel_format.startswith("yuvj")
-    tagged = full or "tv" in parts
-    names: list[str | None] = [None, None, None]
-    for part in parts:
-        split = part.split("/")
-        if len(split) == 3:
-            names = [None if name == "unknown" else name for name in split]
-        elif re.fullmatch(r"bt\d+\w*|smpte\d+\w*|fcc|gbr|ycgco", part):
-            names = [part, part, part]
-    return Color(names[0], names[1], names[2], full, tagged)
-
-
 def audio_stream(stream: StreamHeader) -> AudioStream:
-    """Parse the header of an audio stream."""
-    text = stream.description
-    rate = re.search(r"(\d+) Hz, ([^,\n]+)", text)
-    layout = rate[2].strip() if rate else "stereo"
-    counted = re.match(r"(\d+) channels", layout)
-    surround = re.match(r"(\d+)\.(\d+)(?:\.(\d+))?", layout)  # 5.1, 7.1.4: the sum
-    channels = int(counted[1]) if counted else sum(int(part or 0) for part in surround.groups()) if surround else _CHANNELS.get(layout, 2)
-    codec = text.split(" ", 1)[0].rstrip(",")
-    return AudioStream(stream.index, codec, int(rate[1]) if rate else 48000, channels, stream.language, layout_known=not counted)
+    """An audio stream by its header."""
+    sound = stream.sound
+    if sound is None:
+        return AudioStream(stream.index, stream.codec, 0, 0, stream.language, None)
+    return AudioStream(stream.index, stream.codec, sound.rate_hz, sound.channels, stream.language, sound.layout)
 
 
 @dataclass(frozen=True)
@@ -289,7 +279,6 @@ class _VideoPackets:
     durations_s: np.ndarray
     shown: np.ndarray
     open_gop: bool
-    pixel_aspect: Fraction
     keys_s: np.ndarray
     restarts: bool
     sizes: np.ndarray
@@ -300,31 +289,46 @@ class _VideoPackets:
         return self.ticks * float(self.tick_s)
 
 
-def _read_packets(path: Path, index: int) -> _VideoPackets:
-    """Read the times and flags of all packets, without decoding."""
-    digest = hashlib.blake2b(digest_size=DIGEST_BYTES)
-    parsed = packets.parse(_hashed(packets.demux(path, [index]), digest))
-    if not len(parsed):
+def _read_packets(path: Path, container: Any, index: int) -> tuple[_VideoPackets, Any]:
+    """Read the times and flags of all packets, and decode the first frame that decodes, None if none does soon."""
+    stream = container.streams[index]
+    stream.codec_context.thread_count = 1  # many would have to be fed before the first frame comes out
+    collected, frame = packets.Collector(stream.time_base), None
+    for number, packet in enumerate(packets.demux(container, [stream])):
+        collected.add(packet)
+        if frame is None and number < FIRST_PACKETS:
+            try:
+                frame = next(iter(packet.decode()), None)
+            except av.FFmpegError:
+                continue
+    read = collected.packets()
+    if not len(read.pts):
         raise MediaError(path, NO_FRAMES)
-    read = parsed[0]
-    steps = np.diff(read.dts)
-    jumps = bool(((steps < 0) | (steps * float(read.tick_s) > LONGEST_STEP_S)).any())
+    restarts = int((read.dts < np.maximum.accumulate(read.dts)).sum()) > BEHIND_PACKETS
+    jumps = container.format.name in MPEG_STREAMS and bool((np.diff(read.dts) * float(read.tick_s) > LONGEST_STEP_S).any())
     order = _presentation_order(read)
     shown, ticks = ~read.hidden[order], read.pts[order]
     if not shown.any():
         raise MediaError(path, NO_FRAMES)
-    return _VideoPackets(
+    found = _VideoPackets(
         ticks=ticks,
         tick_s=read.tick_s,
         durations_s=read.durations[order] * float(read.tick_s),
         shown=shown,
         open_gop=_open_gop(read),
-        pixel_aspect=read.pixel_aspect,
-        keys_s=(ticks[:0] if jumps else ticks[read.keys[order]]) * float(read.tick_s),
-        restarts=int((steps == 0).sum()) > STUCK_PACKETS,
+        keys_s=(ticks[:0] if jumps or restarts else ticks[read.keys[order]]) * float(read.tick_s),
+        restarts=restarts,
         sizes=read.sizes[order].astype(np.int32),
-        digest=digest.hexdigest(),
+        digest=_digest(read),
     )
+    return found, frame
+
+
+def _digest(read: packets.Packets) -> str:
+    digest = hashlib.blake2b(struct.pack("qq", *read.tick_s.as_integer_ratio()), digest_size=DIGEST_BYTES)
+    for numbers in (read.dts, read.pts, read.durations, read.sizes, read.checksums, read.flags):
+        digest.update(numbers.tobytes())
+    return digest.hexdigest()
 
 
 def _presentation_order(read: packets.Packets) -> np.ndarray:
@@ -340,17 +344,10 @@ def _open_gop(read: packets.Packets) -> bool:
     return bool((read.pts[1:] < np.where(before < 0, NO_TIME, read.pts[before])).any())
 
 
-def _hashed(lines: Iterable[bytes], digest: hashlib.blake2b) -> Iterator[bytes]:
-    """Pass lines through and update a digest with them."""
-    for line in lines:
-        digest.update(line)
-        yield line
-
-
 def _rate(packets: _VideoPackets, stated: Fraction | None) -> tuple[Fraction, bool]:
     """Nominal frame rate, and whether every frame keeps to it.
 
-    A fine clock (mp4's) gives the rate exactly. A coarse one (Matroska's milliseconds) has its steps averaged and
+    A fine clock (mp4's) gives the rate exactly. A coarse one (Matroska's milliseconds) and jitter have several steps averaged and
     snapped to a standard rate, or to what the container itself states if that is near.
     """
     ticks = packets.ticks[packets.shown]
@@ -363,8 +360,7 @@ def _rate(packets: _VideoPackets, stated: Fraction | None) -> tuple[Fraction, bo
     if (steps == median).mean() > 0.9 and not coarse:
         rate = 1 / (Fraction(median) * packets.tick_s)
     else:
-        usual = steps[np.abs(steps - median) <= median / 4]
-        measured = 1 / (Fraction(float(usual.mean())) * packets.tick_s)
+        measured = _measured_rate(ticks, packets.tick_s)
         near = stated is not None and abs(stated / measured - 1) < Fraction(2, 100)
         rate = stated if stated and near else _snap(measured, float(measured) / 100)
         step = float(1 / (rate * packets.tick_s))
@@ -372,9 +368,19 @@ def _rate(packets: _VideoPackets, stated: Fraction | None) -> tuple[Fraction, bo
     return rate, bool(np.abs(ticks - ideal).max() <= max(min(1.0, step / 2), step / 4))
 
 
-def _stated_rate(description: str) -> Fraction | None:
-    match = re.search(r"([\d.]+) fps", description)
-    return _snap(Fraction(match[1]), 0.006) if match and float(match[1]) > 0 else None
+def _measured_rate(ticks: np.ndarray, tick_s: Fraction) -> Fraction:
+    """The rate of most frames with jittered times, which may have pauses between them: of as few steps as give a plausible one."""
+    total = Fraction(len(ticks) - 1) / (Fraction(int(ticks[-1] - ticks[0])) * tick_s)
+    count = 1
+    while True:
+        spans = ticks[count:] - ticks[:-count]
+        spans = spans[spans > 0]
+        median = float(np.median(spans))
+        usual = spans[np.abs(spans - median) <= median / 4]
+        rate = count / (Fraction(float(usual.mean())) * tick_s)
+        if count == len(ticks) - 1 or rate <= max(Fraction(HIGHEST_RATE), 2 * total):
+            return rate
+        count = min(count * STEPS, len(ticks) - 1)
 
 
 def _snap(rate: Fraction, tolerance: float) -> Fraction:

@@ -4,7 +4,6 @@ Encoded parts carry parameter sets with an id of their own, and the avcC of the 
 middle of the stream, which hardware decoders do not expect.
 """
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -14,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from mmvatool.errors import MediaError, RenderError
-from mmvatool.media import ffmpeg, headers, packets
+from mmvatool.media import ffmpeg, packets
 from mmvatool.media.expressions import rising_dts
 from mmvatool.media.frames import seek_point
 from mmvatool.media.packets import Packets
@@ -41,17 +40,14 @@ class Recipe:
 
 def find_recipe(info: MediaInfo) -> tuple[Recipe | None, str]:
     """How parts of a video can be encoded, or None and the reason why they cannot."""
-    streams = headers.read(info.path, "a video file").streams
-    text = next(stream.description for stream in streams if stream.index == info.video.index).splitlines()[0]
     if info.video.codec != "h264":
         return None, f"{info.video.codec} is not encoded in part"
-    profile = re.match(r"h264 \(([^)]+)\)", text)
-    if profile is None or profile[1] not in PROFILES or info.video.pixel_format not in PIXEL_FORMATS:
-        kind = f"{profile[1] if profile else 'unknown'}, {info.video.pixel_format}"
+    if info.video.profile not in PROFILES or info.video.pixel_format not in PIXEL_FORMATS:
+        kind = f"{info.video.profile or 'unknown'}, {info.video.pixel_format}"
         return None, f"H.264 of this kind ({kind}) is not encoded in part"
-    if re.search(r"\b(top|bottom)\b", text):
+    if info.video.interlaced:
         return None, "interlaced H.264 is not encoded in part"
-    return Recipe(PROFILES[profile[1]], info.video.pixel_format), ""
+    return Recipe(PROFILES[info.video.profile], info.video.pixel_format), ""
 
 
 @dataclass(frozen=True)

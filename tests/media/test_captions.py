@@ -126,11 +126,11 @@ def test_they_come_along_at_their_new_times(sources, tmp_path, source, suffix):
         assert np.abs(np.subtract(times, TIMES)).max() <= 0.011  # ASS has hundredths
     assert chapters(target) == [(0.0, 1.5, "a = b"), (1.5, 2.0, "end")]
     header = headers.read(target, "")
-    assert ["(default)" in stream.description.split("\n")[0] for stream in header.subtitles] == [True, False]
+    assert ["default" in stream.dispositions for stream in header.subtitles] == [True, False]
     forced = suffix != ".mov"  # QuickTime's tracks have no such mark
-    assert ["(forced)" in stream.description.split("\n")[0] for stream in header.subtitles] == [False, forced]
+    assert ["forced" in stream.dispositions for stream in header.subtitles] == [False, forced]
     if source.endswith(".mkv") and suffix == ".mkv":
-        assert [headers.stream_tags(stream).get("title") for stream in header.subtitles] == ["Full", None]
+        assert [stream.tags.get("title") for stream in header.subtitles] == ["Full", None]
     assert [stream.language for stream in header.subtitles] in (["eng", "fra"], ["eng", "fre"])
     assert header.tags["title"] == "A film"
     made = probe(target)

@@ -49,7 +49,7 @@ class TestLoudness:
 
     def test_channels_without_a_place(self, tmp_path: Path):
         path = write(tmp_path / "a.wav", noise(3, 0.1, 11))
-        assert not probe_audio(path).audio.layout_known
+        assert not probe_audio(path).audio.layout
         loudness = measure(path)
         assert loudness is not None
         assert loudness == pytest.approx(-20 + 10 * np.log10(11) + 3, abs=3)  # as far as weights by place can tell
