@@ -93,7 +93,7 @@ def soundtrack(
         from trainer import Predictor
 
         predictor = Predictor.load(modalities=("image", "music"))
-    visuals, failures = predict_visuals(files, predictor, settings.order, settings.seconds, progress)
+    visuals, failures = predict_visuals(files, predictor, settings.order, settings.seconds, progress, live=settings.live)
     parts = scenes.split(visuals.va, np.diff(visuals.edges_s)) if settings.per_scene else [slice(0, len(visuals.va))]
     if library is not None:
         music, scale, unusable = _library_tracks(Path(library), index_file, visuals, parts, predictor, settings, progress)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from mmvatool.choices import MATCHES
+from mmvatool.choices import LIVES, MATCHES
 from mmvatool.errors import FileError, SettingsError
 from mmvatool.media import mix, slideshow
 from mmvatool.plan.schema import Rendering
@@ -43,6 +43,7 @@ class SoundtrackSettings:
         exclude: shell patterns for tracks of the library that are left out.
         match: what is compared: "absolute": VA as predicted; "library": ranks, of the tracks within the library (or among those that are
             named), of what is shown among all pictures.
+        live: what is shown of a Live Photo: its "still", its "clip", or "both".
 
     Raises:
         SettingsError: a value outside of what is allowed, or two that contradict each other.
@@ -64,6 +65,7 @@ class SoundtrackSettings:
     top: int = 5
     exclude: tuple[str, ...] = ()
     match: str = "absolute"
+    live: str = "still"
 
     def __post_init__(self) -> None:
         for name, value, allowed in (
@@ -71,6 +73,7 @@ class SoundtrackSettings:
             ("fit", self.fit, FITS),
             ("fill", self.fill, slideshow.FILLS),
             ("match", self.match, MATCHES),
+            ("live", self.live, LIVES),
         ):
             if value not in allowed:
                 raise SettingsError(f"{name} {value!r}: allowed are {', '.join(allowed)}")

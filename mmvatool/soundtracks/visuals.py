@@ -1,6 +1,6 @@
 """The visuals of a soundtrack and their VA: a video, or pictures and short clips in the order asked for."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -14,6 +14,7 @@ from mmvatool.analysis.score import Score, Towers, score
 from mmvatool.analysis.slots import slots
 from mmvatool.errors import FileError, MediaError
 from mmvatool.files import PICTURE_SUFFIXES, SOUND_SUFFIXES, VIDEO_SUFFIXES, is_own_output, list_files, natural_key
+from mmvatool.media.live import live_clips
 from mmvatool.media.probe import MediaInfo, probe
 from mmvatool.progress import Progress, no_progress
 from mmvatool.soundtracks import pacing
@@ -68,7 +69,7 @@ class Visuals:
 
 
 def predict_visuals(
-    given: list[Path], predictor: "Predictor", order: str | None, seconds: float, progress: Progress
+    given: list[Path], predictor: "Predictor", order: str | None, seconds: float, progress: Progress, *, live: str = "still"
 ) -> tuple[Visuals, list[FileError]]:
     """Read visuals and predict their VA.
 
@@ -78,6 +79,7 @@ def predict_visuals(
         order: of pictures, one of ORDERS; None: "name" for a folder, else "given".
         seconds: how long a picture is shown.
         progress: is given how much of each stage is done.
+        live: what is shown of a Live Photo, one of LIVES.
 
     Returns:
         The visuals, and an error for each file that cannot be shown.
@@ -94,13 +96,24 @@ def predict_visuals(
         return Visuals((), info, curve.va, edges_s, [f"{damaged} frames are damaged"] if damaged else []), []
     files = given if folder is None else list_files(folder, PICTURE_SUFFIXES | VIDEO_SUFFIXES)
     files = [file for file in files if folder is None or not is_own_output(file.name)]
+    files, notes = _one_of_live_photos(files, live)
     order = order or ("name" if folder else "given")
     slides, errors = predict_slides(files, predictor, order, progress)
     if not slides:
         more = f" ({errors[0]}{f' and {len(errors) - 1} more' if len(errors) > 1 else ''})" if errors else ""
         raise MediaError(folder or given[0], f"holds nothing that can be shown{more}: name a folder with pictures or clips in it")
-    visuals = Visuals(tuple(slides), None, np.array([slide.va for slide in slides]), np.empty(0))
+    visuals = Visuals(tuple(slides), None, np.array([slide.va for slide in slides]), np.empty(0), notes)
     return replace(visuals, edges_s=pacing.evenly(visuals.fixed_s, seconds)), list(errors)
+
+
+def _one_of_live_photos(files: list[Path], live: str) -> tuple[list[Path], list[str]]:
+    """The files without the clips, or without the stills, of Live Photos, and a warning if there are any."""
+    clips = {} if live == "both" else live_clips(files)
+    if not clips:
+        return files, []
+    left_out = set(clips) if live == "still" else {still for stills in clips.values() for still in stills}
+    photos = f"{len(clips)} Live Photo{'s' if len(clips) > 1 else ''}"
+    return [file for file in files if file not in left_out], [f"{photos}: shown by the {live}, not twice"]
 
 
 def predict_slides(
@@ -166,17 +179,32 @@ def most_arousing(curve: Curve, info: MediaInfo, length_s: float = LONGEST_CLIP_
 
 def _taken_at(slide: Slide) -> float:
     """Seconds since 1970. A time without a zone counts in the zone of this machine."""
-    taken = pictures.taken_at(slide.path) if slide.info is None else _creation_time(slide.info.tags.get("creation_time"))
+    taken = pictures.taken_at(slide.path) if slide.info is None else _recorded_at(slide.info.tags)
     try:
         return slide.path.stat().st_mtime if taken is None else taken.timestamp()
     except (OSError, OverflowError, ValueError):
         return 0.0
 
 
-def _creation_time(text: str | None) -> datetime | None:
-    """A container's creation time; None for 1904 and 1970, which cameras without a clock write."""
+def _recorded_at(tags: Mapping[str, str]) -> datetime | None:
+    """When a clip was recorded, by its tags.
+
+    A phone's own date, with its zone, comes first: `creation_time` is that of the file, which an export sets anew. `date` counts where it
+    has a zone: it may be the year of a film.
+    """
+    lower = {key.lower(): value for key, value in tags.items()}
+    date = _time(lower.get("date"))
+    return (
+        _time(lower.get("com.apple.quicktime.creationdate"))
+        or (date if date is not None and date.tzinfo is not None else None)
+        or _time(lower.get("creation_time"))
+    )
+
+
+def _time(text: str | None) -> datetime | None:
+    """A time in a tag, the first of several; None for 1904 and 1970, which cameras without a clock write."""
     try:
-        time = datetime.fromisoformat(text or "")
+        time = datetime.fromisoformat((text or "").partition(";")[0].strip())
     except ValueError:
         return None
     return time if time.year > 1970 else None
