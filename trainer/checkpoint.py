@@ -4,6 +4,7 @@ import json
 import os
 import tempfile
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -228,7 +229,8 @@ def write(path: Path, tensors: Mapping[str, torch.Tensor], metadata: Mapping[str
     os.close(handle)
     try:
         save_file({key: value.detach().cpu().contiguous() for key, value in tensors.items()}, temporary, metadata=dict(metadata))
-        Path(temporary).chmod(0o644)  # mkstemp's 0600 would keep other users out
+        with suppress(OSError):  # network mounts have no permissions to set
+            Path(temporary).chmod(0o644)  # mkstemp's 0600 would keep other users out
         Path(temporary).replace(path)
     finally:
         Path(temporary).unlink(missing_ok=True)

@@ -146,7 +146,7 @@ def export(
         for key, value in about.items():
             proto.metadata_props.add(key=key, value=value)
         try:
-            with tempfile.TemporaryDirectory(prefix=".mmvatool-", dir=path.parent) as folder:
+            with tempfile.TemporaryDirectory(prefix=".mmvatool-", dir=path.parent, ignore_cleanup_errors=True) as folder:
                 written = Path(folder) / "model.onnx"
                 written.write_bytes(proto.SerializeToString())
                 written.replace(path)

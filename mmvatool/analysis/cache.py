@@ -32,7 +32,8 @@ class AnalysisCache:
                 arrays = {name: stored[name] for name in stored.files}
             if str(arrays.pop("key")) != key:
                 return None
-            os.utime(file)  # for the order of use
+            with suppress(OSError):
+                os.utime(file)  # for the order of use
         except (OSError, RuntimeError, ValueError, KeyError, EOFError, NotImplementedError, zipfile.BadZipFile):
             return None
         return arrays

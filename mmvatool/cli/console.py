@@ -1,5 +1,6 @@
 """Messages and progress bars on stderr."""
 
+import errno
 import shlex
 import sys
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -60,6 +61,8 @@ def explain(error: Exception, path: Path | None = None) -> str:
 
     if (text := explain_import(error)) is not None:
         return text
+    if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+        return f"{error.filename or path}: the name is too long for its file system: choose a shorter one"
     cause = error.strerror if isinstance(error, OSError) and error.strerror else f"{type(error).__name__}: {error}"
     return f"{f'{path}: ' if path else ''}failed unexpectedly ({cause}): --debug shows where; please report it if the machine is well"
 

@@ -1,5 +1,6 @@
 """What a user meant who named no command."""
 
+import os
 import shlex
 from collections.abc import Collection
 from difflib import get_close_matches
@@ -17,12 +18,12 @@ def guess(args: list[str], commands: Collection[str]) -> str:
         commands: names of all commands.
     """
     name, rest = args[0], args[1:]
-    path, suffix = Path(name), Path(name).suffix.lower()
+    suffix = Path(name).suffix.lower()
     if name == "help":
         return f"No such command {name!r}: run {_line(*rest, '--help')}"
     if near := get_close_matches(name, commands, n=1):
         return printable(f"No such command {name!r}. Did you mean: {_line(near[0], *rest)}")
-    if path.is_dir():
+    if os.path.isdir(name):  # noqa: PTH112 - False for what cannot be a name
         return printable(f"{name!r} is a folder: run {_line('summarize', *args)}, or {_line('soundtrack', *args, '--library', 'music/')}")
     if suffix in VIDEO_SUFFIXES:
         return printable(f"{name!r} is a video: run {_line('summarize', *args)}")

@@ -12,6 +12,7 @@ from mmvatool.cli import EXIT_PARTLY
 from mmvatool.cli.console import Reporter
 from mmvatool.cli.options import Load, index_option, model_option, model_options, output_options, precision_option
 from mmvatool.cli.sections import SectionedCommand
+from mmvatool.files import describe_left_out
 from mmvatool.text import format_clock, printable
 
 FILE_WIDTH = 140  # columns of a table that is not printed on a terminal
@@ -73,6 +74,8 @@ def index(
         raise QueryError(no_music(folder, indexed))
     for failure in indexed.broken:
         reporter.error(str(failure))
+    if (others := describe_left_out(indexed.left_out)) is not None:
+        reporter.say(others)
     reporter.say(f"{folder}: {indexed.summary()}")
     if as_json:
         click.echo(json.dumps({"folder": str(folder), "index": str(opened.path), **indexed.to_json(), "model": predictor.name}, indent=2))

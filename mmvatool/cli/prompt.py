@@ -92,7 +92,9 @@ def prompt(
     stdout, one a line. All prompts are scored once for a model, which takes some seconds; the scores are kept in the user's cache
     folder.
     """
-    paths, missing = find_files(pictures, "PICTURE|FOLDER", "picture", PICTURE_SUFFIXES, alone=len(pictures) + len(va) == 1, named=True)
+    paths, missing, notes = find_files(
+        pictures, "PICTURE|FOLDER", "picture", PICTURE_SUFFIXES, alone=len(pictures) + len(va) == 1, named=True
+    )
     inputs: list[Input] = [*paths, *va]
     if not pictures and not va:
         raise click.UsageError("nothing to find words for: name a picture, or give --va")
@@ -101,6 +103,8 @@ def prompt(
     if not 1 <= seconds <= 30:
         raise click.BadParameter(f"{seconds:g}: must be 1 to 30", param_hint="--seconds")
     reporter = Reporter.of(quiet=quiet, verbose=verbose, as_json=as_json)
+    for note in notes:
+        reporter.say(note)
 
     from mmvatool.prompts import templates
 

@@ -71,8 +71,10 @@ def score(
     if target is not None:
         check_target(target, ".png", overwrite=overwrite, option="--plot", kind="the plot is a PNG")
     paths = tuple(path for given in inputs for path in (read_path_list() if given == "-" else [given]))
-    files, missing = find_media(paths, alone=len(inputs) == 1 and inputs[0] != "-" and not texts and not text_files)
+    files, missing, notes = find_media(paths, alone=len(inputs) == 1 and inputs[0] != "-" and not texts and not text_files)
     reporter = Reporter.of(quiet=quiet, verbose=verbose, as_json=as_json)
+    for note in notes:
+        reporter.say(note)
     failures = FailureLog(reporter, debug=debug, once=True)
     for absent in missing:
         failures.add(absent, absent.path)

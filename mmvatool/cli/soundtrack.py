@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mmvatool.choices import LIVES
 from mmvatool.cli.console import Reporter, Step, again, opener
 from mmvatool.cli.inputs import Job, plan_soundtracks
 from mmvatool.cli.jobs.batch import Batch, make_folder, place_plan
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     sections={
         "The music": ("library", "tracks", "match", "exclude", "per_scene", "seed", "index_file"),
         "The sound": ("duck", "lufs"),
-        "Slideshows": ("order", "seconds", "fit", "beats", "crossfade_s", "still", "fill", "size", "rate"),
+        "Slideshows": ("order", "seconds", "fit", "beats", "crossfade_s", "still", "live", "fill", "size", "rate"),
         "Files": ("output", "report", "plan", "exports", "dry_run", "top"),
     },
 )
@@ -66,7 +67,14 @@ if TYPE_CHECKING:
     click.option(
         "--order",
         type=click.Choice(["name", "time", "given"]),
-        help="Of the pictures: natural order of names, when they were taken (EXIF), or as given.  [default: name for a folder, given for a list]",
+        help="Of the pictures: natural order of names, when they were taken (EXIF, a clip's creation date), or as given.  [default: name for a "
+        "folder, given for a list]",
+    ),
+    click.option(
+        "--live",
+        type=click.Choice(LIVES),
+        default="still",
+        help="Of a Live Photo (IMG_0001.HEIC beside IMG_0001.MOV of 6 s at most): show the still, the clip, or both.",
     ),
     click.option("--seconds", type=Time(), default="4s", help="How long a picture is shown."),
     click.option(
@@ -145,9 +153,11 @@ def soundtrack(
     """
     if (library is None) == (not tracks):
         raise click.UsageError("where the music comes from: give either --library FOLDER or --track FILE")
-    jobs, missing = plan_soundtracks(inputs, output)
+    jobs, missing, notes = plan_soundtracks(inputs, output)
     plan_to = place_plan(plan, exports, jobs)
     reporter = Reporter.of(quiet=quiet, verbose=verbose, as_json=as_json)
+    for note in (*notes, *(job.note for job in jobs if job.note)):
+        reporter.say(note)
 
     from mmvatool.pipelines.soundtrack import soundtrack as make_soundtrack
 

@@ -27,7 +27,6 @@ from mmvatool.cli.options import (
     settings_options,
 )
 from mmvatool.cli.sections import SectionedCommand
-from mmvatool.files import default_output
 from mmvatool.text import format_clock, format_length, printable
 
 if TYPE_CHECKING:
@@ -142,13 +141,16 @@ def summarize(
       mmvatool summarize talk.mkv --duration 1m30s --by audio
       mmvatool summarize vlog.mp4 --keep 1:20-1:35 --drop 0-10 --dry-run
 
-    Writes NAME.summary.mp4 and NAME.summary.json for each video. Folders give the videos directly in them; the tool's
-    own outputs (*.summary.*) are left out.
+    Writes NAME.summary.mp4 and NAME.summary.json for each video; of two of one name, A.mp4 and A.MOV, the second goes to
+    A.MOV.summary.mp4. Folders give the videos directly in them; the tool's own outputs (*.summary.*) and the clips of Live Photos are
+    left out.
     """
-    files, missing = find_videos(inputs)
-    planned = plan_jobs([(file, default_output(file, "summary")) for file in files], output, several=len(inputs) > 1)
+    files, missing, notes = find_videos(inputs)
+    planned = plan_jobs(files, "summary", output, several=len(inputs) > 1)
     plan_to = place_plan(plan, exports, planned)
     reporter = Reporter.of(quiet=quiet, verbose=verbose, as_json=as_json)
+    for note in (*notes, *(job.note for job in planned if job.note)):
+        reporter.say(note)
 
     from mmvatool.pipelines.summarize import summarize as summarize_video
     from mmvatool.summary.curve import modalities

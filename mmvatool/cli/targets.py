@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from mmvatool.errors import OutputError
+from mmvatool.files import check_name
 
 
 def check_target(target: Path, suffix: str, *, overwrite: bool, option: str = "", kind: str = "") -> None:
@@ -16,11 +17,12 @@ def check_target(target: Path, suffix: str, *, overwrite: bool, option: str = ""
         kind: of file, for the message: "the plot is a PNG".
 
     Raises:
-        OutputError: its suffix is another one, it is a folder, its folder does not exist, or it exists and `overwrite` is False.
+        OutputError: its suffix is another one, its name too long, it is a folder, its folder does not exist, or it exists and `overwrite` is False.
     """
     hint = f" with {option}" if option else ""
     if target.suffix.lower() != suffix:
         raise OutputError(target, f"{f'{kind}: ' if kind else ''}name it {suffix}")
+    check_name(target)
     if target.is_dir():
         raise OutputError(target, f"is a folder: choose another name{hint}")
     if not target.parent.is_dir():

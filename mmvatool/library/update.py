@@ -13,16 +13,17 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from mmvatool.analysis.curves import check_window_s
 from mmvatool.errors import FileError, LibraryError, MediaError
-from mmvatool.files import MUSIC_SUFFIXES, is_own_output, natural_key
+from mmvatool.files import SOUND_SUFFIXES, VIDEO_SUFFIXES, count_left_out, describe_left_out, is_own_output, natural_key
 from mmvatool.library.analyze import TrackFeatures, analyze_track
 from mmvatool.library.database import Library, Stamp
 from mmvatool.library.locks import TrackLocks
+from mmvatool.media import headers
 from mmvatool.progress import Progress, no_progress
 from trainer import TrainerError
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from trainer import Predictor
 
 WORKERS = 2  # one file is decoded while another is predicted
+NOT_MUSIC = "is a video, or nothing that can be read"  # in place of an error: such a file is left out without one
 _KINDS = ("added", "changed", "moved", "unchanged", "removed")
 WAIT_S = 0.2  # before another run's locks are tried again
 PATIENCE_S = 600.0  # with another run that stores nothing in this time: it may be suspended
@@ -43,6 +45,7 @@ class IndexResult:
 
     `added` are new; `changed` have another content than before; `moved` are new under their name and known by their content,
     which another name had until now; `removed` are there no more under any name; `predicted` is how many were decoded and predicted.
+    `left_out` counts the files that are no music by suffix.
     """
 
     added: int
@@ -52,6 +55,7 @@ class IndexResult:
     removed: int
     predicted: int
     broken: tuple[FileError, ...]
+    left_out: Counter[str] = field(default_factory=Counter)
 
     @property
     def tracks(self) -> int:
@@ -103,7 +107,7 @@ def index(root: Path | str, library: Library, predictor: "Predictor", *, progres
     with _open_locks(library) as locks, progress("indexing", len(run.todo)) as on_progress, _worker_pool(predictor) as submit:
         queue = _Queue(run, locks, model, submit, on_progress)
         for file in run.todo:
-            digest = run.hash(file)
+            digest = run.hash(file) if run.is_music(file) else None
             if digest is not None:
                 queue.add(file, digest)
         queue.finish()
@@ -114,13 +118,14 @@ class _Run:
     """The state of a run: the files before, those to do, and counts and errors so far."""
 
     def __init__(self, root: Path, library: Library, model: str) -> None:
-        files, self.errors = walk(root)
+        self.left_out: Counter[str] = Counter()
+        files, self.errors = walk(root, self.left_out)
         self._library, self._model = library, model
         self._known = library.files(real_path(root), model)
         gone = self._known.keys() - {file.path for file in files}
         if gone:
             library.remove(gone)
-        self._gone = len(gone)
+        self._gone = sum(self._known[path].error != NOT_MUSIC for path in gone)
         self._gone_contents = Counter(self._known[path].content for path in gone)
         self.counts: Counter[str] = Counter()
         self.done = 0
@@ -129,10 +134,29 @@ class _Run:
             before = self._known.get(file.path)
             if before is None or before.stamp != file.stamp or not (before.predicted or before.error):
                 self.todo.append(file)
+            elif before.error == NOT_MUSIC:
+                count_left_out(self.left_out, file.display_path.name)
             elif before.error:
                 self.errors.append(MediaError(file.display_path, before.error))
             else:
                 self.counts["unchanged"] += 1
+
+    def is_music(self, file: MusicFile) -> bool:
+        """Whether a file holds sound and no moving picture. One that does not is remembered, so that it is opened once only."""
+        if not _may_be_video(file.display_path.name):
+            return True
+        try:
+            header = headers.read(file.display_path, "a sound file")
+        except MediaError as error:
+            if isinstance(error.__cause__, OSError):  # it may be readable next time
+                return True
+        else:
+            if header.default_audio and not header.videos:
+                return True
+        self._library.put_broken(file.path, file.stamp, NOT_MUSIC)
+        count_left_out(self.left_out, file.display_path.name)
+        self.done += 1
+        return False
 
     def hash(self, file: MusicFile) -> bytes | None:
         """The hash of a file; None if it cannot be read."""
@@ -180,6 +204,7 @@ class _Run:
             removed=self._gone - counts["moved"],
             predicted=counts["predicted"],
             broken=tuple(sorted(self.errors, key=lambda error: natural_key(error.path))),
+            left_out=self.left_out,
         )
 
     def _fail(self, file: MusicFile, error: Exception) -> None:
@@ -278,13 +303,19 @@ def no_music(folder: Path, indexed: IndexResult) -> str:
     if indexed.broken:
         several = f" and {len(indexed.broken) - 1} more cannot be decoded either" if len(indexed.broken) > 1 else ""
         return f"{folder}: holds no music that can be decoded ({indexed.broken[0]}{several})"
-    return f"{folder}: holds no music: name a folder with {', '.join(suffix[1:] for suffix in MUSIC_SUFFIXES)} in it"
+    others = describe_left_out(indexed.left_out)
+    return f"{folder}: holds no music{f' ({others})' if others else ''}: name a folder with mp3, flac, m4a, wav or other sound in it"
 
 
-def walk(root: Path) -> tuple[list[MusicFile], list[FileError]]:
-    """List all music below a folder. Links are followed; each folder is visited once, under its own name if it has one there.
+def walk(root: Path, left_out: Counter[str] | None = None) -> tuple[list[MusicFile], list[FileError]]:
+    """List all files below a folder that are music by suffix, or may be: any video may hold sound alone.
 
-    Hidden files and folders and this tool's own outputs are left out.
+    Links are followed; each folder is visited once, under its own name if it has one there. Hidden files and folders and this tool's own
+    outputs are left out.
+
+    Args:
+        root: the folder.
+        left_out: is given the suffixes of the other files.
 
     Returns:
         The files, and an error for each folder and file that cannot be read.
@@ -321,6 +352,8 @@ def walk(root: Path) -> tuple[list[MusicFile], list[FileError]]:
                     (links if entry.is_symlink() else folders).append(name)
                 elif music and entry.is_file():
                     files.append(MusicFile(entry.path, root / os.fsdecode(name), _stamp(entry.stat())))
+                elif left_out is not None and entry.is_file():
+                    count_left_out(left_out, os.fsdecode(entry.name))
             except OSError as error:  # a link to itself, say
                 if music:
                     errors.append(_file_error(error, root / os.fsdecode(name)))
@@ -328,7 +361,11 @@ def walk(root: Path) -> tuple[list[MusicFile], list[FileError]]:
 
 
 def _is_music(name: str) -> bool:
-    return name.lower().endswith(MUSIC_SUFFIXES) and not is_own_output(name)
+    return Path(name).suffix.lower() in SOUND_SUFFIXES | VIDEO_SUFFIXES and not is_own_output(name)
+
+
+def _may_be_video(name: str) -> bool:
+    return Path(name).suffix.lower() in VIDEO_SUFFIXES
 
 
 def _open_locks(library: Library) -> TrackLocks:

@@ -109,7 +109,7 @@ def mux_captions(captions: Captions, picture: Path, result: Path, warnings: list
     source, has_audio = ffmpeg.source(picture), headers.read(picture, "a video file").default_audio is not None
     options: dict[str, Any] = {"c": "copy", "map_metadata": 0, "map_chapters": 1 + len(captions.subtitles), "max_interleave_delta": 0}
     options |= copy_options(suffix, "h264")
-    with tempfile.TemporaryDirectory(prefix=".mmvatool-", dir=result.parent) as folder:
+    with tempfile.TemporaryDirectory(prefix=".mmvatool-", dir=result.parent, ignore_cleanup_errors=True) as folder:
         chapters = Path(folder) / "chapters.txt"
         chapters.write_text(to_metadata(captions.chapters), encoding="utf-8")
         streams = [source["v"], *([source["a"]] if has_audio else [])]

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from mmvatool.errors import MediaError, OutputError, RenderError
+from mmvatool.files import move
 from mmvatool.media import ffmpeg
 from mmvatool.media.probe import Color
 
@@ -178,6 +179,6 @@ def move_into_place(picture: Path, target: Path) -> None:
         OutputError: the target cannot be written.
     """
     try:
-        picture.replace(target)
+        move(picture, target)
     except OSError as error:
         raise OutputError(target, f"cannot be written ({error.strerror}): choose another place with -o") from error

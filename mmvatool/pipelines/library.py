@@ -9,7 +9,7 @@ import numpy as np
 from mmvatool.errors import FileError, MediaError, QueryError
 from mmvatool.files import natural_key
 from mmvatool.library.database import Library, Track
-from mmvatool.library.update import curve_key, display_path, real_path
+from mmvatool.library.update import NOT_MUSIC, curve_key, display_path, real_path
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,11 @@ def list_tracks(
         key, root = curve_key(card.fingerprint, precision), real_path(folder)
         tracks, files = library.tracks_below(root, key), library.files(root, key)
     listed = [ListedTrack(display_path(folder, root, track.path), track) for track in tracks]
-    broken = [MediaError(display_path(folder, root, Path(os.fsdecode(path))), row.error) for path, row in files.items() if row.error]
+    broken = [
+        MediaError(display_path(folder, root, Path(os.fsdecode(path))), row.error)
+        for path, row in files.items()
+        if row.error and row.error != NOT_MUSIC
+    ]
     not_predicted = sum(not row.predicted and not row.error for row in files.values())
     if not listed:
         cure = f"run mmvatool library index {folder}"

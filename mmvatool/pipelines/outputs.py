@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mmvatool.errors import OutputError
-from mmvatool.files import write_file
+from mmvatool.files import check_name, write_file
 from mmvatool.media.encode import CONTAINERS
 from mmvatool.media.probe import MediaInfo
 from mmvatool.plan.export import check_export, export
@@ -65,6 +65,7 @@ class Outputs:
         if not dry_run:
             if video.suffix.lower() not in CONTAINERS:
                 raise OutputError(video, f"cannot write {video.suffix or 'a file without suffix'}: name it {', '.join(CONTAINERS)}")
+            check_name(video)
             if video.exists() and any(path.exists() and video.samefile(path) for path in inputs):
                 raise OutputError(video, "is the input itself: choose another name with -o")
             _check([video, *map(video.with_suffix, beside)], overwrite=overwrite)
@@ -118,6 +119,7 @@ def _check(files: Sequence[Path], *, overwrite: bool) -> None:
         OutputError: one exists (without `overwrite`), or its folder is not there or not writable.
     """
     for file in files:
+        check_name(file)
         if not file.parent.is_dir():
             raise OutputError(file, "its folder does not exist: create it, or choose another with -o")
         if not os.access(file.parent, os.W_OK):

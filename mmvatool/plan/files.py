@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mmvatool.analysis import pictures
 from mmvatool.errors import MediaError
-from mmvatool.files import is_own_output, write_file
+from mmvatool.files import fitting, is_own_output, write_file
 from mmvatool.media import headers
 from mmvatool.media.probe import MediaInfo, probe
 from mmvatool.plan.schema import HASH_BYTES, Fingerprint, Plan
@@ -19,15 +19,15 @@ SUFFIX = ".plan.json"
 
 def plan_file(path: Path | str, video: Path) -> Path:
     """Where the plan of a video goes: a file as named, in a folder under the name of the video."""
-    return Path(path) / f"{video.stem}{SUFFIX}" if Path(path).is_dir() else Path(path)
+    return fitting(Path(path), video.stem, SUFFIX) if Path(path).is_dir() else Path(path)
 
 
 def default_output(path: Path, plan: Plan) -> Path:
     """Beside the plan: `vlog.summary.mp4` for `vlog.summary.plan.json`, `a.summary.mp4` for `a.json` (`soundtrack` where there is music)."""
-    name = path.name.removesuffix(SUFFIX).removesuffix(".json") + ".mp4"
-    if not is_own_output(name):
-        name = f"{name.removesuffix('.mp4')}.{'summary' if plan.kind == 'cut' else 'soundtrack'}.mp4"
-    return path.with_name(name)
+    stem = path.name.removesuffix(SUFFIX).removesuffix(".json")
+    if is_own_output(f"{stem}.mp4"):
+        return path.with_name(f"{stem}.mp4")
+    return fitting(path.parent, stem, f".{'summary' if plan.kind == 'cut' else 'soundtrack'}.mp4")
 
 
 def write_plan(plan: Plan, path: Path, progress: Progress = no_progress) -> None:

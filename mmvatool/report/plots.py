@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from mmvatool.text import format_clock, printable
+from mmvatool.text import format_clock, printable, shorten
 from mmvatool.timeline import Segment
 
 MOST_LABELS = 20  # names of more dots would cover each other
@@ -66,7 +66,7 @@ def curve_png(times_s: np.ndarray, arousal: np.ndarray, kept: Sequence[Segment],
     axes.set_xlim(*span_s)
     axes.xaxis.set_major_formatter(FuncFormatter(_tick_label))
     axes.set_ylabel("arousal")
-    axes.set_title(printable(title), loc="left", fontsize=10, parse_math=False)
+    axes.set_title(shorten(printable(title), 110), loc="left", fontsize=10, parse_math=False)
     _tidy(axes)
     figure.legend(loc="outside upper right", ncols=2, frameon=False, fontsize=9)
     return _png(figure)

@@ -4,6 +4,7 @@ import os
 import shutil
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -265,21 +266,62 @@ class TestBroken:
         assert numbers(music, library, model)[0] == {"added": 2, "unchanged": 1, "predicted": 2}
 
 
+class TestVideos:
+    """Files with a video's suffix are music where they hold sound alone."""
+
+    @pytest.fixture
+    def mixed(self, music: Path) -> Path:
+        """a.wav's sound as .mp4, .webm (with a cover), .mkv; a video with sound; one that cannot be read; a picture and words."""
+        for name, codec in (("only.mp4", "aac"), ("only.webm", "libopus"), ("only.mkv", "flac")):
+            run_ffmpeg("-i", music / "a.wav", "-c:a", codec, music / name)
+        run_ffmpeg("-f", "lavfi", "-i", "color=s=64x48:d=1", "-i", music / "a.wav", music / "film.mp4")
+        (music / "broken.mod").write_bytes(b"nothing" * 500)
+        (music / "sub" / "cover.jpg").touch()
+        (music / "notes.txt").touch()
+        return music
+
+    def test_content_decides_and_the_rest_is_counted(self, mixed, library, model):
+        seen = index(mixed, library, model)
+        assert (seen.added, seen.predicted, seen.broken) == (6, 6, ())
+        assert seen.left_out == {".mp4": 1, ".mod": 1, ".jpg": 1, ".txt": 1}
+        assert {"only.mp4", "only.webm", "only.mkv"} < set(found(library, mixed, model))
+        assert "film.mp4" not in found(library, mixed, model)
+
+    def test_a_video_is_opened_once_until_it_changes(self, mixed, library, model, monkeypatch):
+        opened: list[str] = []
+        read = pipeline.headers.read
+        monkeypatch.setattr(pipeline, "headers", SimpleNamespace(read=lambda path, wanted: opened.append(path.name) or read(path, wanted)))
+        index(mixed, library, model)
+        assert sorted(opened) == ["broken.mod", "film.mp4", "only.mkv", "only.mp4", "only.webm"]
+        opened.clear()
+        again = index(mixed, library, model)
+        assert (opened, again.unchanged, again.removed) == ([], 6, 0)
+        assert again.left_out == {".mp4": 1, ".mod": 1, ".jpg": 1, ".txt": 1}
+        shutil.copy(mixed / "only.mp4", mixed / "film.mp4")
+        (mixed / "broken.mod").unlink()
+        changed = index(mixed, library, model)
+        assert opened == ["film.mp4"]
+        assert (changed.unchanged + changed.added + changed.changed, changed.removed, changed.broken) == (7, 0, ())
+
+
 class TestWalk:
     def names(self, root: Path) -> list[str]:
         files, errors = walk(root)
         assert errors == []
         return sorted(str(file.display_path.relative_to(root)) for file in files)
 
-    def test_what_counts_as_music(self, tmp_path: Path):
-        kept = [f"{suffix}.{suffix}" for suffix in ("mp3", "flac", "ogg", "opus", "m4a", "wav", "aiff", "aif", "aac", "wma")]
-        kept += ["CAPITALS.MP3", "-dash.mp3"]
-        left = [".hidden.mp3", "notes.txt", "film.mp4", "a.summary.m4a", "a.soundtrack.wav", "mp3", ".mmvatool-x/a.mp3"]
+    def test_what_may_be_music(self, tmp_path: Path):
+        kept = [f"{suffix}.{suffix}" for suffix in ("mp3", "flac", "ogg", "opus", "m4a", "wav", "aiff", "aif", "aac", "wma", "m4b", "wv")]
+        kept += ["CAPITALS.MP3", "-dash.mp3", "film.mp4"]
+        left = [".hidden.mp3", "notes.txt", "a.summary.m4a", "a.soundtrack.wav", "mp3", ".mmvatool-x/a.mp3"]
         (tmp_path / ".mmvatool-x").mkdir()
         for name in (*kept, *left):
             (tmp_path / name).touch()
         (tmp_path / "folder.mp3").mkdir()
         assert self.names(tmp_path) == sorted(kept)
+        left_out: Counter[str] = Counter()
+        walk(tmp_path, left_out)
+        assert left_out == {".txt": 1, "": 1}
 
     def test_links_and_loops(self, tmp_path: Path):
         (tmp_path / "music" / "real").mkdir(parents=True)

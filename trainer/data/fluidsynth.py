@@ -106,7 +106,7 @@ def render(midi: Path, soundfont: Path, expected_s: float, rate_hz: int, *, limi
         raise DataError(f"{midi}: no such MIDI file ({error.strerror}); put it there or leave the piece out") from error
     limit_s = 60.0 + expected_s if limit_s is None else limit_s
     limit_bytes = round((expected_s * 1.5 + TAIL_S) * RATE_HZ * 4)
-    with tempfile.TemporaryDirectory(prefix="mmvatool-") as folder:
+    with tempfile.TemporaryDirectory(prefix="mmvatool-", ignore_cleanup_errors=True) as folder:
         wav, log = Path(folder) / "render.wav", Path(folder) / "log"
         # Without -f it would read the user's settings; absolute paths cannot be mistaken for options.
         command = [executable(), "-n", "-i", "-q", "-f", os.devnull, "-g", GAIN, "-r", str(RATE_HZ), "-T", "wav", "-O", "s16"]
