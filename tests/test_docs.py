@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 import pytest
 
+from mmvatool.files import PICTURE_SUFFIXES, SOUND_SUFFIXES, VIDEO_SUFFIXES
 from tests.helpers import cli_reference, json_schemas
 
 ROOT = Path(__file__).parents[1]
@@ -32,6 +33,12 @@ def test_the_schemas_are_those_of_the_models(name: str, schema: dict):
         assert model["description"]
         for key, rule in model.get("properties", {}).items():
             assert "description" in rule or "$ref" in rule, (model["title"], key)
+
+
+def test_the_page_of_formats_has_every_suffix():
+    page = (ROOT / "docs" / "formats.md").read_text(encoding="utf-8")
+    for kind, suffixes in (("pictures", PICTURE_SUFFIXES), ("sounds", SOUND_SUFFIXES), ("videos", VIDEO_SUFFIXES)):
+        assert f"| {kind} | {' '.join(sorted(suffix[1:] for suffix in suffixes))} |" in page
 
 
 def test_the_page_does_not_depend_on_the_terminal(monkeypatch: pytest.MonkeyPatch):
