@@ -301,7 +301,9 @@ class TestBadInput:
         (folder / "notes.txt").touch()
         code, _, err = mmvatool("summarize", ".")
         assert code == 1
-        one_line_error(err, "holds no video")
+        counted, error = err.splitlines(keepends=True)
+        assert counted == "1 other file left out: 1 .txt\n"
+        one_line_error(error, "holds no video")
 
     def test_missing_alone_is_wrong_usage(self, mmvatool, folder):
         code, out, err = mmvatool("summarize", "missing.mp4")
