@@ -270,7 +270,7 @@ class TestBadInput:
         (folder / "music" / "notes.txt").touch()
         code, out, err = find("--va", "0.5,0.5")
         assert (code, out) == (1, "")
-        one_line_error(err, "music: holds no music: name a folder with mp3, flac")
+        one_line_error(err, "music: holds no music (1 other file left out: 1 .txt): name a folder with mp3, flac")
 
     def test_a_folder_of_broken_files(self, find, folder):
         (folder / "music").mkdir()
