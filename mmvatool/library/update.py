@@ -15,14 +15,15 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from mmvatool.analysis.curves import check_window_s
 from mmvatool.errors import FileError, LibraryError, MediaError
-from mmvatool.files import SOUND_SUFFIXES, VIDEO_SUFFIXES, count_left_out, describe_left_out, is_own_output, natural_key
+from mmvatool.files import count_left_out, describe_left_out, natural_key
 from mmvatool.library.analyze import TrackFeatures, analyze_track
-from mmvatool.library.database import Library, Stamp
+from mmvatool.library.database import Library
 from mmvatool.library.locks import TrackLocks
+from mmvatool.library.walk import MusicFile, file_error, may_be_video, real_path, stamp_of, walk
 from mmvatool.media import headers
 from mmvatool.progress import Progress, no_progress
 from trainer import TrainerError
@@ -72,14 +73,6 @@ class IndexResult:
         kinds = {kind: getattr(self, kind) for kind in _KINDS}
         failures = [{"input": str(error.path), "error": str(error)} for error in self.broken]
         return {"tracks": self.tracks, **kinds, "predicted": self.predicted, "failures": failures}
-
-
-class MusicFile(NamedTuple):
-    """A file below the folder: its absolute path without links, its path as the user would write it, and its size and time."""
-
-    path: bytes
-    display_path: Path
-    stamp: Stamp
 
 
 def index(root: Path | str, library: Library, predictor: "Predictor", *, progress: Progress = no_progress) -> IndexResult:
@@ -143,7 +136,7 @@ class _Run:
 
     def is_music(self, file: MusicFile) -> bool:
         """Whether a file holds sound and no moving picture. One that does not is remembered, so that it is opened once only."""
-        if not _may_be_video(file.display_path.name):
+        if not may_be_video(file.display_path.name):
             return True
         try:
             header = headers.read(file.display_path, "a sound file")
@@ -179,7 +172,7 @@ class _Run:
         """Store what was predicted for a file, or why that failed."""
         try:
             features = future.result()
-            stamp = _stamp(os.stat(file.path))  # noqa: PTH116 - bytes
+            stamp = stamp_of(os.stat(file.path))  # noqa: PTH116 - bytes
         except TrainerError:
             raise
         except Exception as error:  # whatever it is, the other files go on
@@ -208,7 +201,7 @@ class _Run:
         )
 
     def _fail(self, file: MusicFile, error: Exception) -> None:
-        self.errors.append(_file_error(error, file.display_path))
+        self.errors.append(file_error(error, file.display_path))
         self.done += 1
 
     def _count(self, file: MusicFile, content: int) -> None:
@@ -288,11 +281,6 @@ def curve_key(fingerprint: str, precision: str) -> str:
     return fingerprint + ("" if precision == "float32" else f":{precision}")
 
 
-def real_path(root: Path) -> bytes:
-    """The path of a folder in the index: absolute and without links."""
-    return os.fsencode(root.resolve())
-
-
 def display_path(folder: Path, root: bytes, path: Path) -> Path:
     """The path of a file of the index as the user would write it: below the folder as it was given, whose real path is `root`."""
     return folder / os.path.relpath(path, os.fsdecode(root))
@@ -307,67 +295,6 @@ def no_music(folder: Path, indexed: IndexResult) -> str:
     return f"{folder}: holds no music{f' ({others})' if others else ''}: name a folder with mp3, flac, m4a, wav or other sound in it"
 
 
-def walk(root: Path, left_out: Counter[str] | None = None) -> tuple[list[MusicFile], list[FileError]]:
-    """List all files below a folder that are music by suffix, or may be: any video may hold sound alone.
-
-    Links are followed; each folder is visited once, under its own name if it has one there. Hidden files and folders and this tool's own
-    outputs are left out.
-
-    Args:
-        root: the folder.
-        left_out: is given the suffixes of the other files.
-
-    Returns:
-        The files, and an error for each folder and file that cannot be read.
-
-    Raises:
-        MediaError: the folder is not there.
-    """
-    if not root.is_dir():
-        raise MediaError(root, "no such folder: name one with music in it")
-    real = real_path(root)
-    files: list[MusicFile] = []
-    errors: list[FileError] = []
-    visited: set[tuple[int, int]] = set()
-    folders, links = deque([b""]), deque[bytes]()
-    while folders or links:
-        inside = folders.popleft() if folders else links.popleft()
-        folder = os.path.join(real, inside)  # noqa: PTH118 - bytes
-        try:
-            status = os.stat(folder)  # noqa: PTH116
-            if (status.st_dev, status.st_ino) in visited:
-                continue
-            visited.add((status.st_dev, status.st_ino))
-            entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
-        except OSError as error:
-            errors.append(_file_error(error, root / os.fsdecode(inside)))
-            continue
-        for entry in entries:
-            if entry.name.startswith(b"."):
-                continue
-            name = os.path.join(inside, entry.name)  # noqa: PTH118
-            music = _is_music(os.fsdecode(entry.name))
-            try:
-                if entry.is_dir():
-                    (links if entry.is_symlink() else folders).append(name)
-                elif music and entry.is_file():
-                    files.append(MusicFile(entry.path, root / os.fsdecode(name), _stamp(entry.stat())))
-                elif left_out is not None and entry.is_file():
-                    count_left_out(left_out, os.fsdecode(entry.name))
-            except OSError as error:  # a link to itself, say
-                if music:
-                    errors.append(_file_error(error, root / os.fsdecode(name)))
-    return files, errors
-
-
-def _is_music(name: str) -> bool:
-    return Path(name).suffix.lower() in SOUND_SUFFIXES | VIDEO_SUFFIXES and not is_own_output(name)
-
-
-def _may_be_video(name: str) -> bool:
-    return Path(name).suffix.lower() in VIDEO_SUFFIXES
-
-
 def _open_locks(library: Library) -> TrackLocks:
     """The locks by which several runs on one index share the work."""
     path = library.path.with_name(f"{library.path.name}.locks")
@@ -377,22 +304,9 @@ def _open_locks(library: Library) -> TrackLocks:
         raise LibraryError(path, f"cannot be used ({error.strerror}): check permissions, or choose another index with --index") from error
 
 
-def _stamp(status: os.stat_result) -> Stamp:
-    return Stamp(status.st_size, status.st_mtime_ns)
-
-
 def _hash(path: bytes) -> bytes:
     with open(path, "rb") as file:  # noqa: PTH123 - bytes
         return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=20)).digest()
-
-
-def _file_error(error: Exception, path: Path) -> FileError:
-    """Any error as that of a file, with its path as the user would write it."""
-    if isinstance(error, FileError):
-        return MediaError(path, error.problem)
-    if isinstance(error, OSError) and error.strerror:
-        return MediaError(path, f"cannot be read ({error.strerror}): check its name and permissions")
-    return MediaError(path, f"failed unexpectedly ({type(error).__name__}: {error}): please report it if the machine is well")
 
 
 class _Stopped(Exception):

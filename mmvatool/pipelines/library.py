@@ -9,7 +9,8 @@ import numpy as np
 from mmvatool.errors import FileError, MediaError, QueryError
 from mmvatool.files import natural_key
 from mmvatool.library.database import Library, Track
-from mmvatool.library.update import NOT_MUSIC, curve_key, display_path, real_path
+from mmvatool.library.update import NOT_MUSIC, curve_key, display_path
+from mmvatool.library.walk import real_path
 
 
 @dataclass(frozen=True)

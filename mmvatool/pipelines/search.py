@@ -15,7 +15,8 @@ from mmvatool.choices import MATCHES
 from mmvatool.errors import FileError, QueryError, SettingsError
 from mmvatool.files import natural_key
 from mmvatool.library.database import Library, Track
-from mmvatool.library.update import IndexResult, display_path, index, model_key, no_music, real_path
+from mmvatool.library.update import IndexResult, display_path, index, model_key, no_music
+from mmvatool.library.walk import real_path
 from mmvatool.media.probe import MediaInfo, probe_media
 from mmvatool.progress import Progress, no_progress
 from mmvatool.soundtracks.matching import FAR, rank

@@ -12,7 +12,8 @@ import numpy as np
 from mmvatool.errors import MediaError
 from mmvatool.library.analyze import analyze_track
 from mmvatool.library.database import Library, Sound, Track
-from mmvatool.library.update import display_path, model_key, real_path
+from mmvatool.library.update import display_path, model_key
+from mmvatool.library.walk import real_path
 from mmvatool.progress import Progress, no_progress
 from mmvatool.soundtracks import pacing, scenes
 from mmvatool.soundtracks.matching import (

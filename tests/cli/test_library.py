@@ -12,7 +12,8 @@ import pytest
 
 from mmvatool.library import update as pipeline
 from mmvatool.library.database import Library, Sound
-from mmvatool.library.update import model_key, walk
+from mmvatool.library.update import model_key
+from mmvatool.library.walk import walk
 from tests.helpers.models import save_random
 from tests.helpers.synthetic import sound, write_wav
 from trainer import Predictor

@@ -14,7 +14,8 @@ from mmvatool import search
 from mmvatool.errors import QueryError, SettingsError
 from mmvatool.library import update as pipeline
 from mmvatool.library.database import Library, Sound
-from mmvatool.library.update import index, model_key, walk
+from mmvatool.library.update import index, model_key
+from mmvatool.library.walk import walk
 from mmvatool.soundtracks.matching import FAR
 from tests.cli.test_summarize import one_line_error
 from tests.helpers import media

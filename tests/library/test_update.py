@@ -14,7 +14,8 @@ from mmvatool.errors import MediaError
 from mmvatool.library import update as pipeline
 from mmvatool.library.analyze import TrackFeatures
 from mmvatool.library.database import Library
-from mmvatool.library.update import index, model_key, real_path, walk
+from mmvatool.library.update import index, model_key
+from mmvatool.library.walk import real_path, walk
 from tests.helpers.media import run_ffmpeg
 from tests.helpers.models import save_random
 from tests.helpers.synthetic import sound, write_wav

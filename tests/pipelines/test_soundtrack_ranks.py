@@ -8,7 +8,8 @@ from PIL import Image
 
 from mmvatool.errors import QueryError
 from mmvatool.library.database import Library, Sound
-from mmvatool.library.update import model_key, walk
+from mmvatool.library.update import model_key
+from mmvatool.library.walk import walk
 from mmvatool.pipelines.soundtrack import soundtrack
 from mmvatool.soundtracks.result import SoundtrackSettings
 from tests.helpers import media
