@@ -144,7 +144,7 @@ class _Run:
             if isinstance(error.__cause__, OSError):  # it may be readable next time
                 return True
         else:
-            if header.default_audio and not header.videos:
+            if header.default_audio and not header.video:
                 return True
         self._library.put_broken(file.path, file.stamp, NOT_MUSIC)
         count_left_out(self.left_out, file.display_path.name)
