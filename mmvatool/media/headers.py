@@ -180,16 +180,17 @@ def _stream(stream: Any, path: Path) -> StreamHeader:
     tags = _without(stream.metadata, _NOT_SHOWN)
     if decoder is None:
         return StreamHeader(stream.index, stream.type, "unknown", stream.language, None, dispositions, tags)
-    picture = _picture(stream) if stream.type == "video" else None
+    found = picture(stream) if stream.type == "video" else None
     sound = (_sound(decoder) or _first_sound(path, stream.index)) if stream.type == "audio" else None
     return StreamHeader(
-        stream.index, stream.type, decoder.codec.canonical_name, stream.language, decoder.profile, dispositions, tags, picture, sound
+        stream.index, stream.type, decoder.codec.canonical_name, stream.language, decoder.profile, dispositions, tags, found, sound
     )
 
 
-def _picture(stream: Any) -> Picture | None:
+def picture(stream: Any) -> Picture | None:
+    """What the header of a video stream of an open container says, or, once frames were decoded, they do."""
     decoder = stream.codec_context
-    if not decoder.width or not decoder.height or not decoder.pix_fmt:
+    if decoder is None or not decoder.width or not decoder.height or not decoder.pix_fmt:
         return None
     pixel_format = decoder.pix_fmt
     full = int(decoder.color_range or 0) == _PC or pixel_format.startswith("yuvj")

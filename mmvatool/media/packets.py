@@ -140,7 +140,7 @@ def demux(container: Any, streams: Sequence[Any]) -> Iterator[Any]:
 
 def _stated_dts(dts: np.ndarray, pts: np.ndarray, durations: np.ndarray) -> np.ndarray:
     """DTS with those that are missing: Matroska has none, so that of the first frames, up to the reordering delay, nothing is known."""
-    first = int(np.argmax(dts != NO_TIME))
+    first = int(np.argmax(dts != NO_TIME)) if len(dts) else 0
     filled = np.where(dts == NO_TIME, pts, dts)
     if first:
         filled[:first] = dts[first] - np.cumsum(durations[first - 1 :: -1])[::-1]

@@ -16,7 +16,7 @@ import numpy as np
 
 from mmvatool.errors import MediaError
 from mmvatool.media import headers, packets
-from mmvatool.media.headers import Color, Headers, StreamHeader
+from mmvatool.media.headers import Color, Headers, Picture, StreamHeader
 from mmvatool.media.packets import NO_TIME
 
 # Between two packets of an MPEG stream; a longer step of its clock makes ffmpeg's seeking miss.
@@ -199,10 +199,11 @@ def _probe_video(path: Path, container: Any, header: Headers) -> MediaInfo:
         raise MediaError(path, "is a picture, not a video: give a video file")
     if header.container in RAW_STREAMS:
         raise MediaError(path, f"is a raw {header.container} stream, whose frames carry no times: put it into a container first, as .mp4")
-    if not stream.picture:
-        raise MediaError(path, "its video stream has no picture size (no frame of it can be read): it may be truncated, copy it again")
     read, frame = _read_packets(path, container, stream.index)
-    average = stream.picture.average_rate
+    picture = stream.picture or headers.picture(container.streams[stream.index])
+    if not picture:
+        raise MediaError(path, "is damaged or truncated (no frame of its video can be decoded): copy it again")
+    average = picture.average_rate
     rate, constant = _rate(read, _snap(average, 0.006) if average else None)
     shown = np.flatnonzero(read.shown)
     times_s = read.times_s[shown] - header.origin_s
@@ -212,7 +213,7 @@ def _probe_video(path: Path, container: Any, header: Headers) -> MediaInfo:
         path=path,
         container=header.container,
         origin_s=header.origin_s,
-        video=_video_stream(stream, frame),
+        video=_video_stream(stream, picture, frame),
         audio=audio_stream(audio) if audio else None,
         rate=rate,
         constant_rate=constant,
@@ -239,9 +240,7 @@ def sound_digest(info: MediaInfo) -> str:
     return _digest(packets.read(info.path, [info.audio.index])[0])
 
 
-def _video_stream(stream: StreamHeader, frame: Any) -> VideoStream:
-    assert stream.picture is not None
-    picture = stream.picture
+def _video_stream(stream: StreamHeader, picture: Picture, frame: Any) -> VideoStream:
     width, height, pixel_aspect = picture.width, picture.height, picture.pixel_aspect
     rotation_deg = float(frame.rotation) if frame else 0.0
     if round(rotation_deg / 90) % 2:
@@ -292,11 +291,12 @@ class _VideoPackets:
 def _read_packets(path: Path, container: Any, index: int) -> tuple[_VideoPackets, Any]:
     """Read the times and flags of all packets, and decode the first frame that decodes, None if none does soon."""
     stream = container.streams[index]
-    stream.codec_context.thread_count = 1  # many would have to be fed before the first frame comes out
-    collected, frame = packets.Collector(stream.time_base), None
+    collected, frame, decoder = packets.Collector(stream.time_base), None, stream.codec_context
+    if decoder:
+        decoder.thread_count = 1  # many would have to be fed before the first frame comes out
     for number, packet in enumerate(packets.demux(container, [stream])):
         collected.add(packet)
-        if frame is None and number < FIRST_PACKETS:
+        if decoder and frame is None and number < FIRST_PACKETS:
             try:
                 frame = next(iter(packet.decode()), None)
             except av.FFmpegError:
