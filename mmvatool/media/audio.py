@@ -1,23 +1,21 @@
-"""Audio of a media file, decoded by ffmpeg in one pass, sample-exact on the container's clock."""
+"""Audio of a media file, decoded in one pass, sample-exact on the container's clock."""
 
 import math
-import re
-from collections.abc import Iterator
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from mmvatool.errors import MediaError
-from mmvatool.media import ffmpeg
+from mmvatool.media import sound
 from mmvatool.media.probe import AudioStream, MediaInfo, SoundInfo
+from mmvatool.media.sound import Heard
 from mmvatool.timeline import Segment
 
 BLOCK_SAMPLES = 1 << 16
-# How far audio may drift from its timestamps before it is padded with silence or trimmed: below the 40 ms of lip sync, above the jitter
-# of coarse container clocks.
-MAX_SLIP_S = 0.030
 SILENCE_LUFS = -70.0  # the absolute gate of BS.1770: nothing at or below it counts
+RELATIVE_GATE_LU = 10.0
 
 
 @dataclass
@@ -53,7 +51,16 @@ def read_windows(info: MediaInfo, windows: list[Segment], rate_hz: int) -> Itera
         yield samples[:, 0].astype(np.float32) / 32768
 
 
-def cut_samples(info: MediaInfo, bounds: list[tuple[int, int]], rate_hz: int, channels: int) -> Iterator[np.ndarray]:
+def cut_samples(
+    info: MediaInfo,
+    bounds: list[tuple[int, int]],
+    rate_hz: int,
+    channels: int,
+    *,
+    layout: str | None = None,
+    dtype: str = "<i2",
+    heard: Heard | None = None,
+) -> Iterator[np.ndarray]:
     """Samples of segments of the timeline, decoded in one pass; outside of the stream there is silence.
 
     Sample 0 is time 0 of the container: a late start or a gap of the audio stream is filled with silence.
@@ -63,40 +70,55 @@ def cut_samples(info: MediaInfo, bounds: list[tuple[int, int]], rate_hz: int, ch
         bounds: (first, stop) sample of each segment, sorted by first.
         rate_hz: sample rate to resample to.
         channels: number of channels to mix to.
+        layout: of the channels, by ffmpeg's name; by default the stream's own or, where that has another number of channels, the usual one.
+        dtype: "<i2", or "<f4", in which nothing clips.
+        heard: receives what was met while decoding.
 
     Yields:
-        int16 (samples, channels) for each segment, in order.
+        (samples, channels) for each segment, in order.
 
     Raises:
         MediaError: the file has no audio.
         SilentError: not a sample of it can be decoded.
     """
     stream = _require_audio(info)
-    # first_pts counts in samples of the source's rate, not of the one asked for.
-    # min_hard_comp: by default swresample tolerates a gap of up to 0.1 s before it fills it.
-    clock = {"async": 1, "first_pts": round(info.origin_s * stream.rate_hz), "min_hard_comp": MAX_SLIP_S}
-    node = remix(ffmpeg.source(info.path)[str(stream.index)], stream, channels).filter("aresample", rate_hz, **clock)
-    node = node.output("pipe:", format="s16le", acodec="pcm_s16le", ac=channels, ar=rate_hz)
-    with ffmpeg.stream(node, info.path) as reader:
-        buffer = np.empty((0, channels), np.int16)  # decoded samples that a segment may still need
+    heard = heard or Heard()
+    read = sound.read(info.path, stream.index, rate_hz, layout or layout_of(stream, channels), heard, dtype=dtype, origin_s=info.origin_s)
+    with closing(read), closing(_blocks(read)) as blocks:
+        buffer = np.empty((0, channels), dtype)  # decoded samples that a segment may still need
         buffer_start = 0
-        ended = False
         for first, stop in bounds:
-            while not ended and buffer_start + len(buffer) < stop:
-                data = reader.read(BLOCK_SAMPLES * channels * 2)
-                ended = len(data) < BLOCK_SAMPLES * channels * 2
-                if ended:
-                    reader.finish()
-                block = np.frombuffer(data[: len(data) // (channels * 2) * channels * 2], "<i2").reshape(-1, channels)
+            while buffer_start + len(buffer) < stop and (block := next(blocks, None)) is not None:
                 drop = min(max(0, first - buffer_start), len(buffer))
                 buffer, buffer_start = np.concatenate([buffer[drop:], block]), buffer_start + drop
-            if ended and buffer_start + len(buffer) == 0:
-                raise SilentError(info.path, f"its sound cannot be decoded ({ffmpeg.last_error(reader.errors())}): use --by image")
-            segment = np.zeros((stop - first, channels), np.int16)
+            if not heard.layouts:
+                raise SilentError(
+                    info.path, f"its sound ({stream.codec}) cannot be decoded ({heard.error or 'no packets'}): use --by image"
+                )
+            segment = np.zeros((stop - first, channels), dtype)
             overlap = buffer[max(0, first - buffer_start) : max(0, stop - buffer_start)]
             offset = max(0, buffer_start - first)
             segment[offset : offset + len(overlap)] = overlap
             yield segment
+
+
+def layout_of(stream: AudioStream, channels: int) -> str:
+    """The layout of so many channels of a stream, by ffmpeg's name."""
+    if channels in (1, 2):
+        return ("mono", "stereo")[channels - 1]
+    return stream.layout if stream.layout and channels == stream.channels else f"{channels} channels"
+
+
+def _blocks(pieces: Iterable[np.ndarray]) -> Generator[np.ndarray]:
+    """Pieces joined to blocks of at least BLOCK_SAMPLES; the last may be shorter."""
+    held: list[np.ndarray] = []
+    for piece in pieces:
+        held.append(piece)
+        if sum(map(len, held)) >= BLOCK_SAMPLES:
+            yield np.concatenate(held)
+            held = []
+    if held:
+        yield np.concatenate(held)
 
 
 def read_steps(
@@ -123,12 +145,9 @@ def read_steps(
         SilentError: not a sample of it can be decoded.
     """
     every, half, least = every_s * rate_hz, int(window_s * rate_hz / 2), math.ceil(least_s * rate_hz)
-    node = ffmpeg.source(info.path)[str(info.audio.index)]
-    if loudness:
-        node = node.filter("ebur128", framelog="quiet")
-    node = remix(node, info.audio, 1).filter("aresample", rate_hz)
-    node = node.output("pipe:", format="s16le", acodec="pcm_s16le", ac=1, ar=rate_hz)
-    with ffmpeg.stream(node, info.path, log="info" if loudness else "error") as reader:
+    heard = Heard(levels=[] if loudness else None)
+    read = sound.read(info.path, info.audio.index, rate_hz, "mono", heard)
+    with closing(read), closing(_blocks(read)) as decoded:
         buffer, buffer_start, ended, step = np.empty(0, np.int16), 0, False, 0
         while True:
             # A step is complete once half of the next one is decoded: a shorter remainder would belong to it.
@@ -136,19 +155,15 @@ def read_steps(
             blocks = [buffer]
             stop = buffer_start + len(buffer)
             while not ended and stop < needed:
-                data = reader.read(BLOCK_SAMPLES * 2)
-                ended = len(data) < BLOCK_SAMPLES * 2
-                if ended:
-                    reader.finish()
-                blocks.append(np.frombuffer(data[: len(data) // 2 * 2], "<i2"))
-                stop += len(blocks[-1])
+                block = next(decoded, None)
+                ended = block is None
+                if block is not None:
+                    blocks.append(block[:, 0])
+                    stop += len(block)
             buffer = np.concatenate(blocks)
             if ended and stop < least:
                 if not stop:
-                    errors = reader.errors()
-                    problem = (
-                        f"its sound cannot be decoded ({ffmpeg.last_error(errors)})" if errors.strip() else "holds not a sample of sound"
-                    )
+                    problem = f"its sound cannot be decoded ({heard.error})" if heard.error else "holds not a sample of sound"
                     raise SilentError(info.path, f"{problem}: get it again")
                 raise MediaError(info.path, f"has {stop / rate_hz:.3f} s of sound: at least {least_s:g} s are needed")
             last = stop < (step + 1.5) * every
@@ -159,7 +174,7 @@ def read_steps(
             end = max(end, first + least)
             yield centre / rate_hz, buffer[first - buffer_start : end - buffer_start].astype(np.float32) / 32768
             if last and loudness:
-                loudness.lufs = _parse_loudness(reader.stderr())
+                loudness.lufs = gated(np.array(heard.levels))
             if last:
                 return
             step += 1
@@ -168,19 +183,17 @@ def read_steps(
             buffer, buffer_start = buffer[drop:], buffer_start + drop
 
 
-def _parse_loudness(stderr: str) -> float | None:
-    """The integrated loudness that ebur128 prints at the end; the loudest where a file of joined recordings has several."""
-    values = [float(value) for value in re.findall(r"^    I: +(-?\d+\.\d+) LUFS", stderr, re.MULTILINE)]
-    return max((value for value in values if value > SILENCE_LUFS), default=None)
+def gated(levels: np.ndarray) -> float | None:
+    """The integrated loudness of blocks of 400 ms by BS.1770's two gates, all in LUFS; None if none is above the absolute one."""
+    loud = levels[levels > SILENCE_LUFS]
+    if not len(loud):
+        return None
+    return _mean(loud[loud > _mean(loud) - RELATIVE_GATE_LU])
 
 
-def remix(node: Any, stream: AudioStream, channels: int) -> Any:
-    """Remix to a number of channels; of an unknown layout, which ffmpeg cannot remix, the mean of all where one or two are asked for."""
-    if channels in (1, 2) and channels != stream.channels and stream.layout is None:
-        # "<" divides by the sum of the parts.
-        mean = "<" + "+".join(f"c{channel}" for channel in range(stream.channels))
-        return node.filter("pan", "|".join(["mono" if channels == 1 else "stereo", *(f"c{channel}{mean}" for channel in range(channels))]))
-    return node
+def _mean(levels: np.ndarray) -> float:
+    """The level of the mean power of levels in dB."""
+    return float(10 * np.log10(np.mean(10 ** (levels / 10))))
 
 
 def _require_audio(info: MediaInfo) -> AudioStream:

@@ -15,6 +15,7 @@ from mmvatool.errors import MediaError
 
 OPEN_LIMIT_S = 120.0
 READ_LIMIT_S = 120.0
+UNDECODED_PACKETS = 200  # after so many packets of sound, some seconds, nothing is expected of the rest
 GENERATE_PTS = 0x1  # AVFMT_FLAG_GENPTS
 CLOCK = Fraction(1, 1_000_000)  # AV_TIME_BASE of libav: times of a container are in microseconds
 # Names that ffmpeg gives to the codes of ITU-T H.273; a code that is not here, 2 among them, is "unspecified" or reserved.
@@ -221,12 +222,23 @@ def _sound(described: Any) -> Sound | None:
 
 
 def _first_sound(path: Path, index: int) -> Sound | None:
-    """The same of the first packet of a stream that decodes: in live recordings a stream may begin long after the others."""
+    """The same of the first packet of a stream that decodes: in live recordings a stream may begin long after the others.
+
+    None once UNDECODED_PACKETS have not.
+    """
     with opened(path) as container:
-        try:
-            return next((_sound(frame) for frame in container.decode(container.streams[index])), None)
-        except av.FFmpegError:
-            return None
+        failed = 0
+        for packet in container.demux(container.streams[index]):
+            try:
+                frame = next((frame for frame in packet.decode() if frame.samples), None)
+            except av.FFmpegError:
+                frame = None
+            if frame:
+                return _sound(frame)
+            failed += 1
+            if failed == UNDECODED_PACKETS:
+                break
+    return None
 
 
 def _without(tags: dict[str, str], names: tuple[str, ...]) -> dict[str, str]:

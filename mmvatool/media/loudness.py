@@ -10,9 +10,8 @@ import pyloudnorm
 from scipy.ndimage import minimum_filter1d
 from scipy.signal import firwin, upfirdn
 
-from mmvatool.media.audio import SILENCE_LUFS
+from mmvatool.media.audio import gated
 
-RELATIVE_GATE_LU = 10.0
 CHUNK_S, LEAD_S, BLOCK_S, HOP_S = 10, 1, 0.4, 0.1
 OVERSAMPLING = 4
 TAPS = 12  # of each phase, as in BS.1770's annex 2
@@ -39,16 +38,7 @@ def integrated(pieces: Iterable[np.ndarray], rate_hz: int) -> float | None:
         total += count
     # As pyloudnorm counts them: a last block may lack up to half a hop. Audio shorter than a block counts as one.
     levels = np.concatenate([*blocks, np.empty(0)])[: max(1, round((total - block) / hop) + 1)]
-    loud = levels[levels >= SILENCE_LUFS]
-    if not len(loud):
-        return None
-    kept = loud[loud > _mean(loud) - RELATIVE_GATE_LU]
-    return _mean(kept)
-
-
-def _mean(levels: np.ndarray) -> float:
-    """The level of the mean power of levels in dB."""
-    return float(10 * np.log10(np.mean(10 ** (levels / 10))))
+    return gated(levels)
 
 
 def true_peak(pieces: Iterable[np.ndarray]) -> float | None:

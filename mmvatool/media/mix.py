@@ -1,7 +1,7 @@
 """Mixes the music of the cues (faded, crossfaded, looped) with the original audio of videos, under which the music is ducked."""
 
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,9 +9,10 @@ import numpy as np
 
 from mmvatool.errors import MediaError, OutputError
 from mmvatool.files import workspace
-from mmvatool.media import audio, ffmpeg, headers, loop, loudness, master
+from mmvatool.media import audio, headers, loop, loudness, master, sound
 from mmvatool.media.pcm import CHANNELS, PIECE, RATE_HZ, Pcm
-from mmvatool.media.probe import MediaInfo, audio_stream
+from mmvatool.media.probe import MediaInfo
+from mmvatool.media.sound import Heard
 from mmvatool.timeline import Cue, Segment
 
 FADE_IN_S = 0.5
@@ -143,32 +144,24 @@ def _decode(path: Path, into: Path, first: int, stop: int) -> Pcm:
     header = headers.read(path, "a sound file")
     if not header.default_audio:
         raise MediaError(path, "has no sound: choose another track")
-    stream = audio_stream(header.default_audio)
     # Counted in samples, as wherever tracks are decoded: in recordings joined byte by byte the timestamps start anew.
-    node = audio.remix(ffmpeg.source(path)[str(stream.index)], stream, CHANNELS).filter("aresample", RATE_HZ)
-    got, errors = _decode_to_file(node.filter("atrim", start_sample=first, end_sample=stop), path, into)
-    # After an error the whole track is decoded to see how much of it is missing.
-    if errors.strip():
-        decoded, errors = _decode_to_file(node, path, None)
+    heard, decoded = Heard(), 0
+    read = sound.read(path, header.default_audio.index, RATE_HZ, "stereo", heard, dtype="<f4")
+    with closing(read), into.open("wb") as file:
+        for piece in read:
+            file.write(piece[max(0, first - decoded) : max(0, stop - decoded)].tobytes())
+            decoded += len(piece)
+            # After an error the whole track is decoded to see how much of it is missing.
+            if decoded >= stop and not heard.errors:
+                break
+    if heard.errors:
         stated_s = header.stated_s or 0.0
         if not decoded or decoded / RATE_HZ < stated_s - MISSING_TOLERANCE_S:
-            problem = f"is damaged: {decoded / RATE_HZ:.1f} s of its {stated_s:.1f} s can be decoded ({ffmpeg.last_error(errors)})"
+            problem = f"is damaged: {decoded / RATE_HZ:.1f} s of its {stated_s:.1f} s can be decoded ({heard.error})"
             raise MediaError(path, f"{problem}: get it again or choose another track")
-    elif not got and not first:
+    elif not decoded:
         raise MediaError(path, "holds not a sample of sound: choose another track")
-    return Pcm(into, got)
-
-
-def _decode_to_file(node: object, path: Path, into: Path | None) -> tuple[int, str]:
-    """Decode to a raw file, or only count if there is none: the number of samples and ffmpeg's errors."""
-    node = node.output("pipe:", format="f32le", acodec="pcm_f32le", ac=CHANNELS, ar=RATE_HZ)  # type: ignore[attr-defined]
-    size = 0
-    with ffmpeg.stream(node, path) as reader, (into or Path(os.devnull)).open("wb") as file:
-        while data := reader.read(PIECE * 4 * CHANNELS):
-            file.write(data)
-            size += len(data)
-        reader.finish()
-        return size // (4 * CHANNELS), reader.errors()
+    return Pcm(into, max(0, min(decoded, stop) - first))
 
 
 @dataclass(frozen=True)
@@ -219,9 +212,9 @@ def _read_original(info: MediaInfo, start_s: float, count: int, gain: float) -> 
     bounds = [(start + done, start + min(done + size, count)) for done in range(0, count, size)]
     fade = min(ORIGINAL_FADE_S * RATE_HZ, count / 2)
     done = 0
-    for samples in audio.cut_samples(info, bounds, RATE_HZ, CHANNELS):
+    for samples in audio.cut_samples(info, bounds, RATE_HZ, CHANNELS, dtype="<f4"):
         positions = np.arange(done, done + len(samples)) + 0.5
-        shape = gain / 32768 * np.clip(np.minimum(positions, count - positions) / fade, 0, 1)
+        shape = gain * np.clip(np.minimum(positions, count - positions) / fade, 0, 1)
         yield samples * shape[:, None].astype(np.float32)
         done += len(samples)
 
