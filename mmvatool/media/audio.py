@@ -91,7 +91,7 @@ def cut_samples(
             while buffer_start + len(buffer) < stop and (block := next(blocks, None)) is not None:
                 drop = min(max(0, first - buffer_start), len(buffer))
                 buffer, buffer_start = np.concatenate([buffer[drop:], block]), buffer_start + drop
-            if not heard.layouts:
+            if not heard.samples:
                 raise SilentError(
                     info.path, f"its sound ({stream.codec}) cannot be decoded ({heard.error or 'no packets'}): use --by image"
                 )

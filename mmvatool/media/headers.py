@@ -1,5 +1,6 @@
 """Opens a media file with libav's demuxer, by PyAV, and reads its headers: streams, tags and chapters. Nothing is decoded."""
 
+import itertools
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -227,17 +228,13 @@ def _first_sound(path: Path, index: int) -> Sound | None:
     None once UNDECODED_PACKETS have not.
     """
     with opened(path) as container:
-        failed = 0
-        for packet in container.demux(container.streams[index]):
+        for packet in itertools.islice(container.demux(container.streams[index]), UNDECODED_PACKETS):
             try:
                 frame = next((frame for frame in packet.decode() if frame.samples), None)
             except av.FFmpegError:
                 frame = None
             if frame:
                 return _sound(frame)
-            failed += 1
-            if failed == UNDECODED_PACKETS:
-                break
     return None
 
 

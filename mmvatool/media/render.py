@@ -15,13 +15,15 @@ import numpy as np
 
 from mmvatool.errors import MediaError
 from mmvatool.files import workspace
-from mmvatool.media import audio, captions, ffmpeg, hardware
+from mmvatool.media import audio, captions, ffmpeg, hardware, layouts
 from mmvatool.media.encode import CONTAINERS, Container, check, encoder_error, move_into_place, video_params, write_frames
 from mmvatool.media.frames import steady_frames
 from mmvatool.media.probe import Color, MediaInfo
+from mmvatool.media.sound import Heard
 from mmvatool.timeline import Timeline
 
 FADE_S = 0.010
+BITRATE_K = 96  # of sound, for each channel
 # Linux takes arguments of up to 128 KiB, Windows command lines of 32,767 characters.
 LONGEST_TAG_BYTES = 16_384
 
@@ -59,13 +61,14 @@ def render(
     with workspace(target) as folder:
         picture = folder / f"summary{target.suffix.lower()}"
         warnings = _conversion_warnings(info) + chosen
-        sound = None
+        sound, channels = None, 0
         if info.audio:
             try:
-                sound = _write_sound(timeline, info, counts, folder / "sound.wav", container)
+                channels = _write_sound(timeline, info, counts, folder / "sound.wav", container, warnings)
+                sound = folder / "sound.wav"
             except audio.SilentError:
-                warnings.append("its sound cannot be decoded: rendered without sound")
-        _write_video(timeline, info, counts, container, picture, sound, on_frame)
+                warnings.append(f"its sound ({info.audio.codec}) cannot be decoded: rendered without sound")
+        _write_video(timeline, info, counts, container, picture, sound, channels, on_frame)
         check(picture, target, sum(counts), size, with_sound=sound is not None)
         shown_s = [float(int(frames) / info.rate) for frames in np.concatenate([[0], np.cumsum(counts)])]
         moved_captions = captions.read_captions(
@@ -105,6 +108,7 @@ def _write_video(
     container: Container,
     picture: Path,
     sound: Path | None,
+    channels: int,
     on_frame: Callable[[int], None],
 ) -> None:
     write_frames(
@@ -114,7 +118,7 @@ def _write_video(
         info.rate,
         container,
         picture,
-        _encoder_params(info),
+        [*_encoder_params(info), *(_sound_params(container, channels) if sound else [])],
         pixel_format=_pixel_format(info),
         sound=sound,
         sound_codec=container.audio_codec,
@@ -159,34 +163,66 @@ def _encoder_params(info: MediaInfo) -> list[str]:
     if info.video.language:
         params += ["-metadata:s:v:0", f"language={info.video.language}"]
     if info.audio:
-        params += ["-b:a", f"{96 * max(1, min(info.audio.channels, 8))}k"]
         params += ["-metadata:s:a:0", f"language={info.audio.language}"] if info.audio.language else []
     return params
 
 
-def _write_sound(timeline: Timeline, info: MediaInfo, counts: list[int], target: Path, container: Container) -> Path:
-    """Write the audio of the segments as PCM, cut at the samples where the video is cut, with short fades at the joins."""
-    from moviepy.audio.io.ffmpeg_audiowriter import FFMPEG_AudioWriter
+def _sound_params(container: Container, channels: int) -> list[str]:
+    # Without the family ffmpeg mixes up the channels of 5.0 and 6.1 in Opus.
+    family = ["-mapping_family", "1"] if container.audio_codec == "libopus" and channels > 2 else []
+    return ["-b:a", f"{BITRATE_K * channels}k", *family]
 
+
+def _write_sound(timeline: Timeline, info: MediaInfo, counts: list[int], target: Path, container: Container, warnings: list[str]) -> int:
+    """Write the audio of the segments as PCM, cut at the samples where the video is cut, with short fades at the joins.
+
+    Where its layout changes it gets the widest that is heard. Returns the number of channels.
+    """
     assert info.audio is not None
     rate_hz = info.audio.rate_hz if info.audio.rate_hz in container.audio_rates_hz else 48000
-    channels = info.audio.channels if 1 <= info.audio.channels <= 8 else 2
     shown = np.concatenate([[0], np.cumsum(counts)])
     edges = [round(int(frames) / info.rate * rate_hz) for frames in shown]
     bounds = []
     for segment, first, stop in zip(timeline.segments, edges, edges[1:], strict=False):
         start = round(segment.start_s * rate_hz)
         bounds.append((start, start + stop - first))
+    given = info.audio.layout or f"{info.audio.channels} channels"
+    layout = layouts.coded(given, container.audio_codec)
+    heard = _write_pcm(info, bounds, rate_hz, layout, target)
+    if not all(layouts.alike(given, other) for other in heard):
+        given = layouts.widest(heard)
+        wide = layouts.coded(given, container.audio_codec)
+        if len(heard) > 1:
+            warnings.append(f"the layout of its sound changes ({', '.join(heard)}): rendered as {wide}")
+        if wide != layout:
+            layout = wide
+            _write_pcm(info, bounds, rate_hz, layout, target)
+    if not layouts.alike(given, layout):
+        warnings.append(f"{container.audio_codec.removeprefix('lib')} has no {given} sound: rendered as {layout}")
+    return layouts.channels(layout)
+
+
+def _write_pcm(info: MediaInfo, bounds: list[tuple[int, int]], rate_hz: int, layout: str, target: Path) -> list[str]:
+    """Write segments of the sound in a layout; the layouts that are heard in them."""
+    from moviepy.audio.io.ffmpeg_audiowriter import FFMPEG_AudioWriter
+
+    channels, heard = layouts.channels(layout), Heard(spans_s=[(first / rate_hz, stop / rate_hz) for first, stop in bounds])
+    # Samples alone would be written as the usual layout of so many channels. channelmap does not mix, it names the channels.
     try:
         pcm = FFMPEG_AudioWriter(
-            str(target.absolute()), rate_hz, nbytes=2, nchannels=channels, codec="pcm_s16le", ffmpeg_params=["-rf64", "auto"]
+            str(target.absolute()),
+            rate_hz,
+            nbytes=2,
+            nchannels=channels,
+            codec="pcm_s16le",
+            ffmpeg_params=["-af", f"channelmap=channel_layout={layout}", "-rf64", "auto"],
         )
         with pcm as writer:
-            for number, samples in enumerate(audio.cut_samples(info, bounds, rate_hz, channels)):
+            for number, samples in enumerate(audio.cut_samples(info, bounds, rate_hz, channels, layout=layout, heard=heard)):
                 writer.write_frames(_fade(samples, rate_hz, fade_in=number > 0, fade_out=number < len(bounds) - 1))
     except OSError as error:
         raise encoder_error(info.path, error) from error
-    return target
+    return list(heard.layouts)
 
 
 def _fade(samples: np.ndarray, rate_hz: int, *, fade_in: bool, fade_out: bool) -> np.ndarray:

@@ -12,7 +12,7 @@ from typing import Any
 import av
 import numpy as np
 
-from mmvatool.media import headers, packets
+from mmvatool.media import headers, layouts, packets
 
 # How far sound may drift from its timestamps before it is padded with silence or trimmed: below the 40 ms of lip sync, above the jitter
 # of coarse container clocks.
@@ -25,15 +25,27 @@ SAMPLE_FORMATS = {"<i2": "s16", "<f4": "flt"}
 
 @dataclass
 class Heard:
-    """What was met while sound was decoded: samples in each layout, by libav's names; the last error, and how many there were.
+    """What was met while sound was decoded: samples; layouts by libav's names, of the `spans_s` only where they are given; the last error, and
+    how many there were.
 
     `levels`, where it is given, receives the momentary loudness (400 ms) in LUFS, every 100 ms, over all channels as they are in the file.
     """
 
-    layouts: dict[str, int] = field(default_factory=dict)
+    samples: int = 0
+    layouts: list[str] = field(default_factory=list)
+    spans_s: list[tuple[float, float]] | None = None
     error: str = ""
     errors: int = 0
     levels: list[float] | None = None
+
+    def meet(self, frame: Any, start_s: float) -> None:
+        """Note a frame that begins at a time."""
+        self.samples += frame.samples
+        end_s = start_s + frame.samples / frame.sample_rate
+        if frame.layout.name not in self.layouts and (
+            self.spans_s is None or any(start_s < stop_s and first_s < end_s for first_s, stop_s in self.spans_s)
+        ):
+            self.layouts.append(frame.layout.name)
 
     def fail(self, error: str | None) -> None:
         """Note an error."""
@@ -61,7 +73,7 @@ def read(
     Raises:
         MediaError: the file cannot be opened.
     """
-    channels = av.AudioLayout(layout).nb_channels
+    channels = layouts.channels(layout)
     position = drop = 0  # samples so far; how many of the next are for a time that is over
     run: _Run | None = None
     base: str | None = None
@@ -79,7 +91,6 @@ def read(
 
     for frame in decode(path, index, heard):
         base = base or frame.layout.name
-        heard.layouts[frame.layout.name] = heard.layouts.get(frame.layout.name, 0) + frame.samples
         start_s = None if origin_s is None or frame.pts is None else float(frame.pts * frame.time_base) - origin_s
         slipped = start_s is not None and (run is None or abs(start_s - run.end_s) > MAX_SLIP_S)
         if run is None or slipped or not run.takes(frame):
@@ -97,6 +108,7 @@ def read(
                     position += count
                     missing -= count
                     yield np.zeros((count, channels), dtype)
+        heard.meet(frame, run.end_s)
         yield from converted(run.push(frame))
     if run:
         yield from converted(run.finish())
@@ -205,41 +217,45 @@ def _format(frame: Any) -> tuple[int, str, str]:
 
 def _conversion(source: Any, base: str, layout: str, rate_hz: int, dtype: str) -> list[tuple[str, str]]:
     """The filters that resample and mix sound of a layout, where that of the first frame was `base`."""
-    filters, given = [], source.name
-    if layout in ("mono", "stereo") and given != base and placed(given) and placed(base):
+    given, channels = source.name, layouts.channels(layout)
+    filters: list[tuple[str, str]] = []
+    if not layouts.placed(given):
+        if channels != source.nb_channels:
+            filters.append(("pan", _by_number(source.nb_channels, layout, channels)))
+    elif layout == "mono":
         # Scaled so that it cannot clip, sound is softer the more channels it has: mixed to one layout before, unscaled, all of it is equally loud.
-        through = "stereo" if base == "mono" else base
-        filters.append(_mixed(given, through))
-        given = through
-    channels = av.AudioLayout(layout).nb_channels
-    if not placed(given) and channels != source.nb_channels:
-        filters.append(("pan", _by_number(source.nb_channels, layout, channels)))
-    elif (given, layout) == ("mono", "stereo"):
-        filters.append(_mixed(given, layout))
+        if given != base and layouts.placed(base):
+            filters += _mixed(given, "stereo" if base == "mono" else base)
+    elif given == "mono" or given != base or channels > 2:
+        filters += _mixed(given, layout)
     filters.append(("aresample", str(rate_hz)))
-    known = f":channel_layouts={layout}" if placed(layout) and placed(given) else ""
+    known = f":channel_layouts={layout}" if layouts.placed(layout) and layouts.placed(given) else ""
     return [*filters, ("aformat", f"sample_fmts={SAMPLE_FORMATS[dtype]}:sample_rates={rate_hz}{known}")]
 
 
-def _mixed(given: str, layout: str) -> tuple[str, str]:
-    """The filter that mixes to another layout, unscaled. Each of two loudspeakers plays mono as it is: swresample would play it 3 dB softer."""
-    return (
-        ("pan", "stereo|c0=c0|c1=c0")
-        if (given, layout) == ("mono", "stereo")
-        else ("aformat", f"sample_fmts=fltp:channel_layouts={layout}")
-    )
+def _mixed(given: str, layout: str) -> list[tuple[str, str]]:
+    """The filter that mixes to another layout, unscaled, if one is needed.
 
-
-def placed(layout: str) -> bool:
-    """Whether it is known where the channels of a layout are."""
-    return not layout.endswith(" channels") and not layout.startswith("ambisonic")
+    Channels that the other has as well stay as loud as they are. swresample would play mono 3 dB softer on two loudspeakers, and sides for
+    backs mixed with others.
+    """
+    if given == layout:
+        return []
+    sources = layouts.copied(given, layout)
+    if sources is None:
+        return [("aformat", f"sample_fmts=fltp:channel_layouts={layout}")]
+    parts = [f"c{channel}=c{source}" for channel, source in enumerate(sources) if source is not None]
+    return [("pan", "|".join([layout, *parts]))]
 
 
 def _by_number(given: int, layout: str, channels: int) -> str:
     """The options of pan for channels of which no place is known: the mean of all for one or two, else as many as there are places."""
     if channels > 2:
         return "|".join(
-            [f"{channels}c" if not placed(layout) else layout, *(f"c{channel}=c{channel}" for channel in range(min(given, channels)))]
+            [
+                f"{channels}c" if not layouts.placed(layout) else layout,
+                *(f"c{channel}=c{channel}" for channel in range(min(given, channels))),
+            ]
         )
     # "<" divides by the sum of the parts.
     mean = "<" + "+".join(f"c{channel}" for channel in range(given))
