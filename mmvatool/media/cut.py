@@ -110,7 +110,7 @@ def cut_points(info: MediaInfo, target: Path) -> CutPoints:
         raise MediaError(info.path, f"{codec} video cannot be cut without encoding it: leave out --lossless")
     _check_container(info, target)
     streams = [info.video.index, *([info.audio.index] if info.audio else [])]
-    read = packets.read(info.path, streams, IDR_UNITS.get(codec))
+    read = packets.read(info.path, streams, IDR_UNITS.get(codec), info.probing)
     video, audio = read[0], read[1] if info.audio else None
     keys = _clean_keyframes(info, video, read[-1].pts) if codec in IDR_UNITS else np.flatnonzero(video.keys)
     starts, ends = _copy_bounds(info, video, keys)
@@ -143,7 +143,7 @@ def _copy_bounds(info: MediaInfo, video: Packets, keys: np.ndarray) -> tuple[np.
 def _check_container(info: MediaInfo, target: Path) -> None:
     """Reject streams that the target's container cannot hold, before any work is done."""
     suffix = target.suffix.lower()
-    node = ffmpeg.source(info.path)
+    node = ffmpeg.source(info.path, **info.probing)
     streams = [node[str(info.video.index)], *([node[str(info.audio.index)]] if info.audio else [])]
     # To a pipe: the result is discarded.
     muxer = {"movflags": "+empty_moov+frag_keyframe"} if suffix in MP4_SUFFIXES else {}
@@ -315,7 +315,7 @@ def _mux(
     points: CutPoints, result: Path, picture: Path | None, moves: Sequence[Move], audio_moves: Sequence[Move], subtitles: Sequence[str]
 ) -> None:
     info, suffix = points.info, result.suffix.lower()
-    source = ffmpeg.source(info.path, fflags="+genpts")
+    source = ffmpeg.source(info.path, fflags="+genpts", **info.probing)
     streams = [ffmpeg.source(picture)["v:0"] if picture else source[str(info.video.index)]]
     options: dict[str, Any] = {"c": "copy", "map_chapters": -1, "max_interleave_delta": 0, "strict": "experimental"}
     if picture and info.tags:

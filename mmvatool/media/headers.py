@@ -4,7 +4,7 @@ import itertools
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -65,11 +65,15 @@ class Picture:
 
 @dataclass(frozen=True)
 class Sound:
-    """What an audio stream's header says: `layout` as ffmpeg names it, None where only the number of channels is given."""
+    """What an audio stream's header says: `layout` as ffmpeg names it, None where only the number of channels is given.
+
+    Where the header says nothing, `found_at` is the position in the file, in bytes, of the packet that does.
+    """
 
     rate_hz: int
     channels: int
     layout: str | None
+    found_at: int = 0
 
 
 @dataclass(frozen=True)
@@ -139,15 +143,16 @@ def read(path: Path, wanted: str) -> Headers:
 
 
 @contextmanager
-def opened(path: Path, wanted: str = "a media file") -> Iterator[Any]:
-    """The open container.
+def opened(path: Path, wanted: str = "a media file", options: dict[str, int] | None = None) -> Iterator[Any]:
+    """The open container; `options` are those of libav's demuxers.
 
     Raises:
         MediaError: as `read`; or it cannot be read on within the block.
     """
     _check_readable(path)
     try:
-        container = av.open(_url(path), metadata_errors="replace", timeout=(OPEN_LIMIT_S, READ_LIMIT_S))
+        given = {name: str(value) for name, value in (options or {}).items()}
+        container = av.open(_url(path), options=given, metadata_errors="replace", timeout=(OPEN_LIMIT_S, READ_LIMIT_S))
     except av.FFmpegError as error:
         if _is_unfinished(path):
             problem = "is truncated or was never finished (its index, the moov atom, is missing): copy or export it again"
@@ -233,8 +238,9 @@ def _first_sound(path: Path, index: int) -> Sound | None:
                 frame = next((frame for frame in packet.decode() if frame.samples), None)
             except av.FFmpegError:
                 frame = None
-            if frame:
-                return _sound(frame)
+            sound = _sound(frame) if frame else None
+            if sound:
+                return replace(sound, found_at=packet.pos or 0)
     return None
 
 

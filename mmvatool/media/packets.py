@@ -99,7 +99,7 @@ class Collector:
         )
 
 
-def read(path: Path, streams: Sequence[int | str], units: str | None = None) -> list[Packets]:
+def read(path: Path, streams: Sequence[int | str], units: str | None = None, probing: dict[str, int] | None = None) -> list[Packets]:
     """Read the packets of several streams in one pass.
 
     Args:
@@ -107,11 +107,12 @@ def read(path: Path, streams: Sequence[int | str], units: str | None = None) -> 
         streams: the numbers of streams, or the first of a kind, "v:0" or "a:0".
         units: nal_unit_type numbers in the syntax of ffmpeg's filter_units, "19-20". If given, the first of the streams (H.264 or HEVC) is
             appended once more with only those keyframes that contain such units: there may be none.
+        probing: `MediaInfo.probing`, without which packets of late sound have no times.
 
     Raises:
         MediaError: the file cannot be read, or one of the streams is missing or has no packets.
     """
-    with headers.opened(path) as container:
+    with headers.opened(path, options=probing) as container:
         chosen = [_find(container, stream, path) for stream in streams]
         indices = [stream.index for stream in chosen]  # of a closed container nothing can be asked
         collected = {stream.index: Collector(stream.time_base) for stream in chosen}

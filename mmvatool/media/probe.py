@@ -35,6 +35,8 @@ HIGHEST_RATE = 250  # more, and more than twice as much as frames in the file's 
 NO_FRAMES = "holds no video frame: it may be truncated, copy or export it again"
 RAW_STREAMS = ("h264", "hevc", "vvc", "m4v", "mpegvideo", "obu", "av1")
 PICTURE_CONTAINERS = ("image2", "gif_pipe")
+PROBED_BEYOND = 1 << 20  # bytes beyond the first packet that decodes
+LONGEST_PROBING_US = 10**12
 FIRST_PACKETS = 100  # that are decoded in search of the first frame
 
 
@@ -68,7 +70,8 @@ class VideoStream:
 class AudioStream:
     """An audio stream: `layout` as ffmpeg names it, None where only the number of channels is given.
 
-    `rate_hz` and `channels` are 0 where the header does not say and no packet can be decoded.
+    `rate_hz` and `channels` are 0 where the header does not say and no packet can be decoded. Where a packet says so, `found_at` is its
+    position in the file, in bytes.
     """
 
     index: int
@@ -77,6 +80,7 @@ class AudioStream:
     channels: int
     language: str | None
     layout: str | None = "stereo"
+    found_at: int = 0
 
     @property
     def decodable(self) -> bool:
@@ -123,6 +127,12 @@ class MediaInfo:
     def duration_s(self) -> float:
         """From the first frame to the end of the last."""
         return self.end_s - self.start_s
+
+    @property
+    def probing(self) -> dict[str, int]:
+        """Options of demuxers with which they read far enough to know of the sound."""
+        found_at = self.audio.found_at if self.audio else 0
+        return {"probesize": found_at + PROBED_BEYOND, "analyzeduration": LONGEST_PROBING_US} if found_at else {}
 
     def frame_at(self, times_s: np.ndarray) -> np.ndarray:
         """Indices of the frames on screen at the given times; times outside give the first or last frame."""
@@ -266,7 +276,7 @@ def audio_stream(stream: StreamHeader) -> AudioStream:
     sound = stream.sound
     if sound is None:
         return AudioStream(stream.index, stream.codec, 0, 0, stream.language, None)
-    return AudioStream(stream.index, stream.codec, sound.rate_hz, sound.channels, stream.language, sound.layout)
+    return AudioStream(stream.index, stream.codec, sound.rate_hz, sound.channels, stream.language, sound.layout, sound.found_at)
 
 
 @dataclass(frozen=True)

@@ -100,15 +100,15 @@ def read(
             run = _Run(
                 frame, _conversion(frame.layout, base, layout, rate_hz, dtype), start_s if slipped and start_s is not None else end_s, heard
             )
-            if slipped and start_s is not None:
-                missing = round(start_s * rate_hz) - position
-                drop = max(0, -missing)
-                while missing > 0:
-                    count = min(missing, SILENCE_SAMPLES)
-                    position += count
-                    missing -= count
-                    yield np.zeros((count, channels), dtype)
         heard.meet(frame, run.end_s)
+        if slipped and start_s is not None:
+            missing = round(start_s * rate_hz) - position
+            drop = max(0, -missing)
+            while missing > 0:
+                count = min(missing, SILENCE_SAMPLES)
+                position += count
+                missing -= count
+                yield np.zeros((count, channels), dtype)
         yield from converted(run.push(frame))
     if run:
         yield from converted(run.finish())

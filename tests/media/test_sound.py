@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mmvatool.media import layouts, mix, render
+from mmvatool.media import cut, layouts, mix, render
 from mmvatool.media.audio import cut_samples, read_windows
 from mmvatool.media.probe import AudioStream, MediaInfo, probe
 from mmvatool.timeline import Cue, Segment, Timeline
@@ -209,6 +209,11 @@ class TestLateSound:
         got, warnings = rendered(path, tmp_path / "out.mp4", (11, 14))
         assert warnings == []
         assert onset_s(got) == pytest.approx(1, abs=SYNC_S)
+        before, after = read_windows(info, [Segment(0, 2), Segment(11, 13)], 24_000)
+        assert not before.any()
+        assert np.flatnonzero(np.abs(after) > 0.02)[0] / 24_000 == pytest.approx(1, abs=SYNC_S)
+        assert cut.cut(Timeline.of(path, [Segment(11, 14)]), cut.cut_points(info, tmp_path / "cut.mp4"), tmp_path / "cut.mp4") == []
+        assert onset_s(probe(tmp_path / "cut.mp4")) == pytest.approx(1, abs=SYNC_S)
 
 
 def test_places():
