@@ -19,7 +19,7 @@ from mmvatool.analysis.prefetch import prefetch_map
 from mmvatool.choices import SAMPLINGS
 from mmvatool.errors import MediaError, SettingsError
 from mmvatool.files import MEDIA_SUFFIXES, PICTURE_SUFFIXES
-from mmvatool.media.audio import SilentError
+from mmvatool.media.audio import SilentError, notes
 from mmvatool.media.probe import MediaInfo, SoundInfo, probe_media
 from mmvatool.progress import Progress, no_progress
 from mmvatool.timeline import Curve
@@ -275,10 +275,11 @@ def _score_video(info: MediaInfo, towers: Towers, every_s: float, window_s: floa
         try:
             curves["music"] = music_curve(info, towers("music"), every_s=every_s, window_s=window_s, progress=progress)
             name = towers("music").name
+            warnings += notes(info)
         except SilentError:
             if not curves:
                 raise
-            warnings.append("its sound cannot be decoded: scored by its pictures alone")
+            warnings.append(f"its sound ({info.audio.codec}) cannot be decoded: scored by its pictures alone")
     mean = np.stack([curve.va for curve in curves.values()]).mean(0)
     times_s = next(iter(curves.values())).times_s
     return _of_curve(info.path, "video", Curve(times_s, mean), name, curves, "; ".join(warnings) or None)

@@ -16,6 +16,7 @@ from mmvatool.timeline import Segment
 BLOCK_SAMPLES = 1 << 16
 SILENCE_LUFS = -70.0  # the absolute gate of BS.1770: nothing at or below it counts
 RELATIVE_GATE_LU = 10.0
+SAID_S = 0.5  # of sound beyond the picture; less is usual
 
 
 @dataclass
@@ -81,7 +82,7 @@ def cut_samples(
         MediaError: the file has no audio.
         SilentError: not a sample of it can be decoded.
     """
-    stream = _require_audio(info)
+    stream = require(info)
     heard = heard or Heard()
     read = sound.read(info.path, stream.index, rate_hz, layout or layout_of(stream, channels), heard, dtype=dtype, origin_s=info.origin_s)
     with closing(read), closing(_blocks(read)) as blocks:
@@ -196,7 +197,24 @@ def _mean(levels: np.ndarray) -> float:
     return float(10 * np.log10(np.mean(10 ** (levels / 10))))
 
 
-def _require_audio(info: MediaInfo) -> AudioStream:
+def notes(info: MediaInfo, *, whole: bool = True) -> list[str]:
+    """What should be said of the sound of a video, a sentence each; `whole`: its end counts."""
+    said = []
+    if info.audio and info.audio.instead_of:
+        said.append(f"its first sound ({info.audio.instead_of}) cannot be decoded: another track is used ({info.audio.codec})")
+    longer_s = (info.sound_end_s or 0.0) - info.end_s
+    if whole and longer_s > SAID_S and not info.restarts:
+        said.append(f"its sound is {longer_s:.1f} s longer than its picture: the rest is left out")
+    return said
+
+
+def require(info: MediaInfo) -> AudioStream:
+    """The audio stream of a video.
+
+    Raises:
+        MediaError: it has none.
+        SilentError: it cannot be decoded.
+    """
     if info.audio is None:
         raise MediaError(info.path, "has no sound: use --by image")
     if not info.audio.decodable:

@@ -18,6 +18,7 @@ import numpy as np
 from mmvatool.errors import MediaError, RenderError
 from mmvatool.files import workspace
 from mmvatool.media import ffmpeg, hevc, packets, smart
+from mmvatool.media.audio import notes
 from mmvatool.media.encode import MP4_SUFFIXES, copy_options, move_into_place
 from mmvatool.media.expressions import rising_dts, step_function
 from mmvatool.media.packets import Packets
@@ -29,19 +30,7 @@ from mmvatool.timeline import Segment, Timeline
 # In these decoding can begin at every keyframe, once its leading pictures are dropped.
 KEYED_CODECS = ("mpeg4", "mpeg2video", "mpeg1video", "h263", "msmpeg4v3", "vp8", "vp9", "av1", "theora", "wmv2", "wmv3", "vc1")
 INTRA_CODECS = (
-    "mjpeg",
-    "prores",
-    "dnxhd",
-    "ffv1",
-    "huffyuv",
-    "ffvhuff",
-    "utvideo",
-    "rawvideo",
-    "dvvideo",
-    "cfhd",
-    "jpeg2000",
-    "png",
-    "qtrle",
+    *("mjpeg", "prores", "dnxhd", "ffv1", "huffyuv", "ffvhuff", "utvideo", "rawvideo", "dvvideo", "cfhd", "jpeg2000", "png", "qtrle"),
 )
 IDR_UNITS = {"h264": "5", "hevc": "16-21"}
 MUXERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
@@ -110,12 +99,16 @@ def cut_points(info: MediaInfo, target: Path) -> CutPoints:
         raise MediaError(info.path, f"{codec} video cannot be cut without encoding it: leave out --lossless")
     _check_container(info, target)
     streams = [info.video.index, *([info.audio.index] if info.audio else [])]
-    read = packets.read(info.path, streams, IDR_UNITS.get(codec), info.probing)
+    read = packets.read(info.path, streams, IDR_UNITS.get(codec), _probing(info))
     video, audio = read[0], read[1] if info.audio else None
     keys = _clean_keyframes(info, video, read[-1].pts) if codec in IDR_UNITS else np.flatnonzero(video.keys)
     starts, ends = _copy_bounds(info, video, keys)
     recipe, reason = smart.find_recipe(info)
     return CutPoints(info, video, audio, starts, ends, recipe, reason)
+
+
+def _probing(info: MediaInfo) -> dict[str, int]:
+    return info.audio.probing if info.audio else {}
 
 
 def _clean_keyframes(info: MediaInfo, video: Packets, idr_pts: np.ndarray) -> np.ndarray:
@@ -143,7 +136,7 @@ def _copy_bounds(info: MediaInfo, video: Packets, keys: np.ndarray) -> tuple[np.
 def _check_container(info: MediaInfo, target: Path) -> None:
     """Reject streams that the target's container cannot hold, before any work is done."""
     suffix = target.suffix.lower()
-    node = ffmpeg.source(info.path, **info.probing)
+    node = ffmpeg.source(info.path, **_probing(info))
     streams = [node[str(info.video.index)], *([node[str(info.audio.index)]] if info.audio else [])]
     # To a pipe: the result is discarded.
     muxer = {"movflags": "+empty_moov+frag_keyframe"} if suffix in MP4_SUFFIXES else {}
@@ -176,7 +169,7 @@ def cut(timeline: Timeline, points: CutPoints, target: Path) -> list[str]:
     info, suffix = points.info, target.suffix.lower()
     kept = [_to_ticks(segment, points) for segment in timeline.segments]
     parts = [part for first, stop in kept for part in _parts(first, stop, points)]
-    warnings: list[str] = []
+    warnings = notes(info)
     subtitles = fitting_subtitles(info, suffix, warnings)
     with workspace(target) as folder:
         result = folder / f"cut{suffix}"
@@ -315,7 +308,7 @@ def _mux(
     points: CutPoints, result: Path, picture: Path | None, moves: Sequence[Move], audio_moves: Sequence[Move], subtitles: Sequence[str]
 ) -> None:
     info, suffix = points.info, result.suffix.lower()
-    source = ffmpeg.source(info.path, fflags="+genpts", **info.probing)
+    source = ffmpeg.source(info.path, fflags="+genpts", **_probing(info))
     streams = [ffmpeg.source(picture)["v:0"] if picture else source[str(info.video.index)]]
     options: dict[str, Any] = {"c": "copy", "map_chapters": -1, "max_interleave_delta": 0, "strict": "experimental"}
     if picture and info.tags:

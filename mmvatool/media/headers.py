@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -13,6 +14,7 @@ import av
 from av.stream import Disposition
 
 from mmvatool.errors import MediaError
+from mmvatool.media import ffmpeg
 
 OPEN_LIMIT_S = 120.0
 READ_LIMIT_S = 120.0
@@ -80,7 +82,7 @@ class Sound:
 class StreamHeader:
     """A stream: `kind` is "video", "audio" or "subtitle".
 
-    `codec` is "unknown", and `picture` and `sound` are None, where libav has no decoder for it; `sound` is None as well where the header says
+    `picture` and `sound` are None, and `codec` may be "unknown", where libav has no decoder for it; `sound` is None as well where the header says
     nothing and no packet decodes.
     """
 
@@ -123,9 +125,23 @@ class Headers:
     @property
     def default_audio(self) -> StreamHeader | None:
         """The audio stream that players choose: of those that can be decoded, if any can."""
-        audios = [stream for stream in self.streams if stream.kind == "audio"]
-        audios = [stream for stream in audios if stream.sound] or audios
-        return next((stream for stream in audios if "default" in stream.dispositions), audios[0] if audios else None)
+        audios = self._audios
+        return next((stream for stream in audios if stream.sound), audios[0] if audios else None)
+
+    @property
+    def passed_over(self) -> StreamHeader | None:
+        """The audio stream that players would choose, if it cannot be decoded and another can."""
+        first = next(iter(self._audios), None)
+        return None if first is self.default_audio else first
+
+    @property
+    def _audios(self) -> list[StreamHeader]:
+        return _by_preference(self.streams)
+
+
+def _by_preference(streams: list[StreamHeader]) -> list[StreamHeader]:
+    """The audio streams, those that are marked as default first."""
+    return sorted((stream for stream in streams if stream.kind == "audio"), key=lambda stream: "default" not in stream.dispositions)
 
 
 def read(path: Path, wanted: str) -> Headers:
@@ -172,7 +188,7 @@ def of(container: Any, path: Path) -> Headers:
         container=container.format.name,
         origin_s=float((container.start_time or 0) * CLOCK),
         stated_s=float(container.duration * CLOCK) if container.duration else None,
-        streams=[_stream(stream, path) for stream in container.streams if stream.type in ("video", "audio", "subtitle")],
+        streams=_tried([_stream(stream, path) for stream in container.streams if stream.type in ("video", "audio", "subtitle")], path),
         tags=_without(container.metadata, _OF_THE_CONTAINER),
         chapters=[
             (float(chapter["start"] * chapter["time_base"]), float(chapter["end"] * chapter["time_base"]), dict(chapter["metadata"]))
@@ -181,17 +197,39 @@ def of(container: Any, path: Path) -> Headers:
     )
 
 
+def _tried(streams: list[StreamHeader], path: Path) -> list[StreamHeader]:
+    """Of several audio streams the preferred ones, up to the first that can be decoded, have a sound only if they can: a header may promise more."""
+    audios = _by_preference(streams)
+    undecodable = set()
+    for audio in audios if len(audios) > 1 else []:
+        if audio.sound and (audio.sound.found_at or _first_sound(path, audio.index)):
+            break
+        undecodable.add(audio.index)
+    return [replace(stream, sound=None) if stream.index in undecodable else stream for stream in streams]
+
+
 def _stream(stream: Any, path: Path) -> StreamHeader:
     decoder = stream.codec_context
     dispositions = frozenset(str(flag.name) for flag in Disposition if flag in stream.disposition)
     tags = _without(stream.metadata, _NOT_SHOWN)
     if decoder is None:
-        return StreamHeader(stream.index, stream.type, "unknown", stream.language, None, dispositions, tags)
+        name = _codec_name(path, stream.index) if stream.type == "audio" else "unknown"
+        return StreamHeader(stream.index, stream.type, name, stream.language, None, dispositions, tags)
     found = picture(stream) if stream.type == "video" else None
     sound = (_sound(decoder) or _first_sound(path, stream.index)) if stream.type == "audio" else None
     return StreamHeader(
         stream.index, stream.type, decoder.codec.canonical_name, stream.language, decoder.profile, dispositions, tags, found, sound
     )
+
+
+def _codec_name(path: Path, index: int) -> str:
+    """What ffmpeg calls an audio codec for which libav has no decoder, AC-4 for one: PyAV does not say."""
+    try:
+        printed = ffmpeg.run(ffmpeg.source(path)[str(index)].output("pipe:", format="null", c="copy", t=0), path, log="info").stderr
+    except ffmpeg.FFmpegError as error:
+        printed = error.stderr
+    found = re.search(rf"Stream #0:{index}\b.*: Audio: (\w+)", printed)
+    return found[1] if found and found[1] != "none" else "unknown"
 
 
 def picture(stream: Any) -> Picture | None:

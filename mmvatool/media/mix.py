@@ -185,6 +185,7 @@ def _analyze_original(start_s: float, info: MediaInfo, segment: Segment, lufs: f
     if info.audio is None:
         warnings.append(f"{info.path.name} has no sound: the music is not ducked there")
         return None
+    warnings += [f"{info.path.name}: {note}" for note in audio.notes(info, whole=segment.end_s > info.end_s - 1 / info.rate)]
     first, count = round(start_s * RATE_HZ), round(segment.length_s * RATE_HZ)
     step = round(STEP_S * RATE_HZ)
     powers: list[np.ndarray] = []
@@ -198,7 +199,7 @@ def _analyze_original(start_s: float, info: MediaInfo, segment: Segment, lufs: f
     try:
         level = loudness.integrated(measured(), RATE_HZ)
     except audio.SilentError:
-        warnings.append(f"the sound of {info.path.name} cannot be decoded: the music is not ducked there")
+        warnings.append(f"the sound of {info.path.name} ({info.audio.codec}) cannot be decoded: the music is not ducked there")
         return None
     gain_db = 0.0 if level is None else min(lufs - level, MOST_ORIGINAL_GAIN_DB)
     levels = 10 * np.log10(np.concatenate(powers) + 1e-12) + gain_db

@@ -107,7 +107,7 @@ def read(path: Path, streams: Sequence[int | str], units: str | None = None, pro
         streams: the numbers of streams, or the first of a kind, "v:0" or "a:0".
         units: nal_unit_type numbers in the syntax of ffmpeg's filter_units, "19-20". If given, the first of the streams (H.264 or HEVC) is
             appended once more with only those keyframes that contain such units: there may be none.
-        probing: `MediaInfo.probing`, without which packets of late sound have no times.
+        probing: `AudioStream.probing`, without which packets of late sound have no times.
 
     Raises:
         MediaError: the file cannot be read, or one of the streams is missing or has no packets.

@@ -18,6 +18,7 @@ from mmvatool.errors import MediaError
 from mmvatool.media import headers, packets
 from mmvatool.media.headers import Color, Headers, Picture, StreamHeader
 from mmvatool.media.packets import NO_TIME
+from mmvatool.media.tracks import AudioStream, audio_stream
 
 # Between two packets of an MPEG stream; a longer step of its clock makes ffmpeg's seeking miss.
 LONGEST_STEP_S = 10.0
@@ -35,8 +36,6 @@ HIGHEST_RATE = 250  # more, and more than twice as much as frames in the file's 
 NO_FRAMES = "holds no video frame: it may be truncated, copy or export it again"
 RAW_STREAMS = ("h264", "hevc", "vvc", "m4v", "mpegvideo", "obu", "av1")
 PICTURE_CONTAINERS = ("image2", "gif_pipe")
-PROBED_BEYOND = 1 << 20  # bytes beyond the first packet that decodes
-LONGEST_PROBING_US = 10**12
 FIRST_PACKETS = 100  # that are decoded in search of the first frame
 
 
@@ -67,28 +66,6 @@ class VideoStream:
 
 
 @dataclass(frozen=True)
-class AudioStream:
-    """An audio stream: `layout` as ffmpeg names it, None where only the number of channels is given.
-
-    `rate_hz` and `channels` are 0 where the header does not say and no packet can be decoded. Where a packet says so, `found_at` is its
-    position in the file, in bytes.
-    """
-
-    index: int
-    codec: str
-    rate_hz: int
-    channels: int
-    language: str | None
-    layout: str | None = "stereo"
-    found_at: int = 0
-
-    @property
-    def decodable(self) -> bool:
-        """Whether anything is known of its sound."""
-        return self.rate_hz > 0
-
-
-@dataclass(frozen=True)
 class MediaInfo:
     """A probed video.
 
@@ -97,7 +74,7 @@ class MediaInfo:
     `keys_s` holds the times of the keyframes; it is empty where the clock jumps, so that seeking would fail. If
     the clock `restarts` in the middle (recordings joined byte by byte), times stand for frames of several parts. `sizes` (N,)
     holds the coded bytes of every displayed frame. `digest` is a hash of the times, sizes and checksums of the video packets.
-    `timecode` is that of the first frame.
+    `timecode` is that of the first frame. `sound_end_s` is where the last packet of the sound ends, None where that is not known.
     """
 
     path: Path
@@ -117,6 +94,7 @@ class MediaInfo:
     sizes: np.ndarray = field(default_factory=lambda: np.empty(0, np.int32))
     digest: str = ""
     timecode: str | None = None
+    sound_end_s: float | None = None
 
     @property
     def start_s(self) -> float:
@@ -127,12 +105,6 @@ class MediaInfo:
     def duration_s(self) -> float:
         """From the first frame to the end of the last."""
         return self.end_s - self.start_s
-
-    @property
-    def probing(self) -> dict[str, int]:
-        """Options of demuxers with which they read far enough to know of the sound."""
-        found_at = self.audio.found_at if self.audio else 0
-        return {"probesize": found_at + PROBED_BEYOND, "analyzeduration": LONGEST_PROBING_US} if found_at else {}
 
     def frame_at(self, times_s: np.ndarray) -> np.ndarray:
         """Indices of the frames on screen at the given times; times outside give the first or last frame."""
@@ -198,7 +170,9 @@ def probe_audio(path: Path) -> SoundInfo:
 
 
 def _sound_info(path: Path, header: Headers, audio: StreamHeader) -> SoundInfo:
-    return SoundInfo(path, header.container, audio_stream(audio), header.stated_s, audio.tags | header.tags)
+    stream = audio_stream(header)
+    assert stream is not None
+    return SoundInfo(path, header.container, stream, header.stated_s, audio.tags | header.tags)
 
 
 def _probe_video(path: Path, container: Any, header: Headers) -> MediaInfo:
@@ -209,7 +183,7 @@ def _probe_video(path: Path, container: Any, header: Headers) -> MediaInfo:
         raise MediaError(path, "is a picture, not a video: give a video file")
     if header.container in RAW_STREAMS:
         raise MediaError(path, f"is a raw {header.container} stream, whose frames carry no times: put it into a container first, as .mp4")
-    read, frame = _read_packets(path, container, stream.index)
+    read, frame, sound_end_s = _read_packets(path, container, stream.index, audio.index if audio else None)
     picture = stream.picture or headers.picture(container.streams[stream.index])
     if not picture:
         raise MediaError(path, "is damaged or truncated (no frame of its video can be decoded): copy it again")
@@ -224,7 +198,7 @@ def _probe_video(path: Path, container: Any, header: Headers) -> MediaInfo:
         container=header.container,
         origin_s=header.origin_s,
         video=_video_stream(stream, picture, frame),
-        audio=audio_stream(audio) if audio else None,
+        audio=audio_stream(header),
         rate=rate,
         constant_rate=constant,
         times_s=times_s,
@@ -237,6 +211,7 @@ def _probe_video(path: Path, container: Any, header: Headers) -> MediaInfo:
         sizes=read.sizes[shown],
         digest=read.digest,
         timecode=stream.tags.get("timecode") or header.tags.get("timecode"),
+        sound_end_s=sound_end_s - header.origin_s if sound_end_s is not None else None,
     )
 
 
@@ -271,14 +246,6 @@ def _video_stream(stream: StreamHeader, picture: Picture, frame: Any) -> VideoSt
     )
 
 
-def audio_stream(stream: StreamHeader) -> AudioStream:
-    """An audio stream by its header."""
-    sound = stream.sound
-    if sound is None:
-        return AudioStream(stream.index, stream.codec, 0, 0, stream.language, None)
-    return AudioStream(stream.index, stream.codec, sound.rate_hz, sound.channels, stream.language, sound.layout, sound.found_at)
-
-
 @dataclass(frozen=True)
 class _VideoPackets:
     """The packets of a video stream in presentation order, without repeated ones."""
@@ -298,13 +265,21 @@ class _VideoPackets:
         return self.ticks * float(self.tick_s)
 
 
-def _read_packets(path: Path, container: Any, index: int) -> tuple[_VideoPackets, Any]:
-    """Read the times and flags of all packets, and decode the first frame that decodes, None if none does soon."""
+def _read_packets(path: Path, container: Any, index: int, audio: int | None) -> tuple[_VideoPackets, Any, float | None]:
+    """Read the times and flags of all packets, and decode the first frame that decodes, None if none does soon.
+
+    Also gives where the last packet of the audio stream ends on the container's clock.
+    """
     stream = container.streams[index]
-    collected, frame, decoder = packets.Collector(stream.time_base), None, stream.codec_context
+    collected, frame, decoder, sound_end_s = packets.Collector(stream.time_base), None, stream.codec_context, None
     if decoder:
         decoder.thread_count = 1  # many would have to be fed before the first frame comes out
-    for number, packet in enumerate(packets.demux(container, [stream])):
+    streams = [stream] if audio is None else [stream, container.streams[audio]]
+    for number, packet in enumerate(packets.demux(container, streams)):
+        if packet.stream_index != index:
+            if packet.pts is not None:
+                sound_end_s = max(sound_end_s or 0.0, float((packet.pts + (packet.duration or 0)) * packet.time_base))
+            continue
         collected.add(packet)
         if decoder and frame is None and number < FIRST_PACKETS:
             try:
@@ -331,7 +306,7 @@ def _read_packets(path: Path, container: Any, index: int) -> tuple[_VideoPackets
         sizes=read.sizes[order].astype(np.int32),
         digest=_digest(read),
     )
-    return found, frame
+    return found, frame, sound_end_s
 
 
 def _digest(read: packets.Packets) -> str:

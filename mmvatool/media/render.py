@@ -60,7 +60,7 @@ def render(
     counts = [max(1, round(segment.length_s * info.rate)) for segment in timeline.segments]
     with workspace(target) as folder:
         picture = folder / f"summary{target.suffix.lower()}"
-        warnings = _conversion_warnings(info) + chosen
+        warnings = _conversion_warnings(info) + chosen + audio.notes(info)
         sound, channels = None, 0
         if info.audio:
             try:
@@ -178,15 +178,15 @@ def _write_sound(timeline: Timeline, info: MediaInfo, counts: list[int], target:
 
     Where its layout changes it gets the widest that is heard. Returns the number of channels.
     """
-    assert info.audio is not None
-    rate_hz = info.audio.rate_hz if info.audio.rate_hz in container.audio_rates_hz else 48000
+    stream = audio.require(info)
+    rate_hz = stream.rate_hz if stream.rate_hz in container.audio_rates_hz else 48000
     shown = np.concatenate([[0], np.cumsum(counts)])
     edges = [round(int(frames) / info.rate * rate_hz) for frames in shown]
     bounds = []
     for segment, first, stop in zip(timeline.segments, edges, edges[1:], strict=False):
         start = round(segment.start_s * rate_hz)
         bounds.append((start, start + stop - first))
-    given = info.audio.layout or f"{info.audio.channels} channels"
+    given = stream.layout or f"{stream.channels} channels"
     layout = layouts.coded(given, container.audio_codec)
     heard = _write_pcm(info, bounds, rate_hz, layout, target)
     if not all(layouts.alike(given, other) for other in heard):

@@ -216,6 +216,79 @@ class TestLateSound:
         assert onset_s(probe(tmp_path / "cut.mp4")) == pytest.approx(1, abs=SYNC_S)
 
 
+class TestTracks:
+    """The first of two tracks, of 440 Hz, cannot be decoded; the second, of 880 Hz, can."""
+
+    @pytest.fixture
+    def two(self, tmp_path: Path) -> Path:
+        path = tmp_path / "two.mp4"
+        sounds = [option for hz in (440, 880) for option in ("-f", "lavfi", "-i", f"sine=f={hz}:d=4")]
+        media.run_ffmpeg(*PICTURE, *sounds, "-map", 0, "-map", 1, "-map", 2, *CODED, "-c:a", "aac", path)
+        return path
+
+    def unknown(self, path: Path, target: Path, name: bytes) -> Path:
+        """Give the first track another codec."""
+        data = path.read_bytes()
+        entry = data.index(b"mp4a" + bytes(4))
+        setup = data.index(b"esds", entry)
+        target.write_bytes(data[:entry] + name + data[entry + 4 : setup] + b"free" + data[setup + 4 :])
+        return target
+
+    @pytest.mark.parametrize("kind", ["ac-4", "zz-4", "noise", "empty"])
+    def test_the_second_is_used_and_it_is_said(self, two: Path, tmp_path: Path, kind: str):
+        if "-" in kind:
+            path = self.unknown(two, tmp_path / "in.mp4", kind.encode())
+        else:
+            path = tmp_path / "in.mkv"
+            media.run_ffmpeg(
+                "-i", two, "-map", 0, "-c", "copy", "-bsf:a:0", {"noise": "noise=amount=3", "empty": "noise=drop=1"}[kind], path
+            )
+        codec = {"ac-4": "ac4", "zz-4": "unknown"}.get(kind, "aac")
+        said = [f"its first sound ({codec}) cannot be decoded: another track is used (aac)"]
+        got, warnings = rendered(path, tmp_path / "out.mp4", (1, 3))
+        assert warnings == said
+        assert tone_hz(got) == pytest.approx(880, abs=2)
+        points = cut.cut_points(probe(path), tmp_path / "cut.mp4")
+        assert cut.cut(Timeline.of(path, [Segment(1, 3)]), points, tmp_path / "cut.mp4") == said
+        assert tone_hz(probe(tmp_path / "cut.mp4")) == pytest.approx(880, abs=2)
+
+    def test_one_that_can_be_decoded_stays_the_first(self, two: Path, tmp_path: Path):
+        got, warnings = rendered(two, tmp_path / "out.mp4", (1, 3))
+        assert warnings == []
+        assert tone_hz(got) == pytest.approx(440, abs=2)
+
+    def test_none_can_be_decoded(self, two: Path, tmp_path: Path):
+        media.run_ffmpeg("-i", two, "-map", "0:v", "-map", "0:a:0", "-c", "copy", tmp_path / "one.mp4")
+        self.unknown(tmp_path / "one.mp4", tmp_path / "in.mp4", b"ac-4")
+        got, warnings = rendered(tmp_path / "in.mp4", tmp_path / "out.mp4", (1, 3))
+        assert warnings == ["its sound (ac4) cannot be decoded: rendered without sound"]
+        assert got.audio is None
+
+
+@pytest.mark.parametrize(("suffix", "seconds"), [(".mp4", 7.2), (".mkv", 7.2), (".ts", 7.2), (".mp4", 4.1)])
+def test_sound_that_outlasts_the_picture_is_said(tmp_path: Path, suffix: str, seconds: float):
+    path = tmp_path / f"in{suffix}"
+    media.run_ffmpeg(*PICTURE, *tones("mono", seconds), *CODED, "-c:a", "aac", path)
+    said = ["its sound is 3.2 s longer than its picture: the rest is left out"] if seconds > 5 else []
+    got, warnings = rendered(path, tmp_path / "out.mp4", (1, 3))
+    assert warnings == said
+    assert got.sound_end_s == pytest.approx(2, abs=0.05)
+    if suffix != ".ts":
+        points = cut.cut_points(probe(path), tmp_path / "cut.mkv")
+        assert cut.cut(Timeline.of(path, [Segment(1, 3)]), points, tmp_path / "cut.mkv") == said
+    info = probe(path)
+    ducked = mix.write_sound([], info.end_s, tmp_path / "out.m4a", under=[(0.0, info, Segment(0, info.end_s))])
+    assert list(ducked.warnings) == [f"in{suffix}: {note}" for note in said]
+    assert mix.write_sound([], 2, tmp_path / "out.m4a", under=[(0.0, info, Segment(0, 2))]).warnings == ()
+
+
+def tone_hz(info: MediaInfo) -> float:
+    """The loudest frequency of a second of sound, to 1 Hz."""
+    sound = next(cut_samples(info, [(24_000, 72_000)], 48_000, 1))[:, 0] * np.hanning(48_000)
+    assert np.abs(sound).max() > 1000
+    return float(np.abs(np.fft.rfft(sound)).argmax())
+
+
 def test_places():
     assert layouts.copied("5.1(side)", "5.1") == [0, 1, 2, 3, 4, 5]
     assert layouts.copied("hexagonal", "6.1") == [0, 1, 2, None, 5, 3, 4]
