@@ -5,6 +5,7 @@ only conversions are built anew; what counts stays.
 """
 
 from collections.abc import Generator, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import av
 import numpy as np
 
+from mmvatool.errors import MediaError
 from mmvatool.media import headers, layouts, packets
 
 # How far sound may drift from its timestamps before it is padded with silence or trimmed: below the 40 ms of lip sync, above the jitter
@@ -69,9 +71,6 @@ def read(
 
     Yields:
         (n, channels), one after the other.
-
-    Raises:
-        MediaError: the file cannot be opened.
     """
     channels = layouts.channels(layout)
     position = drop = 0  # samples so far; how many of the next are for a time that is over
@@ -115,12 +114,13 @@ def read(
 
 
 def decode(path: Path, index: int, heard: Heard) -> Iterator[Any]:
-    """The decoded frames of a stream; packets that do not decode are left out.
-
-    Raises:
-        MediaError: the file cannot be opened.
-    """
-    with headers.opened(path) as container:
+    """The decoded frames of a stream; packets that do not decode are left out, all of them where the file cannot be opened (any more)."""
+    with ExitStack() as stack:
+        try:
+            container = stack.enter_context(headers.opened(path))
+        except MediaError as error:
+            heard.fail(error.problem)
+            return
         stream = container.streams[index]
         decoder = stream.codec_context
         if decoder is None:
