@@ -31,8 +31,10 @@ DEFAULT_RATE = Fraction(25)  # where the file states none: ffmpeg's default
 STANDARD_RATES = tuple(Fraction(rate) for rate in (*range(1, 61), 72, 90, 100, 120, 144, 240)) + tuple(
     Fraction(rate * 1000, 1001) for rate in (24, 30, 48, 60, 120, 240)
 )
-STEPS = 12  # that a rate is measured over: frames come in pairs, threes or fours
-HIGHEST_RATE = 250  # more, and more than twice as much as frames in the file's length, is no rate but frames that were sent in a burst
+HIGHEST_RATE = 250  # more than the frames over the file's length, and more than this, is no rate but frames that were sent in a burst
+BURST_WINDOW = 60  # steps; bursts of two to six, ten or twelve frames fit into it
+BURST_FACTOR = 1.5  # by which the usual step of bursts at least differs from the mean one; of drops and jitter it does not
+LONGEST_PAUSE = 4  # times the usual time between two bursts; what is longer is a pause
 NO_FRAMES = "holds no video frame: it may be truncated, copy or export it again"
 RAW_STREAMS = ("h264", "hevc", "vvc", "m4v", "mpegvideo", "obu", "av1")
 PICTURE_CONTAINERS = ("image2", "gif_pipe")
@@ -248,9 +250,13 @@ def _video_stream(stream: StreamHeader, picture: Picture, frame: Any) -> VideoSt
 
 @dataclass(frozen=True)
 class _VideoPackets:
-    """The packets of a video stream in presentation order, without repeated ones."""
+    """The packets of a video stream in presentation order, without repeated ones.
+
+    `rate_ticks` has the time of every frame that is shown, those that a coarse clock puts at the same time included.
+    """
 
     ticks: np.ndarray
+    rate_ticks: np.ndarray
     tick_s: Fraction
     durations_s: np.ndarray
     shown: np.ndarray
@@ -297,6 +303,7 @@ def _read_packets(path: Path, container: Any, index: int, audio: int | None) -> 
         raise MediaError(path, NO_FRAMES)
     found = _VideoPackets(
         ticks=ticks,
+        rate_ticks=np.sort(read.pts[~read.hidden]),
         tick_s=read.tick_s,
         durations_s=read.durations[order] * float(read.tick_s),
         shown=shown,
@@ -335,37 +342,48 @@ def _rate(packets: _VideoPackets, stated: Fraction | None) -> tuple[Fraction, bo
     A fine clock (mp4's) gives the rate exactly. A coarse one (Matroska's milliseconds) and jitter have several steps averaged and
     snapped to a standard rate, or to what the container itself states if that is near.
     """
-    ticks = packets.ticks[packets.shown]
+    ticks = packets.rate_ticks
     steps = np.diff(ticks)
     steps = steps[steps > 0]
     if not len(steps):
         return stated or DEFAULT_RATE, True
     median = float(np.median(steps))
     step, coarse = median, 1 < median < 100
-    if (steps == median).mean() > 0.9 and not coarse:
+    if (steps == median).mean() > 0.9 and not coarse and not _burst_rate(ticks, packets.tick_s, median):
         rate = 1 / (Fraction(median) * packets.tick_s)
     else:
-        measured = _measured_rate(ticks, packets.tick_s)
-        near = stated is not None and abs(stated / measured - 1) < Fraction(2, 100)
+        usual = steps[np.abs(steps - median) <= median / 4]
+        usual_step = float(usual.mean()) if len(usual) else median
+        burst_rate = _burst_rate(ticks, packets.tick_s, usual_step)
+        measured = burst_rate or 1 / (Fraction(usual_step) * packets.tick_s)
+        near = stated is not None and not burst_rate and abs(stated / measured - 1) < Fraction(2, 100)
         rate = stated if stated and near else _snap(measured, float(measured) / 100)
         step = float(1 / (rate * packets.tick_s))
     ideal = ticks[0] + np.arange(len(ticks)) * step
     return rate, bool(np.abs(ticks - ideal).max() <= max(min(1.0, step / 2), step / 4))
 
 
-def _measured_rate(ticks: np.ndarray, tick_s: Fraction) -> Fraction:
-    """The rate of most frames with jittered times, which may have pauses between them: of as few steps as give a plausible one."""
-    total = Fraction(len(ticks) - 1) / (Fraction(int(ticks[-1] - ticks[0])) * tick_s)
-    count = 1
-    while True:
-        spans = ticks[count:] - ticks[:-count]
-        spans = spans[spans > 0]
-        median = float(np.median(spans))
-        usual = spans[np.abs(spans - median) <= median / 4]
-        rate = count / (Fraction(float(usual.mean())) * tick_s)
-        if count == len(ticks) - 1 or rate <= max(Fraction(HIGHEST_RATE), 2 * total):
-            return rate
-        count = min(count * STEPS, len(ticks) - 1)
+def _burst_rate(ticks: np.ndarray, tick_s: Fraction, usual_step: float) -> Fraction | None:
+    """The mean rate of frames that come in bursts, as from cameras that send what has queued up; None where they do not.
+
+    Frames in a burst are nearer to each other than the mean step says. So they are in a recording with pauses, too; but that has them at a
+    rate that cameras have, and another mean rate in each of its parts.
+    """
+    steps = np.diff(ticks)
+    window = max(1, min(BURST_WINDOW, len(steps) // 2))
+    spans = ticks[window:] - ticks[:-window]
+    span = float(np.median(spans))
+    steady = bool((np.abs(spans - span) <= span / 4).mean() > 0.9)
+    shortest = 1 / (HIGHEST_RATE * float(tick_s))
+    different = not 1 / BURST_FACTOR < usual_step * window / max(span, 1) < BURST_FACTOR
+    if not different or (usual_step >= shortest and not steady):
+        return None
+    starts = np.flatnonzero(steps > (span / window if steady else shortest)) + 1
+    if len(starts) < 2:
+        return None
+    sizes, periods = np.diff(starts), np.diff(ticks[starts])
+    regular = periods <= LONGEST_PAUSE * np.median(periods)
+    return Fraction(int(sizes[regular].sum())) / (int(periods[regular].sum()) * tick_s)
 
 
 def _snap(rate: Fraction, tolerance: float) -> Fraction:

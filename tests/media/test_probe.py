@@ -184,3 +184,50 @@ def test_a_time_code_is_found_with_its_picture(tmp_path):
     assert info.audio is not None
     without = media.draw_scenes(tmp_path / "phone.mp4", [("wall", 1)], (64, 36), Fraction(25), with_sound=False)
     assert probe(without).timecode is None
+
+
+VP9 = ("-c:v", "libvpx-vp9", "-deadline", "realtime", "-cpu-used", "8", "-lag-in-frames", "0")
+BURSTS = {
+    "three a tick apart": "floor(N/3)*9000+mod(N,3)*7",
+    "three, jittered": "floor(N/3)*9000+mod(N,3)*(4+floor(random(0)*9))",
+    "three, both jittered": "floor(N/3)*9000+mod(N,3)*7+floor(random(0)*4)",
+    "pairs": "floor(N/2)*6000+mod(N,2)*7",
+    "pairs from the second of one on": "floor((N+1)/2)*6000+mod(N+1,2)*7",
+    "five": "floor(N/5)*15000+mod(N,5)*7",
+    "thirty": "floor(N/30)*90000+mod(N,30)*7",
+    "three, 10 ms apart": "floor(N/3)*9000+mod(N,3)*(900+floor(random(0)*300))",
+    "three and a pause": "floor(N/3)*9000+mod(N,3)*7+gte(N,60)*1800000",
+}
+
+
+def _draw_times(path: Path, ticks: str, count: int = 90, params: tuple[str, ...] = ()) -> Path:
+    """A video whose frame N is shown at an expression's ticks of 1/90000 s."""
+    times = ("-vf", f"settb=1/90000,setpts='{ticks}'", "-fps_mode", "passthrough", "-enc_time_base", "1/90000")
+    clock = ("-video_track_timescale", "90000")
+    x264 = ("-c:v", "libx264", "-preset", "ultrafast", "-bf", "0", "-g", "30", "-pix_fmt", "yuv420p")
+    return media.encode(path, lambda n: np.full((32, 32, 3), n, np.uint8), count, Fraction(30), None, (*times, *clock, *(params or x264)))
+
+
+@pytest.mark.parametrize("ticks", BURSTS.values(), ids=BURSTS.keys())
+def test_frames_in_bursts_have_the_rate_of_their_average(tmp_path, ticks):
+    """Cameras send what has queued up: most frames are a tick apart, which is no rate."""
+    info = probe(_draw_times(tmp_path / "a.mp4", ticks))
+    assert (info.rate, info.constant_rate, len(info.times_s)) == (30, False, 90)
+
+
+@pytest.mark.parametrize("apart", [7, 90])
+@pytest.mark.parametrize(("suffix", "params"), [(".mkv", ()), (".webm", VP9)])
+def test_frames_in_bursts_on_a_clock_of_milliseconds(tmp_path, apart, suffix, params):
+    """Of a burst several frames may lie in one millisecond."""
+    path = _draw_times(tmp_path / "a.mp4", f"floor(N/3)*9000+mod(N,3)*{apart}", params=params)
+    moved = tmp_path / f"a{suffix}"
+    media.run_ffmpeg("-i", path, "-c", "copy", moved)
+    info = probe(moved)
+    assert float(info.rate) == pytest.approx(30, abs=0.3)
+    assert not info.constant_rate
+
+
+def test_a_recording_with_pauses_keeps_the_rate_between_them(tmp_path):
+    """It has a third of the frames that its length would hold at its rate, as bursts do."""
+    info = probe(_draw_times(tmp_path / "a.mp4", "N*1500+gte(N,25)*900000+gte(N,57)*700000"))
+    assert (info.rate, info.constant_rate) == (60, False)
