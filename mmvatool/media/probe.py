@@ -22,7 +22,7 @@ from mmvatool.media.tracks import AudioStream, audio_stream
 
 # Between two packets of an MPEG stream; a longer step of its clock makes ffmpeg's seeking miss.
 LONGEST_STEP_S = 10.0
-# So many packets before one that was already passed mean that the clock restarted.
+# So many packets on end before one that was already passed mean that the clock restarted; single ones are out of order.
 BEHIND_PACKETS = 10
 MPEG_STREAMS = ("mpegts", "mpeg")
 DIGEST_BYTES = 16
@@ -295,7 +295,7 @@ def _read_packets(path: Path, container: Any, index: int, audio: int | None) -> 
     read = collected.packets()
     if not len(read.pts):
         raise MediaError(path, NO_FRAMES)
-    restarts = int((read.dts < np.maximum.accumulate(read.dts)).sum()) > BEHIND_PACKETS
+    restarts = _longest_run(read.dts < np.maximum.accumulate(read.dts)) > BEHIND_PACKETS
     jumps = container.format.name in MPEG_STREAMS and bool((np.diff(read.dts) * float(read.tick_s) > LONGEST_STEP_S).any())
     order = _presentation_order(read)
     shown, ticks = ~read.hidden[order], read.pts[order]
@@ -330,6 +330,12 @@ def _presentation_order(read: packets.Packets) -> np.ndarray:
     return order[np.append(True, ~repeated)[: len(order)]]
 
 
+def _longest_run(flags: np.ndarray) -> int:
+    """The most on end that are set."""
+    bounds = np.flatnonzero(np.diff(flags, prepend=False, append=False))
+    return int((bounds[1::2] - bounds[::2]).max(initial=0))
+
+
 def _open_gop(read: packets.Packets) -> bool:
     """Whether a packet is shown before the keyframe that precedes it in decoding order."""
     before = np.maximum.accumulate(np.where(read.keys, np.arange(len(read.keys)), -1))[:-1]
@@ -359,6 +365,7 @@ def _rate(packets: _VideoPackets, stated: Fraction | None) -> tuple[Fraction, bo
         near = stated is not None and not burst_rate and abs(stated / measured - 1) < Fraction(2, 100)
         rate = stated if stated and near else _snap(measured, float(measured) / 100)
         step = float(1 / (rate * packets.tick_s))
+    ticks = np.unique(ticks)  # VP8's hidden frames have the time of the next
     ideal = ticks[0] + np.arange(len(ticks)) * step
     return rate, bool(np.abs(ticks - ideal).max() <= max(min(1.0, step / 2), step / 4))
 

@@ -72,11 +72,29 @@ def _rotated(path: Path) -> Path:
     return path
 
 
+def _hidden(path: Path) -> Path:
+    """VP8 with frames that are only referred to: its encoder makes them in a second pass."""
+    vp8 = ("-c:v", "libvpx", "-cpu-used", "5", "-auto-alt-ref", "1", "-lag-in-frames", "25", "-g", "45", "-b:v", "100k", "-an")
+    log = ("-passlogfile", path.with_suffix(".log"))
+    _plain(path, *vp8, "-pass", "1", *map(str, log))
+    return _plain(path, *vp8, "-pass", "2", *map(str, log))
+
+
+def _pauses(path: Path) -> Path:
+    """A recording of a screen that stood still for over ten seconds, twice: nothing was recorded meanwhile."""
+    still = "settb=1/90000,setpts='N*3000+gte(N,45)*1350000+gte(N,120)*1080000'"
+    clock = ("-fps_mode", "passthrough", "-enc_time_base", "1/90000", "-video_track_timescale", "90000")
+    return media.encode(path, _picture, 150, Fraction(30), None, ("-vf", still, *clock, *X264[:4], "-g", "30", "-pix_fmt", "yuv420p"))
+
+
 KINDS: dict[str, Callable[[Path], Path]] = {
     "plain.mp4": lambda path: _plain(path, *X264),
     "plain.mkv": lambda path: _plain(path, *X264),
     "plain.avi": lambda path: _plain(path, "-c:v", "mpeg4", "-q:v", "3", "-c:a", "mp3"),
     "vp9.webm": lambda path: _plain(path, "-c:v", "libvpx-vp9", "-deadline", "realtime", "-cpu-used", "8", "-c:a", "libopus", "-g", "45"),
+    "hidden.webm": _hidden,
+    "pauses.mp4": _pauses,
+    "pauses.mkv": _pauses,
     "av1.mp4": lambda path: _plain(path, "-c:v", "libsvtav1", "-preset", "12", "-g", "45", "-svtav1-params", "lp=2"),
     "hevc.mp4": lambda path: _plain(path, "-c:v", "libx265", "-preset", "ultrafast", "-tag:v", "hvc1", "-x265-params", "log-level=none"),
     # Found to be one that decord gets wrong; a faster preset makes none.

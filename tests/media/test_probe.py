@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from mmvatool.errors import MediaError
+from mmvatool.media import packets
 from mmvatool.media.probe import probe
 from tests.helpers import media
 from tests.media.conftest import COUNT, RATE, X264
@@ -172,6 +173,21 @@ def test_recordings_joined_byte_by_byte_are_noticed(tmp_path):
     whole.write_bytes(part.read_bytes() * 2)
     assert not probe(part).restarts
     assert probe(whole).restarts
+
+
+def test_hidden_frames_of_vp8_are_no_restart_and_no_frames(kinds):
+    info = probe(kinds("hidden.webm"))
+    assert len(packets.read(info.path, ["v:0"])[0].pts) > COUNT  # otherwise the file has none
+    assert (info.rate, info.constant_rate, len(info.times_s)) == (RATE, True, COUNT)
+    assert not info.restarts
+    assert len(info.keys_s) > 1
+
+
+@pytest.mark.parametrize("name", ["pauses.mp4", "pauses.mkv"])
+def test_long_pauses_are_no_jumps_of_the_clock(kinds, name):
+    info = probe(kinds(name))
+    assert np.diff(info.times_s).max() > 10
+    assert (info.rate, info.constant_rate, len(info.keys_s)) == (30, False, 5)
 
 
 def test_a_time_code_is_found_with_its_picture(tmp_path):
