@@ -216,13 +216,18 @@ def _parts(first: int, stop: int, points: CutPoints) -> list[Part]:
     """Divide a segment into a copied part and encoded ones at its ends, where those are no keyframes."""
     starts = points.starts[(points.starts >= first) & (points.starts < stop)]
     ends = points.ends[(points.ends > first) & (points.ends <= stop)]
-    last_shown = points.video.pts[~points.video.hidden].max()
-    if stop > last_shown:  # the end of the video
+    if _ends_cleanly(points.video, stop):
         ends = np.append(ends, stop)
     if not len(starts) or not len(ends) or ends[-1] <= starts[0]:
         return [Part(first, stop, copied=False)]
     edges = [(first, int(starts[0]), False), (int(starts[0]), int(ends[-1]), True), (int(ends[-1]), stop, False)]
     return [Part(*edge) for edge in edges if edge[0] < edge[1]]
+
+
+def _ends_cleanly(video: Packets, stop: int) -> bool:
+    """Whether a copy can stop at a tick inside of a long frame, or at the end: no picture before it may refer to one after it."""
+    after = np.flatnonzero((video.pts >= stop) & ~video.hidden)
+    return not len(after) or bool(stop not in video.pts and (video.pts[after[0] :] >= stop).all())
 
 
 @dataclass(frozen=True)
@@ -282,6 +287,12 @@ def _filters(moves: Sequence[Move], overlap: int = 0) -> str:
     )
 
 
+def _until(video: Packets, end: int) -> str:
+    """One more option for setts: the last frame before a tick lasts until there, as it may be a long one."""
+    last = video.pts[(video.pts < end) & ~video.hidden].max()
+    return f":duration='if(eq(PTS,{last}),{end - last},DURATION)'"
+
+
 def _subtitle_filters(moves: Sequence[Move]) -> str:
     """The bitstream filters for subtitles: each is trimmed to the first of the kept segments in which it is shown."""
     bounds = [move.stop for move in moves[:-1]]
@@ -311,11 +322,15 @@ def _mux(
     source = ffmpeg.source(info.path, fflags="+genpts", **_probing(info))
     streams = [ffmpeg.source(picture)["v:0"] if picture else source[str(info.video.index)]]
     options: dict[str, Any] = {"c": "copy", "map_chapters": -1, "max_interleave_delta": 0, "strict": "experimental"}
-    if picture and info.tags:
-        options["metadata"] = [f"{key}={value}" for key, value in short_tags(info.tags).items()]
-    elif picture is None:
+    if picture:
+        joined = packets.read(picture, ["v:0"])[0]
+        end = round((moves[-1].stop - moves[-1].shift) * points.video.tick_s / joined.tick_s)
+        options["bsf:v"] = f"setts=pts=PTS:dts=DTS{_until(joined, end)}"
+        if info.tags:
+            options["metadata"] = [f"{key}={value}" for key, value in short_tags(info.tags).items()]
+    else:
         options["map_metadata"] = 0
-        options["bsf:v"] = _filters(moves, _dts_overlap(points.video, moves))
+        options["bsf:v"] = _filters(moves, _dts_overlap(points.video, moves)) + _until(points.video, moves[-1].stop)
     if audio_moves:
         assert info.audio is not None
         streams.append(source[str(info.audio.index)])
@@ -343,7 +358,7 @@ def _on_clock(move: Move, scale: Fraction) -> Move:
 
 
 def _count_frames(video: Packets, part: Part) -> int:
-    return int(((video.pts >= part.first) & (video.pts < part.stop)).sum())
+    return int(((video.pts >= video.on_screen(part.first)) & (video.pts < part.stop)).sum())
 
 
 def _check(
@@ -375,8 +390,9 @@ def _difference(
     wanted: list[tuple[int, int] | None] = []
     contents = source.contents
     for move in moves:
-        indices = np.flatnonzero((source.pts >= move.first) & (source.pts < move.stop))
-        wanted_s.append((source.pts[indices] - move.shift) * float(source.tick_s))
+        begins = move.first if parts is None else source.on_screen(move.first)
+        indices = np.flatnonzero((source.pts >= begins) & (source.pts < move.stop))
+        wanted_s.append((np.maximum(source.pts[indices], move.first) - move.shift) * float(source.tick_s))
         for index in indices:
             copied = parts is None or any(part.copied and part.first <= source.pts[index] < part.stop for part in parts)
             wanted.append(contents[index] if copied and same else None)

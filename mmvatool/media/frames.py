@@ -196,12 +196,12 @@ def steady_frames(
         An ffmpeg-python output node of rgb24, or of the planes.
     """
     quarter_s = float(1 / info.rate) / 4
-    from_s = seek_point(info, start_s)
+    shown_s = min(start_s, float(info.times_s[info.frame_at(np.array([start_s]))[0]]))  # sooner, where it starts inside of a long frame
     clock_s = info.origin_s + start_s
-    node = _video(info, from_s)
+    node = _video(info, seek_point(info, shown_s))
     # A quarter of a frame: trim rounds to the stream's clock, and AVI's has one tick a frame. Timestamps count from the segment's start, not
     # from the first frame that decodes, so that what follows a damaged start keeps its time.
-    node = node.filter("trim", start=f"{clock_s - quarter_s:.6f}")
+    node = node.filter("trim", start=f"{info.origin_s + shown_s - quarter_s:.6f}")
     # Repeats the frame before a damaged one, and makes a variable rate constant. At another rate a frame is shown from its own time on: the
     # nearest would be up to half a frame of the new rate early.
     same = rate == info.rate

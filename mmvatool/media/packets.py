@@ -51,6 +51,11 @@ class Packets:
         """Which are decoded but not shown (before the start of an edit list), bool (N,)."""
         return (self.flags & DISCARD_FLAG) != 0
 
+    def on_screen(self, tick: int) -> int:
+        """The PTS of the frame that is shown at a tick, the tick itself before the first."""
+        begun = self.pts[(self.pts <= tick) & ~self.hidden]
+        return int(begun.max()) if len(begun) else tick
+
     @property
     def contents(self) -> list[tuple[int, int]]:
         """Size and checksum of each."""

@@ -8,6 +8,7 @@ import hashlib
 import struct
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +25,11 @@ from mmvatool.media.tracks import AudioStream, audio_stream
 LONGEST_STEP_S = 10.0
 # So many packets on end before one that was already passed mean that the clock restarted; single ones are out of order.
 BEHIND_PACKETS = 10
+FIRST_PACKETS = 100  # that are decoded in search of the first frame
 MPEG_STREAMS = ("mpegts", "mpeg")
 DIGEST_BYTES = 16
 DEFAULT_RATE = Fraction(25)  # where the file states none: ffmpeg's default
+LONG_FRAME_S = 0.5  # what stands still for longer, a slide, may be cut anywhere
 # Rates that cameras and editors use; a rate measured through a container's coarse clock is snapped to one of them.
 STANDARD_RATES = tuple(Fraction(rate) for rate in (*range(1, 61), 72, 90, 100, 120, 144, 240)) + tuple(
     Fraction(rate * 1000, 1001) for rate in (24, 30, 48, 60, 120, 240)
@@ -38,7 +41,6 @@ LONGEST_PAUSE = 4  # times the usual time between two bursts; what is longer is 
 NO_FRAMES = "holds no video frame: it may be truncated, copy or export it again"
 RAW_STREAMS = ("h264", "hevc", "vvc", "m4v", "mpegvideo", "obu", "av1")
 PICTURE_CONTAINERS = ("image2", "gif_pipe")
-FIRST_PACKETS = 100  # that are decoded in search of the first frame
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,7 @@ class MediaInfo:
     """A probed video.
 
     `times_s` holds the time of every displayed frame, float64 (N,), rising; `packet_count` also counts those that an edit
-    list hides. `rate` is the nominal frame rate. `origin_s` is the container's own clock at time 0.
+    list hides. `rate` is the nominal frame rate, DEFAULT_RATE where most frames are long ones. `origin_s` is the container's own clock at time 0.
     `keys_s` holds the times of the keyframes; it is empty where the clock jumps, so that seeking would fail. If
     the clock `restarts` in the middle (recordings joined byte by byte), times stand for frames of several parts. `sizes` (N,)
     holds the coded bytes of every displayed frame. `digest` is a hash of the times, sizes and checksums of the video packets.
@@ -113,11 +115,19 @@ class MediaInfo:
         tolerance_s = float(1 / self.rate) / 100
         return np.clip(np.searchsorted(self.times_s, times_s + tolerance_s, side="right") - 1, 0, len(self.times_s) - 1)
 
+    @cached_property
+    def edges_s(self) -> np.ndarray:
+        """Where it may be cut, but for the end: at the start of every frame, and inside of long ones at every tick. float64 (N,), rising."""
+        lengths_s = np.diff(self.times_s, append=self.end_s)
+        ticks = np.where(lengths_s > LONG_FRAME_S, np.ceil(lengths_s * float(self.rate) - 0.5), 1).astype(np.int64)
+        number = np.arange(ticks.sum()) - np.repeat(np.cumsum(ticks) - ticks, ticks)
+        return np.repeat(self.times_s, ticks) + number / float(self.rate)
+
     def snap(self, time_s: float) -> float:
-        """The frame boundary (a frame's start, or the end of the last) nearest to a time."""
-        after = int(np.searchsorted(self.times_s, time_s))
-        later = float(self.times_s[after]) if after < len(self.times_s) else self.end_s
-        sooner = float(self.times_s[max(0, after - 1)])
+        """The edge, or the end, nearest to a time."""
+        after = int(np.searchsorted(self.edges_s, time_s))
+        later = float(self.edges_s[after]) if after < len(self.edges_s) else self.end_s
+        sooner = float(self.edges_s[max(0, after - 1)])
         return sooner if time_s - sooner <= later - time_s else later
 
 
@@ -195,6 +205,8 @@ def _probe_video(path: Path, container: Any, header: Headers) -> MediaInfo:
     times_s = read.times_s[shown] - header.origin_s
     last_s = read.durations_s[shown[-1]]
     end_s = float(times_s[-1] + (last_s if last_s > 0 else float(1 / rate)))
+    if rate < 1 / LONG_FRAME_S:
+        rate, constant = DEFAULT_RATE, False
     return MediaInfo(
         path=path,
         container=header.container,

@@ -117,7 +117,7 @@ def _concatenate(info: MediaInfo, video: Packets, parts: Sequence[JoinPart], fil
 
 def _source_span(info: MediaInfo, video: Packets, part: JoinPart, **options: Any) -> Any:
     """The video stream of the source from a seek point before a part to its end, so that a part of a long file does not cost reading all of it."""
-    first_s, stop_s = (float(ticks * video.tick_s) - info.origin_s for ticks in (part.first, part.stop))
+    first_s, stop_s = (float(ticks * video.tick_s) - info.origin_s for ticks in (video.on_screen(part.first), part.stop))
     from_s = seek_point(info, first_s)
     if from_s > 0:
         options["ss"] = f"{from_s:.6f}"
@@ -126,7 +126,9 @@ def _source_span(info: MediaInfo, video: Packets, part: JoinPart, **options: Any
 
 def _encode(info: MediaInfo, video: Packets, part: JoinPart, recipe: Recipe, ahead: int, target: Path) -> None:
     source = _source_span(info, video, part, noautorotate=None)  # as it is stored: the display matrix is copied as well
-    source = source.filter("trim", start_pts=part.first, end_pts=part.stop).filter("setpts", f"PTS-{part.first}")
+    # A part may begin inside of a long frame.
+    source = source.filter("trim", start_pts=video.on_screen(part.first), end_pts=part.stop)
+    source = source.filter("setpts", f"max(PTS,{part.first})-{part.first}")
     # x264 has a reordering delay of one frame with B-frames, and of two where they refer to each other.
     order = {"bf": 3 if ahead else 0, "b-pyramid": "normal" if ahead > 1 else "none"}
     options = order | {

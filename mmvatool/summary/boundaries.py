@@ -48,7 +48,7 @@ class Boundaries:
         """
         info, settings = self._info, self._settings
         if settings.shots == "uniform":
-            return uniform_shots(self._grid, info.times_s)
+            return uniform_shots(self._grid, info.edges_s)
         _, embeddings = self._analysis.image
         # A shot over the budget could never be kept: it is over the maximum, too.
         longest_s = min(settings.max_shot_s, max(budget_s(info, settings), LEAST_MAX_SHOT_S, 2 * settings.min_shot_s))

@@ -65,7 +65,7 @@ class FrameCuts(Cuts):
         self.info = info
         # A range to keep, or a run inside a shot, has bounds that are no shot boundaries.
         self.snap_s = float(1 / info.rate) / 2
-        self.run_starts_s = (info.times_s,)
+        self.run_starts_s = (info.edges_s,)
 
     def align(self, shots: list[Segment]) -> list[Segment]:
         """The shots as they are."""
@@ -102,7 +102,7 @@ class KeyframeCuts(Cuts):
         self.info, self.points, self._points = points.info, points, points
         self._only = points.recipe is None
         self._edges_s = np.append(points.times_s, points.info.end_s)
-        self.run_starts_s = (points.times_s,) if self._only else (points.times_s, points.info.times_s)
+        self.run_starts_s = (points.times_s,) if self._only else (points.times_s, points.info.edges_s)
         if self._only:
             self.run, self.cure = "part between two keyframes", "raise --ratio or --duration, or leave out --lossless"
 
