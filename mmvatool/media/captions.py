@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mmvatool.errors import MediaError
-from mmvatool.media import ffmpeg, headers
+from mmvatool.media import ffmpeg, headers, tags
 from mmvatool.media.encode import copy_options
 from mmvatool.media.headers import StreamHeader
 from mmvatool.media.probe import MediaInfo
@@ -60,7 +60,7 @@ def read_captions(info: MediaInfo, pieces: Sequence[Piece], *, own_chapters: boo
     """
     header = headers.read(info.path, "a video file")
     source_chapters = [
-        Chapter(start_s - info.origin_s, end_s - info.origin_s, tags.get("title", "")) for start_s, end_s, tags in header.chapters
+        Chapter(start_s - info.origin_s, end_s - info.origin_s, names.get("title", "")) for start_s, end_s, names in header.chapters
     ]
     chapters = chapter_each(pieces) if own_chapters else move_chapters(source_chapters, pieces)
     subtitles = []
@@ -106,20 +106,22 @@ def mux_captions(captions: Captions, picture: Path, result: Path, warnings: list
     if not captions.chapters and not captions.subtitles:
         return picture
     suffix = picture.suffix.lower()
-    source, has_audio = ffmpeg.source(picture), headers.read(picture, "a video file").default_audio is not None
-    options: dict[str, Any] = {"c": "copy", "map_metadata": 0, "map_chapters": 1 + len(captions.subtitles), "max_interleave_delta": 0}
-    options |= copy_options(suffix, "h264")
+    source, header = ffmpeg.source(picture), headers.read(picture, "a video file")
+    beside = 1 + len(captions.subtitles)  # the number of the file with tags and chapters among the inputs
+    options: dict[str, Any] = {"c": "copy", "map_metadata": beside, "map_chapters": beside, "max_interleave_delta": 0}
+    options |= copy_options(suffix, "h264", all_tags=not tags.all_kept(header.tags, suffix))
     with tempfile.TemporaryDirectory(prefix=".mmvatool-", dir=result.parent, ignore_cleanup_errors=True) as folder:
-        chapters = Path(folder) / "chapters.txt"
-        chapters.write_text(to_metadata(captions.chapters), encoding="utf-8")
-        streams = [source["v"], *([source["a"]] if has_audio else [])]
+        metadata = tags.write(header.tags, suffix, Path(folder) / "metadata.txt")
+        with metadata.open("a", encoding="utf-8") as file:
+            file.write(to_metadata(captions.chapters))
+        streams = [source["v"], *([source["a"]] if header.default_audio else [])]
         for number, track in enumerate(captions.subtitles):
             options |= _track_options(track, number, len(streams), suffix)
             text = Path(folder) / f"{number}.{'vtt' if track.form == 'webvtt' else track.form}"
             text.write_text(track.text, encoding="utf-8")
             streams.append(ffmpeg.source(text)["s"])
         try:
-            ffmpeg.run(ffmpeg.output(streams, result, **options), picture, extra_input=chapters)
+            ffmpeg.run(ffmpeg.output(streams, result, **options), picture, extra_input=metadata)
             complete = _stream_hash(result) == _stream_hash(picture) and len(headers.read(result, "a video file").subtitles) == len(
                 captions.subtitles
             )

@@ -7,6 +7,7 @@ were cut away; so a copy that stops before such a keyframe ends at the first of 
 ffmpeg drops packets and changes their timestamps with the bitstream filters noise and setts, in one pass over the source.
 """
 
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -17,13 +18,12 @@ import numpy as np
 
 from mmvatool.errors import MediaError, RenderError
 from mmvatool.files import workspace
-from mmvatool.media import ffmpeg, hevc, packets, smart
+from mmvatool.media import ffmpeg, hevc, packets, smart, tags
 from mmvatool.media.audio import notes
-from mmvatool.media.encode import MP4_SUFFIXES, copy_options, move_into_place
+from mmvatool.media.encode import copy_options, move_into_place
 from mmvatool.media.expressions import rising_dts, step_function
 from mmvatool.media.packets import Packets
 from mmvatool.media.probe import MediaInfo
-from mmvatool.media.render import short_tags
 from mmvatool.media.splice import SAME_PACKETS, TIME_TOLERANCE_S, fitting_subtitles
 from mmvatool.timeline import Segment, Timeline
 
@@ -138,12 +138,16 @@ def _check_container(info: MediaInfo, target: Path) -> None:
     suffix = target.suffix.lower()
     node = ffmpeg.source(info.path, **_probing(info))
     streams = [node[str(info.video.index)], *([node[str(info.audio.index)]] if info.audio else [])]
-    # To a pipe: the result is discarded.
-    muxer = {"movflags": "+empty_moov+frag_keyframe"} if suffix in MP4_SUFFIXES else {}
+    # The real thing, of one packet each: what a header says of a stream may have to come from its packets (ADTS, AC-3).
+    options = (
+        {"c": "copy", "strict": "experimental", "frames:v": 1, "frames:a": 1}
+        | copy_options(suffix, info.video.codec)
+        | {"format": MUXERS[suffix]}
+    )
     try:
-        ffmpeg.run(
-            ffmpeg.output_to_pipe(streams, c="copy", format=MUXERS[suffix], strict="experimental", **{"frames:v": 1}, **muxer), info.path
-        )
+        with tempfile.TemporaryDirectory() as folder:
+            trial = Path(folder) / f"trial{suffix}"
+            ffmpeg.run(ffmpeg.output(streams, trial, **options), info.path)
     except ffmpeg.FFmpegError as error:
         inside = " and ".join([info.video.codec, *([info.audio.codec] if info.audio else [])])
         cure = "leave out --lossless" if suffix == ".mkv" else f"give -o {target.with_suffix('.mkv').name}, or leave out --lossless"
@@ -326,10 +330,7 @@ def _mux(
         joined = packets.read(picture, ["v:0"])[0]
         end = round((moves[-1].stop - moves[-1].shift) * points.video.tick_s / joined.tick_s)
         options["bsf:v"] = f"setts=pts=PTS:dts=DTS{_until(joined, end)}"
-        if info.tags:
-            options["metadata"] = [f"{key}={value}" for key, value in short_tags(info.tags).items()]
     else:
-        options["map_metadata"] = 0
         options["bsf:v"] = _filters(moves, _dts_overlap(points.video, moves)) + _until(points.video, moves[-1].stop)
     if audio_moves:
         assert info.audio is not None
@@ -338,8 +339,10 @@ def _mux(
     for number, (index, tick_s) in enumerate(_subtitle_clocks(info, subtitles)):
         streams.append(source[index])
         options[f"bsf:s:{number}"] = _subtitle_filters([_on_clock(move, points.video.tick_s / tick_s) for move in moves])
-    options |= copy_options(suffix, info.video.codec) | {"format": MUXERS[suffix]}
-    ffmpeg.run(ffmpeg.output(streams, result, **options), info.path)
+    tag_file = tags.write(info.tags, suffix, result.with_name("tags.txt"))
+    options["map_metadata"] = 2 if picture and len(streams) > 1 else 1  # after the inputs of the streams
+    options |= copy_options(suffix, info.video.codec, all_tags=not tags.all_kept(info.tags, suffix)) | {"format": MUXERS[suffix]}
+    ffmpeg.run(ffmpeg.output(streams, result, **options), info.path, extra_input=tag_file)
 
 
 def _subtitle_clocks(info: MediaInfo, subtitles: Sequence[str]) -> list[tuple[str, Fraction]]:

@@ -162,11 +162,11 @@ def check(picture: Path, target: Path, frames: int, size: tuple[int, int], *, wi
         )
 
 
-def copy_options(suffix: str, video_codec: str) -> dict[str, str]:
-    """Options of the muxer for copied video in a container, by its suffix."""
+def copy_options(suffix: str, video_codec: str, *, all_tags: bool = False) -> dict[str, str]:
+    """Options of the muxer for copied video in a container, by its suffix; with `all_tags` it writes those that it does not know, too."""
     if suffix not in MP4_SUFFIXES:
         return {}
-    options = {"movflags": "+faststart"}
+    options = {"movflags": "+faststart" + ("+use_metadata_tags" if all_tags else "")}
     if video_codec == "hevc":
         options["tag:v"] = "hvc1"  # Apple's players do not play hev1
     return options | ({"format": "mp4"} if suffix == ".m4v" else {})

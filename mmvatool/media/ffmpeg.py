@@ -112,7 +112,7 @@ def run(node: Any, path: Path, *, log: str = "error", limit_s: float = RUN_LIMIT
         path: the file an error should name.
         log: ffmpeg's log level.
         limit_s: seconds after which it is killed.
-        beside: one more input, after all others, of which no stream is mapped: ffmpeg-python leaves such an input out.
+        extra_input: one more input, after all others, of which no stream is mapped: ffmpeg-python leaves such an input out.
 
     Raises:
         FFmpegError: ffmpeg failed; the message ends with its own last error.

@@ -5,7 +5,6 @@ constant rate, and moviepy writes what it is handed (see encode): the planes of 
 even converted.
 """
 
-import os
 import re
 from collections.abc import Callable, Generator
 from dataclasses import replace
@@ -15,7 +14,7 @@ import numpy as np
 
 from mmvatool.errors import MediaError
 from mmvatool.files import workspace
-from mmvatool.media import audio, captions, ffmpeg, hardware, layouts
+from mmvatool.media import audio, captions, ffmpeg, hardware, layouts, tags
 from mmvatool.media.encode import CONTAINERS, Container, check, encoder_error, move_into_place, video_params, write_frames
 from mmvatool.media.frames import steady_frames
 from mmvatool.media.probe import Color, MediaInfo
@@ -24,8 +23,6 @@ from mmvatool.timeline import Timeline
 
 FADE_S = 0.010
 BITRATE_K = 96  # of sound, for each channel
-# Linux takes arguments of up to 128 KiB, Windows command lines of 32,767 characters.
-LONGEST_TAG_BYTES = 16_384
 
 
 def render(
@@ -87,14 +84,9 @@ def _conversion_warnings(info: MediaInfo) -> list[str]:
     if re.search(r"(9|10|12|14|16|48|64)(le|be)$", info.video.pixel_format):  # not yuv410p or nv12, which have 8 bits
         warnings.append(f"{info.video.pixel_format} source: rendered with 8 bits a channel")
     warnings += [
-        f"the metadata {key[:40]} is too long for ffmpeg and was left out" for key in info.tags.keys() - short_tags(info.tags).keys()
+        f"the metadata {key[:40]} is too long for ffmpeg and was left out" for key in info.tags.keys() - tags.short(info.tags).keys()
     ]
     return warnings
-
-
-def short_tags(tags: dict[str, str]) -> dict[str, str]:
-    """The tags short enough for a command line."""
-    return {key: value for key, value in tags.items() if len(os.fsencode(key + value)) < LONGEST_TAG_BYTES}
 
 
 def _odd(info: MediaInfo) -> bool:
@@ -118,7 +110,7 @@ def _write_video(
         info.rate,
         container,
         picture,
-        [*_encoder_params(info), *(_sound_params(container, channels) if sound else [])],
+        [*_encoder_params(info, picture.suffix), *(_sound_params(container, channels) if sound else [])],
         pixel_format=_pixel_format(info),
         sound=sound,
         sound_codec=container.audio_codec,
@@ -156,10 +148,12 @@ def _written_color(info: MediaInfo) -> Color:
     return color
 
 
-def _encoder_params(info: MediaInfo) -> list[str]:
+def _encoder_params(info: MediaInfo, suffix: str) -> list[str]:
     params = video_params(info.rate, _written_color(info), _pixel_format(info), info.video.pixel_aspect, rgb=False)
-    for key, value in short_tags(info.tags).items():
+    for key, value in tags.written(info.tags, suffix).items():
         params += ["-metadata", f"{key}={value}"]
+    if not tags.all_kept(info.tags, suffix):
+        params += ["-movflags", "+use_metadata_tags"]
     if info.video.language:
         params += ["-metadata:s:v:0", f"language={info.video.language}"]
     if info.audio:

@@ -103,8 +103,8 @@ def _move_ass(text: str, pieces: Sequence[Piece]) -> str | None:
 
 
 def to_metadata(chapters: Sequence[Chapter]) -> str:
-    """Chapters in ffmpeg's metadata format, ffmetadata."""
-    parts = [";FFMETADATA1"]
+    """Chapters in ffmpeg's metadata format, ffmetadata, to follow its head."""
+    parts = []
     for chapter in chapters:
         title = re.sub(r"([=;#\\\n])", r"\\\1", chapter.title)
         parts += [

@@ -7,7 +7,7 @@ import numpy as np
 
 from mmvatool.errors import MediaError, RenderError
 from mmvatool.files import workspace
-from mmvatool.media import ffmpeg, headers, packets
+from mmvatool.media import ffmpeg, headers, packets, tags
 from mmvatool.media.encode import CONTAINERS, MP4_SUFFIXES, copy_options, move_into_place
 from mmvatool.media.packets import Packets
 from mmvatool.media.probe import MediaInfo
@@ -99,8 +99,12 @@ def _mux(info: MediaInfo, sound: Path, result: Path, subtitles: list[str], optio
     source = ffmpeg.source(info.path, fflags="+genpts", itsoffset=f"{-info.origin_s:.6f}")
     streams = [source[str(info.video.index)], ffmpeg.source(sound)["a:0"], *(source[index] for index in subtitles)]
     # No limit to the interleaving queue: subtitle packets are sparse.
-    options = {"c:a": "copy", "c:s": "copy", "map_metadata": 0, "map_chapters": 0, "max_interleave_delta": 0} | options
-    ffmpeg.run(ffmpeg.output(streams, result, **options), info.path, limit_s=max(ffmpeg.RUN_LIMIT_S, SLOWEST * info.duration_s))
+    options = {"c:a": "copy", "c:s": "copy", "map_metadata": 2, "map_chapters": 0, "max_interleave_delta": 0} | options
+    if not tags.all_kept(info.tags, result.suffix):
+        options["movflags"] += "+use_metadata_tags"
+    tag_file = tags.write(info.tags, result.suffix, result.with_name("tags.txt"))
+    limit_s = max(ffmpeg.RUN_LIMIT_S, SLOWEST * info.duration_s)
+    ffmpeg.run(ffmpeg.output(streams, result, **options), info.path, limit_s=limit_s, extra_input=tag_file)
 
 
 def _check(info: MediaInfo, sound: Path, result: Path, target: Path, *, copied: bool) -> None:

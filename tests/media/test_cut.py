@@ -289,3 +289,50 @@ def test_the_check_refuses_what_was_not_planned(kinds, tmp_path, monkeypatch):
         with pytest.raises(RenderError, match=r"failed its check|cannot be written"):
             cut.cut(_every_other(points), points, tmp_path / "out.mp4")
         assert list(tmp_path.iterdir()) == []
+
+
+X264 = ("-c:v", "libx264", "-preset", "ultrafast", "-g", "15", "-pix_fmt", "yuv420p")
+X265 = (*HEVC[:4], "-pix_fmt", "yuv420p", "-x265-params", CLOSED)
+
+
+@pytest.mark.parametrize(
+    ("name", "params"),
+    [
+        ("in.ts", (*X264, "-c:a", "aac")),
+        ("in.ts", (*X265, "-c:a", "aac")),
+        ("in.ts", (*X264, "-c:a", "mp2")),
+        ("in.ts", (*X264, "-c:a", "ac3")),
+        ("in.avi", (*X264, "-bf", "0", "-c:a", "mp3")),
+        ("in.flv", (*X264, "-c:a", "aac")),
+    ],
+    ids=["aac.ts", "hevc.ts", "mp2.ts", "ac3.ts", "avi", "flv"],
+)
+def test_what_can_be_copied_into_a_container_is_not_refused(tmp_path, name, params):
+    info = probe(media.draw_flashes(tmp_path / name, 4, Fraction(30), params=params))
+    for suffix in (".mp4", ".mov", ".mkv"):
+        out = tmp_path / f"out{suffix}"
+        points = cut.cut_points(info, out)
+        segment = Segment(float(points.times_s[2]), points.end_of(float(points.times_s[6])))  # 1 to 3 s
+        assert cut.cut(Timeline.of(info.path, [segment]), points, out) == []
+        got = probe(out)
+        assert got.audio is not None
+        assert len(got.times_s) == len(_numbers((segment,), info)) == pytest.approx(60, abs=3)
+        loud = np.flatnonzero(np.abs(media.decode_audio(out)[:, 0]) > 0.3) / media.RATE_HZ
+        flash = next(n for n, frame in enumerate(FFmpegFrames(got).read(np.arange(15, 50)), 15) if frame.mean() > 127)
+        assert abs(loud[loud > 0.5][0] - (got.times_s[flash] + got.origin_s)) < 2 * SYNC_TOLERANCE_S
+
+
+def test_sound_that_begins_late_is_copied_at_its_time(tmp_path):
+    """libav does not look so far ahead: it knows nothing of this sound at first."""
+    path = tmp_path / "late.ts"
+    whole = media.draw_flashes(tmp_path / "whole.ts", 12, Fraction(30), params=(*X264, "-b:v", "2M", "-minrate", "2M", "-c:a", "aac"))
+    late = ("-map", "0:v", "-map", "1:a", "-c", "copy", "-copyts", "-muxdelay", "0")
+    media.run_ffmpeg("-i", whole, "-ss", 9, "-i", whole, *late, path)
+    info = probe(path)
+    points = cut.cut_points(info, tmp_path / "out.mp4")
+    segment = Segment(float(points.times_s[20]), points.end_of(float(points.times_s[22])))
+    assert cut.cut(Timeline.of(path, [segment]), points, tmp_path / "out.mp4") == []
+    got = probe(tmp_path / "out.mp4")
+    assert got.audio is not None
+    loud = np.flatnonzero(np.abs(media.decode_audio(got.path)[:, 0]) > 0.3) / media.RATE_HZ
+    assert loud[0] == pytest.approx(np.ceil(segment.start_s) - segment.start_s, abs=2 * SYNC_TOLERANCE_S)

@@ -38,9 +38,7 @@ def test_chapters():
 
 
 def test_chapters_in_ffmpegs_form():
-    assert to_metadata([Chapter(0, 1.5, "a=b;c#\\")]) == (
-        ";FFMETADATA1\n[CHAPTER]\nTIMEBASE=1/1000\nSTART=0\nEND=1500\ntitle=a\\=b\\;c\\#\\\\\n"
-    )
+    assert to_metadata([Chapter(0, 1.5, "a=b;c#\\")]) == ("[CHAPTER]\nTIMEBASE=1/1000\nSTART=0\nEND=1500\ntitle=a\\=b\\;c\\#\\\\\n")
 
 
 SRT = """1

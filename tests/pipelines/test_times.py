@@ -13,7 +13,6 @@ from mmvatool.summary.settings import SummarySettings
 from mmvatool.timeline import Segment
 from tests.helpers import media
 
-
 X264 = ("-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p")
 
 
