@@ -165,7 +165,22 @@ def _apply_ranges(shots: list[Segment], curve: Curve, settings: SummarySettings,
             sliver = piece.length_s < min(settings.min_shot_s, shot.length_s)
             reason = "keep" if kept else "drop" if dropped else "rest" if sliver else "left"
             pieces.append(replace(_score(piece, curve), kept=kept, fixed=kept or dropped or sliver, reason=reason))
-    return pieces
+    return _without_gaps(pieces, curve)
+
+
+def _without_gaps(pieces: list[ScoredShot], curve: Curve) -> list[ScoredShot]:
+    """The same pieces, but the rest of a shot that a range to keep leaves belongs to the next shot, so that both are joined if that is chosen."""
+    joined = pieces
+    for _ in range(2):  # the rests after ranges, then in reverse order those before them
+        before, joined = joined[::-1], []
+        for piece in before:
+            rest = joined[-1] if joined else None
+            if not piece.fixed and rest and rest.reason == "rest" and len(joined) > 1 and joined[-2].reason == "keep":
+                bounds = sorted([piece.segment, rest.segment])
+                joined[-1] = _score(Segment(bounds[0].start_s, bounds[1].end_s), curve)
+            else:
+                joined.append(piece)
+    return joined
 
 
 def _cut_range(segment: Segment, option: str, cuts: Cuts) -> Segment:

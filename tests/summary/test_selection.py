@@ -16,7 +16,7 @@ from mmvatool.media.smart import Recipe
 from mmvatool.summary.cuts import FrameCuts, KeyframeCuts
 from mmvatool.summary.selection import ScoredShot, choose, select
 from mmvatool.summary.settings import SummarySettings
-from mmvatool.timeline import Curve, Segment
+from mmvatool.timeline import Curve, Segment, Timeline
 
 RATE = Fraction(30000, 1001)
 
@@ -260,3 +260,22 @@ def test_shots_are_chosen_again_until_the_cuts_of_the_choice_are_exact():
     assert boundaries.asked == [{0.0, 10.0}, {12.0, 20.0}, {12.0, 19.0}]
     first = select(estimated, curve, FrameCuts(info), boundaries, settings, exact=False)
     assert (_kept(first.shots), first.precision, len(boundaries.asked)) == ([Segment(0, 10)], "likely", 3)
+
+
+@pytest.mark.parametrize("frames", [1, 20])
+@pytest.mark.parametrize("side", ["before", "after"])
+def test_no_frames_are_left_out_between_a_range_to_keep_and_a_chosen_shot_beside_it(frames, side):
+    info = _info(30.0)
+    edges_s = [0.0, *info.times_s[[300, 600]].tolist(), info.end_s]
+    shots = [Segment(a, b) for a, b in pairwise(edges_s)]
+    times_s = np.arange(1, 30, 2.0)
+    beside = (times_s < edges_s[1]) if side == "before" else (times_s > edges_s[2])
+    curve = Curve(times_s, np.where(beside, 0.9, 0.1)[:, None].repeat(2, 1))
+    first, stop = (300 + frames, 450) if side == "before" else (450, 600 - frames)
+    keep = Segment(float(info.times_s[first]), float(info.times_s[stop]))
+    chosen = choose(shots, curve, SummarySettings(duration_s=16, keep=(keep,)), FrameCuts(info))
+    (joined,) = Timeline.of(info.path, _kept(chosen)).segments
+    assert joined == (Segment(0.0, keep.end_s) if side == "before" else Segment(keep.start_s, info.end_s))
+    assert [shot.segment.start_s for shot in chosen[1:]] == [shot.segment.end_s for shot in chosen[:-1]]
+    short = choose(shots, curve, SummarySettings(duration_s=6, keep=(keep,)), FrameCuts(info))
+    assert _kept(short) == [keep]  # where the shot is not chosen, the range ends where it was asked to
