@@ -25,6 +25,7 @@ from mmvatool.media.expressions import rising_dts, step_function
 from mmvatool.media.packets import Packets
 from mmvatool.media.probe import MediaInfo
 from mmvatool.media.splice import SAME_PACKETS, TIME_TOLERANCE_S, fitting_subtitles
+from mmvatool.media.timecode import drops, timecode_frames, timecode_text
 from mmvatool.timeline import Segment, Timeline
 
 # In these decoding can begin at every keyframe, once its leading pictures are dropped.
@@ -339,10 +340,21 @@ def _mux(
     for number, (index, tick_s) in enumerate(_subtitle_clocks(info, subtitles)):
         streams.append(source[index])
         options[f"bsf:s:{number}"] = _subtitle_filters([_on_clock(move, points.video.tick_s / tick_s) for move in moves])
-    tag_file = tags.write(info.tags, suffix, result.with_name("tags.txt"))
+    options["metadata:s:v:0"] = f"timecode={_timecode(points, moves[0].first)}"  # an empty one takes that of the source away
+    tag_file = tags.write(tags.of_a_part(info.tags), suffix, result.with_name("tags.txt"))
     options["map_metadata"] = 2 if picture and len(streams) > 1 else 1  # after the inputs of the streams
     options |= copy_options(suffix, info.video.codec, all_tags=not tags.all_kept(info.tags, suffix)) | {"format": MUXERS[suffix]}
     ffmpeg.run(ffmpeg.output(streams, result, **options), info.path, extra_input=tag_file)
+
+
+def _timecode(points: CutPoints, first: int) -> str:
+    """The time code of the frame at a tick; empty if the source has none."""
+    info = points.info
+    if info.timecode is None:
+        return ""
+    frames = round((float(first * points.video.tick_s) - info.origin_s - info.start_s) * info.rate)
+    number = timecode_frames(info.timecode, info.rate) + frames
+    return timecode_text(number, info.rate, drop=drops(info.timecode, info.rate))
 
 
 def _subtitle_clocks(info: MediaInfo, subtitles: Sequence[str]) -> list[tuple[str, Fraction]]:

@@ -19,6 +19,7 @@ from mmvatool.errors import MediaError
 from mmvatool.media import headers, packets
 from mmvatool.media.headers import Color, Headers, Picture, StreamHeader
 from mmvatool.media.packets import NO_TIME
+from mmvatool.media.timecode import timecode_text
 from mmvatool.media.tracks import AudioStream, audio_stream
 
 # Between two packets of an MPEG stream; a longer step of its clock makes ffmpeg's seeking miss.
@@ -27,6 +28,7 @@ LONGEST_STEP_S = 10.0
 BEHIND_PACKETS = 10
 FIRST_PACKETS = 100  # that are decoded in search of the first frame
 MPEG_STREAMS = ("mpegts", "mpeg")
+TIMECODE_BYTES = 4  # of a sample of a QuickTime time code track
 DIGEST_BYTES = 16
 DEFAULT_RATE = Fraction(25)  # where the file states none: ffmpeg's default
 LONG_FRAME_S = 0.5  # what stands still for longer, a slide, may be cut anywhere
@@ -224,9 +226,27 @@ def _probe_video(path: Path, container: Any, header: Headers) -> MediaInfo:
         restarts=read.restarts,
         sizes=read.sizes[shown],
         digest=read.digest,
-        timecode=stream.tags.get("timecode") or header.tags.get("timecode"),
+        timecode=_tag(stream.tags, "timecode") or _tag(header.tags, "timecode") or _numbered_timecode(path, rate),
         sound_end_s=sound_end_s - header.origin_s if sound_end_s is not None else None,
     )
+
+
+def _tag(tags: dict[str, str], name: str) -> str | None:
+    """A tag by its name in any case: Matroska's are in capitals."""
+    return next((value for key, value in tags.items() if key.lower() == name), None)
+
+
+def _numbered_timecode(path: Path, rate: Fraction) -> str | None:
+    """The time code of a QuickTime track that libav refuses, as one with a drop-frame flag at 24 frames a second: a frame's number.
+
+    Numbers are dropped at 30000/1001 and its multiples only, so that it is counted without.
+    """
+    with headers.opened(path) as container:
+        tracks = [stream for stream in container.streams.data if stream.frames == 1]
+        if not tracks or "mov" not in container.format.name:
+            return None
+        first = next((bytes(packet) for packet in container.demux(tracks[0]) if packet.size), b"")
+    return timecode_text(int.from_bytes(first), rate) if len(first) == TIMECODE_BYTES else None
 
 
 def sound_digest(info: MediaInfo) -> str:

@@ -150,7 +150,7 @@ def _written_color(info: MediaInfo) -> Color:
 
 def _encoder_params(info: MediaInfo, suffix: str) -> list[str]:
     params = video_params(info.rate, _written_color(info), _pixel_format(info), info.video.pixel_aspect, rgb=False)
-    for key, value in tags.written(info.tags, suffix).items():
+    for key, value in tags.written(tags.of_a_part(info.tags), suffix).items():
         params += ["-metadata", f"{key}={value}"]
     if not tags.all_kept(info.tags, suffix):
         params += ["-movflags", "+use_metadata_tags"]

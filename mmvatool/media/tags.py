@@ -29,6 +29,11 @@ def short(tags: dict[str, str]) -> dict[str, str]:
     return {key: value for key, value in tags.items() if len(os.fsencode(key + value)) < LONGEST_TAG_BYTES}
 
 
+def of_a_part(tags: dict[str, str]) -> dict[str, str]:
+    """The tags that are true of a part of the file, too: its time code is that of its first frame."""
+    return {key: value for key, value in tags.items() if key.lower() != "timecode"}
+
+
 def all_kept(tags: dict[str, str], suffix: str) -> bool:
     """Whether the muxer of a container, by its suffix, keeps all of the tags without being asked."""
     return suffix not in MP4_SUFFIXES or all(key.lower() in ORDINARY for key in tags)

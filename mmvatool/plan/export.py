@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from mmvatool.errors import OutputError, SettingsError
 from mmvatool.files import write_file
 from mmvatool.media.probe import MediaInfo
+from mmvatool.media.timecode import drops, timecode_frames
 from mmvatool.plan.schema import Plan
 from mmvatool.text import printable
 from mmvatool.timeline import Clip, Cue
@@ -27,7 +28,6 @@ SUFFIXES = (".otio", ".edl", ".fcpxml")
 # CMX 3600 has two digits for frames.
 EDL_RATES = (24, 25, 30, 48, 50, 60)
 EDL_AUDIO_TRACKS = 4
-_TIMECODE = re.compile(r"(\d\d):(\d\d):(\d\d)([:;.])(\d\d+)")
 
 
 def check_export(path: Path) -> None:
@@ -150,29 +150,6 @@ def _range(start: int, count: int, rate: float) -> Any:
     return TimeRange(RationalTime(start, rate), RationalTime(count, rate))
 
 
-def timecode_frames(timecode: str | None, rate: Fraction) -> int:
-    """The number of the frame that a time code names: `01:00:00:00`, or `01:00:00;00` where numbers are dropped; 0 without one.
-
-    Args:
-        timecode: hours, minutes, seconds, frames.
-        rate: frames a second; 24000/1001 counts 24.
-    """
-    match = _TIMECODE.fullmatch(timecode or "")
-    if not match:
-        return 0
-    hours, minutes, seconds, frames = (int(match[group]) for group in (1, 2, 3, 5))
-    counted = round(rate)
-    minutes += 60 * hours
-    number = (60 * minutes + seconds) * counted + frames
-    # Each minute but every tenth lacks the first 2 numbers of 30, 4 of 60.
-    return number - (counted // 15 * (minutes - minutes // 10) if _drops(timecode, rate) else 0)
-
-
-def _drops(timecode: str | None, rate: Fraction) -> bool:
-    """Whether numbers are dropped: they can be at 30000/1001 and 60000/1001."""
-    return rate in (Fraction(30000, 1001), Fraction(60000, 1001)) and re.search(r"[;.]\d+$", timecode or "") is not None
-
-
 def _edl(plan: Plan, infos: Mapping[Path, MediaInfo], path: Path, rate: Fraction) -> str:
     """The plan as a CMX 3600 EDL. The adapter writes the events of each track; several tracks and the time code are added here."""
     from otio_cmx3600_adapter.cmx_3600 import EDLWriter
@@ -181,9 +158,9 @@ def _edl(plan: Plan, infos: Mapping[Path, MediaInfo], path: Path, rate: Fraction
     if counted not in EDL_RATES or rate not in (counted, Fraction(counted * 1000, 1001)):
         problem = f"an EDL cannot hold {float(rate):g} frames a second, only {', '.join(map(str, EDL_RATES))} and their 1000/1001"
         raise OutputError(path, f"{problem}: export .otio or .fcpxml")
-    drops = any(_drops(infos[clip.path].timecode, rate) for clip in plan.timeline.clips if clip.path in infos)
+    dropped = any(drops(infos[clip.path].timecode, rate) for clip in plan.timeline.clips if clip.path in infos)
     # At a whole rate the adapter counts every frame, at 30000/1001 it always drops numbers.
-    time_rate = rate if drops else Fraction(counted)
+    time_rate = rate if dropped else Fraction(counted)
     timeline = to_otio(plan, infos, path.stem, rate, time_rate)
     reels: dict[str, str] = {}
     for clip in timeline.find_clips():
@@ -191,7 +168,7 @@ def _edl(plan: Plan, infos: Mapping[Path, MediaInfo], path: Path, rate: Fraction
         clip.metadata["cmx_3600"] = {"reel": reels.setdefault(url, _reel(clip.name, set(reels.values())))}
     writer = EDLWriter(timeline.tracks, float(time_rate), "avid")
     numbers = itertools.count(1)
-    lines = [f"TITLE: {timeline.name}", f"FCM: {'DROP FRAME' if drops else 'NON-DROP FRAME'}", ""]
+    lines = [f"TITLE: {timeline.name}", f"FCM: {'DROP FRAME' if dropped else 'NON-DROP FRAME'}", ""]
     if len(timeline.tracks) - 1 > EDL_AUDIO_TRACKS:
         raise OutputError(path, f"more than {EDL_AUDIO_TRACKS} tracks play at once, which an EDL cannot hold: export .otio or .fcpxml")
     for index in range(len(timeline.tracks)):

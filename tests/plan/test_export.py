@@ -9,7 +9,8 @@ import pytest
 
 from mmvatool.errors import OutputError
 from mmvatool.media.probe import probe
-from mmvatool.plan.export import check_export, export, timecode_frames
+from mmvatool.media.timecode import timecode_frames
+from mmvatool.plan.export import check_export, export
 from mmvatool.plan.schema import Plan, Rendering
 from mmvatool.timeline import Clip, Cue, Segment, Timeline
 from tests.helpers import media
