@@ -101,7 +101,7 @@ def _mux(info: MediaInfo, sound: Path, result: Path, subtitles: list[str], optio
     # No limit to the interleaving queue: subtitle packets are sparse.
     options = {"c:a": "copy", "c:s": "copy", "map_metadata": 2, "map_chapters": 0, "max_interleave_delta": 0} | options
     if not tags.all_kept(info.tags, result.suffix):
-        options["movflags"] += "+use_metadata_tags"
+        options["movflags"] = f"{options['movflags']}+use_metadata_tags"
     tag_file = tags.write(info.tags, result.suffix, result.with_name("tags.txt"))
     limit_s = max(ffmpeg.RUN_LIMIT_S, SLOWEST * info.duration_s)
     ffmpeg.run(ffmpeg.output(streams, result, **options), info.path, limit_s=limit_s, extra_input=tag_file)
