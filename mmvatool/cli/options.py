@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mmvatool.choices import DEVICES, MATCHES, SAMPLINGS
+from mmvatool.choices import DEVICES, INTERLACED, MATCHES, SAMPLINGS
 from mmvatool.timeline import Segment
 
 if TYPE_CHECKING:
@@ -332,6 +332,27 @@ def output_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("-q", "--quiet", is_flag=True, help="Print errors only (and data asked for with --json or --dry-run)."),
         click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout."),
     ):
+        command = option(command)
+    return command
+
+
+# What becomes of a picture that is encoded.
+PICTURE_OPTIONS = (
+    click.option(
+        "--interlaced",
+        type=click.Choice(INTERLACED),
+        default="deinterlace",
+        help="Of an interlaced video that is encoded: make whole frames of its fields, or keep them as fields (H.264).",
+    ),
+    click.option(
+        "--to-sdr", is_flag=True, help="Tone-map HDR to SDR in H.264.  [default: HDR stays HDR, as HEVC of 10 bits; WebM is always SDR]"
+    ),
+)
+
+
+def picture_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """--interlaced, --to-sdr."""
+    for option in reversed(PICTURE_OPTIONS):
         command = option(command)
     return command
 

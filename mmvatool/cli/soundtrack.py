@@ -11,6 +11,7 @@ from mmvatool.cli.console import Reporter, Step, again, opener
 from mmvatool.cli.inputs import Job, plan_soundtracks
 from mmvatool.cli.jobs.batch import Batch, make_folder, place_plan
 from mmvatool.cli.options import (
+    PICTURE_OPTIONS,
     Load,
     Rate,
     Size,
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
         "The music": ("library", "tracks", "match", "exclude", "per_scene", "seed", "index_file"),
         "The sound": ("duck", "lufs"),
         "Slideshows": ("order", "seconds", "fit", "beats", "crossfade_s", "still", "live", "fill", "size", "rate"),
+        "A video that cannot be copied": ("interlaced", "to_sdr"),
         "Files": ("output", "report", "plan", "exports", "dry_run", "top"),
     },
 )
@@ -104,6 +106,7 @@ if TYPE_CHECKING:
         help="Keep a video's own sound, the music 12 dB lower under it; or the music alone.",
     ),
     click.option("--lufs", type=click.FloatRange(-70, -5), default=-14.0, help="Loudness of the result, in LUFS."),
+    *PICTURE_OPTIONS,
     click.option(
         "--seed", type=click.IntRange(min=0), help="Draw among the tracks that are nearly as near, for variety.  [default: the nearest]"
     ),

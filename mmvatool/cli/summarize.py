@@ -22,6 +22,7 @@ from mmvatool.cli.options import (
     existing_options,
     model_options,
     output_options,
+    picture_options,
     plan_options,
     sampling_option,
     settings_options,
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     sections={
         "What to keep": ("ratio", "duration_s", "keep", "drop", "by"),
         "How shots are found and weighed": ("shots", "value", "min_shot_s", "max_shot_s", "sampling"),
-        "The video": ("output", "lossless", "encoder", "chapters"),
+        "The video": ("output", "lossless", "encoder", "interlaced", "to_sdr", "chapters"),
         "Files beside it": ("report", "plot", "plan", "exports", "dry_run"),
         "Many videos": ("cache", "jobs", "engine"),
     },
@@ -92,6 +93,7 @@ if TYPE_CHECKING:
     help="software renders to the same frames on every machine; auto encodes in hardware (NVENC, VideoToolbox, Quick Sync) where a trial of "
     "two frames shows that it works.",
 )
+@picture_options
 @click.option("--plot", is_flag=True, help="Also write NAME.summary.png: the arousal curve with the kept parts shaded.")
 @click.option(
     "--report",
@@ -115,6 +117,8 @@ def summarize(
     output: str | None,
     make_settings: "Callable[[], SummarySettings]",
     encoder: str,
+    interlaced: str,
+    to_sdr: bool,
     plot: bool,
     report: bool,
     plan: str | None,
@@ -173,6 +177,8 @@ def summarize(
                 chapters=chapters,
                 dry_run=dry_run,
                 encoder=encoder,
+                interlaced=interlaced,
+                to_sdr=to_sdr,
                 cache=cache,
             ),
             overwrite,

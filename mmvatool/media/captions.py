@@ -107,9 +107,10 @@ def mux_captions(captions: Captions, picture: Path, result: Path, warnings: list
         return picture
     suffix = picture.suffix.lower()
     source, header = ffmpeg.source(picture), headers.read(picture, "a video file")
+    assert header.video is not None
     beside = 1 + len(captions.subtitles)  # the number of the file with tags and chapters among the inputs
     options: dict[str, Any] = {"c": "copy", "map_metadata": beside, "map_chapters": beside, "max_interleave_delta": 0}
-    options |= copy_options(suffix, "h264", all_tags=not tags.all_kept(header.tags, suffix))
+    options |= copy_options(suffix, header.video.codec, all_tags=not tags.all_kept(header.tags, suffix))
     with tempfile.TemporaryDirectory(prefix=".mmvatool-", dir=result.parent, ignore_cleanup_errors=True) as folder:
         metadata = tags.write(header.tags, suffix, Path(folder) / "metadata.txt")
         with metadata.open("a", encoding="utf-8") as file:

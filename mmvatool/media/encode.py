@@ -97,20 +97,37 @@ def write_frames(
         frames.close()
 
 
-def video_params(rate: Fraction, color: Color, pixel_format: str, pixel_aspect: Fraction = Fraction(1), *, rgb: bool = True) -> list[str]:
-    """The encoder's parameters that write the colour tags, the exact rate and the pixel aspect; RGB is converted as the tags say."""
-    aspect = pixel_aspect.limit_denominator(65535)
+def video_params(
+    rate: Fraction, color: Color, pixel_format: str, pixel_aspect: Fraction = Fraction(1), *, rgb: bool = True, fields: str | None = None
+) -> list[str]:
+    """The encoder's parameters that write the colour tags, the exact rate, the pixel aspect and the order of `fields` ("tff", "bff").
+
+    RGB is converted as the tags say.
+    """
     options = ":".join(f"{key}={value}" for key, value in conversion("out", color).items())
-    filters = [
-        *([f"scale={options}:flags={SWS_FLAGS}", f"format={pixel_format}"] if rgb else []),
-        f"setparams=colorspace={color.matrix or 'unknown'}:color_primaries={color.primaries or 'unknown'}"
-        f":color_trc={color.transfer or 'unknown'}:range={_range_tag(color)}",
-        f"setsar={aspect.numerator}/{aspect.denominator}",
-    ]
+    filters = [f"scale={options}:flags={SWS_FLAGS}", f"format={pixel_format}"] if rgb else []
+    for name, values in output_filters(color, pixel_aspect, fields):
+        filters.append(f"{name}=" + ":".join(f"{key}={value}" for key, value in values.items()))
     timescale = rate.numerator
     while timescale < 10_000:
         timescale *= 2
     return ["-vf", ",".join(filters), "-fps_mode", "passthrough", "-video_track_timescale", str(timescale)]
+
+
+def output_filters(color: Color, pixel_aspect: Fraction, fields: str | None) -> list[tuple[str, dict[str, str]]]:
+    """The filters, by name and options, that tag what an encoder is handed."""
+    aspect = pixel_aspect.limit_denominator(65535)
+    tags = {
+        "colorspace": color.matrix or "unknown",
+        "color_primaries": color.primaries or "unknown",
+        "color_trc": color.transfer or "unknown",
+        "range": _range_tag(color),
+    }
+    return [
+        ("setparams", tags),
+        ("setsar", {"sar": f"{aspect.numerator}/{aspect.denominator}"}),
+        *([("setfield", {"mode": fields})] if fields else []),
+    ]
 
 
 def ratio(rate: Fraction) -> str:
@@ -166,7 +183,8 @@ def copy_options(suffix: str, video_codec: str, *, all_tags: bool = False) -> di
     """Options of the muxer for copied video in a container, by its suffix; with `all_tags` it writes those that it does not know, too."""
     if suffix not in MP4_SUFFIXES:
         return {}
-    options = {"movflags": "+faststart" + ("+use_metadata_tags" if all_tags else "")}
+    # The second also writes the projection of 360-degree video.
+    options = {"movflags": "+faststart" + ("+use_metadata_tags" if all_tags else ""), "strict": "experimental"}
     if video_codec == "hevc":
         options["tag:v"] = "hvc1"  # Apple's players do not play hev1
     return options | ({"format": "mp4"} if suffix == ".m4v" else {})

@@ -27,6 +27,8 @@ STALL_LIMIT_S = 120.0
 _LEVEL = re.compile(r"^((?:\[[^]]* @ [^]]*\] )*)\[(?:error|fatal|panic)\] ")
 # Lines that report no error. Further lines of such a message, the rest of a table, have no level of their own: they are indented or empty.
 _NOT_ERRORS = re.compile(r"(?:\[[^]]* @ [^]]*\] )*\[(?:info|verbose|debug|trace|warning)\] |  |$")
+# A line of a filter, or of the graph that cannot be built of them.
+_OF_A_FILTER = re.compile(r"^\[(?:Parsed_|auto_).*$|^\[.*(?:Impossible to convert between|reinitializing filters).*$", re.MULTILINE)
 PIPE_BYTES = 1 << 20  # a frame of 1080p is 6 MB: fewer system calls than with the usual 64 KiB
 
 
@@ -260,11 +262,21 @@ class Reader:
 
 
 def last_error(stderr: str) -> str:
-    """The most specific line of ffmpeg's stderr: the last that is not a consequence of an earlier one."""
+    """The most specific line of ffmpeg's stderr: that of a filter, else the last that is not a consequence of an earlier one."""
     lines = [line.strip() for line in stderr.splitlines() if line.strip()]
     noise = ("Error opening input file", "Conversion failed", "Error opening output file")
     specific = [line for line in lines if not line.startswith(noise)] or lines or ["no message"]
-    return re.sub(r"^(\[[^]]*\] )+(Error opening input: )?", "", specific[-1])
+    return filter_error(stderr) or _without_names(specific[-1])
+
+
+def filter_error(stderr: str) -> str | None:
+    """What the first filter to fail printed, None if none did: what it was handed was decoded, and is not damaged."""
+    found = _OF_A_FILTER.search(stderr)
+    return _without_names(found[0]) if found else None
+
+
+def _without_names(line: str) -> str:
+    return re.sub(r"^(\[[^]]*\] )+(Error opening input: )?", "", line.strip())
 
 
 def _command(node: Any, log: str, extra_input: Path | None = None) -> list[str]:

@@ -11,8 +11,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from mmvatool.errors import MediaError
-from mmvatool.media import ffmpeg
-from mmvatool.media.encode import SWS_FLAGS, conversion, ratio
+from mmvatool.media import ffmpeg, picture
+from mmvatool.media.encode import ratio
 from mmvatool.media.expressions import select_first_after
 from mmvatool.media.probe import Color, MediaInfo
 
@@ -135,7 +135,7 @@ class FFmpegFrames:
         thresholds = times_s + self._info.origin_s - half_s / 2
         # Select first: only the selected frames are scaled.
         node = _video(self._info, from_s).filter("select", select_first_after(thresholds))
-        node = node.filter("scale", self._width, self._height, flags="bicubic").filter("format", "rgb24")
+        node = picture.small(node, self._info, (self._width, self._height), "bicubic")
         node = node.output("pipe:", format="rawvideo", fps_mode="passthrough", max_error_rate=1, **{"frames:v": len(times_s)})
         data = ffmpeg.run(node, self._info.path).stdout
         size = self._height * self._width * 3
@@ -147,7 +147,9 @@ class Frames:
 
     def __init__(self, info: MediaInfo) -> None:
         self._info = info
-        self._source: FrameSource | None = None  # opened on the first read: decord reads the whole file to open it
+        # Opened on the first read: decord reads the whole file to open it. It knows neither HDR nor unusual matrices.
+        unknown = picture.is_hdr(info) or picture.usual(info.video.color) != info.video.color
+        self._source: FrameSource | None = FFmpegFrames(info) if unknown else None
         self.fallback: str | None = None
 
     def read(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
@@ -178,6 +180,7 @@ def steady_frames(
     crop_share: tuple[float, float] = (1.0, 1.0),
     tone_map: bool = False,
     planes: tuple[str, Color] | None = None,
+    keep_fields: bool = False,
 ) -> Any:
     """An ffmpeg command that decodes `count` frames from `start_s` on at a constant rate to stdout.
 
@@ -191,6 +194,7 @@ def steady_frames(
         crop_share: the centred share of the width and of the height that is scaled to the size.
         tone_map: convert from HDR (PQ or HLG in bt2020) to SDR.
         planes: a pixel format and its colours, for the output instead of RGB; a video that has them already is not converted.
+        keep_fields: of an interlaced video; otherwise its frames are whole.
 
     Returns:
         An ffmpeg-python output node of rgb24, or of the planes.
@@ -198,7 +202,7 @@ def steady_frames(
     quarter_s = float(1 / info.rate) / 4
     shown_s = min(start_s, float(info.times_s[info.frame_at(np.array([start_s]))[0]]))  # sooner, where it starts inside of a long frame
     clock_s = info.origin_s + start_s
-    node = _video(info, seek_point(info, shown_s))
+    node = picture.frames(_video(info, seek_point(info, shown_s)), info, keep_fields=keep_fields)
     # A quarter of a frame: trim rounds to the stream's clock, and AVI's has one tick a frame. Timestamps count from the segment's start, not
     # from the first frame that decodes, so that what follows a damaged start keeps its time.
     node = node.filter("trim", start=f"{info.origin_s + shown_s - quarter_s:.6f}")
@@ -209,17 +213,7 @@ def steady_frames(
     node = node.filter("fps", fps=ratio(rate), start_time=0, round="near" if same else "up")
     if crop_share != (1.0, 1.0):
         node = node.filter("crop", f"iw*{crop_share[0]:.6f}", f"ih*{crop_share[1]:.6f}")
-    if tone_map:
-        node = _tone_mapped(node.filter("scale", *size, flags="bicubic"), info.video.color.transfer)
-        color = Color("bt709", "bt709", "bt709")
-    if planes:
-        pixel_format, written = planes
-        options = conversion("in", color or info.video.color) | conversion("out", written)
-        node = node.filter("scale", *size, **options, flags=SWS_FLAGS).filter("format", pixel_format)
-        return node.output("pipe:", format="rawvideo", **{"frames:v": count})
-    # Without accurate_rnd, which takes six times as long here and moves the mean by less than 1/255.
-    options = conversion("in", color or info.video.color)
-    node = node.filter("scale", *size, **options, flags="bicubic+full_chroma_int").filter("format", "rgb24")
+    node = picture.converted(node, info, size, planes=planes, color=color, tone_map=tone_map, keep_fields=keep_fields)
     return node.output("pipe:", format="rawvideo", **{"frames:v": count})
 
 
@@ -227,15 +221,6 @@ def _video(info: MediaInfo, from_s: float) -> Any:
     """The video stream, sought to a time."""
     # reinit_filter: where the frame size changes, scale adapts; a new filter graph would begin to count again.
     return ffmpeg.source(info.path, reinit_filter=0, **({"ss": f"{from_s:.6f}"} if from_s > 0 else {}))[str(info.video.index)]
-
-
-def _tone_mapped(node: Any, transfer: str | None) -> Any:
-    """HDR frames (PQ or HLG in bt2020) as SDR in bt709."""
-    # zscale rejects incomplete tags.
-    node = node.filter("format", "yuv420p10le").filter("setparams", colorspace="bt2020nc", color_primaries="bt2020", color_trc=transfer)
-    node = node.filter("zscale", transfer="linear", npl=203).filter("format", "gbrpf32le").filter("zscale", primaries="bt709")
-    node = node.filter("tonemap", "mobius", desat=0)
-    return node.filter("zscale", transfer="bt709", matrix="bt709", range="limited").filter("format", "yuv444p")
 
 
 def seek_point(info: MediaInfo, time_s: float) -> float:

@@ -17,6 +17,7 @@ import numpy as np
 
 from mmvatool.errors import MediaError
 from mmvatool.media import headers, packets
+from mmvatool.media.aspects import Aspects
 from mmvatool.media.headers import Color, Headers, Picture, StreamHeader
 from mmvatool.media.packets import NO_TIME
 from mmvatool.media.timecode import timecode_text
@@ -49,7 +50,8 @@ PICTURE_CONTAINERS = ("image2", "gif_pipe")
 class VideoStream:
     """A video stream: `width` x `height` as displayed, that is after rotation; `pixel_aspect` likewise.
 
-    `field_order` is one of `headers.FIELD_ORDERS`, `side_data` the kinds that the first frame carries, by libav's names.
+    `field_order` is one of `headers.FIELD_ORDERS`, `side_data` the kinds that the first frame carries, by libav's names. `aspects` says, where
+    the pixel aspect changes, from which time on the container's own clock which one holds; `pixel_aspect` is then the first.
     """
 
     index: int
@@ -64,6 +66,7 @@ class VideoStream:
     profile: str | None = None
     field_order: str | None = None
     side_data: frozenset[str] = frozenset()
+    aspects: tuple[tuple[float, Fraction], ...] = ()
 
     @property
     def interlaced(self) -> bool:
@@ -197,7 +200,8 @@ def _probe_video(path: Path, container: Any, header: Headers) -> MediaInfo:
         raise MediaError(path, "is a picture, not a video: give a video file")
     if header.container in RAW_STREAMS:
         raise MediaError(path, f"is a raw {header.container} stream, whose frames carry no times: put it into a container first, as .mp4")
-    read, frame, sound_end_s = _read_packets(path, container, stream.index, audio.index if audio else None)
+    aspects = Aspects(header.container, stream.codec)
+    read, frame, sound_end_s = _read_packets(path, container, stream.index, audio.index if audio else None, aspects)
     picture = stream.picture or headers.picture(container.streams[stream.index])
     if not picture:
         raise MediaError(path, "is damaged or truncated (no frame of its video can be decoded): copy it again")
@@ -213,7 +217,7 @@ def _probe_video(path: Path, container: Any, header: Headers) -> MediaInfo:
         path=path,
         container=header.container,
         origin_s=header.origin_s,
-        video=_video_stream(stream, picture, frame),
+        video=_video_stream(stream, picture, frame, tuple(aspects.found)),
         audio=audio_stream(header),
         rate=rate,
         constant_rate=constant,
@@ -259,8 +263,8 @@ def sound_digest(info: MediaInfo) -> str:
     return _digest(packets.read(info.path, [info.audio.index])[0])
 
 
-def _video_stream(stream: StreamHeader, picture: Picture, frame: Any) -> VideoStream:
-    width, height, pixel_aspect = picture.width, picture.height, picture.pixel_aspect
+def _video_stream(stream: StreamHeader, picture: Picture, frame: Any, aspects: tuple[tuple[float, Fraction], ...]) -> VideoStream:
+    width, height, pixel_aspect = picture.width, picture.height, aspects[0][1] if len(aspects) > 1 else picture.pixel_aspect
     rotation_deg = float(frame.rotation) if frame else 0.0
     if round(rotation_deg / 90) % 2:
         width, height, pixel_aspect = height, width, 1 / pixel_aspect
@@ -275,9 +279,15 @@ def _video_stream(stream: StreamHeader, picture: Picture, frame: Any) -> VideoSt
         color=picture.color,
         language=stream.language,
         profile=stream.profile,
-        field_order=picture.field_order,
+        field_order=_field_order(picture.field_order, frame),
         side_data=frozenset(data.type.name for data in frame.side_data) if frame else frozenset(),
+        aspects=aspects if len(aspects) > 1 else (),
     )
+
+
+def _field_order(stated: str | None, frame: Any) -> str | None:
+    """As the header says; headers that call fields progressive, or say nothing, are wrong where the first frame knows better."""
+    return "tt" if frame and frame.interlaced_frame and stated in (None, "progressive") else stated
 
 
 @dataclass(frozen=True)
@@ -303,7 +313,7 @@ class _VideoPackets:
         return self.ticks * float(self.tick_s)
 
 
-def _read_packets(path: Path, container: Any, index: int, audio: int | None) -> tuple[_VideoPackets, Any, float | None]:
+def _read_packets(path: Path, container: Any, index: int, audio: int | None, aspects: Aspects) -> tuple[_VideoPackets, Any, float | None]:
     """Read the times and flags of all packets, and decode the first frame that decodes, None if none does soon.
 
     Also gives where the last packet of the audio stream ends on the container's clock.
@@ -319,6 +329,7 @@ def _read_packets(path: Path, container: Any, index: int, audio: int | None) -> 
                 sound_end_s = max(sound_end_s or 0.0, float((packet.pts + (packet.duration or 0)) * packet.time_base))
             continue
         collected.add(packet)
+        aspects.add(packet)
         if decoder and frame is None and number < FIRST_PACKETS:
             try:
                 frame = next(iter(packet.decode()), None)

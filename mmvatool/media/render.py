@@ -7,17 +7,18 @@ even converted.
 
 import re
 from collections.abc import Callable, Generator
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from mmvatool.errors import MediaError
 from mmvatool.files import workspace
-from mmvatool.media import audio, captions, ffmpeg, hardware, layouts, tags
-from mmvatool.media.encode import CONTAINERS, Container, check, encoder_error, move_into_place, video_params, write_frames
+from mmvatool.media import audio, captions, ffmpeg, layouts, tags
+from mmvatool.media import coding as codings
+from mmvatool.media.coding import Coding
+from mmvatool.media.encode import Container, check, encoder_error, move_into_place, video_params, write_frames
 from mmvatool.media.frames import steady_frames
-from mmvatool.media.probe import Color, MediaInfo
+from mmvatool.media.probe import MediaInfo
 from mmvatool.media.sound import Heard
 from mmvatool.timeline import Timeline
 
@@ -33,6 +34,8 @@ def render(
     *,
     chapters: bool = False,
     encoder: str = "software",
+    interlaced: str = "deinterlace",
+    to_sdr: bool = False,
 ) -> list[str]:
     """Render a timeline to a file. Chapters and subtitles of the source are moved along.
 
@@ -43,6 +46,8 @@ def render(
         on_frame: called with the number of frames written so far.
         chapters: make one for each segment instead of taking those of the source.
         encoder: one of hardware.ENCODERS: "auto" uses the machine's hardware where that works.
+        interlaced: "deinterlace", or "keep": code the fields of an interlaced video as fields.
+        to_sdr: bring HDR down to SDR.
 
     Returns:
         Warnings on what differs from the source, a sentence each.
@@ -53,19 +58,19 @@ def render(
         RenderError: the encoder failed or what it wrote is not what was planned.
     """
     size = info.video.width, info.video.height
-    container, chosen = hardware.choose(encoder, CONTAINERS[target.suffix.lower()], size, info.rate, _pixel_format(info))
+    coding = codings.choose(info, target.suffix.lower(), interlaced=interlaced, to_sdr=to_sdr, encoder=encoder)
     counts = [max(1, round(segment.length_s * info.rate)) for segment in timeline.segments]
     with workspace(target) as folder:
         picture = folder / f"summary{target.suffix.lower()}"
-        warnings = _conversion_warnings(info) + chosen + audio.notes(info)
+        warnings = _conversion_warnings(info, coding) + audio.notes(info)
         sound, channels = None, 0
         if info.audio:
             try:
-                channels = _write_sound(timeline, info, counts, folder / "sound.wav", container, warnings)
+                channels = _write_sound(timeline, info, counts, folder / "sound.wav", coding.container, warnings)
                 sound = folder / "sound.wav"
             except audio.SilentError:
                 warnings.append(f"its sound ({info.audio.codec}) cannot be decoded: rendered without sound")
-        _write_video(timeline, info, counts, container, picture, sound, channels, on_frame)
+        _write_video(timeline, info, counts, coding, picture, sound, channels, on_frame)
         check(picture, target, sum(counts), size, with_sound=sound is not None)
         shown_s = [float(int(frames) / info.rate) for frames in np.concatenate([[0], np.cumsum(counts)])]
         moved_captions = captions.read_captions(
@@ -75,58 +80,66 @@ def render(
     return warnings
 
 
-def _conversion_warnings(info: MediaInfo) -> list[str]:
+def _conversion_warnings(info: MediaInfo, coding: Coding) -> list[str]:
     warnings = []
-    if _odd(info):
+    if coding.pixel_format.startswith("yuv444p"):
         warnings.append("odd picture size: encoded as 4:4:4, which some phones and TVs do not play")
     if not info.constant_rate:
         warnings.append(f"variable frame rate: rendered at a constant {info.rate} frames a second")
-    if re.search(r"(9|10|12|14|16|48|64)(le|be)$", info.video.pixel_format):  # not yuv410p or nv12, which have 8 bits
+    deep = r"(9|10|12|14|16|48|64)(le|be)$"  # not yuv410p or nv12, which have 8 bits
+    if re.search(deep, info.video.pixel_format) and not re.search(deep, coding.pixel_format) and not coding.tone_map:
         warnings.append(f"{info.video.pixel_format} source: rendered with 8 bits a channel")
+    warnings += coding.warnings
     warnings += [
         f"the metadata {key[:40]} is too long for ffmpeg and was left out" for key in info.tags.keys() - tags.short(info.tags).keys()
     ]
     return warnings
 
 
-def _odd(info: MediaInfo) -> bool:
-    return bool(info.video.width % 2 or info.video.height % 2)
-
-
 def _write_video(
     timeline: Timeline,
     info: MediaInfo,
     counts: list[int],
-    container: Container,
+    coding: Coding,
     picture: Path,
     sound: Path | None,
     channels: int,
     on_frame: Callable[[int], None],
 ) -> None:
     write_frames(
-        _decode_segments(timeline, info, counts),
+        _decode_segments(timeline, info, counts, coding),
         sum(counts),
         (info.video.width, info.video.height),
         info.rate,
-        container,
+        coding.container,
         picture,
-        [*_encoder_params(info, picture.suffix), *(_sound_params(container, channels) if sound else [])],
-        pixel_format=_pixel_format(info),
+        [*_encoder_params(info, coding, picture.suffix), *(_sound_params(coding.container, channels) if sound else [])],
+        pixel_format=coding.pixel_format,
         sound=sound,
-        sound_codec=container.audio_codec,
+        sound_codec=coding.container.audio_codec,
         error_path=info.path,
         on_frame=on_frame,
     )
 
 
-def _decode_segments(timeline: Timeline, info: MediaInfo, counts: list[int]) -> Generator[np.ndarray]:
-    """All frames of the result as upright planes of 8 bits (flat uint8), at the nominal rate; one run of ffmpeg for each segment."""
+def _decode_segments(timeline: Timeline, info: MediaInfo, counts: list[int], coding: Coding) -> Generator[np.ndarray]:
+    """All frames of the result as the bytes of upright planes, at the nominal rate; one run of ffmpeg for each segment."""
     height, width = info.video.height, info.video.width
-    planes = _pixel_format(info), _written_color(info)
-    size = height * width * 3 // (1 if _odd(info) else 2)
+    size = (
+        height * width * 3 // (1 if coding.pixel_format.startswith("yuv444p") else 2) * (2 if coding.pixel_format.endswith("10le") else 1)
+    )
     frame: np.ndarray | None = None
     for segment, count in zip(timeline.segments, counts, strict=True):
-        node = steady_frames(info, segment.start_s, count, info.rate, (width, height), planes=planes)
+        node = steady_frames(
+            info,
+            segment.start_s,
+            count,
+            info.rate,
+            (width, height),
+            planes=coding.planes,
+            tone_map=coding.tone_map,
+            keep_fields=coding.fields is not None,
+        )
         with ffmpeg.stream(node, info.path) as reader:
             for got in range(count):
                 data = reader.read(size)
@@ -137,19 +150,9 @@ def _decode_segments(timeline: Timeline, info: MediaInfo, counts: list[int]) -> 
                 yield frame  # the last frame is repeated beyond a damaged end
 
 
-def _pixel_format(info: MediaInfo) -> str:
-    return "yuv444p" if _odd(info) else "yuv420p"
-
-
-def _written_color(info: MediaInfo) -> Color:
-    color = info.video.color
-    if color.matrix == "gbr":  # RGB is written as YUV, which with this tag would be shown in green and magenta
-        return replace(color, matrix="bt709", full_range=False, range_tagged=True)
-    return color
-
-
-def _encoder_params(info: MediaInfo, suffix: str) -> list[str]:
-    params = video_params(info.rate, _written_color(info), _pixel_format(info), info.video.pixel_aspect, rgb=False)
+def _encoder_params(info: MediaInfo, coding: Coding, suffix: str) -> list[str]:
+    params = video_params(info.rate, coding.color, coding.pixel_format, info.video.pixel_aspect, rgb=False, fields=coding.fields)
+    params += coding.params
     for key, value in tags.written(tags.of_a_part(info.tags), suffix).items():
         params += ["-metadata", f"{key}={value}"]
     if not tags.all_kept(info.tags, suffix):

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mmvatool.errors import MediaError
-from mmvatool.media import ffmpeg
+from mmvatool.media import ffmpeg, picture
 from mmvatool.media.expressions import select_first_after, step_function
 from mmvatool.media.frames import ROUGHLY_SEEKABLE_CONTAINERS, SEEKABLE_CONTAINERS, frame_size, seek_point
 from mmvatool.media.probe import MediaInfo
@@ -94,6 +94,7 @@ class Sampler:
         self._info = info
         self._rough = rough
         self.decoded: list[int] = []
+        self._filter_error: str | None = None
 
     def read(self, indices: Sequence[int] | np.ndarray) -> Iterator[np.ndarray]:
         """Frames by index into `MediaInfo.times_s`, as ffmpeg decodes them.
@@ -116,6 +117,8 @@ class Sampler:
         Raises:
             MediaError: none could be decoded.
         """
+        if not self.decoded and self._filter_error:
+            raise MediaError(self._info.path, f"its pictures cannot be converted ({self._filter_error}): export it again in a usual format")
         if not self.decoded:
             raise MediaError(self._info.path, "not one frame of it can be decoded: the file is damaged, copy or export it again")
         return np.clip(np.searchsorted(self.decoded, np.arange(count), side="right") - 1, 0, None)
@@ -137,7 +140,7 @@ class Sampler:
         node = ffmpeg.source(info.path, fflags="+genpts", reinit_filter=0, **options)[str(info.video.index)]
         node = node.filter("select", select_first_after(thresholds))
         # showinfo prints which frames these are, in case one cannot be decoded.
-        node = node.filter("showinfo", checksum=0).filter("scale", width, height, flags=flags).filter("format", "rgb24")
+        node = picture.small(node.filter("showinfo", checksum=0), info, (width, height), flags)
         node = node.output("pipe:", format="rawvideo", fps_mode="passthrough", max_error_rate=1, **{"frames:v": len(times_s)})
         size, count = width * height * 3, 0
         with ffmpeg.stream(node, info.path, log="info") as reader:
@@ -147,6 +150,8 @@ class Sampler:
             if count < len(times_s):
                 reader.finish()
             stderr = reader.stderr()
+            if not count:
+                self._filter_error = self._filter_error or ffmpeg.filter_error(reader.errors())
         self.decoded += (first + np.searchsorted(thresholds, _showinfo_times(stderr)[:count], side="right") - 1).tolist()
 
 

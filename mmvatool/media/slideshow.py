@@ -24,6 +24,7 @@ from mmvatool.files import workspace
 from mmvatool.media import ffmpeg
 from mmvatool.media.encode import CONTAINERS, check, move_into_place, video_params, write_frames
 from mmvatool.media.frames import steady_frames
+from mmvatool.media.picture import is_hdr
 from mmvatool.media.probe import Color, MediaInfo
 from mmvatool.timeline import Clip, Timeline
 from trainer import usable_cpus
@@ -43,7 +44,6 @@ BLUR_SIDE_PX = 120  # the background is blurred at this width or height, the lon
 BLUR_PX = 5
 BLUR_LIGHT = 0.5
 SD_LINES = 576  # an untagged video is bt601 up to this size and bt709 above, as players assume
-HDR = ("smpte2084", "arib-std-b67")
 SHORT_S = 0.5  # a video that ends so much sooner than it should is damaged
 MOST_WORKERS = 4
 TICK = 1e-6  # of a frame: tolerance for bounds that are meant to lie on a frame
@@ -107,7 +107,7 @@ def render(
     check_size(size)
     container = CONTAINERS[target.suffix.lower()]
     count = max(1, round(timeline.duration_s * rate))
-    warnings: list[str] = []
+    warnings = _picture_warnings(timeline, infos)
     canvas = _Canvas(size, rate, fill, still, read, infos, warnings)
     frames = _draw_in_threads(
         _compose_frames(_schedule(timeline, crossfade_s, rate, count), canvas, count, _fades(timeline, crossfade_s, rate))
@@ -118,6 +118,17 @@ def render(
         write_frames(frames, count, size, rate, container, picture, params, sound=sound, error_path=target, on_frame=on_frame)
         check(picture, target, count, size, with_sound=sound is not None)
         move_into_place(picture, target)
+    return warnings
+
+
+def _picture_warnings(timeline: Timeline, infos: Mapping[Path, MediaInfo]) -> list[str]:
+    """What is done to the pictures of videos, a sentence for each video."""
+    warnings = []
+    for path in dict.fromkeys(clip.path for clip in timeline.clips if clip.source is not None):
+        video = infos[path].video
+        done = ["interlaced: its fields were made whole frames (bwdif)"] if video.interlaced else []
+        done += ["HDR: tone-mapped to SDR"] if is_hdr(infos[path]) else []
+        warnings += [f"{path.name}: {'; '.join(done)}"] if done else []
     return warnings
 
 
@@ -338,7 +349,7 @@ class _VideoScene:
             self._area,
             color=_color(info),
             crop_share=_crop_share(width, height, self._area, canvas.size),
-            tone_map=info.video.color.transfer in HDR,
+            tone_map=is_hdr(info),
         )
         self._reader = resources.enter_context(ffmpeg.stream(node, info.path))
         self._frame: np.ndarray | None = None

@@ -7,8 +7,8 @@ import numpy as np
 
 from mmvatool.errors import MediaError, RenderError
 from mmvatool.files import workspace
-from mmvatool.media import ffmpeg, headers, packets, tags
-from mmvatool.media.encode import CONTAINERS, MP4_SUFFIXES, copy_options, move_into_place
+from mmvatool.media import coding, ffmpeg, headers, packets, picture, tags
+from mmvatool.media.encode import MP4_SUFFIXES, copy_options, move_into_place, output_filters
 from mmvatool.media.packets import Packets
 from mmvatool.media.probe import MediaInfo
 
@@ -16,20 +16,21 @@ MP4_CONTAINER = "mov,mp4,m4a,3gp,3g2,mj2"
 MATROSKA_CONTAINER = "matroska,webm"
 # These two store a packet with the same bytes; others (MPEG-TS, AVI) use another framing.
 SAME_PACKETS = (MP4_CONTAINER, MATROSKA_CONTAINER)
-NAMES = {"libx264": "H.264", "libvpx-vp9": "VP9"}
+NAMES = {"libx264": "H.264", "libx265": "HEVC", "libvpx-vp9": "VP9"}
 # Matroska stores milliseconds.
 TIME_TOLERANCE_S = 0.002
 LEAST_DECODED = 0.9
 SLOWEST = 60  # time limit of encoding, as a multiple of the duration
 
 
-def copy_picture(info: MediaInfo, sound: Path, target: Path) -> list[str]:
-    """Write a video with its video stream copied and other audio.
+def copy_picture(info: MediaInfo, sound: Path, target: Path, *, interlaced: str = "deinterlace", to_sdr: bool = False) -> list[str]:
+    """Write a video with its video stream copied and other audio; encoded where it cannot be.
 
     Args:
         info: the probed source.
         sound: an encoded audio file; its time 0 is that of the source's container. It is copied in full.
         target: file to write; its suffix (a key of encode.CONTAINERS) chooses the container. An existing file is replaced.
+        interlaced, to_sdr: how it is encoded, as `coding.choose` takes them.
 
     Returns:
         Warnings on what differs from the source, a sentence each.
@@ -46,10 +47,11 @@ def copy_picture(info: MediaInfo, sound: Path, target: Path) -> list[str]:
         result = folder / f"spliced{suffix}"
         refused = _copy(info, sound, result, target, streams)
         if refused is not None:
-            encoder = CONTAINERS[suffix].video_codec
-            warnings.append(f"its {info.video.codec} picture cannot lie in {_a(suffix)}{refused}: encoded as {NAMES[encoder]}")
+            chosen = coding.choose(info, suffix, interlaced=interlaced, to_sdr=to_sdr)
+            name = NAMES[chosen.container.video_codec]
+            warnings += [f"its {info.video.codec} picture cannot lie in {_a(suffix)}{refused}: encoded as {name}", *chosen.warnings]
             try:
-                _mux(info, sound, result, streams, _encoded(info, suffix))
+                _mux(info, sound, result, streams, _encoded(info, chosen), chosen)
             except MediaError as error:
                 raise RenderError(target, f"the encoder failed ({error.problem}): is the disk full?") from error
             _check(info, sound, result, target, copied=False)
@@ -85,19 +87,27 @@ def fitting_subtitles(info: MediaInfo, suffix: str, warnings: list[str]) -> list
     return [str(stream.index) for stream in streams] if alike else []
 
 
-def _encoded(info: MediaInfo, suffix: str) -> dict[str, Any]:
-    container = CONTAINERS[suffix]
-    params = dict(zip((param.removeprefix("-") for param in container.params[::2]), container.params[1::2], strict=True))
-    odd = info.video.width % 2 or info.video.height % 2
+def _encoded(info: MediaInfo, chosen: coding.Coding) -> dict[str, Any]:
+    params = [*chosen.container.params, *chosen.params]
+    options = dict(zip((param.removeprefix("-") for param in params[::2]), params[1::2], strict=True))
     # enc_time_base: the default would move frames of a variable rate to the nominal one.
-    timing = {"fps_mode": "passthrough", "enc_time_base": "demux"}
-    return {"c:v": container.video_codec, "pix_fmt": "yuv444p" if odd else "yuv420p"} | timing | params
+    return {"c:v": chosen.container.video_codec, "fps_mode": "passthrough", "enc_time_base": "demux"} | options
 
 
-def _mux(info: MediaInfo, sound: Path, result: Path, subtitles: list[str], options: dict[str, Any]) -> None:
+def _mux(
+    info: MediaInfo, sound: Path, result: Path, subtitles: list[str], options: dict[str, Any], encoded: coding.Coding | None = None
+) -> None:
     # The container's clock is shifted to begin at 0, as that of the audio file does.
-    source = ffmpeg.source(info.path, fflags="+genpts", itsoffset=f"{-info.origin_s:.6f}")
-    streams = [source[str(info.video.index)], ffmpeg.source(sound)["a:0"], *(source[index] for index in subtitles)]
+    source = ffmpeg.source(info.path, fflags="+genpts", itsoffset=f"{-info.origin_s:.6f}", **({"reinit_filter": 0} if encoded else {}))
+    shown = source[str(info.video.index)]
+    if encoded:
+        kept = encoded.fields is not None
+        shown = picture.frames(shown, info, keep_fields=kept, shift_s=-info.origin_s)
+        size = info.video.width, info.video.height
+        shown = picture.converted(shown, info, size, planes=encoded.planes, tone_map=encoded.tone_map, keep_fields=kept)
+        for name, values in output_filters(encoded.color, info.video.pixel_aspect, encoded.fields):
+            shown = shown.filter(name, **values)
+    streams = [shown, ffmpeg.source(sound)["a:0"], *(source[index] for index in subtitles)]
     # No limit to the interleaving queue: subtitle packets are sparse.
     options = {"c:a": "copy", "c:s": "copy", "map_metadata": 2, "map_chapters": 0, "max_interleave_delta": 0} | options
     if not tags.all_kept(info.tags, result.suffix):

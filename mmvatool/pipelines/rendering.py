@@ -11,6 +11,7 @@ from mmvatool.errors import MediaError
 from mmvatool.files import workspace
 from mmvatool.media import cut, headers, slideshow, splice
 from mmvatool.media import render as media_render
+from mmvatool.media.picture import is_hdr
 from mmvatool.media.probe import MediaInfo
 from mmvatool.plan.schema import Rendering
 from mmvatool.progress import Progress, no_progress
@@ -56,11 +57,22 @@ def render_cut(
     total = sum(round(segment.length_s * info.rate) for segment in joined.segments)
     with progress("rendering", total) as on_frame:
         if points is None:
-            return media_render.render(joined, info, target, on_frame, chapters=rendering.chapters, encoder=encoder)
+            return media_render.render(
+                joined,
+                info,
+                target,
+                on_frame,
+                chapters=rendering.chapters,
+                encoder=encoder,
+                interlaced=rendering.interlaced,
+                to_sdr=rendering.to_sdr,
+            )
         warnings += cut.cut(joined, points, target)
         on_frame(total)
     if rendering.chapters or headers.read(info.path, "a video file").chapters:
         warnings.append("a lossless cut has no chapters: left out")
+    if rendering.to_sdr and is_hdr(info):
+        warnings.append("a lossless cut stays HDR")
     return warnings
 
 
@@ -125,7 +137,9 @@ def render_visuals(
                 on_progress=lambda part: on_percent(round(100 * part)),
             )
         if kind == "soundtrack":
-            return mixed, splice.copy_picture(infos[timeline.clips[0].path], sound, target)
+            return mixed, splice.copy_picture(
+                infos[timeline.clips[0].path], sound, target, interlaced=rendering.interlaced, to_sdr=rendering.to_sdr
+            )
         with progress("rendering", round(timeline.duration_s * rendering.rate)) as on_frame:
             return mixed, slideshow.render(
                 timeline,

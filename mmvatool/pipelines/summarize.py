@@ -49,6 +49,8 @@ def summarize(
     dry_run: bool = False,
     overwrite: bool = False,
     encoder: str = "software",
+    interlaced: str = "deinterlace",
+    to_sdr: bool = False,
     cache: bool = False,
     progress: Progress = no_progress,
 ) -> Summary:
@@ -67,6 +69,8 @@ def summarize(
         dry_run: choose only; nothing but the plan and the exports is written. Without these, cuts are estimated (docs/speed.md).
         overwrite: replace existing outputs; otherwise they are an error.
         encoder: "software", or "auto" to encode in hardware where a trial shows that it works.
+        interlaced: "deinterlace", or "keep" to code the fields of interlaced video as fields.
+        to_sdr: bring HDR down to SDR; otherwise it is coded as HDR, in HEVC of 10 bits.
         cache: keep what is predicted for the video in the user's cache folder, or use what was kept there (docs/formats.md).
         progress: gets how far each stage is.
 
@@ -99,7 +103,8 @@ def summarize(
     analysis.save()
     warnings += [*analysis.warnings, *selection.warnings, *([RESTARTS] if info.restarts else [])]
     summary = Summary(path, None, predictor.name, settings, info, curve, selection.shots, selection.precision, tuple(warnings))
-    return _write(summary, outputs, cuts, Rendering(chapters=chapters, lossless=settings.lossless), encoder, predictor, progress)
+    rendering = Rendering(chapters=chapters, lossless=settings.lossless, interlaced=interlaced, to_sdr=to_sdr)
+    return _write(summary, outputs, cuts, rendering, encoder, predictor, progress)
 
 
 def _write(

@@ -24,6 +24,7 @@ from pydantic import (
 )
 from pydantic_core import core_schema
 
+from mmvatool.choices import INTERLACED
 from mmvatool.errors import PlanError
 from mmvatool.media.slideshow import FILLS, LEAST_PX, MOST_PX
 from mmvatool.plan.schema import SCHEMA, Fingerprint, Plan, Rendering
@@ -125,7 +126,16 @@ class PlannedFile(_Object):
     """The BLAKE2b hash of the content, 20 bytes, in hexadecimal digits."""
 
 
-class CutSettings(_Object):
+class PictureSettings(_Object):
+    """How a picture that must be encoded is."""
+
+    interlaced: Annotated[str, GetPydanticSchema(lambda *_: core_schema.literal_schema(list(INTERLACED)))] = "deinterlace"
+    """Whether the fields of interlaced video become whole frames, or stay."""
+    to_sdr: bool = False
+    """Whether HDR becomes SDR."""
+
+
+class CutSettings(PictureSettings):
     """How a cut is rendered."""
 
     chapters: bool
@@ -134,7 +144,7 @@ class CutSettings(_Object):
     """Whether packets are copied; bounds move to keyframes where nothing can be encoded."""
 
 
-class SoundtrackSettings(_Object):
+class MusicSettings(_Object):
     """How music is put below a picture."""
 
     duck: bool
@@ -143,7 +153,11 @@ class SoundtrackSettings(_Object):
     """Integrated loudness."""
 
 
-class SlideshowSettings(SoundtrackSettings):
+class SoundtrackSettings(MusicSettings, PictureSettings):
+    """How music is put below a video, whose picture is encoded only where it cannot be copied."""
+
+
+class SlideshowSettings(MusicSettings):
     """How a slideshow is rendered."""
 
     size: Annotated[tuple[_Side, _Side], _LIST]

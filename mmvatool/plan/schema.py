@@ -18,9 +18,9 @@ from mmvatool.timeline import Clip, Cue, Segment, Timeline
 SCHEMA = "mmvatool.plan/1"
 # What is rendered, and the settings that it takes.
 KINDS = {
-    "cut": ("chapters", "lossless"),
+    "cut": ("chapters", "lossless", "interlaced", "to_sdr"),
     "slideshow": ("size", "rate", "fill", "crossfade_s", "still", "duck", "lufs"),
-    "soundtrack": ("duck", "lufs"),
+    "soundtrack": ("duck", "lufs", "interlaced", "to_sdr"),
 }
 HASH_BYTES = 20
 _PLACES = 6
@@ -32,7 +32,8 @@ _SAME_S = 2e-6
 class Rendering:
     """How a plan is rendered; the names are those of SoundtrackSettings and SummarySettings.
 
-    `chapters`: one for each clip instead of the source's own. `lossless`: packets are copied.
+    `chapters`: one for each clip instead of the source's own. `lossless`: packets are copied. `interlaced`, one of
+    INTERLACED, and `to_sdr` (HDR becomes SDR): what becomes of a picture that is encoded.
     """
 
     size: tuple[int, int] = (1920, 1080)
@@ -44,6 +45,8 @@ class Rendering:
     lufs: float = -14.0
     chapters: bool = False
     lossless: bool = False
+    interlaced: str = "deinterlace"
+    to_sdr: bool = False
 
 
 @dataclass(frozen=True)

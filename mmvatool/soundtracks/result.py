@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from mmvatool.choices import LIVES, MATCHES
+from mmvatool.choices import INTERLACED, LIVES, MATCHES
 from mmvatool.errors import FileError, SettingsError
 from mmvatool.media import mix, slideshow
 from mmvatool.plan.schema import Rendering
@@ -38,6 +38,8 @@ class SoundtrackSettings:
         still: without pan and zoom.
         duck: keep the sound of videos, the music under it; otherwise the music alone.
         lufs: integrated loudness of the result.
+        interlaced: of a video whose picture cannot be copied: "deinterlace", or "keep" its fields.
+        to_sdr: bring HDR down to SDR where a picture cannot be copied.
         seed: draws among nearly equal tracks; None takes the nearest.
         top: length of the ranking.
         exclude: shell patterns for tracks of the library that are left out.
@@ -61,6 +63,8 @@ class SoundtrackSettings:
     still: bool = False
     duck: bool = False
     lufs: float = -14.0
+    interlaced: str = "deinterlace"
+    to_sdr: bool = False
     seed: int | None = None
     top: int = 5
     exclude: tuple[str, ...] = ()
@@ -74,6 +78,7 @@ class SoundtrackSettings:
             ("fill", self.fill, slideshow.FILLS),
             ("match", self.match, MATCHES),
             ("live", self.live, LIVES),
+            ("interlaced", self.interlaced, INTERLACED),
         ):
             if value not in allowed:
                 raise SettingsError(f"{name} {value!r}: allowed are {', '.join(allowed)}")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mmvatool.errors import MediaError, OutputError, RenderError
-from mmvatool.media import ffmpeg, hardware, render
+from mmvatool.media import coding, ffmpeg, hardware, render
 from mmvatool.media.audio import cut_samples
 from mmvatool.media.frames import FFmpegFrames
 from mmvatool.media.probe import MediaInfo, probe
@@ -166,7 +166,8 @@ def test_planes_of_8_bits_are_not_converted(tmp_path, full):
     path = media.encode(tmp_path / "in.mp4", lambda n: media.rays((160, 96), n / 25), 50, Fraction(25), None, (*X264, *tags))
     info = probe(path)
     assert info.video.color.full_range == full
-    handed = b"".join(frame.tobytes() for frame in render._decode_segments(_cut(info, ((0.4, 1.2),)), info, [20]))
+    chosen = coding.choose(info, ".mp4")
+    handed = b"".join(frame.tobytes() for frame in render._decode_segments(_cut(info, ((0.4, 1.2),)), info, [20], chosen))
     plain = media.ffmpeg.source(path).output("pipe:", format="rawvideo")
     assert handed == media.ffmpeg.run(plain, path).stdout[10 * 160 * 96 * 3 // 2 : 30 * 160 * 96 * 3 // 2]
 
@@ -177,7 +178,7 @@ def test_a_source_of_rgb_is_not_tagged_as_rgb(tmp_path):
     path = media.encode(tmp_path / "in.mkv", lambda n: colours, 50, Fraction(25), None, params)
     info, _, got, _ = _render(path, tmp_path / "out.mp4", ((0.4, 1.2),))
     assert info.video.color.matrix == "gbr"
-    assert (got.video.color.matrix, got.video.color.full_range) == ("bt709", False)
+    assert (got.video.color.matrix, got.video.color.full_range) == ("smpte170m", False)
     before, after = FFmpegFrames(info).read([12])[0].astype(int), FFmpegFrames(got).read([2])[0]
     assert np.abs(before - after).mean() < COLOUR_TOLERANCE / 2
 

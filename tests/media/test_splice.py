@@ -229,7 +229,9 @@ def test_a_copy_that_is_not_the_source_is_refused(kinds, sounds, tmp_path, monke
     """What the check is for: one packet less."""
     info = probe(kinds("plain.mp4"))
     monkeypatch.setattr(splice, "copy_options", lambda suffix, codec: {"bsf:v": "noise=drop='eq(n,50)'"})
-    monkeypatch.setattr(splice, "_encoded", lambda info, suffix: {"c:v": "libx264", "preset": "ultrafast", "vf": "select='lt(n,20)'"})
+    monkeypatch.setattr(
+        splice, "_encoded", lambda info, chosen: {"c:v": "libx264", "preset": "ultrafast", "bsf:v": "noise=drop='gte(n,20)'"}
+    )
     with pytest.raises(RenderError, match="20 of 179 frames"):
         splice.copy_picture(info, sounds["aac"], tmp_path / "out.mp4")
     assert list(tmp_path.iterdir()) == []

@@ -77,7 +77,7 @@ def test_names_of_files_need_not_be_text(tmp_path: Path):
 
 def test_only_the_settings_of_a_kind_are_kept(tmp_path: Path):
     cut = Plan("cut", Timeline.of(tmp_path / "a.mp4", [Segment(0, 1)]), ((0.5, 0.5),), {}, Rendering(chapters=True, lufs=-30))
-    assert cut.to_json(tmp_path)["settings"] == {"chapters": True, "lossless": False}
+    assert cut.to_json(tmp_path)["settings"] == {"chapters": True, "lossless": False, "interlaced": "deinterlace", "to_sdr": False}
     assert documents.read(written(tmp_path / "p.json", cut)).rendering == Rendering(chapters=True)
 
 

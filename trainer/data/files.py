@@ -10,6 +10,7 @@ import imageio_ffmpeg
 import numpy as np
 from PIL import Image
 
+from trainer.data import hdr
 from trainer.errors import DataError
 
 DECODE_LIMIT_S = 600
@@ -49,7 +50,7 @@ def open_picture(path: str | Path) -> Image.Image:
 def read_picture(path: str | Path, least_px: int | None = None) -> np.ndarray:
     """Read a picture upright and in sRGB.
 
-    EXIF orientation is applied, colour profiles are converted, transparency is composited over white, CMYK, palettes, grey and
+    EXIF orientation is applied, HDR is tone-mapped, colour profiles are converted, transparency is composited over white, CMYK, palettes, grey and
     16-bit grey are converted; of an animation the first frame is read.
 
     Args:
@@ -68,7 +69,9 @@ def read_picture(path: str | Path, least_px: int | None = None) -> np.ndarray:
                 opened.draft(None, (least_px, least_px))
             opened.load()  # also transposes a TIFF
             # In this order, as converted pictures have no EXIF block.
-            return np.asarray(_over_white(_in_srgb(_upright(opened))))
+            coding = hdr.coding(opened, path)
+            upright = _upright(opened)
+            return np.asarray(_over_white(hdr.to_sdr(upright, *coding) if coding else _in_srgb(upright)))
     except FileNotFoundError as error:
         raise DataError(f"{path}: no such picture; check the path") from error
     except Image.UnidentifiedImageError as error:
