@@ -20,6 +20,7 @@ from mmvatool.media import headers, packets
 from mmvatool.media.aspects import Aspects
 from mmvatool.media.headers import Color, Headers, Picture, StreamHeader
 from mmvatool.media.packets import NO_TIME
+from mmvatool.media.rates import DEFAULT_RATE, nominal_rate
 from mmvatool.media.timecode import timecode_text
 from mmvatool.media.tracks import AudioStream, audio_stream
 
@@ -31,16 +32,7 @@ FIRST_PACKETS = 100  # that are decoded in search of the first frame
 MPEG_STREAMS = ("mpegts", "mpeg")
 TIMECODE_BYTES = 4  # of a sample of a QuickTime time code track
 DIGEST_BYTES = 16
-DEFAULT_RATE = Fraction(25)  # where the file states none: ffmpeg's default
 LONG_FRAME_S = 0.5  # what stands still for longer, a slide, may be cut anywhere
-# Rates that cameras and editors use; a rate measured through a container's coarse clock is snapped to one of them.
-STANDARD_RATES = tuple(Fraction(rate) for rate in (*range(1, 61), 72, 90, 100, 120, 144, 240)) + tuple(
-    Fraction(rate * 1000, 1001) for rate in (24, 30, 48, 60, 120, 240)
-)
-HIGHEST_RATE = 250  # more than the frames over the file's length, and more than this, is no rate but frames that were sent in a burst
-BURST_WINDOW = 60  # steps; bursts of two to six, ten or twelve frames fit into it
-BURST_FACTOR = 1.5  # by which the usual step of bursts at least differs from the mean one; of drops and jitter it does not
-LONGEST_PAUSE = 4  # times the usual time between two bursts; what is longer is a pause
 NO_FRAMES = "holds no video frame: it may be truncated, copy or export it again"
 RAW_STREAMS = ("h264", "hevc", "vvc", "m4v", "mpegvideo", "obu", "av1")
 PICTURE_CONTAINERS = ("image2", "gif_pipe")
@@ -205,8 +197,7 @@ def _probe_video(path: Path, container: Any, header: Headers) -> MediaInfo:
     picture = stream.picture or headers.picture(container.streams[stream.index])
     if not picture:
         raise MediaError(path, "is damaged or truncated (no frame of its video can be decoded): copy it again")
-    average = picture.average_rate
-    rate, constant = _rate(read, _snap(average, 0.006) if average else None)
+    rate, constant = nominal_rate(read.rate_ticks, read.tick_s, picture.average_rate)
     shown = np.flatnonzero(read.shown)
     times_s = read.times_s[shown] - header.origin_s
     last_s = read.durations_s[shown[-1]]
@@ -383,59 +374,3 @@ def _open_gop(read: packets.Packets) -> bool:
     """Whether a packet is shown before the keyframe that precedes it in decoding order."""
     before = np.maximum.accumulate(np.where(read.keys, np.arange(len(read.keys)), -1))[:-1]
     return bool((read.pts[1:] < np.where(before < 0, NO_TIME, read.pts[before])).any())
-
-
-def _rate(packets: _VideoPackets, stated: Fraction | None) -> tuple[Fraction, bool]:
-    """Nominal frame rate, and whether every frame keeps to it.
-
-    A fine clock (mp4's) gives the rate exactly. A coarse one (Matroska's milliseconds) and jitter have several steps averaged and
-    snapped to a standard rate, or to what the container itself states if that is near.
-    """
-    ticks = packets.rate_ticks
-    steps = np.diff(ticks)
-    steps = steps[steps > 0]
-    if not len(steps):
-        return stated or DEFAULT_RATE, True
-    median = float(np.median(steps))
-    step, coarse = median, 1 < median < 100
-    if (steps == median).mean() > 0.9 and not coarse and not _burst_rate(ticks, packets.tick_s, median):
-        rate = 1 / (Fraction(median) * packets.tick_s)
-    else:
-        usual = steps[np.abs(steps - median) <= median / 4]
-        usual_step = float(usual.mean()) if len(usual) else median
-        burst_rate = _burst_rate(ticks, packets.tick_s, usual_step)
-        measured = burst_rate or 1 / (Fraction(usual_step) * packets.tick_s)
-        near = stated is not None and not burst_rate and abs(stated / measured - 1) < Fraction(2, 100)
-        rate = stated if stated and near else _snap(measured, float(measured) / 100)
-        step = float(1 / (rate * packets.tick_s))
-    ticks = np.unique(ticks)  # VP8's hidden frames have the time of the next
-    ideal = ticks[0] + np.arange(len(ticks)) * step
-    return rate, bool(np.abs(ticks - ideal).max() <= max(min(1.0, step / 2), step / 4))
-
-
-def _burst_rate(ticks: np.ndarray, tick_s: Fraction, usual_step: float) -> Fraction | None:
-    """The mean rate of frames that come in bursts, as from cameras that send what has queued up; None where they do not.
-
-    Frames in a burst are nearer to each other than the mean step says. So they are in a recording with pauses, too; but that has them at a
-    rate that cameras have, and another mean rate in each of its parts.
-    """
-    steps = np.diff(ticks)
-    window = max(1, min(BURST_WINDOW, len(steps) // 2))
-    spans = ticks[window:] - ticks[:-window]
-    span = float(np.median(spans))
-    steady = bool((np.abs(spans - span) <= span / 4).mean() > 0.9)
-    shortest = 1 / (HIGHEST_RATE * float(tick_s))
-    different = not 1 / BURST_FACTOR < usual_step * window / max(span, 1) < BURST_FACTOR
-    if not different or (usual_step >= shortest and not steady):
-        return None
-    starts = np.flatnonzero(steps > (span / window if steady else shortest)) + 1
-    if len(starts) < 2:
-        return None
-    sizes, periods = np.diff(starts), np.diff(ticks[starts])
-    regular = periods <= LONGEST_PAUSE * np.median(periods)
-    return Fraction(int(sizes[regular].sum())) / (int(periods[regular].sum()) * tick_s)
-
-
-def _snap(rate: Fraction, tolerance: float) -> Fraction:
-    nearest = min(STANDARD_RATES, key=lambda standard: abs(standard - rate))
-    return nearest if abs(nearest - rate) <= tolerance else rate.limit_denominator(1001)
