@@ -21,7 +21,7 @@ from mmvatool.files import workspace
 from mmvatool.media import ffmpeg, hevc, packets, smart, tags
 from mmvatool.media.audio import notes
 from mmvatool.media.encode import copy_options, move_into_place
-from mmvatool.media.expressions import rising_dts, step_function
+from mmvatool.media.moves import Move, move_filters, moves_in_a_row, moves_of_audio, moves_overlap, subtitle_filters, until
 from mmvatool.media.packets import Packets
 from mmvatool.media.probe import MediaInfo
 from mmvatool.media.splice import SAME_PACKETS, TIME_TOLERANCE_S, fitting_subtitles
@@ -182,8 +182,8 @@ def cut(timeline: Timeline, points: CutPoints, target: Path) -> list[str]:
         if not all(part.copied for part in parts):
             picture = _join(points, parts, folder / "joined.mp4")
             warnings.append(_encoding_warning(points.video, parts))
-        moves = _moves(kept)
-        audio_moves = _audio_moves(kept, points)
+        moves = moves_in_a_row(kept)
+        audio_moves = moves_of_audio(kept, points.video, points.audio)
         try:
             _mux(points, result, picture, moves, audio_moves, subtitles)
         except MediaError as error:
@@ -235,89 +235,9 @@ def _ends_cleanly(video: Packets, stop: int) -> bool:
     return not len(after) or bool(stop not in video.pts and (video.pts[after[0] :] >= stop).all())
 
 
-@dataclass(frozen=True)
-class Move:
-    """Packets of a stream with a PTS in [first, stop) are kept and moved `shift` earlier; all in ticks of the stream."""
-
-    first: int
-    stop: int
-    shift: int
-
-
-def _moves(kept: Sequence[tuple[int, int]]) -> list[Move]:
-    """The moves that put the segments one after the other, from 0 on."""
-    moves, shown = [], 0
-    for first, stop in kept:
-        moves.append(Move(first, stop, first - shown))
-        shown += stop - first
-    return moves
-
-
-def _audio_moves(kept: Sequence[tuple[int, int]], points: CutPoints) -> list[Move]:
-    """The moves of the audio packets, without gaps at the joins and without an accumulating offset from the video.
-
-    The audio of each segment starts where that of the segment before ends, with the packet nearest to the exact time: within half a packet.
-    """
-    audio = points.audio
-    if audio is None:
-        return []
-    pts, durations = audio.pts, audio.durations
-    scale = points.video.tick_s / audio.tick_s
-    moves: list[Move] = []
-    start, end, stop = Fraction(0), None, 0  # start of the segment in the result, end of the audio so far, index of the next packet
-    for segment_first, segment_stop in kept:
-        begins, ends = segment_first * scale, segment_stop * scale
-        wanted = begins if end is None else begins + end - start
-        first = int(np.searchsorted(pts + (durations // 2 if end is not None else 0), float(wanted)))
-        first = max(first, stop)
-        middles = pts + durations / 2
-        gap = first < len(pts) and end is not None and abs(pts[first] - wanted) > durations[first]
-        shift = int(pts[first]) - end if first < len(pts) and end is not None and not gap else round(begins - start)
-        stop_here = int(np.searchsorted(middles, float(ends if gap or end is None else start + ends - begins + shift)))
-        start += ends - begins
-        if first < stop_here:
-            stop = stop_here
-            moves.append(Move(int(pts[first]), int(pts[stop]) if stop < len(pts) else int(pts[-1]) + 1, shift))
-            end = int(pts[stop - 1] + durations[stop - 1]) - shift
-    return moves
-
-
-def _filters(moves: Sequence[Move], overlap: int = 0) -> str:
-    """The bitstream filters for these moves. DTS are moved `overlap` ticks earlier, so that they rise at the joins, too."""
-    bounds = [move.stop for move in moves[:-1]]
-    firsts = step_function("pts", bounds, [move.first for move in moves])
-    shifts = step_function("PTS", bounds, [move.shift for move in moves])
-    return (
-        f"noise=drop='lt(pts,{firsts})+gte(pts,{moves[-1].stop})',setts=pts='PTS-({shifts})':dts='{rising_dts(f'DTS-({shifts})', overlap)}'"
-    )
-
-
-def _until(video: Packets, end: int) -> str:
-    """One more option for setts: the last frame before a tick lasts until there, as it may be a long one."""
-    last = video.pts[(video.pts < end) & ~video.hidden].max()
-    return f":duration='if(eq(PTS,{last}),{end - last},DURATION)'"
-
-
-def _subtitle_filters(moves: Sequence[Move]) -> str:
-    """The bitstream filters for subtitles: each is trimmed to the first of the kept segments in which it is shown."""
-    bounds = [move.stop for move in moves[:-1]]
-    firsts, stops, shifts = ([getattr(move, name) for move in moves] for name in ("first", "stop", "shift"))
-    drop = f"lte(pts+max(1,duration),{step_function('pts', bounds, firsts)})+gte(pts,{moves[-1].stop})"
-    begins = f"max(PTS,{step_function('PTS', bounds, firsts)})"
-    pts = f"{begins}-({step_function('PTS', bounds, shifts)})"
-    length = f"min(PTS+DURATION,{step_function('PTS', bounds, stops)})-{begins}"
-    return f"noise=drop='{drop}',setts=pts='{pts}':dts='{pts}':duration='{length}'"
-
-
 def _copy_filters(part: Part) -> str:
     """The bitstream filters that trim to one part, moved to 0."""
-    return _filters([Move(part.first, part.stop, part.first)])
-
-
-def _dts_overlap(video: Packets, moves: Sequence[Move]) -> int:
-    """How far DTS would step back at a join after these moves, in ticks: with a variable rate the reordering delay varies."""
-    times = [video.dts[(video.pts >= move.first) & (video.pts < move.stop)] - move.shift for move in moves]
-    return packets.dts_overlap([(int(part[0]), int(part[-1])) for part in times])
+    return move_filters([Move(part.first, part.stop, part.first)])
 
 
 def _mux(
@@ -330,16 +250,16 @@ def _mux(
     if picture:
         joined = packets.read(picture, ["v:0"])[0]
         end = round((moves[-1].stop - moves[-1].shift) * points.video.tick_s / joined.tick_s)
-        options["bsf:v"] = f"setts=pts=PTS:dts=DTS{_until(joined, end)}"
+        options["bsf:v"] = f"setts=pts=PTS:dts=DTS{until(joined, end)}"
     else:
-        options["bsf:v"] = _filters(moves, _dts_overlap(points.video, moves)) + _until(points.video, moves[-1].stop)
+        options["bsf:v"] = move_filters(moves, moves_overlap(points.video, moves)) + until(points.video, moves[-1].stop)
     if audio_moves:
         assert info.audio is not None
         streams.append(source[str(info.audio.index)])
-        options["bsf:a"] = _filters(audio_moves)
+        options["bsf:a"] = move_filters(audio_moves)
     for number, (index, tick_s) in enumerate(_subtitle_clocks(info, subtitles)):
         streams.append(source[index])
-        options[f"bsf:s:{number}"] = _subtitle_filters([_on_clock(move, points.video.tick_s / tick_s) for move in moves])
+        options[f"bsf:s:{number}"] = subtitle_filters([move.on_clock(points.video.tick_s / tick_s) for move in moves])
     options["metadata:s:v:0"] = f"timecode={_timecode(points, moves[0].first)}"  # an empty one takes that of the source away
     tag_file = tags.write(tags.of_a_part(info.tags), suffix, result.with_name("tags.txt"))
     options["map_metadata"] = 2 if picture and len(streams) > 1 else 1  # after the inputs of the streams
@@ -366,10 +286,6 @@ def _subtitle_clocks(info: MediaInfo, subtitles: Sequence[str]) -> list[tuple[st
         except MediaError:
             continue
     return clocks
-
-
-def _on_clock(move: Move, scale: Fraction) -> Move:
-    return Move(round(move.first * scale), round(move.stop * scale), round(move.shift * scale))
 
 
 def _count_frames(video: Packets, part: Part) -> int:

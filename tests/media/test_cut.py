@@ -12,6 +12,7 @@ import pytest
 from mmvatool.errors import MediaError, RenderError
 from mmvatool.media import cut, ffmpeg, packets, smart
 from mmvatool.media.frames import FFmpegFrames
+from mmvatool.media.moves import moves_in_a_row, moves_of_audio, moves_overlap
 from mmvatool.media.probe import MediaInfo, probe
 from mmvatool.timeline import Segment, Timeline
 from tests.helpers import media
@@ -179,7 +180,7 @@ def test_a_rate_that_changes_from_group_to_group_keeps_its_times(tmp_path):
     points = cut.cut_points(info, tmp_path / "out.mp4")
     timeline = _every_other(points)
     assert len(timeline.segments) == 4
-    assert cut._dts_overlap(points.video, cut._moves([cut._to_ticks(part, points) for part in timeline.segments])) > 0
+    assert moves_overlap(points.video, moves_in_a_row([cut._to_ticks(part, points) for part in timeline.segments])) > 0
     cut.cut(timeline, points, tmp_path / "out.mp4")
     source, _ = _decoded(path, 0)
     frames, complaints = _decoded(tmp_path / "out.mp4", 0)
@@ -230,9 +231,8 @@ def test_sound_is_within_half_a_packet_and_nothing_adds_up():
     zeros = np.zeros(count, np.int64)
     sound = packets.Packets(tick_s, shown, shown, np.full(count, 1024), zeros, zeros, zeros + packets.KEY_FLAG)
     picture = packets.Packets(Fraction(1, 30000), *[zeros[:1]] * 6)
-    points = cut.CutPoints(None, picture, sound, np.zeros(1), np.zeros(1), None, "")  # type: ignore[arg-type]
     kept = [(1001 * a, 1001 * b) for a, b in ((30 * k, 30 * k + 11) for k in range(1, 500))]
-    moves = cut._audio_moves(kept, points)
+    moves = moves_of_audio(kept, picture, sound)
     assert len(moves) == len(kept)
     at = 0
     for (first, stop), move in zip(kept, moves, strict=True):
@@ -283,9 +283,9 @@ def test_refused_by_name(kinds, tmp_path):
 def test_the_check_refuses_what_was_not_planned(kinds, tmp_path, monkeypatch):
     info = probe(kinds("plain.mp4"))
     points = cut.cut_points(info, tmp_path / "out.mp4")
-    good = cut._filters
+    good = cut.move_filters
     for spoiled in ("noise=drop='eq(n,70)',", "noise=amount=-3,", "setts=pts=PTS+eq(N\\,70)*200:dts=DTS,"):
-        monkeypatch.setattr(cut, "_filters", lambda *args, spoiled=spoiled: spoiled + good(*args))
+        monkeypatch.setattr(cut, "move_filters", lambda *args, spoiled=spoiled: spoiled + good(*args))
         with pytest.raises(RenderError, match=r"failed its check|cannot be written"):
             cut.cut(_every_other(points), points, tmp_path / "out.mp4")
         assert list(tmp_path.iterdir()) == []
