@@ -207,7 +207,8 @@ def test_the_soundtrack_of_a_video_renders_from_its_plan(show: Path, whole_predi
     rendered = render(here / "p.json", here / "again.mp4")
     assert frames_md5(rendered.output) == frames_md5(made.output)
     document = json.loads((here / "p.json").read_text())
-    assert (document["kind"], document["settings"]) == ("soundtrack", {"duck": True, "lufs": -20})
+    given = {"duck": True, "lufs": -20, "interlaced": "deinterlace", "to_sdr": False}
+    assert (document["kind"], document["settings"]) == ("soundtrack", given)
     SCHEMA.validate(document)
     document["timeline"]["cues"][0]["offset_s"] = 4.0
     (here / "p.json").write_text(json.dumps(document))
