@@ -11,6 +11,7 @@ import pytest
 
 from mmvatool.errors import MediaError, RenderError
 from mmvatool.media import cut, ffmpeg, packets, smart
+from mmvatool.media.audio import read_windows
 from mmvatool.media.frames import FFmpegFrames
 from mmvatool.media.moves import moves_in_a_row, moves_of_audio, moves_overlap
 from mmvatool.media.probe import MediaInfo, probe
@@ -317,9 +318,11 @@ def test_what_can_be_copied_into_a_container_is_not_refused(tmp_path, name, para
         got = probe(out)
         assert got.audio is not None
         assert len(got.times_s) == len(_numbers((segment,), info)) == pytest.approx(60, abs=3)
-        loud = np.flatnonzero(np.abs(media.decode_audio(out)[:, 0]) > 0.3) / media.RATE_HZ
+        # By its clock: the first packets of MP3 that refer to what was cut away may give no samples.
+        heard = next(read_windows(got, [Segment(0, 2)], media.RATE_HZ))
+        loud = np.flatnonzero(np.abs(heard) > 0.3) / media.RATE_HZ
         flash = next(n for n, frame in enumerate(FFmpegFrames(got).read(np.arange(15, 50)), 15) if frame.mean() > 127)
-        assert abs(loud[loud > 0.5][0] - (got.times_s[flash] + got.origin_s)) < 2 * SYNC_TOLERANCE_S
+        assert abs(loud[loud > 0.5][0] - got.times_s[flash]) < 2 * SYNC_TOLERANCE_S
 
 
 def test_sound_that_begins_late_is_copied_at_its_time(tmp_path):
