@@ -67,10 +67,11 @@ class Collector:
 
     Args:
         tick_s: its time base.
+        summed_bytes: of each packet that the checksum covers; None for all.
     """
 
-    def __init__(self, tick_s: Fraction) -> None:
-        self._tick_s = tick_s
+    def __init__(self, tick_s: Fraction, summed_bytes: int | None = None) -> None:
+        self._tick_s, self._summed_bytes = tick_s, summed_bytes
         # Six numbers a packet in one array: hours of packets as objects would take many times the memory.
         self._numbers = array("q")
 
@@ -85,7 +86,7 @@ class Collector:
                 NO_TIME if pts is None else pts,
                 packet.duration or 0,
                 packet.size,
-                zlib.adler32(packet),
+                zlib.adler32(memoryview(packet)[: self._summed_bytes]),
                 flags,
             )
         )

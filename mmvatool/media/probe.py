@@ -32,6 +32,7 @@ FIRST_PACKETS = 100  # that are decoded in search of the first frame
 MPEG_STREAMS = ("mpegts", "mpeg")
 TIMECODE_BYTES = 4  # of a sample of a QuickTime time code track
 DIGEST_BYTES = 16
+SUMMED_BYTES = 1024  # of each packet that count in a digest: gigabytes an hour otherwise
 LONG_FRAME_S = 0.5  # what stands still for longer, a slide, may be cut anywhere
 NO_FRAMES = "holds no video frame: it may be truncated, copy or export it again"
 RAW_STREAMS = ("h264", "hevc", "vvc", "m4v", "mpegvideo", "obu", "av1")
@@ -74,7 +75,7 @@ class MediaInfo:
     list hides. `rate` is the nominal frame rate, DEFAULT_RATE where most frames are long ones. `origin_s` is the container's own clock at time 0.
     `keys_s` holds the times of the keyframes; it is empty where the clock jumps, so that seeking would fail. If
     the clock `restarts` in the middle (recordings joined byte by byte), times stand for frames of several parts. `sizes` (N,)
-    holds the coded bytes of every displayed frame. `digest` is a hash of the times, sizes and checksums of the video packets.
+    holds the coded bytes of every displayed frame. `digest` is a hash of the times, sizes and first kibibytes of the video packets.
     `timecode` is that of the first frame. `sound_end_s` is where the last packet of the sound ends, None where that is not known.
     """
 
@@ -310,14 +311,14 @@ def _read_packets(path: Path, container: Any, index: int, audio: int | None, asp
     Also gives where the last packet of the audio stream ends on the container's clock.
     """
     stream = container.streams[index]
-    collected, frame, decoder, sound_end_s = packets.Collector(stream.time_base), None, stream.codec_context, None
+    collected, frame, decoder, sound_end = packets.Collector(stream.time_base, SUMMED_BYTES), None, stream.codec_context, NO_TIME
     if decoder:
         decoder.thread_count = 1  # many would have to be fed before the first frame comes out
-    streams = [stream] if audio is None else [stream, container.streams[audio]]
-    for number, packet in enumerate(packets.demux(container, streams)):
+    sound = None if audio is None else container.streams[audio]
+    for number, packet in enumerate(packets.demux(container, [stream, sound] if sound else [stream])):
         if packet.stream_index != index:
             if packet.pts is not None:
-                sound_end_s = max(sound_end_s or 0.0, float((packet.pts + (packet.duration or 0)) * packet.time_base))
+                sound_end = max(sound_end, packet.pts + (packet.duration or 0))
             continue
         collected.add(packet)
         aspects.add(packet)
@@ -347,7 +348,7 @@ def _read_packets(path: Path, container: Any, index: int, audio: int | None, asp
         sizes=read.sizes[order].astype(np.int32),
         digest=_digest(read),
     )
-    return found, frame, sound_end_s
+    return found, frame, float(sound_end * sound.time_base) if sound and sound_end != NO_TIME else None
 
 
 def _digest(read: packets.Packets) -> str:
