@@ -20,6 +20,7 @@ from mmvatool.media import headers, layouts, packets
 # of coarse container clocks.
 MAX_SLIP_S = 0.030
 SILENCE_SAMPLES = 1 << 16
+BLOCK_SAMPLES = 1 << 14  # that filters are given at once: codecs decode some hundreds at a time
 # Their demuxers pass over damage without an error; but by their times, which are counts of samples, it shows.
 GAPLESS = ("ogg", "flac")
 SAMPLE_FORMATS = {"<i2": "s16", "<f4": "flt"}
@@ -164,6 +165,7 @@ class _Run:
         self._conversion = _Filters(frame, conversion)
         self._meter = None if heard.levels is None else _Filters(frame, [("ebur128", "metadata=1:framelog=quiet")])
         self._heard = heard
+        self._waiting = av.AudioFifo()
 
     @property
     def end_s(self) -> float:
@@ -176,13 +178,19 @@ class _Run:
     def push(self, frame: Any) -> Iterator[Any]:
         frame.pts = None  # filters count from the start of the run
         self._samples += frame.samples
-        self._measure(frame)
-        return self._conversion.push(frame)
+        self._waiting.write(frame)
+        if self._waiting.samples >= BLOCK_SAMPLES:
+            yield from self._through(self._waiting.read())
 
     def finish(self) -> Iterator[Any]:
-        """What filters still hold."""
-        self._measure(None)
-        return self._conversion.push(None)
+        """What waits, and what filters still hold."""
+        if self._waiting.samples:
+            yield from self._through(self._waiting.read(partial=True))
+        yield from self._through(None)
+
+    def _through(self, frame: Any) -> Iterator[Any]:
+        self._measure(frame)
+        return self._conversion.push(frame)
 
     def _measure(self, frame: Any) -> None:
         if self._meter and self._heard.levels is not None:
