@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from trainer.commands.export import export as export_command
     from trainer.commands.train import train as train_command
     from trainer.data.files import open_picture, read_picture
+    from trainer.data.formats import DEMUXERS, PROTOCOLS, is_playlist
     from trainer.devices import pick_device
     from trainer.evaluation.paper import summary_rows
     from trainer.libraries import explain as explain_import
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 # Imported on first use: the errors, the recipes and the command line must not wait seconds for torch.
 _PUBLIC = {
+    "DEMUXERS": "trainer.data.formats:DEMUXERS",
+    "PROTOCOLS": "trainer.data.formats:PROTOCOLS",
     "Predictor": "trainer.predict:Predictor",
     "check_modalities": "trainer.model.towers:check_modalities",
     "dataset_command": "trainer.commands.dataset:dataset",
@@ -36,6 +39,7 @@ _PUBLIC = {
     "explain_import": "trainer.libraries:explain",
     "first_line": "trainer.libraries:first_line",
     "first_problem": "trainer.problems:first_problem",
+    "is_playlist": "trainer.data.formats:is_playlist",
     "matching_score": "trainer.affect:matching_score",
     "open_picture": "trainer.data.files:open_picture",
     "pick_device": "trainer.devices:pick_device",
@@ -50,6 +54,8 @@ _PUBLIC = {
 }
 
 __all__ = [
+    "DEMUXERS",
+    "PROTOCOLS",
     "CheckpointError",
     "DataError",
     "DeviceError",
@@ -66,6 +72,7 @@ __all__ = [
     "export_command",
     "first_line",
     "first_problem",
+    "is_playlist",
     "matching_score",
     "open_picture",
     "pick_device",

@@ -20,6 +20,7 @@ import ffmpeg
 import imageio_ffmpeg
 
 from mmvatool.errors import EngineError, MediaError
+from trainer import DEMUXERS, PROTOCOLS
 
 LEAST_VERSION = 7  # the first that takes bitstream filters for its inputs
 RUN_LIMIT_S = 3600.0
@@ -76,8 +77,8 @@ def executable() -> str:
 
 
 def source(path: Path, **options: Any) -> Any:
-    """An ffmpeg-python input node."""
-    return ffmpeg.input(url(path), **options)
+    """An ffmpeg-python input node, of a file that opens no others unless `options` allow it."""
+    return ffmpeg.input(url(path), **{"protocol_whitelist": PROTOCOLS, "format_whitelist": DEMUXERS, **options})
 
 
 def url(path: Path) -> str | bytes:
@@ -284,5 +285,5 @@ def _command(node: Any, log: str, extra_input: Path | None = None) -> list[str]:
     command = list(ffmpeg.compile(node, cmd=[executable(), "-nostdin", "-hide_banner", "-copyts", "-loglevel", log], overwrite_output=True))
     if extra_input is not None:
         position = len(command) - command[::-1].index("-i") + 1  # behind the last input
-        command[position:position] = ["-i", f"file:{extra_input.absolute()}"]
+        command[position:position] = ["-f", "ffmetadata", "-i", f"file:{extra_input.absolute()}"]
     return command

@@ -15,6 +15,7 @@ from av.stream import Disposition
 
 from mmvatool.errors import MediaError
 from mmvatool.media import ffmpeg
+from trainer import DEMUXERS, PROTOCOLS, is_playlist
 
 OPEN_LIMIT_S = 120.0
 READ_LIMIT_S = 120.0
@@ -35,6 +36,9 @@ TRANSFERS = {
     12: "bt1361e", 13: "iec61966-2-1", 14: "bt2020-10", 15: "bt2020-12", 16: "smpte2084", 17: "smpte428", 18: "arib-std-b67",
 }  # fmt: skip
 FIELD_ORDERS = {1: "progressive", 2: "tt", 3: "bb", 4: "tb", 5: "bt"}  # AVFieldOrder: coded first, shown first; t top, b bottom
+PLAYLIST = "is a playlist that names other files: give the files themselves"
+# image2 is there to recognize pictures by; a name with %d is then no pattern.
+_SAFELY = {"protocol_whitelist": PROTOCOLS, "format_whitelist": f"{DEMUXERS},image2", "pattern_type": "none"}
 _TV, _PC = 1, 2  # AVCOL_RANGE_MPEG and AVCOL_RANGE_JPEG
 _NOT_SHOWN = ("encoder", "handler_name", "vendor_id")
 _OF_THE_CONTAINER = ("major_brand", "minor_version", "compatible_brands", "encoder")
@@ -167,13 +171,17 @@ def opened(path: Path, wanted: str = "a media file", options: dict[str, int] | N
     """
     _check_readable(path)
     try:
-        given = {name: str(value) for name, value in (options or {}).items()}
+        given = _SAFELY | {name: str(value) for name, value in (options or {}).items()}
         container = av.open(_url(path), options=given, metadata_errors="replace", timeout=(OPEN_LIMIT_S, READ_LIMIT_S))
     except av.FFmpegError as error:
         if _is_unfinished(path):
             problem = "is truncated or was never finished (its index, the moov atom, is missing): copy or export it again"
             raise MediaError(path, problem) from error
-        raise MediaError(path, f"is not a media file ({error.strerror}): give {wanted}") from error
+        if is_playlist(path):
+            raise MediaError(path, PLAYLIST) from error
+        # What libav says of a file that it would read, but may not.
+        reason = "of no kind that is read" if isinstance(error, av.ArgumentError) else error.strerror
+        raise MediaError(path, f"is not a media file ({reason}): give {wanted}") from error
     with container:
         container.flags |= GENERATE_PTS  # program streams carry a PTS for some frames only
         try:

@@ -110,7 +110,7 @@ def _concatenate(info: MediaInfo, video: Packets, parts: Sequence[JoinPart], fil
     script = target.with_suffix(".txt")
     script.write_text("\n".join(lines) + "\n")
     # auto_convert would insert the parameter sets between the pictures.
-    joined = ffmpeg.source(script, format="concat", safe=0, auto_convert=0)["v:0"]
+    joined = ffmpeg.source(script, format="concat", format_whitelist="concat,mov", safe=0, auto_convert=0)["v:0"]
     dts = rising_dts("DTS", packets.dts_overlap(dts_spans))
     ffmpeg.run(_mp4_output(joined, target, video.tick_s, {"c": "copy", "bsf:v": f"setts=pts=PTS:dts='{dts}'"}), info.path)
 

@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from trainer.data import hdr
+from trainer.data.formats import DEMUXERS, PICTURES, PROTOCOLS, is_playlist
 from trainer.errors import DataError
 
 DECODE_LIMIT_S = 600
@@ -31,20 +32,19 @@ _ADDRESS = re.compile(r"\[\S+ @ 0x[0-9a-f]+\]")
 
 
 def open_picture(path: str | Path) -> Image.Image:
-    """Open a picture without decoding it: any file that Pillow reads, or HEIC.
+    """Open a picture without decoding it: one of PICTURES, or HEIC.
 
     Raises:
         UnidentifiedImageError: not a picture; also other errors of Pillow.
     """
     try:
-        return Image.open(path)
+        return Image.open(path, formats=PICTURES)
     except Image.UnidentifiedImageError:
-        if "HEIF" in Image.OPEN:
-            raise
-        import pillow_heif  # imported for the first HEIC only, as it takes time
+        if "HEIF" not in Image.OPEN:
+            import pillow_heif  # imported for the first HEIC only, as it takes time
 
-        pillow_heif.register_heif_opener()
-        return Image.open(path)
+            pillow_heif.register_heif_opener()
+        return Image.open(path, formats=["HEIF"])
 
 
 def read_picture(path: str | Path, least_px: int | None = None) -> np.ndarray:
@@ -54,7 +54,7 @@ def read_picture(path: str | Path, least_px: int | None = None) -> np.ndarray:
     16-bit grey are converted; of an animation the first frame is read.
 
     Args:
-        path: any file that Pillow reads, or HEIC.
+        path: any file that `open_picture` opens.
         least_px: a JPEG may be decoded at 1/2, 1/4 or 1/8 of its size if both sides have at least this many pixels, which is faster.
 
     Returns:
@@ -144,8 +144,8 @@ def read_sound(path: str | Path, rate_hz: int, max_s: float | None = None) -> np
         raise DataError(f"{path}: no such sound file; check the path")
     if (plain := _plain_wav(path, rate_hz, max_s)) is not None:
         return plain
-    # "file:" prevents names such as "concat:a" from being read as a protocol; the whitelist prevents playlists from accessing the network.
-    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-nostdin", "-v", "error", "-protocol_whitelist", "file"]
+    # "file:" prevents names such as "concat:a" from being read as a protocol.
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-nostdin", "-v", "error", "-protocol_whitelist", PROTOCOLS, "-format_whitelist", DEMUXERS]
     # Without rematrix_maxval, ffmpeg mixes stereo to float as .71 (left + right), which clips loud music.
     command += ["-i", f"file:{path}", "-map", "0:a:0", "-af", "aresample=rematrix_maxval=1", "-ac", "1", "-ar", str(rate_hz)]
     command += ["-t", f"{max_s:.6f}"] if max_s is not None else []
@@ -158,6 +158,10 @@ def read_sound(path: str | Path, rate_hz: int, max_s: float | None = None) -> np
     if done.returncode and not done.stdout:
         if "matches no streams" in message:
             raise DataError(f"{path}: has no audio; use a sound file")
+        if is_playlist(path):
+            raise DataError(f"{path}: is a playlist that names other files; give the files themselves")
+        if "not on whitelist" in message:
+            message = "of no kind that is read"
         raise DataError(f"{path}: not a sound that can be decoded ({message}); convert it to WAV or get it again")
     sound = np.frombuffer(done.stdout[: len(done.stdout) // 4 * 4], "<f4")
     if not len(sound):

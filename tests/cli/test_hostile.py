@@ -1,0 +1,252 @@
+"""Files that name others, under innocent suffixes: nothing but the file named is opened, and nothing is connected to."""
+
+import ctypes
+import os
+import shutil
+import socket
+import struct
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.helpers import media
+
+IN_OPEN, IN_NONBLOCK = 0x20, 0o4000
+EVENT = struct.Struct("iIII")
+ONE_LINE = "is a playlist that names other files: give the files themselves"
+TAG = b"ID3\x04\0\0\0\0\0\x0a" + bytes(10)  # an ID3 tag, which libav passes over wherever it stands
+
+
+class Watch:
+    """Notices that files of folders are opened, by inotify, and that a port of this machine is connected to."""
+
+    def __init__(self, *folders: Path) -> None:
+        libc = ctypes.CDLL(None, use_errno=True)
+        self._events = libc.inotify_init1(IN_NONBLOCK)
+        assert self._events >= 0
+        for folder in folders:
+            assert libc.inotify_add_watch(self._events, os.fsencode(folder), IN_OPEN) >= 0
+        self._server = socket.create_server(("127.0.0.1", 0))
+        self.address = f"127.0.0.1:{self._server.getsockname()[1]}"
+        self._met: list[str] = []
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                connection, _ = self._server.accept()
+            except OSError:  # closed
+                return
+            self._met.append("a connection")
+            connection.close()
+
+    def met(self) -> set[str]:
+        """What was opened or connected to since the last call."""
+        while True:
+            try:
+                data = os.read(self._events, 1 << 16)
+            except BlockingIOError:
+                break
+            while data:
+                length = EVENT.unpack_from(data)[3]
+                self._met.append(os.fsdecode(data[EVENT.size : EVENT.size + length].rstrip(b"\0")))
+                data = data[EVENT.size + length :]
+        met, self._met = set(self._met) - {""}, []  # a folder itself has no name
+        return met
+
+    def close(self) -> None:
+        os.close(self._events)
+        self._server.shutdown(socket.SHUT_RDWR)
+        self._server.close()
+
+
+@pytest.fixture
+def decoys(folder: Path, drawn_clip: Path) -> Path:
+    """A folder of real files that nobody names on a command line."""
+    (folder / "decoys").mkdir()
+    shutil.copy(drawn_clip, folder / "decoys" / "decoy.mp4")
+    media.write_wav(folder / "decoys" / "decoy.wav", media.scene_sound([("meadow", 2)]))
+    for name in ("p1.jpg", "decoy.jpg"):
+        Image.fromarray(np.asarray(media.SCENES["sea"]((64, 48), 1))).save(folder / "decoys" / name)
+    return folder / "decoys"
+
+
+@pytest.fixture
+def watch(folder: Path, decoys: Path) -> Iterator[Watch]:
+    """Watches the decoys, and hostile/, where what is tried lies."""
+    (folder / "hostile").mkdir()
+    watching = Watch(decoys, folder / "hostile")
+    yield watching
+    watching.close()
+
+
+def playlists(decoys: Path, address: str) -> dict[str, bytes]:
+    """Contents that name the decoys, or the address, by what they are."""
+    segments = "".join(f"#EXTINF:2,\n{name}\n" for name in (f"{decoys}/decoy.mp4", f"file:{decoys}/decoy.mp4", f"http://{address}/a.ts"))
+    hls = f"#EXTM3U\n#EXT-X-TARGETDURATION:2\n{segments}#EXT-X-ENDLIST\n"
+    keyed = hls.replace("#EXTINF", f'#EXT-X-KEY:METHOD=AES-128,URI="{decoys}/decoy.wav"\n#EXT-X-MAP:URI="{decoys}/decoy.mp4"\n#EXTINF', 1)
+    remote = f"#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\nhttp://{address}/a.ts\n#EXTINF:2,\ntcp://{address}\n#EXT-X-ENDLIST\n"
+    dash = (
+        '<?xml version="1.0"?><MPD xmlns="urn:mpeg:dash:schema:mpd:2011" profiles="urn:mpeg:dash:profile:isoff-on-demand:2011" type="static" '
+        'mediaPresentationDuration="PT4S"><Period><AdaptationSet contentType="video"><Representation id="1" bandwidth="1"><BaseURL>'
+        f"{decoys}/decoy.mp4</BaseURL></Representation></AdaptationSet></Period></MPD>"
+    )
+    imf = '<?xml version="1.0"?><CompositionPlaylist xmlns="http://www.smpte-ra.org/schemas/2067-3/2016"><Id>urn:uuid:0</Id></CompositionPlaylist>'
+    host, port = address.split(":")
+    sdp = f"v=0\r\no=- 0 0 IN IP4 {host}\r\ns=x\r\nc=IN IP4 {host}\r\nt=0 0\r\nm=video {port} RTP/AVP 96\r\na=rtpmap:96 H264/90000\r\n"
+    return {
+        "hls": hls.encode(),
+        "keyed": keyed.encode(),
+        "remote": remote.encode(),
+        "concat": f"ffconcat version 1.0\nfile {decoys}/decoy.mp4\nfile http://{address}/a.mp4\n".encode(),
+        "dash": dash.encode(),
+        "imf": imf.encode(),
+        "sdp": sdp.encode(),
+        "vobsub": b"# VobSub index file, v7 (do not modify this line!)\nid: en, index: 0\ntimestamp: 00:00:00:000, filepos: 000000000\n",
+    }
+
+
+def with_external_data(clip: bytes, named: Path) -> bytes:
+    """An MP4 whose tracks say that their data lie in another file, by an alias of QuickTime."""
+    path = os.fsencode(named)
+    alias = (
+        bytes(10)
+        + b"\x06volume".ljust(28, b"\0")
+        + bytes(12)
+        + bytes([len(named.name)])
+        + os.fsencode(named.name).ljust(63, b"\0")
+        + bytes(16)
+    )
+    alias += struct.pack(">hh", 1, 1) + bytes(16)
+    alias += struct.pack(">hh", 2, len(path)) + path + bytes(len(path) % 2) + struct.pack(">hh", -1, 0)
+    entry = struct.pack(">I4sI", 12 + len(alias), b"alis", 0) + alias
+    return _changed(clip, b"dref", bytes(4) + struct.pack(">I", 1) + entry)
+
+
+def _changed(boxes: bytes, kind: bytes, payload: bytes) -> bytes:
+    """Boxes of MP4, those of a kind with another payload. The index must come last, or positions of samples would be wrong."""
+    changed = b""
+    while boxes:
+        size, found = struct.unpack_from(">I4s", boxes)
+        inner = boxes[8:size]
+        if found == kind:
+            inner = payload
+        elif found in (b"moov", b"trak", b"mdia", b"minf", b"dinf"):
+            inner = _changed(inner, kind, payload)
+        changed += struct.pack(">I4s", 8 + len(inner), found) + inner
+        boxes = boxes[size:]
+    return changed
+
+
+def pictures(decoys: Path, address: str) -> dict[str, bytes]:
+    """Contents that are drawn by naming others."""
+    svg = (
+        '<?xml version="1.0"?><!DOCTYPE svg [<!ENTITY x SYSTEM "file://{0}/decoy.jpg">]><svg xmlns="http://www.w3.org/2000/svg" '
+        'xmlns:xlink="http://www.w3.org/1999/xlink" width="64" height="64"><image xlink:href="file://{0}/decoy.jpg"/>'
+        '<image xlink:href="http://{1}/a.png"/>&x;</svg>'
+    )
+    eps = "%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 64 64\n%%EndComments\n({0}/decoy.jpg) (r) file pop\nshowpage\n%%EOF\n"
+    return {"svg": svg.format(decoys, address).encode(), "eps": eps.format(decoys).encode()}
+
+
+def one_line_each(err: str, files: list[Path]) -> None:
+    lines = err.splitlines()
+    for file in files:
+        assert len([line for line in lines if f"{file.name}: " in line]) == 1, err
+
+
+class TestPlaylists:
+    """Whatever their suffix, and also behind an ID3 tag."""
+
+    @pytest.fixture
+    def hostile(self, folder: Path, decoys: Path, watch: Watch) -> Path:
+        for name, content in playlists(decoys, watch.address).items():
+            for suffix in ("mp4", "ts", "mp3", "jpg"):
+                (folder / "hostile" / f"{name}.{suffix}").write_bytes(content)
+            (folder / "hostile" / f"{name}-tagged.mp3").write_bytes(TAG + content)
+        (folder / "hostile" / "vobsub.sub").write_bytes(bytes(4096))
+        watch.met()
+        return folder / "hostile"
+
+    def test_score(self, mmvatool: Callable, hostile: Path, watch: Watch):
+        files = sorted(file for file in hostile.iterdir() if file.suffix != ".sub")
+        code, _, err = mmvatool("score", *files, "-q")
+        assert (code, watch.met()) == (1, {file.name for file in files})
+        one_line_each(err, files)
+        assert err.count(ONE_LINE) >= 3 * 8  # what is called .jpg is looked at as a picture
+
+    def test_summarize(self, mmvatool: Callable, hostile: Path, watch: Watch):
+        files = [*sorted(hostile.glob("*.mp4")), *sorted(hostile.glob("*.ts"))]
+        code, _, err = mmvatool("summarize", *files, "--dry-run", "-q")
+        assert (code, watch.met()) == (1, {file.name for file in files})
+        one_line_each(err, files)
+        assert err.count(ONE_LINE) == len(files)
+
+    @pytest.mark.parametrize("name", ["hls.mp4", "keyed.ts", "concat.ts", "dash.jpg", "sdp.mp3", "hls-tagged.mp3", "concat-tagged.mp3"])
+    def test_soundtrack(self, mmvatool: Callable, hostile: Path, watch: Watch, clip: Path, name: str):
+        for args in ((hostile / name, "--track", clip), (clip, "--track", hostile / name)):
+            code, _, err = mmvatool("soundtrack", *args, "--dry-run", "-q")
+            assert (code, watch.met()) == (1, {name}), err
+            assert err.count("\n") == 1
+
+    def test_library(self, mmvatool: Callable, hostile: Path, watch: Watch, clip: Path):
+        shutil.copy(clip, hostile / "song.m4a")
+        watch.met()
+        code, _, err = mmvatool("library", "index", hostile, "--index", "index.db", "-q")
+        assert code == 3, err
+        assert all(name.endswith((".mp3", ".mp4", ".ts", ".m4a")) for name in watch.met())
+        one_line_each(err, list(hostile.glob("*.mp3")))
+
+
+def test_a_track_whose_data_lie_elsewhere(mmvatool: Callable, folder: Path, clip: Path, decoys: Path, watch: Watch):
+    content = with_external_data(clip.read_bytes(), decoys / "decoy.mp4")
+    for suffix in ("mp4", "mov", "m4a"):
+        (folder / "hostile" / f"alias.{suffix}").write_bytes(content)
+    named = folder / "hostile" / "alias.mov"
+    watch.met()
+    for command in (("score", named), ("summarize", named, "--dry-run"), ("soundtrack", named, "--track", clip, "--dry-run")):
+        code, _, err = mmvatool(*command, "-q")
+        assert (code, watch.met()) == (1, {"alias.mov"}), err
+        assert err.count("\n") == 1
+    assert mmvatool("library", "index", folder / "hostile", "--index", "index.db", "-q")[0] == 1
+    assert watch.met() == {"alias.mp4", "alias.mov", "alias.m4a"}
+
+
+def test_a_name_with_a_number_in_it_is_a_name(mmvatool: Callable, folder: Path, drawn_clip: Path, decoys: Path, watch: Watch):
+    """A pattern of libav's image2 would open p1.jpg beside it."""
+    hostile = folder / "hostile"
+    shutil.copy(decoys / "p1.jpg", hostile / "p1.jpg")
+    for name in ("p%d.jpg", "p*.jpg"):
+        shutil.copy(drawn_clip, hostile / name)
+    shutil.copy(decoys / "p1.jpg", hostile / "q%d.jpg")
+    for name, expected in (("p%d.jpg", 1), ("p*.jpg", 1), ("q%d.jpg", 0)):
+        watch.met()
+        for command in (("score",), ("soundtrack", "--track", drawn_clip, "--dry-run")):
+            code, _, err = mmvatool(command[0], hostile / name, *command[1:], "-q")
+            assert (code, watch.met()) == (expected, {name}), err
+        code, _, err = mmvatool("summarize", hostile / name, "--dry-run", "-q")
+        assert (code, watch.met(), err.count("\n")) == (1, {name}, 1), err
+
+
+def test_drawings_are_no_pictures(mmvatool: Callable, folder: Path, decoys: Path, watch: Watch, monkeypatch: pytest.MonkeyPatch):
+    """Neither SVG nor EPS is drawn: for EPS Pillow would run a program, found by its name."""
+    (folder / "gs").write_text(f"#!/bin/sh\ncat {decoys}/decoy.jpg\n")
+    (folder / "gs").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+    files = []
+    for kind, content in pictures(decoys, watch.address).items():
+        for suffix in ("jpg", "png", "mp4"):
+            files.append(folder / "hostile" / f"{kind}.{suffix}")
+            files[-1].write_bytes(content)
+    watch.met()
+    code, _, err = mmvatool("score", *files, "-q")
+    assert (code, watch.met()) == (1, {file.name for file in files})
+    one_line_each(err, files)
+    for file in files:
+        code, _, err = mmvatool("soundtrack", file, "--track", decoys / "decoy.wav", "--dry-run", "-q")
+        assert (code, err.count("\n")) == (1, 1), err
+    assert watch.met() <= {"decoy.wav", *(file.name for file in files)}
