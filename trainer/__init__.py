@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from trainer.commands.export import export as export_command
     from trainer.commands.train import train as train_command
     from trainer.data.files import open_picture, read_picture
-    from trainer.data.formats import DEMUXERS, PROTOCOLS, is_playlist
+    from trainer.data.formats import is_playlist, libav_options
     from trainer.devices import pick_device
     from trainer.evaluation.paper import summary_rows
     from trainer.libraries import explain as explain_import
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 
 # Imported on first use: the errors, the recipes and the command line must not wait seconds for torch.
 _PUBLIC = {
-    "DEMUXERS": "trainer.data.formats:DEMUXERS",
-    "PROTOCOLS": "trainer.data.formats:PROTOCOLS",
     "Predictor": "trainer.predict:Predictor",
     "check_modalities": "trainer.model.towers:check_modalities",
     "dataset_command": "trainer.commands.dataset:dataset",
@@ -40,6 +38,7 @@ _PUBLIC = {
     "first_line": "trainer.libraries:first_line",
     "first_problem": "trainer.problems:first_problem",
     "is_playlist": "trainer.data.formats:is_playlist",
+    "libav_options": "trainer.data.formats:libav_options",
     "matching_score": "trainer.affect:matching_score",
     "open_picture": "trainer.data.files:open_picture",
     "pick_device": "trainer.devices:pick_device",
@@ -54,8 +53,6 @@ _PUBLIC = {
 }
 
 __all__ = [
-    "DEMUXERS",
-    "PROTOCOLS",
     "CheckpointError",
     "DataError",
     "DeviceError",
@@ -73,6 +70,7 @@ __all__ = [
     "first_line",
     "first_problem",
     "is_playlist",
+    "libav_options",
     "matching_score",
     "open_picture",
     "pick_device",

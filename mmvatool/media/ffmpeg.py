@@ -20,7 +20,7 @@ import ffmpeg
 import imageio_ffmpeg
 
 from mmvatool.errors import EngineError, MediaError
-from trainer import DEMUXERS, PROTOCOLS
+from trainer import libav_options
 
 LEAST_VERSION = 7  # the first that takes bitstream filters for its inputs
 RUN_LIMIT_S = 3600.0
@@ -78,7 +78,7 @@ def executable() -> str:
 
 def source(path: Path, **options: Any) -> Any:
     """An ffmpeg-python input node, of a file that opens no others unless `options` allow it."""
-    return ffmpeg.input(url(path), **{"protocol_whitelist": PROTOCOLS, "format_whitelist": DEMUXERS, **options})
+    return ffmpeg.input(url(path), **{**libav_options(), **options})
 
 
 def url(path: Path) -> str | bytes:

@@ -15,7 +15,7 @@ from av.stream import Disposition
 
 from mmvatool.errors import MediaError
 from mmvatool.media import ffmpeg
-from trainer import DEMUXERS, PROTOCOLS, is_playlist
+from trainer import is_playlist, libav_options
 
 OPEN_LIMIT_S = 120.0
 READ_LIMIT_S = 120.0
@@ -38,7 +38,8 @@ TRANSFERS = {
 FIELD_ORDERS = {1: "progressive", 2: "tt", 3: "bb", 4: "tb", 5: "bt"}  # AVFieldOrder: coded first, shown first; t top, b bottom
 PLAYLIST = "is a playlist that names other files: give the files themselves"
 # image2 is there to recognize pictures by; a name with %d is then no pattern.
-_SAFELY = {"protocol_whitelist": PROTOCOLS, "format_whitelist": f"{DEMUXERS},image2", "pattern_type": "none"}
+_SAFELY = libav_options()
+_SAFELY |= {"format_whitelist": f"{_SAFELY['format_whitelist']},image2", "pattern_type": "none"}
 _TV, _PC = 1, 2  # AVCOL_RANGE_MPEG and AVCOL_RANGE_JPEG
 _NOT_SHOWN = ("encoder", "handler_name", "vendor_id")
 _OF_THE_CONTAINER = ("major_brand", "minor_version", "compatible_brands", "encoder")

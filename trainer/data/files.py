@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from trainer.data import hdr
-from trainer.data.formats import DEMUXERS, PICTURES, PROTOCOLS, is_playlist
+from trainer.data.formats import PICTURES, is_playlist, libav_options
 from trainer.errors import DataError
 
 DECODE_LIMIT_S = 600
@@ -28,6 +28,9 @@ _TURNS = {
 }
 """The transposition to upright by EXIF orientation."""
 
+_ROWS = 256
+"""That are converted at once: a large picture takes four times its memory on its way to RGB."""
+
 _ADDRESS = re.compile(r"\[\S+ @ 0x[0-9a-f]+\]")
 
 
@@ -37,8 +40,9 @@ def open_picture(path: str | Path) -> Image.Image:
     Raises:
         UnidentifiedImageError: not a picture; also other errors of Pillow.
     """
+    Image.init()
     try:
-        return Image.open(path, formats=PICTURES)
+        return Image.open(path, formats=[kind for kind in PICTURES if kind in Image.OPEN])
     except Image.UnidentifiedImageError:
         if "HEIF" not in Image.OPEN:
             import pillow_heif  # imported for the first HEIC only, as it takes time
@@ -71,7 +75,7 @@ def read_picture(path: str | Path, least_px: int | None = None) -> np.ndarray:
             # In this order, as converted pictures have no EXIF block.
             coding = hdr.coding(opened, path)
             upright = _upright(opened)
-            return np.asarray(_over_white(hdr.to_sdr(upright, *coding) if coding else _in_srgb(upright)))
+            return _pixels(hdr.to_sdr(upright, *coding) if coding else _in_srgb(upright))
     except FileNotFoundError as error:
         raise DataError(f"{path}: no such picture; check the path") from error
     except Image.UnidentifiedImageError as error:
@@ -113,11 +117,21 @@ def _in_srgb(picture: Image.Image) -> Image.Image:
     return converted or picture
 
 
-def _over_white(picture: Image.Image) -> Image.Image:
+def _pixels(picture: Image.Image) -> np.ndarray:
+    """A picture over white, as uint8 (H, W, 3)."""
+    width, height = picture.size
+    # Some Pillow versions open 16-bit PNGs as "I"; float pictures are in 0..1 unless their maximum is larger.
+    white = 65535.0 if picture.mode != "F" else (1.0 if np.max(picture.getextrema()) <= 1.0 else 255.0)
+    pixels = np.empty((height, width, 3), np.uint8)
+    for top in range(0, height, _ROWS):
+        rows = picture.crop((0, top, width, min(height, top + _ROWS)))
+        pixels[top : top + _ROWS] = np.asarray(_over_white(rows, white))
+    return pixels
+
+
+def _over_white(picture: Image.Image, white: float) -> Image.Image:
     if picture.mode.startswith("I;16") or picture.mode in ("I", "F"):
         grey = np.asarray(picture, np.float64)
-        # Some Pillow versions open 16-bit PNGs as "I"; float pictures are in 0..1 unless their maximum is larger.
-        white = 65535.0 if picture.mode != "F" else (1.0 if grey.max(initial=0.0) <= 1.0 else 255.0)
         return Image.fromarray(np.clip(np.nan_to_num(grey) * (255.0 / white) + 0.5, 0, 255).astype(np.uint8)).convert("RGB")
     if "transparency" in picture.info or picture.mode in ("RGBA", "LA", "PA", "La", "RGBa"):
         rgba = picture.convert("RGBA")
@@ -145,7 +159,9 @@ def read_sound(path: str | Path, rate_hz: int, max_s: float | None = None) -> np
     if (plain := _plain_wav(path, rate_hz, max_s)) is not None:
         return plain
     # "file:" prevents names such as "concat:a" from being read as a protocol.
-    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-nostdin", "-v", "error", "-protocol_whitelist", PROTOCOLS, "-format_whitelist", DEMUXERS]
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-nostdin", "-v", "error"]
+    for name, value in libav_options().items():
+        command += [f"-{name}", value]
     # Without rematrix_maxval, ffmpeg mixes stereo to float as .71 (left + right), which clips loud music.
     command += ["-i", f"file:{path}", "-map", "0:a:0", "-af", "aresample=rematrix_maxval=1", "-ac", "1", "-ar", str(rate_hz)]
     command += ["-t", f"{max_s:.6f}"] if max_s is not None else []

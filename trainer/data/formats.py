@@ -17,37 +17,38 @@ DEMUXERS = ",".join(
 """libav's demuxers that are used. Of the others some follow names inside of a file (hls, dash, concat, imf, sdp, vobsub) or beside it (image2,
 mlv), or run it (avisynth)."""
 
-PROTOCOLS = "file"
-"""libav's protocols that are used to open a file; pipes are opened apart."""
-
 PICTURES = (
-    "AVIF",
+    "JPEG",
+    "PNG",
+    "GIF",
     "BMP",
+    "PPM",
+    "WEBP",
+    "TIFF",
+    "AVIF",
+    "JPEG2000",
     "DDS",
     "DIB",
-    "GIF",
     "ICNS",
     "ICO",
-    "JPEG",
-    "JPEG2000",
-    "MPO",
     "PCX",
-    "PNG",
-    "PPM",
     "PSD",
     "QOI",
     "SGI",
     "TGA",
-    "TIFF",
-    "WEBP",
 )
-"""Pillow's formats that are used. Of the others EPS runs Ghostscript, and WMF draws what it is told to."""
+"""Pillow's formats that are used, where it has them. Of the others EPS runs Ghostscript, and WMF draws what it is told to."""
 
 _HEAD_BYTES = 4096
 _PLAYLIST = re.compile(
     rb"\A(?:\xef\xbb\xbf)?\s*(?:#EXTM3U|ffconcat version|\[playlist\]|v=0\s|# VobSub index file|<asx\b)|<(?:\w+:)?(?:MPD|CompositionPlaylist|playlist|smil)[\s>]",
     re.IGNORECASE,
 )
+
+
+def libav_options() -> dict[str, str]:
+    """Options of an input of libav or ffmpeg with which a file opens no others."""
+    return {"protocol_whitelist": "file", "format_whitelist": DEMUXERS}
 
 
 def is_playlist(path: str | Path) -> bool:
