@@ -21,6 +21,9 @@ OPEN_LIMIT_S = 120.0
 READ_LIMIT_S = 120.0
 UNDECODED_PACKETS = 200  # after so many packets of sound, some seconds, nothing is expected of the rest
 GENERATE_PTS = 0x1  # AVFMT_FLAG_GENPTS
+# Tags beyond these are left out: they are kept in memory, in caches and in every result.
+TAGS, TAG_CHARACTERS = 1000, 1 << 16
+RATES_HZ = range(1000, 10_000_001)  # of sound; others would become hours of it, or take memory that is not there
 CLOCK = Fraction(1, 1_000_000)  # AV_TIME_BASE of libav: times of a container are in microseconds
 # Names that ffmpeg gives to the codes of ITU-T H.273; a code that is not here, 2 among them, is "unspecified" or reserved.
 MATRICES = {
@@ -182,6 +185,8 @@ def opened(path: Path, wanted: str = "a media file", options: dict[str, int] | N
             raise MediaError(path, PLAYLIST) from error
         # What libav says of a file that it would read, but may not.
         reason = "of no kind that is read" if isinstance(error, av.ArgumentError) else error.strerror
+        if isinstance(error, MemoryError):
+            raise MediaError(path, "has far too many streams, or asks for more memory than there is: export it again") from error
         raise MediaError(path, f"is not a media file ({reason}): give {wanted}") from error
     with container:
         container.flags |= GENERATE_PTS  # program streams carry a PTS for some frames only
@@ -200,7 +205,11 @@ def of(container: Any, path: Path) -> Headers:
         streams=_tried([_stream(stream, path) for stream in container.streams if stream.type in ("video", "audio", "subtitle")], path),
         tags=_without(container.metadata, _OF_THE_CONTAINER),
         chapters=[
-            (float(chapter["start"] * chapter["time_base"]), float(chapter["end"] * chapter["time_base"]), dict(chapter["metadata"]))
+            (
+                float(chapter["start"] * chapter["time_base"]),
+                float(chapter["end"] * chapter["time_base"]),
+                _without(chapter["metadata"], ()),
+            )
             for chapter in container.chapters()
         ],
     )
@@ -269,7 +278,7 @@ def picture(stream: Any) -> Picture | None:
 def _sound(described: Any) -> Sound | None:
     """What a decoder or a decoded frame says of its sound."""
     layout = described.layout
-    if not described.sample_rate or not layout or not layout.nb_channels:
+    if described.sample_rate not in RATES_HZ or not layout or not layout.nb_channels:
         return None
     return Sound(described.sample_rate, layout.nb_channels, None if layout.name.endswith(" channels") else layout.name)
 
@@ -292,7 +301,9 @@ def _first_sound(path: Path, index: int) -> Sound | None:
 
 
 def _without(tags: dict[str, str], names: tuple[str, ...]) -> dict[str, str]:
-    return {key: value for key, value in tags.items() if key.lower() not in names}
+    """Tags but for those of these names, and for what is no tag of a person's any more."""
+    kept = ((key, value) for key, value in tags.items() if key.lower() not in names and len(key) + len(value) <= TAG_CHARACTERS)
+    return dict(itertools.islice(kept, TAGS))
 
 
 def _url(path: Path) -> str:

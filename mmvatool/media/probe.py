@@ -36,6 +36,7 @@ SUMMED_BYTES = 1024  # of each packet that count in a digest: gigabytes an hour 
 LONG_FRAME_S = 0.5  # what stands still for longer, a slide, may be cut anywhere
 NO_FRAMES = "holds no video frame: it may be truncated, copy or export it again"
 RAW_STREAMS = ("h264", "hevc", "vvc", "m4v", "mpegvideo", "obu", "av1")
+MOST_PIXELS = 1 << 27  # of a frame: 16,384 x 8,192
 PICTURE_CONTAINERS = ("image2", "gif_pipe")
 
 
@@ -198,6 +199,10 @@ def _probe_video(path: Path, container: Any, header: Headers) -> MediaInfo:
     picture = stream.picture or headers.picture(container.streams[stream.index])
     if not picture:
         raise MediaError(path, "is damaged or truncated (no frame of its video can be decoded): copy it again")
+    if picture.width * picture.height > MOST_PIXELS:
+        raise MediaError(
+            path, f"has frames of {picture.width} x {picture.height}, over {MOST_PIXELS // 10**6} million pixels: scale it down"
+        )
     rate, constant = nominal_rate(read.rate_ticks, read.tick_s, picture.average_rate)
     shown = np.flatnonzero(read.shown)
     times_s = read.times_s[shown] - header.origin_s

@@ -148,6 +148,9 @@ def decode(path: Path, index: int, heard: Heard) -> Iterator[Any]:
             for frame in frames:
                 if not frame.samples or not frame.sample_rate:
                     continue
+                if frame.sample_rate not in headers.RATES_HZ:
+                    heard.fail(f"{frame.sample_rate} samples a second")
+                    continue
                 if gapless and frame.pts is not None:
                     start_s = float(frame.pts * frame.time_base)
                     if end_s is not None and start_s > end_s + MAX_SLIP_S:

@@ -6,6 +6,7 @@ import shutil
 import socket
 import struct
 import threading
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mmvatool.media.probe import probe
 from tests.helpers import media
 
 IN_OPEN, IN_NONBLOCK = 0x20, 0o4000
@@ -137,7 +139,7 @@ def _changed(boxes: bytes, kind: bytes, payload: bytes) -> bytes:
             inner = payload
         elif found in (b"moov", b"trak", b"mdia", b"minf", b"dinf"):
             inner = _changed(inner, kind, payload)
-        changed += struct.pack(">I4s", 8 + len(inner), found) + inner
+        changed += box(found, inner)
         boxes = boxes[size:]
     return changed
 
@@ -250,3 +252,119 @@ def test_drawings_are_no_pictures(mmvatool: Callable, folder: Path, decoys: Path
         code, _, err = mmvatool("soundtrack", file, "--track", decoys / "decoy.wav", "--dry-run", "-q")
         assert (code, err.count("\n")) == (1, 1), err
     assert watch.met() <= {"decoy.wav", *(file.name for file in files)}
+
+
+@pytest.fixture
+def measured(folder: Path, start: Callable) -> Callable[..., tuple[int, str, int]]:
+    """Run one command line in a process of its own: exit code, stderr, and the most memory that it took, in MB."""
+
+    def call(*args: object) -> tuple[int, str, int]:
+        process = start(*args)
+        with process.stdout, process.stderr:
+            err = process.stderr.read()
+            _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        return process.returncode, err, usage.ru_maxrss // 1024
+
+    return call
+
+
+def chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def png(width: int, height: int, *extra: bytes) -> bytes:
+    """A PNG of black pixels that claims a size, its data those of a few lines."""
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0))
+    return b"".join((b"\x89PNG\r\n\x1a\n", header, *extra, chunk(b"IDAT", zlib.compress(bytes(1000))), chunk(b"IEND", b"")))
+
+
+def resized(picture: bytes, before: bytes, skip: int, size: bytes) -> bytes:
+    """A picture with another size behind each mark of that name."""
+    head, *parts = picture.split(before)
+    return before.join([head, *(part[:skip] + size + part[skip + len(size) :] for part in parts)])
+
+
+def test_enormous_pictures_cost_a_line(measured: Callable, folder: Path):
+    """Sizes that are claimed, and texts that unpack to half a gigabyte."""
+    import pillow_heif
+
+    pillow_heif.register_heif_opener()
+    drawn = {}
+    for suffix in ("heic", "jpg", "bmp", "gif"):
+        Image.new("RGB", (64, 64), "red").save(folder / f"small.{suffix}")
+        drawn[suffix] = (folder / f"small.{suffix}").read_bytes()
+    packer = zlib.compressobj()
+    text = b"a\0\0" + b"".join(packer.compress(bytes(1 << 20)) for _ in range(500)) + packer.flush()
+    side = struct.pack(">I", 100_000)
+    files = {
+        "a.png": png(100_000, 100_000),
+        "b.png": png(8, 8, chunk(b"zTXt", text)),
+        "c.png": png(8, 8, chunk(b"iCCP", text)),
+        "d.heic": resized(drawn["heic"], b"ispe", 4, side * 2),
+        "e.jpg": resized(drawn["jpg"], b"\xff\xc0", 3, struct.pack(">HH", 65_500, 65_500)),
+        "f.bmp": drawn["bmp"][:18] + struct.pack("<II", 100_000, 100_000) + drawn["bmp"][26:],
+        "g.gif": drawn["gif"][:6] + struct.pack("<HH", 65_535, 65_535) + drawn["gif"][10:],
+        "h.heic": drawn["heic"][:-100],
+        "i.jpg": drawn["jpg"][:-100],
+        "j.png": png(8, 8)[:45],
+    }
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+    code, err, most_mb = measured("score", *files, "-q")
+    assert code == 1
+    assert err.count("\n") == len(files), err
+    one_line_each(err, [folder / name for name in files])
+    assert err.count("million pixels; scale it down") >= 5
+    assert most_mb < 700
+
+
+def test_enormous_tags_and_claims_cost_little(measured: Callable, folder: Path, clip: Path):
+    """200 MB of ID3 and a subtitle file of 1 GB, both sparse; 100,000 streams; 64 MB of a title; rates and sizes that no file has."""
+    content = clip.read_bytes()
+    start, size = content.index(b"moov") - 4, struct.unpack_from(">I", content, content.index(b"moov") - 4)[0]
+    before, index = content[:start], content[start + 8 : start + size]
+    track = index[index.index(b"trak") - 4 :]
+    track = track[: struct.unpack_from(">I", track)[0]]
+    (folder / "streams.mp4").write_bytes(before + box(b"moov", index + track * 20_000))
+    title = box(b"\xa9nam", box(b"data", struct.pack(">II", 1, 0) + b"x" * (64 << 20)))
+    tags = box(b"udta", box(b"meta", bytes(4) + box(b"hdlr", bytes(8) + b"mdirappl" + bytes(9)) + box(b"ilst", title)))
+    (folder / "title.mp4").write_bytes(before + box(b"moov", index + tags))
+    large = content.index(b"avc1") + 28
+    (folder / "size.mp4").write_bytes(content[:large] + b"\xff" * 4 + content[large + 4 :])
+    with (folder / "subtitles.mp4").open("wb") as file:
+        file.write(b"1\n00:00:00,000 --> 00:00:01,000\n")
+        file.truncate(1 << 30)
+    media.run_ffmpeg("-i", clip, "-id3v2_version", 0, folder / "song.mp3")
+    length = 200 << 20
+    with (folder / "tagged.mp3").open("wb") as file:
+        stated, text = (bytes(bits >> shift & 127 for shift in (21, 14, 7, 0)) for bits in (length, length - 10))
+        file.write(b"ID3\x04\0\0" + stated + b"TIT2" + text + b"\0\0\x03")
+        file.seek(10 + length)
+        file.write((folder / "song.mp3").read_bytes())
+    for rate_hz in (1, 2**31 - 1):
+        head = struct.pack("<IHHIIHH", 16, 1, 1, rate_hz, 0, 2, 16)
+        (folder / f"{rate_hz}.wav").write_bytes(
+            b"RIFF\xff\xff\xff\xffWAVEfmt " + head + b"data" + struct.pack("<I", 200_000) + bytes(200_000)
+        )
+    code, err, most_mb = measured(
+        "score", "streams.mp4", "subtitles.mp4", "1.wav", "2147483647.wav", "tagged.mp3", "title.mp4", "size.mp4", "-q"
+    )
+    assert code == 3
+    assert most_mb < 1000
+    assert err.count("\n") == 4, err
+    one_line_each(err, [folder / name for name in ("streams.mp4", "subtitles.mp4", "1.wav", "2147483647.wav")])
+    assert probe(folder / "title.mp4").tags == {}
+
+
+def test_a_video_of_frames_that_are_too_large_is_refused(measured: Callable, folder: Path):
+    """They fit into a few kilobytes."""
+    media.run_ffmpeg("-f", "lavfi", "-i", "color=s=16384x8200:d=0.04,format=gray", "-c:v", "png", folder / "large.mov")
+    code, err, most_mb = measured("summarize", "large.mov", "--dry-run", "-q")
+    assert (code, err.count("\n")) == (1, 1), err
+    assert "has frames of 16384 x 8200" in err
+    assert most_mb < 1500
+
+
+def box(kind: bytes, content: bytes) -> bytes:
+    return struct.pack(">I4s", 8 + len(content), kind) + content
