@@ -136,3 +136,13 @@ def test_bad_sounds(tmp_path: Path) -> None:
     (tmp_path / "list.m3u8").write_text("#EXTM3U\n#EXTINF:1,\nhttp://localhost:9/a.ts\n#EXT-X-ENDLIST\n")
     with pytest.raises(DataError, match=r"list.m3u8: "):
         read_sound(tmp_path / "list.m3u8", 8000)
+
+
+@pytest.mark.parametrize("tag", [b"", b"ID3\x04\0\0\0\0\0\x0a" + bytes(10)])
+def test_a_playlist_opens_no_other_sound(tmp_path: Path, tag: bytes) -> None:
+    synthetic.write_wav(tmp_path / "other.wav", tone(1.0))
+    (tmp_path / "list.mp3").write_bytes(tag + b"ffconcat version 1.0\nfile other.wav\n" + b"#\n" * 100)
+    with pytest.raises(
+        DataError, match=r"list.mp3: (is a playlist .*; give|not a sound that can be decoded \(of no kind that is read\); )"
+    ):
+        read_sound(tmp_path / "list.mp3", 24_000)
