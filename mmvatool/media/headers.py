@@ -22,7 +22,7 @@ READ_LIMIT_S = 120.0
 UNDECODED_PACKETS = 200  # after so many packets of sound, some seconds, nothing is expected of the rest
 GENERATE_PTS = 0x1  # AVFMT_FLAG_GENPTS
 # Tags beyond these are left out: they are kept in memory, in caches and in every result.
-TAGS, TAG_CHARACTERS = 1000, 1 << 16
+TAGS, TAG_CHARACTERS = 1000, 1 << 18
 RATES_HZ = range(1000, 10_000_001)  # of sound; others would become hours of it, or take memory that is not there
 CLOCK = Fraction(1, 1_000_000)  # AV_TIME_BASE of libav: times of a container are in microseconds
 # Names that ffmpeg gives to the codes of ITU-T H.273; a code that is not here, 2 among them, is "unspecified" or reserved.

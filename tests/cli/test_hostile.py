@@ -5,6 +5,8 @@ import os
 import shutil
 import socket
 import struct
+import subprocess
+import sys
 import threading
 import zlib
 from collections.abc import Callable, Iterator
@@ -15,6 +17,7 @@ import pytest
 from PIL import Image
 
 from mmvatool.media.probe import probe
+from tests.cli.conftest import PROGRAM
 from tests.helpers import media
 
 IN_OPEN, IN_NONBLOCK = 0x20, 0o4000
@@ -254,17 +257,23 @@ def test_drawings_are_no_pictures(mmvatool: Callable, folder: Path, decoys: Path
     assert watch.met() <= {"decoy.wav", *(file.name for file in files)}
 
 
+# A process that has grown hands its size on to what it starts, as the most memory that was taken: so a small one is between.
+MEASURING = """
+import resource, subprocess, sys
+done = subprocess.run([sys.executable, "-c", *sys.argv[1:]], stdout=subprocess.DEVNULL)
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024)
+sys.exit(done.returncode)
+"""
+
+
 @pytest.fixture
-def measured(folder: Path, start: Callable) -> Callable[..., tuple[int, str, int]]:
+def measured(folder: Path) -> Callable[..., tuple[int, str, int]]:
     """Run one command line in a process of its own: exit code, stderr, and the most memory that it took, in MB."""
 
     def call(*args: object) -> tuple[int, str, int]:
-        process = start(*args)
-        with process.stdout, process.stderr:
-            err = process.stderr.read()
-            _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        return process.returncode, err, usage.ru_maxrss // 1024
+        command = [sys.executable, "-c", MEASURING, PROGRAM, *map(str, args)]
+        done = subprocess.run(command, capture_output=True, text=True, errors="surrogateescape")
+        return done.returncode, done.stderr, int(done.stdout)
 
     return call
 
