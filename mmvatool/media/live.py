@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from mmvatool.errors import MediaError
-from mmvatool.media.probe import probe
+from mmvatool.media import headers
 
 STILL_SUFFIXES = frozenset({".heic", ".heif", ".hif", ".jpeg", ".jpg"})
 CLIP_SUFFIXES = frozenset({".mov", ".mp4"})
@@ -31,6 +31,7 @@ def _name(file: Path) -> tuple[Path, str]:
 
 def _is_short(clip: Path) -> bool:
     try:
-        return probe(clip).duration_s <= LONGEST_S
+        stated_s = headers.read(clip, "a video file").stated_s
     except MediaError:
         return False
+    return stated_s is not None and stated_s <= LONGEST_S
