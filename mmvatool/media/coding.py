@@ -5,6 +5,8 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
+import av
+
 from mmvatool.media import ffmpeg, hardware, picture
 from mmvatool.media.encode import CONTAINERS, MP4_SUFFIXES, QUALITY, Container
 from mmvatool.media.headers import opened
@@ -121,7 +123,10 @@ def _mastering(info: MediaInfo) -> tuple[str | None, str | None]:
     with opened(info.path) as container:
         stream = container.streams[info.video.index]
         for _, packet in zip(range(FIRST_PACKETS), container.demux(stream), strict=False):
-            frame = next(iter(packet.decode()), None)
+            try:
+                frame = next(iter(packet.decode()), None)
+            except av.FFmpegError:  # as when the file was probed: the first that decodes
+                continue
             if frame:
                 found = {data.type.name: bytes(data) for data in frame.side_data}
                 break
