@@ -7,25 +7,9 @@ import av
 OPUS = ("mono", "stereo", "3.0", "quad", "5.0", "5.1", "6.1", "7.1")
 # Besides the standard's own, those that ffmpeg's encoder describes by a "program config element". It writes sides as backs.
 AAC = (
-    *(
-        "mono",
-        "stereo",
-        "2.1",
-        "3.0",
-        "3.0(back)",
-        "4.0",
-        "quad",
-        "quad(side)",
-        "3.1",
-        "5.0",
-        "5.0(side)",
-        "4.1",
-        "5.1",
-        "5.1(side)",
-        "6.0",
-    ),
-    *("6.0(front)", "hexagonal", "6.1", "6.1(back)", "6.1(front)", "7.0", "7.0(front)", "7.1", "7.1(wide)", "7.1(wide-side)", "octagonal"),
-)
+    "mono", "stereo", "2.1", "3.0", "3.0(back)", "4.0", "quad", "quad(side)", "3.1", "5.0", "5.0(side)", "4.1", "5.1", "5.1(side)", "6.0",
+    "6.0(front)", "hexagonal", "6.1", "6.1(back)", "6.1(front)", "7.0", "7.0(front)", "7.1", "7.1(wide)", "7.1(wide-side)", "octagonal",
+)  # fmt: skip
 CODED = {"aac": AAC, "libopus": OPUS}
 
 
