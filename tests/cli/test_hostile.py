@@ -221,6 +221,20 @@ def test_a_track_whose_data_lie_elsewhere(mmvatool: Callable, folder: Path, clip
     assert watch.met() == {"alias.mp4", "alias.mov", "alias.m4a"}
 
 
+def test_a_list_does_not_open_what_lies_beside_it(mmvatool: Callable, folder: Path, drawn_clip: Path, watch: Watch):
+    """Names without a folder: libav's own guard against others, of concat, lets them through."""
+    hostile = folder / "hostile"
+    shutil.copy(drawn_clip, hostile / "beside.mp4")
+    hls = "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\nbeside.mp4\n#EXT-X-ENDLIST\n"
+    for name, content in (("concat.mp4", "ffconcat version 1.0\nfile beside.mp4\n"), ("hls.m3u8", hls), ("hls.ts", hls)):
+        (hostile / name).write_text(content)
+        watch.met()
+        for command in (("score",), ("summarize", "--dry-run")):
+            code, _, err = mmvatool(command[0], hostile / name, *command[1:], "-q")
+            assert (code, watch.met(), err.count("\n")) == (1, {name}, 1), err
+            assert "is a playlist that names other files" in err
+
+
 def test_a_name_with_a_number_in_it_is_a_name(mmvatool: Callable, folder: Path, drawn_clip: Path, decoys: Path, watch: Watch):
     """A pattern of libav's image2 would open p1.jpg beside it."""
     hostile = folder / "hostile"
